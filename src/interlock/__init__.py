@@ -1,0 +1,1 @@
+"""Evaluation-gated scaling: a model scales, deploys or ships only while verified evidence allows it."""
