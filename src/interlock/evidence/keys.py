@@ -72,11 +72,12 @@ class PublicKey:
             EvidenceError: anything else, white space included.
         """
         if not text.startswith(_PREFIX):
-            raise EvidenceError(f"public key is `{text[:60]}`, expected `{_PREFIX}` and base64")
+            # never echoed: it may be a private key under a wrong name
+            raise EvidenceError(f"not a public key, expected `{_PREFIX}` and base64")
         try:
             raw = decode_base64(text.removeprefix(_PREFIX))
         except ValueError as error:
-            raise EvidenceError(f"public key `{text[:60]}` is not canonical base64 after `{_PREFIX}`") from error
+            raise EvidenceError(f"not a public key, expected canonical base64 after `{_PREFIX}`") from error
         return cls(raw)
 
     @property

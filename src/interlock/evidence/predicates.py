@@ -1,0 +1,374 @@
+"""The predicates that Interlock signs, and their strict reading.
+
+Each kind is an in-toto predicate of type `urn:interlock:<kind>:v1`. Quantities that may pass 2^53 (FLOP) travel as
+decimal strings. An unknown field, a missing one, or one of the wrong type is an `EvidenceError`: what a reader does not
+understand must not be dropped in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from interlock.decide.decision import timestamp
+from interlock.decide.facts import Protocol, Step
+from interlock.errors import EvidenceError
+from interlock.evidence.statement import Statement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KINDS = ("policy", "subject", "plan", "result", "attestation", "decision", "permit", "snapshot")
+STEPS = ("continued", "fine-tuned", "adapter", "merged", "distilled", "quantised", "edited")
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,39}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def predicate_type(kind: str) -> str:
+    """The predicate type of one of `KINDS`."""
+    return f"urn:interlock:{kind}:v1"
+
+
+def statement(kind: str, *, name: str, digest: str, predicate: Mapping[str, Any]) -> Statement:
+    """A statement of one of `KINDS` about the thing `name` with SHA-256 `digest`."""
+    return Statement(predicate_type(kind), ((name, digest),), predicate)
+
+
+class Fields:
+    """Reads the members of one JSON object, each exactly once; `done` refuses what is left over.
+
+    Raises:
+        EvidenceError: from every method, naming the entry, the member, what it got and what it expected.
+    """
+
+    def __init__(self, value: object, where: str) -> None:
+        if not isinstance(value, dict):
+            raise EvidenceError(f"{where}: expected an object, got {type(value).__name__}")
+        self._left = dict(value)
+        self._where = where
+
+    def take(self, name: str) -> object:
+        """The raw member `name`."""
+        if name not in self._left:
+            raise EvidenceError(f"{self._where}: `{name}` is missing")
+        return self._left.pop(name)
+
+    def text(self, name: str) -> str:
+        """A non-empty string of at most 4096 characters."""
+        value = self.take(name)
+        if not isinstance(value, str) or not 0 < len(value) <= 4096:
+            raise self._bad(name, value, "a non-empty string")
+        return value
+
+    def digest(self, name: str) -> str:
+        """A SHA-256 in lowercase hex."""
+        value = self.take(name)
+        if not isinstance(value, str) or not _DIGEST.fullmatch(value):
+            raise self._bad(name, value, "a SHA-256 in lowercase hex")
+        return value
+
+    def count(self, name: str) -> int:
+        """An integer of zero or more, below 2^53."""
+        value = self.take(name)
+        if type(value) is not int or not 0 <= value < 2**53:
+            raise self._bad(name, value, "an integer of zero or more")
+        return value
+
+    def flop(self, name: str) -> int:
+        """A whole number of FLOP in decimal digits."""
+        value = self.take(name)
+        if not isinstance(value, str) or not _NUMBER.fullmatch(value):
+            raise self._bad(name, value, "a whole number in decimal digits, as a string")
+        return int(value)
+
+    def time(self, name: str) -> datetime:
+        """A moment in UTC with whole seconds."""
+        value = self.take(name)
+        if not isinstance(value, str) or not _TIME.fullmatch(value):
+            raise self._bad(name, value, "a time such as 2026-12-01T00:00:00Z")
+        try:
+            return datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        except ValueError as error:
+            raise self._bad(name, value, "a time that exists") from error
+
+    def one_of(self, name: str, choices: tuple[str, ...]) -> str:
+        """One of a closed set of strings."""
+        value = self.take(name)
+        if not isinstance(value, str) or value not in choices:
+            raise self._bad(name, value, f"one of {', '.join(choices)}")
+        return value
+
+    def items(self, name: str) -> list[Fields]:
+        """A list of objects."""
+        value = self.take(name)
+        if not isinstance(value, list):
+            raise self._bad(name, value, "a list")
+        return [Fields(item, f"{self._where}, {name}[{index}]") for index, item in enumerate(value)]
+
+    def nested(self, name: str) -> Fields:
+        """A nested object."""
+        return Fields(self.take(name), f"{self._where}, {name}")
+
+    def done(self) -> None:
+        """Refuse members that nobody read."""
+        if self._left:
+            raise EvidenceError(f"{self._where}: unknown member `{min(self._left)}`")
+
+    def _bad(self, name: str, value: object, expected: str) -> EvidenceError:
+        return EvidenceError(f"{self._where}: `{name}` is `{str(value)[:80]}`, expected {expected}")
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectPredicate:
+    """A subject's name, files, compute in FLOP and lineage."""
+
+    name: str
+    files: tuple[tuple[str, str], ...]
+    training_compute: int
+    ec_low: int
+    ec_high: int
+    steps: tuple[Step, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The predicate as JSON."""
+        return {
+            "name": self.name,
+            "files": [{"name": name, "sha256": digest} for name, digest in self.files],
+            "training_compute": str(self.training_compute),
+            "effective_compute": {"low": str(self.ec_low), "high": str(self.ec_high)},
+            "steps": [{"parent": s.parent, "kind": s.kind, "compute": str(s.compute)} for s in self.steps],
+        }
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> SubjectPredicate:
+        """Read strictly.
+
+        Raises:
+            EvidenceError: anything unexpected, or an interval whose low end is above its high end.
+        """
+        fields = Fields(value, where)
+        interval = fields.nested("effective_compute")
+        read = cls(
+            name=fields.text("name"),
+            files=tuple(_file(item) for item in fields.items("files")),
+            training_compute=fields.flop("training_compute"),
+            ec_low=interval.flop("low"),
+            ec_high=interval.flop("high"),
+            steps=tuple(_step(item) for item in fields.items("steps")),
+        )
+        interval.done()
+        fields.done()
+        if not 0 < read.ec_low <= read.ec_high:
+            raise EvidenceError(f"{where}: effective compute {read.ec_low} to {read.ec_high} is not an interval")
+        return read
+
+
+def _file(fields: Fields) -> tuple[str, str]:
+    item = fields.text("name"), fields.digest("sha256")
+    fields.done()
+    return item
+
+
+def _step(fields: Fields) -> Step:
+    step = Step(fields.digest("parent"), fields.one_of("kind", STEPS), fields.flop("compute"))
+    fields.done()
+    return step
+
+
+def protocol_to_json(protocol: Protocol) -> dict[str, Any]:
+    """What is run, as JSON; the same object stands in a plan and in its result."""
+    return {
+        "task": protocol.task,
+        "task_version": protocol.task_version,
+        "metric": protocol.metric,
+        "samples": protocol.samples,
+        "samples_sha256": protocol.samples_digest,
+        "elicitation": {
+            "kind": protocol.elicitation,
+            "shots": protocol.shots,
+            "demonstrations": protocol.demonstrations,
+            "seed": protocol.seed,
+        },
+    }
+
+
+def protocol_from_json(fields: Fields, elicitations: tuple[str, ...]) -> Protocol:
+    """Read strictly.
+
+    Raises:
+        EvidenceError: anything unexpected.
+    """
+    elicitation = fields.nested("elicitation")
+    protocol = Protocol(
+        task=fields.text("task"),
+        task_version=fields.count("task_version"),
+        metric=fields.text("metric"),
+        samples=fields.count("samples"),
+        samples_digest=fields.digest("samples_sha256"),
+        elicitation=elicitation.one_of("kind", elicitations),
+        shots=elicitation.count("shots"),
+        demonstrations=elicitation.count("demonstrations"),
+        seed=elicitation.count("seed"),
+    )
+    elicitation.done()
+    fields.done()
+    return protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPredicate:
+    """What one run gave. `plan` and `log` are SHA-256; `tokens` and `flop` are what the elicitation spent."""
+
+    plan: str
+    protocol: Protocol
+    log: str
+    log_name: str
+    outcomes: str
+    completed: int
+    scored: int
+    correct: int
+    tokens: int
+    flop: int
+    environment: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The predicate as JSON."""
+        return {
+            "plan": self.plan,
+            "protocol": protocol_to_json(self.protocol),
+            "log": {"name": self.log_name, "sha256": self.log, "outcomes_sha256": self.outcomes},
+            "counts": {
+                "planned": self.protocol.samples,
+                "completed": self.completed,
+                "scored": self.scored,
+                "correct": self.correct,
+            },
+            "budget": {"tokens": self.tokens, "flop": str(self.flop)},
+            "environment": dict(self.environment),
+        }
+
+    @classmethod
+    def from_json(cls, value: object, where: str, elicitations: tuple[str, ...]) -> ResultPredicate:
+        """Read strictly.
+
+        Raises:
+            EvidenceError: anything unexpected, or counts that cannot be: correct <= scored <= completed <= planned.
+        """
+        fields = Fields(value, where)
+        log, counts, budget = fields.nested("log"), fields.nested("counts"), fields.nested("budget")
+        planned = counts.count("planned")
+        read = cls(
+            plan=fields.digest("plan"),
+            protocol=protocol_from_json(fields.nested("protocol"), elicitations),
+            log=log.digest("sha256"),
+            log_name=log.text("name"),
+            outcomes=log.digest("outcomes_sha256"),
+            completed=counts.count("completed"),
+            scored=counts.count("scored"),
+            correct=counts.count("correct"),
+            tokens=budget.count("tokens"),
+            flop=budget.flop("flop"),
+            environment=_strings(fields.take("environment"), where),
+        )
+        for part in (log, counts, budget, fields):
+            part.done()
+        if planned != read.protocol.samples or not read.correct <= read.scored <= read.completed <= planned:
+            got = f"correct {read.correct}, scored {read.scored}, completed {read.completed}, planned {planned}"
+            raise EvidenceError(f"{where}: counts must grow from correct to planned, got {got}")
+        return read
+
+
+def _strings(value: object, where: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise EvidenceError(f"{where}: `environment` must map names to strings")
+    return dict(value)
+
+
+@dataclass(frozen=True, slots=True)
+class PermitPredicate:
+    """A bounded lease: it names the action, the decision, the most effective compute in FLOP, and when it ends."""
+
+    action: str
+    decision: str
+    policy: str
+    start_compute: int
+    most_compute: int
+    not_before: datetime
+    not_after: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """The predicate as JSON."""
+        return {
+            "action": self.action,
+            "decision": self.decision,
+            "policy": self.policy,
+            "effective_compute": {"start": str(self.start_compute), "most": str(self.most_compute)},
+            "not_before": timestamp(self.not_before),
+            "not_after": timestamp(self.not_after),
+        }
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> PermitPredicate:
+        """Read strictly.
+
+        Raises:
+            EvidenceError: anything unexpected.
+        """
+        fields = Fields(value, where)
+        compute = fields.nested("effective_compute")
+        read = cls(
+            action=fields.text("action"),
+            decision=fields.digest("decision"),
+            policy=fields.digest("policy"),
+            start_compute=compute.flop("start"),
+            most_compute=compute.flop("most"),
+            not_before=fields.time("not_before"),
+            not_after=fields.time("not_after"),
+        )
+        compute.done()
+        fields.done()
+        return read
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPredicate:
+    """A model's saved state under a permit: how much of the lease is spent, and whether the run has ended."""
+
+    permit: str
+    parent: str
+    step: int
+    compute: int
+    ended: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The predicate as JSON."""
+        return {
+            "permit": self.permit,
+            "parent": self.parent,
+            "step": self.step,
+            "effective_compute": str(self.compute),
+            "ended": self.ended or "no",
+        }
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> SnapshotPredicate:
+        """Read strictly.
+
+        Raises:
+            EvidenceError: anything unexpected.
+        """
+        fields = Fields(value, where)
+        ended = fields.text("ended") if isinstance(value, dict) else ""
+        read = cls(
+            permit=fields.digest("permit"),
+            parent=fields.digest("parent"),
+            step=fields.count("step"),
+            compute=fields.flop("effective_compute"),
+            ended=None if ended == "no" else ended,
+        )
+        fields.done()
+        return read

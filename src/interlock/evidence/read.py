@@ -1,0 +1,294 @@
+"""From verified ledger bytes to facts.
+
+Guarantees: every entry was read, in order; each is a strictly parsed envelope that keys of the policy's roles signed;
+entry 0 is the one policy, signed by the quorum that the policy itself names, and its digest is the pinned one. Anything
+else is an `EvidenceError`: a ledger with one entry that cannot be understood supports no decision at all.
+What it leaves to the caller: pinning the policy's digest, and checking the logs' bytes (`evaluate.logs`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from interlock.decide.facts import Attestation, Checkpoint, Facts, Plan, Result, Signers, Subject
+from interlock.errors import EvidenceError, UsageError
+from interlock.evidence import dsse
+from interlock.evidence.keys import PublicKey
+from interlock.evidence.predicates import (
+    KINDS,
+    Fields,
+    PermitPredicate,
+    ResultPredicate,
+    SnapshotPredicate,
+    SubjectPredicate,
+    predicate_type,
+    protocol_from_json,
+)
+from interlock.evidence.statement import PAYLOAD_TYPE, Statement
+from interlock.policy.compile import digest as policy_digest
+from interlock.policy.compile import from_json as policy_from_json
+from interlock.policy.model import ELICITATIONS, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from interlock.ledger.log import LedgerView
+
+_TYPES = {predicate_type(kind): kind for kind in KINDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """A permit as it stands in the ledger. `digest` is that of its statement."""
+
+    entry: int
+    digest: str
+    subject: str
+    terms: PermitPredicate
+    signers: Signers
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot as it stands in the ledger; `subject` is the digest of the saved weights."""
+
+    entry: int
+    subject: str
+    terms: SnapshotPredicate
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One entry, for people: its kind, what it is about, who signed."""
+
+    entry: int
+    kind: str
+    about: str
+    signers: Signers
+    at: datetime
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that a ledger holds: the policy in force, the facts, and the paper trail beside them."""
+
+    policy: Policy
+    policy_digest: str
+    facts: Facts
+    results: Mapping[int, ResultPredicate]
+    permits: tuple[Permit, ...]
+    snapshots: tuple[Snapshot, ...]
+    records: tuple[Record, ...]
+
+    def subject(self, name: str) -> Subject:
+        """The subject with this name or digest (or a digest's first eight or more digits).
+
+        Raises:
+            UsageError: none has it, or several do.
+        """
+        subjects = self.facts.subjects.values()
+        found = [s for s in subjects if name in {s.name, s.digest} or (len(name) >= 8 and s.digest.startswith(name))]
+        if len(found) == 1:
+            return found[0]
+        known = ", ".join(f"`{s.name}`" for s in subjects) or "none yet"
+        raise UsageError(f"no single subject is called `{name}`; the ledger knows: {known}")
+
+
+def read(view: LedgerView, *, pinned_policy: str) -> Evidence:
+    """Read every entry of a verified ledger.
+
+    `pinned_policy` is the digest of the compiled policy that the workspace trusts.
+
+    Raises:
+        EvidenceError: an entry is malformed, wrongly signed, or refers to something that is not there before it.
+    """
+    if not view.entries:
+        raise EvidenceError("the ledger is empty, expected the policy as entry 0")
+    reader = _Reader(pinned_policy)
+    for entry in view.entries:
+        reader.take(entry.index, entry.data, entry.time)
+    checkpoint = Checkpoint(view.size, view.root.hex(), view.time)
+    return reader.evidence(checkpoint)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads entry after entry, and refuses what an earlier entry does not support."""
+
+    pinned_policy: str
+    policy: Policy | None = None
+    subjects: dict[str, Subject] = field(default_factory=dict)
+    plans: dict[str, Plan] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+    details: dict[int, ResultPredicate] = field(default_factory=dict)
+    attestations: list[Attestation] = field(default_factory=list)
+    decisions: set[str] = field(default_factory=set)
+    permits: dict[str, Permit] = field(default_factory=dict)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    digests: set[str] = field(default_factory=set)
+    keys: dict[str, PublicKey] = field(default_factory=dict)
+
+    def take(self, index: int, data: bytes, at: datetime) -> None:
+        """Read one entry."""
+        where = f"ledger entry {index}"
+        envelope = dsse.parse(data)
+        if envelope.payload_type != PAYLOAD_TYPE:
+            raise EvidenceError(f"{where}: payload type `{envelope.payload_type}`, expected `{PAYLOAD_TYPE}`")
+        statement = Statement.parse(envelope.payload)
+        kind = _TYPES.get(statement.predicate_type)
+        if kind is None:
+            raise EvidenceError(f"{where}: unknown predicate type `{statement.predicate_type}`")
+        if (kind == "policy") != (index == 0):
+            raise EvidenceError(f"{where}: a `{kind}`, expected the one policy as entry 0 and nowhere else")
+        if len(statement.subjects) != 1:
+            raise EvidenceError(f"{where}: names {len(statement.subjects)} things, expected one")
+        if statement.digest in self.digests:
+            raise EvidenceError(f"{where}: repeats an earlier statement")
+        self.digests.add(statement.digest)
+        if kind == "policy":
+            self._policy(statement, where)
+        signers = self._signers(envelope, where)
+        readers: dict[str, Callable[[int, Statement, Signers, datetime, str], None]] = {
+            "policy": self._check_policy,
+            "subject": self._subject,
+            "plan": self._plan,
+            "result": self._result,
+            "attestation": self._attestation,
+            "decision": self._decision,
+            "permit": self._permit,
+            "snapshot": self._snapshot,
+        }
+        readers[kind](index, statement, signers, at, where)
+        self.records.append(Record(index, kind, statement.subjects[0][0], signers, at, statement.digest))
+
+    def evidence(self, checkpoint: Checkpoint) -> Evidence:
+        """What was read."""
+        assert self.policy is not None  # noqa: S101  entry 0 set it, or `take` raised
+        facts = Facts(
+            checkpoint=checkpoint,
+            subjects=self.subjects,
+            plans=tuple(self.plans.values()),
+            results=tuple(self.results),
+            attestations=tuple(self.attestations),
+        )
+        return Evidence(
+            policy=self.policy,
+            policy_digest=self.pinned_policy,
+            facts=facts,
+            results=self.details,
+            permits=tuple(self.permits.values()),
+            snapshots=tuple(self.snapshots),
+            records=tuple(self.records),
+        )
+
+    def _signers(self, envelope: dsse.Envelope, where: str) -> Signers:
+        """The roles whose quorum signed: distinct keys, each counted once."""
+        assert self.policy is not None  # noqa: S101
+        signed = envelope.signers(self.keys)
+        roles = frozenset(
+            role.name
+            for role in self.policy.roles.values()
+            if len(signed & {PublicKey.parse(key).key_id for key in role.keys}) >= role.quorum
+        )
+        if not roles:
+            raise EvidenceError(f"{where}: signed by the quorum of no role")
+        return roles
+
+    def _known(self, digest: str, where: str) -> Subject:
+        if digest not in self.subjects:
+            raise EvidenceError(f"{where}: subject {digest[:12]} is not in the ledger before it")
+        return self.subjects[digest]
+
+    def _policy(self, statement: Statement, where: str) -> None:
+        policy = policy_from_json(dict(statement.predicate))
+        digest = policy_digest(policy)
+        if digest != self.pinned_policy or statement.subjects[0][1] != digest:
+            raise EvidenceError(f"{where}: policy {digest[:12]}, expected {self.pinned_policy[:12]}")
+        self.policy = policy
+        public = [PublicKey.parse(key) for role in policy.roles.values() for key in role.keys]
+        self.keys = {key.key_id: key for key in public}
+
+    def _check_policy(self, _: int, __: Statement, signers: Signers, ___: datetime, where: str) -> None:
+        assert self.policy is not None  # noqa: S101
+        if self.policy.approved_by not in signers:
+            raise EvidenceError(f"{where}: the policy is not signed by `{self.policy.approved_by}`")
+
+    def _subject(self, _: int, statement: Statement, __: Signers, ___: datetime, where: str) -> None:
+        read = SubjectPredicate.from_json(statement.predicate, where)
+        digest = statement.subjects[0][1]
+        if digest in self.subjects:
+            raise EvidenceError(f"{where}: subject {digest[:12]} is there already as `{self.subjects[digest].name}`")
+        if any(read.name == other.name for other in self.subjects.values()):
+            raise EvidenceError(f"{where}: another subject is called `{read.name}`")
+        for step in read.steps:
+            parent = self._known(step.parent, where)
+            if read.ec_low < parent.ec_low or read.ec_high < parent.ec_high:
+                raise EvidenceError(f"{where}: effective compute is below that of its parent `{parent.name}`")
+        self.subjects[digest] = Subject(digest, read.name, read.training_compute, read.ec_low, read.ec_high, read.steps)
+
+    def _plan(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
+        fields = Fields(statement.predicate, where)
+        subject = self._known(statement.subjects[0][1], where)
+        protocol = protocol_from_json(fields.nested("protocol"), ELICITATIONS)
+        report_by = fields.time("report_by")
+        fields.done()
+        self.plans[statement.digest] = Plan(index, statement.digest, subject.digest, protocol, signers, at, report_by)
+
+    def _result(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
+        read = ResultPredicate.from_json(statement.predicate, where, ELICITATIONS)
+        subject = self._known(statement.subjects[0][1], where)
+        plan = self.plans.get(read.plan)
+        if plan and (plan.subject, plan.protocol) != (subject.digest, read.protocol):
+            plan = None  # it names a plan that announced something else: it counts as unplanned
+        self.details[index] = read
+        self.results.append(
+            Result(
+                entry=index,
+                digest=statement.digest,
+                subject=subject.digest,
+                protocol=read.protocol,
+                completed=read.completed,
+                scored=read.scored,
+                correct=read.correct,
+                flop=read.flop,
+                signers=signers,
+                plan=plan,
+                at=at,
+            )
+        )
+
+    def _attestation(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
+        fields = Fields(statement.predicate, where)
+        kind, name = fields.one_of("kind", ("assumption", "requirement")), fields.text("name")
+        about = fields.one_of("about", ("subject", "developer"))
+        fields.text("statement")
+        fields.done()
+        digest = statement.subjects[0][1]
+        if about == "developer" and digest != self.pinned_policy:
+            raise EvidenceError(f"{where}: about the developer under policy {digest[:12]}, which is not in force")
+        known = self._known(digest, where).digest if about == "subject" else None
+        self.attestations.append(Attestation(index, name, kind == "assumption", known, signers, at))
+
+    def _decision(self, _: int, statement: Statement, __: Signers, ___: datetime, where: str) -> None:
+        self._known(statement.subjects[0][1], where)
+        self.decisions.add(statement.digest)
+
+    def _permit(self, index: int, statement: Statement, signers: Signers, __: datetime, where: str) -> None:
+        assert self.policy is not None  # noqa: S101
+        terms = PermitPredicate.from_json(statement.predicate, where)
+        subject = self._known(statement.subjects[0][1], where)
+        if terms.decision not in self.decisions:
+            raise EvidenceError(f"{where}: its decision {terms.decision[:12]} is not in the ledger before it")
+        if self.policy.permits.issued_by not in signers:
+            raise EvidenceError(f"{where}: the permit is not signed by `{self.policy.permits.issued_by}`")
+        self.permits[statement.digest] = Permit(index, statement.digest, subject.digest, terms, signers)
+
+    def _snapshot(self, index: int, statement: Statement, __: Signers, ___: datetime, where: str) -> None:
+        terms = SnapshotPredicate.from_json(statement.predicate, where)
+        if terms.permit not in self.permits:
+            raise EvidenceError(f"{where}: its permit {terms.permit[:12]} is not in the ledger before it")
+        self.snapshots.append(Snapshot(index, statement.subjects[0][1], terms))

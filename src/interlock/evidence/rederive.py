@@ -1,0 +1,58 @@
+"""Derive every recorded decision again from the entries that it had read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from interlock.decide.decision import to_json
+from interlock.decide.rule import decide
+from interlock.errors import EvidenceError
+from interlock.evidence import dsse
+from interlock.evidence.predicates import Fields, predicate_type
+from interlock.evidence.read import read
+from interlock.evidence.statement import Statement
+from interlock.ledger import merkle
+
+if TYPE_CHECKING:
+    from interlock.ledger.log import LedgerView
+
+
+def rederive(view: LedgerView, *, pinned_policy: str) -> int:
+    """Derive each decision in a verified ledger again. Returns how many there were.
+
+    Raises:
+        EvidenceError: a decision claims another state of the ledger than the entries before it, another time than
+            its place in the ledger allows, or another answer than the rule gives.
+    """
+    count = 0
+    for entry in view.entries:
+        made = Statement.parse(dsse.parse(entry.data).payload)
+        if made.predicate_type == predicate_type("decision"):
+            _check(view, entry.index, made, pinned_policy)
+            count += 1
+    return count
+
+
+def _check(view: LedgerView, index: int, made: Statement, pinned_policy: str) -> None:
+    where = f"the decision of ledger entry {index}"
+    claimed = Fields(made.predicate, where)
+    checkpoint = claimed.nested("checkpoint")
+    size, root, signed = checkpoint.count("size"), checkpoint.digest("root"), checkpoint.time("time")
+    at, action = claimed.time("at"), claimed.text("action")
+    if not 0 < size <= index:
+        raise EvidenceError(f"{where} claims a checkpoint of size {size}, expected 1 to {index}")
+    entries = view.entries[:size]
+    got = merkle.root(merkle.leaf_hash(entry.data) for entry in entries)
+    if got.hex() != root:
+        raise EvidenceError(f"{where} claims root {root[:12]} at size {size}, got {got.hex()[:12]}")
+    if not entries[-1].time <= signed <= at <= view.entries[index].time:
+        raise EvidenceError(f"{where} claims times that do not fit its place in the ledger")
+    past = replace(view, entries=entries, size=size, root=got, time=signed)
+    evidence = read(past, pinned_policy=pinned_policy)
+    subject = made.subjects[0][1]
+    again = decide(evidence.policy, evidence.facts, policy_digest=pinned_policy, subject=subject, action=action, at=at)
+    if to_json(again) != made.predicate:
+        raise EvidenceError(
+            f"{where} says `{made.predicate.get('verdict')}` otherwise than the rule, which says `{again.verdict}`"
+        )

@@ -1,0 +1,1 @@
+"""Which model: the manifest digest that names a subject, and its lineage."""

@@ -1,0 +1,217 @@
+"""A workspace: one folder that holds a developer's policy, keys, ledger, logs and permits.
+
+    interlock.json   what this workspace trusts: the log's name and public key, and the digest of the policy
+    policy.yaml      the policy as written
+    keys/            key pairs; private ones are readable by their owner only
+    ledger/          the append-only log (interlock.ledger)
+    logs/            one folder of Inspect logs a plan
+    subjects.json    where each subject's files lie on this machine
+    permits/         permits as files, for gates
+
+Guarantees: `append` never writes an entry that `read` would refuse.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interlock.errors import EvidenceError, UsageError
+from interlock.evidence import dsse, keys
+from interlock.evidence.predicates import statement
+from interlock.evidence.read import Evidence, read
+from interlock.evidence.statement import PAYLOAD_TYPE, Statement
+from interlock.ledger.log import Entry, Ledger, LedgerView
+from interlock.policy import compile as compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from interlock.policy.model import Policy
+
+_LOG_KEY = "log"
+
+
+def now() -> datetime:
+    """The machine's clock in UTC, in whole seconds."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a subject's files lie on this machine."""
+
+    folder: Path
+    adapter: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """An opened workspace: `folder`, and what it trusts."""
+
+    folder: Path
+    origin: str
+    log_key: keys.PublicKey
+    policy_digest: str
+
+    @classmethod
+    def create(cls, folder: Path, *, policy: Policy, policy_text: str) -> Workspace:
+        """Start a workspace in `folder`, where `keys/` may already stand; the policy becomes ledger entry 0.
+
+        Raises:
+            UsageError: there is a workspace already, or a private key that the policy's approval needs is missing.
+            LedgerError: the ledger cannot be written.
+        """
+        if (folder / "interlock.json").exists() or (folder / "ledger").exists():
+            raise UsageError(f"`{folder}` holds a workspace already")
+        folder.mkdir(parents=True, exist_ok=True)
+        log_path = folder / "keys" / f"{_LOG_KEY}.key"
+        pair = keys.load_private(log_path) if log_path.exists() else keys.new_key(log_path)
+        origin = policy.id.replace("/", ".") + "/ledger"
+        digest = compiled.digest(policy)
+        workspace = cls(folder, origin, pair.public, digest)
+        predicate = compiled.to_json(policy)
+        signing = workspace.keys_of(policy, policy.approved_by)
+        Ledger.create(folder / "ledger", origin, pair, now())
+        workspace.append(statement("policy", name=policy.id, digest=digest, predicate=predicate), signing)
+        (folder / "policy.yaml").write_text(policy_text)
+        config = {"origin": origin, "log_key": str(pair.public), "policy": digest}
+        # Last on purpose: a folder without this file is not a workspace, so a killed `init` is seen as one.
+        write_whole(folder / "interlock.json", json.dumps(config, indent=2).encode() + b"\n")
+        return workspace
+
+    @classmethod
+    def open(cls, folder: Path) -> Workspace:
+        """Open a workspace.
+
+        Raises:
+            UsageError: there is none in `folder`, or its configuration cannot be read.
+        """
+        path = folder / "interlock.json"
+        try:
+            config = json.loads(path.read_bytes())
+            return cls(folder, config["origin"], keys.PublicKey.parse(config["log_key"]), config["policy"])
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"no workspace in `{folder}`; make one with `interlock init`, or name one with -w"
+            ) from error
+        except (ValueError, KeyError, TypeError, EvidenceError) as error:
+            raise UsageError(f"`{path}` cannot be read: expected origin, log_key and policy") from error
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, for reading and appending."""
+        return Ledger.open(self.folder / "ledger", self.log_key, self.origin)
+
+    def read(self) -> Evidence:
+        """Verify the whole ledger and read every entry.
+
+        Raises:
+            LedgerError: the ledger does not verify.
+            EvidenceError: an entry is not what it should be.
+        """
+        return read(self.ledger.read(), pinned_policy=self.policy_digest)
+
+    def append(self, made: Statement, signing: Sequence[keys.KeyPair]) -> str:
+        """Sign a statement, check that it would be read back, and append it. Returns the statement's digest.
+
+        Raises:
+            EvidenceError: the ledger would refuse to read it; nothing was written.
+            LedgerError: it did not become durable.
+        """
+        payload = made.to_bytes()
+        envelope = dsse.sign(payload, PAYLOAD_TYPE, signing)
+        with self._locked():
+            self.ledger.mend()  # finish or undo what a killed append left
+            view = self.ledger.read()
+            moment = max(now(), view.time)
+            trial = (*view.entries, Entry(view.size, envelope, moment))
+            read(_extended(view, trial), pinned_policy=self.policy_digest)
+            self.ledger.append(envelope, log_key=self._log_pair(), now=now())
+        return hashlib.sha256(payload).hexdigest()
+
+    def refresh(self) -> None:
+        """Have the log sign its latest checkpoint again, with the present time."""
+        with self._locked():
+            self.ledger.refresh(self._log_pair(), now())
+
+    def can_sign_checkpoints(self) -> bool:
+        """Whether the log's private key is here."""
+        return self._log_path().exists()
+
+    def keys_of(self, policy: Policy, role: str) -> list[keys.KeyPair]:
+        """The private keys in `keys/` of a role, as many as its quorum.
+
+        Raises:
+            UsageError: the policy has no such role, or too few of its private keys are here.
+        """
+        if role not in policy.roles:
+            raise UsageError(f"the policy has no role `{role}`; it has: {', '.join(policy.roles)}")
+        wanted = {keys.PublicKey.parse(key).key_id for key in policy.roles[role].keys}
+        pairs = [keys.load_private(path) for path in sorted((self.folder / "keys").glob("*.key"))]
+        found = [pair for pair in pairs if pair.public.key_id in wanted]
+        quorum = policy.roles[role].quorum
+        if len(found) < quorum:
+            raise UsageError(
+                f"`{role}` signs with {quorum} key(s), found {len(found)} of them in `{self.folder / 'keys'}`"
+            )
+        return found[:quorum]
+
+    def places(self) -> dict[str, Place]:
+        """Where subjects lie on this machine, by manifest digest."""
+        path = self.folder / "subjects.json"
+        if not path.exists():
+            return {}
+        read_places: dict[str, Any] = json.loads(path.read_bytes())
+        return {
+            digest: Place(Path(place["folder"]), Path(place["adapter"]) if place["adapter"] else None)
+            for digest, place in read_places.items()
+        }
+
+    def remember(self, digest: str, place: Place) -> None:
+        """Note where a subject lies."""
+        places = self.places() | {digest: place}
+        plain = {
+            key: {"folder": str(p.folder), "adapter": str(p.adapter) if p.adapter else None}
+            for key, p in places.items()
+        }
+        write_whole(self.folder / "subjects.json", json.dumps(plain, indent=2).encode() + b"\n")
+
+    def _log_path(self) -> Path:
+        return self.folder / "keys" / f"{_LOG_KEY}.key"
+
+    def _log_pair(self) -> keys.KeyPair:
+        return keys.load_private(self._log_path())
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One writer at a time: what was checked is what the ledger still holds when the entry is written."""
+        with (self.folder / ".lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _extended(view: LedgerView, entries: tuple[Entry, ...]) -> LedgerView:
+    return LedgerView(
+        entries=entries, size=len(entries), root=view.root, time=entries[-1].time, origin=view.origin, note=view.note
+    )
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old bytes or the new ones, never half, and survives a crash."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
