@@ -1,0 +1,115 @@
+"""The command line. `main` turns every error family into one line and its documented exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from interlock.cli import decisions, evaluations, records, setup, subjects
+from interlock.cli.demo import demo
+from interlock.errors import INTERNAL, INTERRUPTED, USAGE, InterlockError
+
+_HELP = """Evaluation-gated scaling: a model scales, deploys or ships only while verified evidence allows it.
+
+The loop, from a policy to a gate:
+
+\b
+    interlock init --policy POLICY.yaml       start a workspace: keys, ledger, the policy as entry 0
+    interlock subject add MODEL-FOLDER        register the exact model to judge
+    interlock plan --subject NAME             announce the evaluations that are due
+    interlock evaluate --subject NAME         run them, fine-tuning included; sign what they gave
+    interlock attest --assumption A ...       what a role states or attests
+    interlock decide --subject NAME           permit or hold, why, and what would lift a hold
+    interlock permit issue ...                a bounded lease for a gate
+    interlock ledger verify                   recompute everything
+
+Try `interlock demo` first: it tells the whole story on two small models and leaves a workspace to explore.
+
+\b
+Exit codes: 0 permit or ok, 1 internal error or a failing machine, 2 usage or policy error, 3 hold,
+4 evidence or ledger invalid, 5 tests or checks failed, 130 interrupted.
+\b
+Every option is also an environment variable: INTERLOCK_WORKSPACE, INTERLOCK_DECIDE_SUBJECT, ...
+"""
+
+
+class _Loop(TyperGroup):
+    """Lists the commands in the order of the loop."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the signature is click's
+        """The names, as the help shows them."""
+        return list(_ORDER)
+
+
+_ORDER = (
+    "init",
+    "keys",
+    "subject",
+    "plan",
+    "evaluate",
+    "attest",
+    "decide",
+    "permit",
+    "ledger",
+    "report",
+    "demo",
+)
+
+app = typer.Typer(
+    name="interlock",
+    cls=_Loop,
+    add_completion=False,
+    help=_HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "INTERLOCK"},
+)
+app.command("init")(setup.init)
+app.add_typer(setup.keys_app, name="keys")
+app.add_typer(subjects.app, name="subject")
+app.command("plan")(evaluations.plan)
+app.command("evaluate")(evaluations.evaluate)
+app.command("attest")(decisions.attest)
+app.command("decide")(decisions.decide)
+app.add_typer(decisions.permit_app, name="permit")
+app.add_typer(records.ledger_app, name="ledger")
+app.command("report")(records.report)
+app.command("demo")(demo)
+
+
+def main() -> None:
+    """Run the command line and exit with its documented code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        code = app(args=arguments, standalone_mode=False, prog_name="interlock")
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return _fail(
+            "interrupted; what stands in the ledger is safe, and the same command goes on from there", INTERRUPTED
+        )
+    except InterlockError as error:
+        return _fail(str(error), error.exit_code)
+    except OSError as error:
+        return _fail(f"the machine failed: {error}; nothing unfinished was appended to the ledger", INTERNAL)
+    except Exception as error:  # noqa: BLE001  the last line of defence: one line, never a traceback
+        if os.environ.get("INTERLOCK_DEBUG"):
+            traceback.print_exc()
+        return _fail(f"internal error: {type(error).__name__}: {error}; INTERLOCK_DEBUG=1 shows where", INTERNAL)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo("\n".join(f"interlock: {line}" for line in message.splitlines() or [""]), err=True)
+    return code

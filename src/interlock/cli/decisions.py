@@ -1,0 +1,177 @@
+"""`attest`, `decide` and `permit`: a role's word, the rule's answer, and the lease that follows from it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from interlock.cli import show
+from interlock.cli.options import HERE, JsonOption, SubjectOption, WorkspaceOption, fresh, print_json
+from interlock.decide.decision import timestamp, to_json
+from interlock.errors import HOLD, OK, UsageError
+from interlock.evidence.predicates import statement
+from interlock.evidence.read import Permit
+from interlock.gate import permit as permits
+from interlock.policy.model import Attested
+from interlock.workspace import Workspace, now
+
+permit_app = typer.Typer(help="Issue, show and verify permits.", no_args_is_help=True)
+ActionOption = Annotated[str, typer.Option("--action", "-a", help="Such as scale, deploy-api, release-weights.")]
+
+
+def attest(
+    assumption: Annotated[str | None, typer.Option(help="An assumption of the policy that its role states.")] = None,
+    requirement: Annotated[str | None, typer.Option(help="A requirement of the policy that its role attests.")] = None,
+    subject: Annotated[str | None, typer.Option("--subject", "-s", help="The subject that it is about.")] = None,
+    about: Annotated[str, typer.Option(help="subject or developer.")] = "subject",
+    text: Annotated[str, typer.Option(help="What the role says in its own words.")] = "stated by interlock attest",
+    workspace: WorkspaceOption = HERE,
+) -> None:
+    """Sign a statement with the keys of the role that the policy names for it.
+
+    \b
+    interlock attest --assumption no-gradient-hacking --subject NAME
+    interlock attest --requirement security-3 --about developer
+    """
+    if (assumption is None) == (requirement is None):
+        raise UsageError("give one of --assumption and --requirement")
+    role = sign_attestation(
+        Workspace.open(workspace),
+        assumption=assumption,
+        requirement=requirement,
+        subject=subject,
+        about=about,
+        text=text,
+    )
+    typer.echo(f"`{role}` signed `{assumption or requirement}` about {subject or 'the developer'}")
+
+
+def sign_attestation(
+    workspace: Workspace,
+    *,
+    assumption: str | None = None,
+    requirement: str | None = None,
+    subject: str | None = None,
+    about: str = "subject",
+    text: str,
+) -> str:
+    """Append an attestation, signed by the role that the policy names. Returns the role.
+
+    Raises:
+        UsageError: the policy knows no such name, or the role's keys are not here.
+    """
+    evidence = workspace.read()
+    policy, name = evidence.policy, str(assumption or requirement)
+    if assumption is not None:
+        if assumption not in policy.assumptions:
+            raise UsageError(f"the policy has no assumption `{assumption}`; it has: {', '.join(policy.assumptions)}")
+        role, about = policy.assumptions[assumption].stated_by, "subject"
+    else:
+        known = {n: r for n, r in policy.requirements.items() if isinstance(r, Attested)}
+        if name not in known:
+            raise UsageError(f"the policy has no requirement `{name}` to attest; it has: {', '.join(known)}")
+        role = known[name].by
+        if about != known[name].about:
+            raise UsageError(f"`{name}` is about the {known[name].about}, got --about {about}")
+    if about == "subject" and subject is None:
+        raise UsageError(f"`{name}` is about a subject: name it with --subject")
+    target = evidence.subject(subject) if about == "subject" and subject else None
+    made = statement(
+        "attestation",
+        name=target.name if target else policy.id,
+        digest=target.digest if target else evidence.policy_digest,
+        predicate={
+            "kind": "assumption" if assumption else "requirement",
+            "name": name,
+            "about": about,
+            "statement": text,
+        },
+    )
+    workspace.append(made, workspace.keys_of(policy, role))
+    return role
+
+
+def decide(
+    subject: SubjectOption,
+    action: Annotated[str | None, typer.Option("--action", "-a", help="One action; all of them without it.")] = None,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> int:
+    """Decide permit or hold, with the reasons and what would lift each hold. Exit code 0 permit, 3 hold.
+
+    Without --action every action is shown side by side, and the exit code is 3 if any of them holds.
+    """
+    _, evidence = fresh(workspace)
+    model = evidence.subject(subject)
+    actions = [action] if action else show.in_order(evidence.policy.gates)
+    decisions = [permits.ask(evidence, subject=model, action=name, at=now()) for name in actions]
+    if as_json:
+        shown = [to_json(decision) for decision in decisions]
+        print_json(shown[0] if action else shown)
+    else:
+        show.decisions(decisions, subject=model.name)
+    return OK if all(decision.verdict == "permit" for decision in decisions) else HOLD
+
+
+@permit_app.command("issue")
+def issue(
+    subject: SubjectOption,
+    action: ActionOption,
+    most_compute: Annotated[
+        str | None, typer.Option(help="Ask for less effective compute (FLOP) than the decision would allow.")
+    ] = None,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> int:
+    """Decide, and sign a permit if nothing holds. Decision and permit go into the ledger. Exit code 3 on a hold."""
+    from interlock.cli.subjects import flop
+
+    opened, _ = fresh(workspace)
+    most = flop(most_compute) if most_compute else None
+    issued = permits.issue(opened, subject=subject, action=action, at=now(), most_compute=most)
+    if as_json:
+        print_json({"permit": issued.permit, "decision": to_json(issued.decision)})
+    elif issued.permit is None:
+        typer.echo(permits.why(issued.decision))
+    else:
+        _show(permits.find(opened.read(), issued.permit), as_json=False)
+    return OK if issued.permit else HOLD
+
+
+@permit_app.command("show")
+def show_permit(
+    digest: Annotated[str, typer.Argument(help="Digest of the permit, or how it begins.")],
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a permit of the ledger."""
+    evidence = Workspace.open(workspace).read()
+    _show(permits.find(evidence, digest), as_json=as_json)
+
+
+@permit_app.command("verify")
+def verify(
+    digest: Annotated[str, typer.Argument(help="Digest of the permit, or how it begins.")],
+    action: ActionOption,
+    workspace: WorkspaceOption = HERE,
+) -> None:
+    """Ask what a gate asks: does this permit open the action now? Exit code 0 yes, 3 no, with the reason."""
+    _, evidence = fresh(workspace)
+    permit = permits.verify(evidence, permits.find(evidence, digest).digest, action=action, at=now())
+    typer.echo(f"permit {permit.digest[:12]} opens `{action}` until {timestamp(permit.terms.not_after)}")
+
+
+def _show(permit: Permit, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {"permit": permit.digest, "subject": permit.subject, "entry": permit.entry, **permit.terms.to_json()}
+        )
+        return
+    typer.echo(
+        f"permit {permit.digest}\n"
+        f"  action     {permit.terms.action}\n"
+        f"  subject    {permit.subject}\n"
+        f"  compute    from {permit.terms.start_compute} to at most {permit.terms.most_compute} FLOP (effective)\n"
+        f"  valid      {timestamp(permit.terms.not_before)} to {timestamp(permit.terms.not_after)}"
+    )

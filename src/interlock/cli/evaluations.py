@@ -1,0 +1,99 @@
+"""`plan` and `evaluate`: announce what is due, and run it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from interlock.cli.options import HERE, JsonOption, SubjectOption, WorkspaceOption, fresh, print_json
+from interlock.errors import UsageError
+from interlock.evaluate import execute
+from interlock.evaluate.due import RUNNABLE, Due, due, open_plans
+from interlock.workspace import now
+
+_ELICITATION_HELP = f"Announce one evaluation of your own instead of what is due: {', '.join(RUNNABLE)}."
+
+
+def plan(
+    subject: SubjectOption,
+    elicitation: Annotated[str | None, typer.Option(help=_ELICITATION_HELP)] = None,
+    demonstrations: Annotated[int, typer.Option(min=1, help="How many to fine-tune on, with --elicitation.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 0,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Announce in the ledger the evaluations that the policy demands and nobody has run.
+
+    A plan must stand before its result, and one that never reports holds the gate: so plan what you will run.
+    """
+    opened, evidence = fresh(workspace)
+    model = evidence.subject(subject)
+    items = due(evidence, subject=model.digest, at=now())
+    made: list[dict[str, Any]] = []
+    if elicitation is not None:
+        if elicitation not in RUNNABLE:
+            raise UsageError(f"this version cannot run `{elicitation}`; it can run {', '.join(RUNNABLE)}")
+        measure = next(iter(evidence.policy.measures))
+        count = demonstrations if elicitation == "fine-tuned" else 0
+        items = (Due(measure, elicitation, count, (), planned=False),)
+    for item in items:
+        digest = None
+        if item.runnable and not item.planned:
+            digest = execute.announce(
+                opened,
+                subject=model.digest,
+                measure=item.measure,
+                elicitation=item.elicitation,
+                demonstrations=item.demonstrations,
+                seed=seed,
+            )
+        made.append(_due_row(item, digest))
+    if as_json:
+        print_json({"subject": model.name, "due": made})
+        return
+    for row in made:
+        typer.echo(f"{row['elicitation']:<16} {row['measure']:<16} {row['state']}")
+    typer.echo(f"next: interlock evaluate --subject {model.name}" if made else f"nothing is due for `{model.name}`")
+
+
+def _due_row(item: Due, digest: str | None) -> dict[str, Any]:
+    state = (
+        "announced already" if item.planned else f"announced as plan {digest[:12]}" if digest else "cannot be run here"
+    )
+    return {
+        "measure": item.measure,
+        "elicitation": item.elicitation,
+        "demonstrations": item.demonstrations,
+        "thresholds": list(item.thresholds),
+        "plan": digest,
+        "state": state,
+    }
+
+
+def evaluate(subject: SubjectOption, workspace: WorkspaceOption = HERE) -> None:
+    """Run every open plan of a subject on this machine, and append what each gave.
+
+    Killed or interrupted, the same command goes on: finished samples are kept in the plan's log folder.
+    """
+    from interlock.cli.show import progress
+
+    opened, evidence = fresh(workspace)
+    model = evidence.subject(subject)
+    plans = open_plans(evidence, subject=model.digest)
+    if not plans:
+        raise UsageError(
+            f"`{model.name}` has no open plan; announce what is due: interlock plan --subject {model.name}"
+        )
+    for announced in plans:
+        what = announced.protocol.elicitation
+        if announced.protocol.demonstrations:
+            what += f", {announced.protocol.demonstrations} demonstrations"
+        with progress() as report:
+            outcome = execute.run(opened, announced, progress=report)
+        result = outcome.result
+        typer.echo(
+            f"{what}: {result.correct} correct of {result.protocol.samples} planned ({result.scored} scored), "
+            f"{result.flop:.3g} FLOP of elicitation; log {result.log_name}"
+        )
+    typer.echo(f"next: interlock decide --subject {model.name}")

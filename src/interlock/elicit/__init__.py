@@ -1,0 +1,1 @@
+"""Trying hard: fine-tuning that brings out what a model can do."""

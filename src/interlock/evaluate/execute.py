@@ -1,0 +1,217 @@
+"""From a plan to a result: announce an evaluation in the ledger, run it, and append what it gave.
+
+Guarantees: the plan stands in the ledger before anything runs; the subject's files are hashed before its weights are
+used; the samples that the log holds are the ones the plan announced; counts come from the log's samples. A killed run
+is taken up by running the same plan again: finished samples are read from its log folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from typing import Protocol as Interface
+
+from interlock.decide.decision import timestamp
+from interlock.decide.facts import Protocol
+from interlock.errors import EvidenceError, UsageError
+from interlock.evaluate import codebook
+from interlock.evaluate.due import SHOTS
+from interlock.evidence.predicates import ResultPredicate, protocol_to_json, statement
+from interlock.subject import manifest
+from interlock.workspace import Workspace, now
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from inspect_ai import Task
+
+    from interlock.decide.facts import Plan, Subject
+    from interlock.evaluate.local import LocalModel
+    from interlock.evidence.read import Evidence
+    from interlock.policy.model import Elicitation, Measure
+    from interlock.workspace import Place
+
+
+class Progress(Interface):
+    """Where a long run says how far it is: a word for the stage, steps done, steps in all, and a note."""
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """One step further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What `run` did for one plan."""
+
+    plan: Plan
+    result: ResultPredicate
+
+
+def announce(
+    workspace: Workspace, *, subject: str, measure: str, elicitation: Elicitation, demonstrations: int, seed: int
+) -> str:
+    """Append the plan of one evaluation, signed by the role that must run it. Returns the plan's digest.
+
+    Raises:
+        UsageError: the policy has no such measure, or this version cannot run it.
+        LedgerError: it did not become durable.
+    """
+    from interlock.evaluate import logs
+
+    evidence = workspace.read()
+    model, policy = evidence.subject(subject), evidence.policy
+    if measure not in policy.measures:
+        raise UsageError(f"the policy has no measure `{measure}`; it has: {', '.join(policy.measures)}")
+    shots = SHOTS if elicitation == "few-shot" else 0
+    digest, count = logs.samples_digest(_task(policy.measures[measure], shots=shots, seed=seed))
+    protocol = Protocol(
+        task=policy.measures[measure].task,
+        task_version=policy.measures[measure].task_version,
+        metric=policy.measures[measure].metric,
+        samples=count,
+        samples_digest=digest,
+        elicitation=elicitation,
+        shots=shots,
+        demonstrations=demonstrations,
+        seed=seed,
+    )
+    predicate = {
+        "protocol": protocol_to_json(protocol),
+        "report_by": timestamp(policy.report_within.after(now())),
+    }
+    made = statement("plan", name=model.name, digest=model.digest, predicate=predicate)
+    return workspace.append(made, workspace.keys_of(policy, _runner(evidence, measure)))
+
+
+def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
+    """Run one open plan on this machine and append its result.
+
+    Raises:
+        UsageError: the subject's files are not on this machine, or the elicitation cannot be run by this version.
+        EvidenceError: the files are not those of the subject, or the run gave nothing that can be relied on.
+    """
+    from interlock.evaluate import inspect_run, local, logs
+
+    evidence = workspace.read()
+    subject, protocol = evidence.facts.subjects[plan.subject], plan.protocol
+    place = _place(workspace, subject, progress)
+    task = _task(_measure(evidence, protocol), shots=protocol.shots, seed=protocol.seed)
+    planned = logs.samples_digest(task)
+    if planned != (protocol.samples_digest, protocol.samples):
+        raise EvidenceError(
+            f"the task's samples are {planned[0][:12]}, the plan announced {protocol.samples_digest[:12]}"
+        )
+    model = local.load(place.folder, adapter=place.adapter)
+    flop = 0
+    args = {"folder": str(place.folder)} | ({"adapter": str(place.adapter)} if place.adapter else {})
+    if protocol.elicitation == "fine-tuned":
+        model, flop = _fine_tune(model, protocol, progress)
+        args |= {"fine_tuned_on": str(protocol.demonstrations), "seed": str(protocol.seed)}
+    elif protocol.elicitation != "few-shot":
+        raise UsageError(f"this version cannot run `{protocol.elicitation}`; it can run few-shot and fine-tuned")
+    log = inspect_run.run(
+        task,
+        local=model,
+        model_name=f"interlock/{subject.name}",
+        model_args=args,
+        log_dir=log_folder(workspace, plan.digest),
+        progress=lambda done, total: progress("answering", done, total),
+    )
+    found = logs.read(log)
+    logs.same_samples(planned, found)
+    result = ResultPredicate(
+        plan=plan.digest,
+        protocol=protocol,
+        log=found.sha256,
+        log_name=log.relative_to(workspace.folder).as_posix(),
+        outcomes=found.outcomes_digest,
+        completed=found.completed,
+        scored=found.scored,
+        correct=found.correct,
+        tokens=found.total_tokens,
+        flop=flop,
+        environment={**found.packages, "dtype": str(model.dtype).removeprefix("torch.")},
+    )
+    made = statement("result", name=subject.name, digest=subject.digest, predicate=result.to_json())
+    workspace.append(made, workspace.keys_of(evidence.policy, _runner(evidence, _measure_name(evidence, protocol))))
+    return Outcome(plan, result)
+
+
+def check_logs(workspace: Workspace, evidence: Evidence) -> int:
+    """Check that the log of every result is here and has the bytes that its result names. Returns how many there are.
+
+    Raises:
+        EvidenceError: a log is missing or altered.
+    """
+    import hashlib
+
+    for entry, result in evidence.results.items():
+        path = workspace.folder / result.log_name
+        if not path.resolve().is_relative_to(workspace.folder.resolve()) or not path.is_file():
+            raise EvidenceError(f"the log of ledger entry {entry} is missing: `{result.log_name}`")
+        got = hashlib.sha256(path.read_bytes()).hexdigest()
+        if got != result.log:
+            raise EvidenceError(
+                f"`{result.log_name}` was altered: SHA-256 {got[:12]}, entry {entry} names {result.log[:12]}"
+            )
+    return len(evidence.results)
+
+
+def log_folder(workspace: Workspace, plan: str) -> Path:
+    """The folder of Inspect logs that belongs to one plan."""
+    return workspace.folder / "logs" / plan[:16]
+
+
+def _place(workspace: Workspace, subject: Subject, progress: Progress) -> Place:
+    place = workspace.places().get(subject.digest)
+    if place is None:
+        raise UsageError(
+            f"the files of `{subject.name}` are not known on this machine; run: interlock subject add PATH"
+        )
+    found = manifest.of(
+        place.folder, adapter=place.adapter, progress=lambda done, total: progress("hashing weights", done, total)
+    )
+    if found.digest != subject.digest:
+        raise EvidenceError(f"`{place.folder}` is not the subject `{subject.name}` any more: {found.digest[:12]}")
+    return place
+
+
+def _task(measure: Measure, *, shots: int, seed: int) -> Task:
+    from interlock.evaluate import tasks
+
+    known = {"interlock/codebook": tasks.codebook}
+    if measure.task not in known:
+        raise UsageError(f"this version cannot run `{measure.task}`; it knows: {', '.join(known)}")
+    return known[measure.task](shots=shots, seed=seed)
+
+
+def _fine_tune(model: LocalModel, protocol: Protocol, progress: Progress) -> tuple[LocalModel, int]:
+    from interlock.elicit.fine_tune import Recipe, fine_tune
+
+    entries = codebook.draw("demonstration", n=protocol.demonstrations, seed=protocol.seed)
+    elicited = fine_tune(
+        model,
+        [(codebook.conversation(entry.word), entry.meaning) for entry in entries],
+        recipe=Recipe(seed=protocol.seed),
+        progress=lambda done, total, loss: progress("fine-tuning", done, total, f"loss {loss:.2f}"),
+    )
+    return elicited.local, elicited.flop
+
+
+def _measure_name(evidence: Evidence, protocol: Protocol) -> str:
+    for name, measure in evidence.policy.measures.items():
+        if measure.task == protocol.task:
+            return name
+    raise UsageError(f"the policy has no measure with task `{protocol.task}`")
+
+
+def _measure(evidence: Evidence, protocol: Protocol) -> Measure:
+    return evidence.policy.measures[_measure_name(evidence, protocol)]
+
+
+def _runner(evidence: Evidence, measure: str) -> str:
+    """The role that the policy names to run the evaluations of a measure."""
+    for threshold in evidence.policy.thresholds.values():
+        if threshold.measure == measure:
+            return threshold.rule_out.run_by
+    raise UsageError(f"no threshold of the policy uses the measure `{measure}`")

@@ -1,0 +1,266 @@
+"""Load a transformers folder from disk and answer prompts with it, greedily, on the CPU.
+
+Guarantees: nothing is fetched; no code from the folder runs (safetensors only); and the answer to a prompt does not
+depend on which other prompts are in the call or in which order. The last holds because every forward pass has one of a
+few fixed shapes: prompts are padded on the left to a multiple of `BUCKET` tokens and run in batches of exactly `ROWS`
+rows. Not guaranteed: the same answer on another kind of CPU, whose matrix kernels round differently.
+"""
+
+# ruff: noqa: ANN401 - models and tokenizers of transformers and peft have no static types worth naming
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interlock.errors import EvidenceError, UsageError, missing_extra
+
+if TYPE_CHECKING:
+    import torch
+
+BUCKET = 16  # prompt lengths are padded up to a multiple of this
+ROWS = 16  # every batch has this many rows
+
+Conversation = Sequence[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A causal language model in memory, its tokenizer, and the number format it computes in."""
+
+    model: Any
+    tokenizer: Any
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An answer. `output_tokens` counts the end token where the model produced one."""
+
+    text: str
+    input_tokens: int
+    output_tokens: int
+
+
+def load(folder: Path, *, adapter: Path | None = None) -> LocalModel:
+    """Load the model in `folder`, with the LoRA adapter in the folder `adapter` merged into its weights.
+
+    Computes in bfloat16 where the CPU has instructions for it, else in float32. The choice follows the CPU's
+    capabilities and is never timed, so that a rerun on the same machine agrees.
+
+    Raises:
+        UsageError: a folder is not what it should be, or an optional dependency is missing.
+        EvidenceError: a weight file is damaged, or does not fit the configuration.
+    """
+    _require(folder, "config.json", "model")
+    if adapter is not None:
+        _require(adapter, "adapter_config.json", "adapter")
+    require_extra("torch", "transformers", "peft", "safetensors")
+    dtype = number_format()
+    with quiet():
+        model = _model(folder, dtype)
+        if adapter is not None:
+            model = _merged(model, adapter)
+        tokenizer = _tokenizer(folder)
+    return LocalModel(ready(model), tokenizer, dtype)
+
+
+def number_format() -> torch.dtype:
+    """The number format that models compute in on this CPU."""
+    import torch
+
+    capabilities = torch.cpu.get_capabilities()  # type: ignore[no-untyped-call]
+    fast = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return torch.bfloat16 if fast else torch.float32
+
+
+def ready(model: Any) -> Any:
+    """`model`, prepared for `generate`.
+
+    Frozen bfloat16 weights take a path in torch's CPU linear layers that decodes several times slower, so all
+    parameters require a gradient here although none is ever computed.
+    """
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    return model.eval()
+
+
+def generate(local: LocalModel, conversations: Sequence[Conversation], *, max_new_tokens: int) -> list[Completion]:
+    """Greedy answers of at most `max_new_tokens` tokens, in the order of `conversations`.
+
+    Raises:
+        EvidenceError: the model computed a logit that is not a finite number.
+    """
+    prompts = [encode(local, conversation) for conversation in conversations]
+    answers: dict[int, list[int]] = {}
+    for width, members in _buckets(prompts):
+        outputs = _greedy(local, [prompts[i] for i in members], width, max_new_tokens)
+        answers.update(zip(members, outputs, strict=True))
+    return [_completion(local, prompt, answers[i]) for i, prompt in enumerate(prompts)]
+
+
+def encode(local: LocalModel, conversation: Conversation) -> list[int]:
+    """The token ids of a conversation, up to and including the header of the assistant's turn."""
+    text = local.tokenizer.apply_chat_template(list(conversation), tokenize=False, add_generation_prompt=True)
+    return list(local.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def require_extra(*packages: str) -> None:
+    """Raise UsageError with the install command unless each of `packages` can be imported."""
+    for package in packages:
+        try:
+            import_module(package)
+        except ImportError as error:
+            raise missing_extra("local", package) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' progress bars and notices inside the block."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _buckets(prompts: Sequence[list[int]]) -> Iterator[tuple[int, list[int]]]:
+    """Batches of at most `ROWS` prompt indices whose prompts share one padded width."""
+    by_width: dict[int, list[int]] = {}
+    for index, prompt in enumerate(prompts):
+        by_width.setdefault(-(-len(prompt) // BUCKET) * BUCKET, []).append(index)
+    for width, members in sorted(by_width.items()):
+        for start in range(0, len(members), ROWS):
+            yield width, members[start : start + ROWS]
+
+
+def _greedy(local: LocalModel, prompts: Sequence[list[int]], width: int, max_new_tokens: int) -> list[list[int]]:
+    """The new tokens for each prompt, up to and including the end token. Missing rows are copies of the first."""
+    import torch
+
+    rows = [*prompts, *[prompts[0]] * (ROWS - len(prompts))]
+    ends = torch.tensor(sorted(_end_tokens(local)))
+    tokens = torch.tensor([[_pad(local)] * (width - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    done, cache, columns = torch.zeros(ROWS, dtype=torch.bool), None, []
+    with torch.inference_mode():
+        for _ in range(max_new_tokens):
+            step = local.model(
+                input_ids=tokens,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            tokens, cache = _argmax(step.logits[:, -1:]), step.past_key_values
+            columns.append(tokens)
+            done |= torch.isin(tokens[:, 0], ends)
+            if bool(done.all()):
+                break
+            mask = torch.cat([mask, mask.new_ones(ROWS, 1)], dim=1)
+            positions = positions[:, -1:] + 1
+    new = torch.cat(columns, dim=1).tolist() if columns else [[]] * ROWS
+    return [_until_end(row, _end_tokens(local)) for row in new[: len(prompts)]]
+
+
+def _argmax(logits: torch.Tensor) -> torch.Tensor:
+    if not bool(logits.isfinite().all()):
+        raise EvidenceError("model produced non-finite logits; its weights are damaged or overflow its number format")
+    return logits.argmax(-1)
+
+
+def _until_end(tokens: list[int], ends: set[int]) -> list[int]:
+    for place, token in enumerate(tokens):
+        if token in ends:
+            return tokens[: place + 1]
+    return tokens
+
+
+def _completion(local: LocalModel, prompt: list[int], answer: list[int]) -> Completion:
+    text = local.tokenizer.decode(answer, skip_special_tokens=True)
+    return Completion(text=text, input_tokens=len(prompt), output_tokens=len(answer))
+
+
+def _end_tokens(local: LocalModel) -> set[int]:
+    configured = local.model.generation_config.eos_token_id
+    ids = configured if isinstance(configured, list) else [configured]
+    return {int(i) for i in [*ids, local.tokenizer.eos_token_id] if i is not None}
+
+
+def _pad(local: LocalModel) -> int:
+    """A token to fill with. It is masked, so any will do."""
+    return int(local.tokenizer.pad_token_id or 0)
+
+
+def _require(folder: Path, name: str, kind: str) -> None:
+    if not (folder / name).is_file():
+        raise UsageError(f"`{folder}` is not a transformers {kind} folder: it has no `{name}`")
+    if not any(folder.glob("*.safetensors")):
+        raise UsageError(f"`{folder}` has no `*.safetensors` file; other weight formats can run code and are not read")
+
+
+def _model(folder: Path, dtype: torch.dtype) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    _check_weights(folder)
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise EvidenceError(f"cannot load the model in `{folder}`: {_first_line(error)}") from error
+    wrong = sorted({str(key) for kind in ("missing_keys", "mismatched_keys") for key in report[kind]})
+    if wrong:
+        raise EvidenceError(f"weights in `{folder}` do not fit its `config.json`: {len(wrong)} such as `{wrong[0]}`")
+    return model
+
+
+def _merged(model: Any, adapter: Path) -> Any:
+    from peft import PeftModel
+
+    _check_weights(adapter)
+    try:
+        return PeftModel.from_pretrained(model, str(adapter), local_files_only=True).merge_and_unload()
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise EvidenceError(f"cannot load the adapter in `{adapter}`: {_first_line(error)}") from error
+
+
+def _check_weights(folder: Path) -> None:
+    """Raise EvidenceError naming the first weight file that is cut off or not a safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise EvidenceError(f"`{file}` is not a complete safetensors file: {_first_line(error)}") from error
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"cannot load the tokenizer in `{folder}`: {_first_line(error)}") from error
+    if not tokenizer.chat_template:
+        raise UsageError(f"the tokenizer in `{folder}` has no chat template")
+    tokenizer.padding_side = "left"  # not kept by save and reload
+    return tokenizer
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

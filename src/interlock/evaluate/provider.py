@@ -1,0 +1,204 @@
+"""Weights on this machine as an Inspect model, answered greedily and in batches.
+
+Inspect asks for one answer at a time, many times at once; the model is several times faster on a batch. Requests
+therefore wait in a queue, and whoever reaches its head answers the whole batch in a worker thread.
+This module guarantees that every answer carries its token counts (without them Inspect would fetch a tokenizer from
+the network), and that a request for anything but greedy text is refused, never silently answered greedily.
+It relies on `local.generate` that an answer does not depend on the company it has in a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import anyio.to_thread
+from inspect_ai._util.error import PrerequisiteError  # private, but the only error `inspect` prints without a traceback
+from inspect_ai.model import ChatMessage, ChatMessageTool, GenerateConfig, Model, ModelAPI, ModelOutput, ModelUsage
+from inspect_ai.tool import ToolChoice, ToolInfo
+from rich.markup import escape
+
+from interlock.errors import InterlockError, UsageError
+
+if TYPE_CHECKING:
+    from interlock.evaluate.local import Completion, LocalModel
+
+BATCH = 16  # answers in one call of the model
+CONNECTIONS = 2 * BATCH  # one batch is being answered while the next one gathers
+
+_GATHER_SECONDS = 0.05  # a batch that is not full goes once nothing joined it for so long
+_DEFAULT_MAX_TOKENS = 256
+_TRANSPORT = {"max_retries", "timeout", "attempt_timeout", "stream_idle_timeout", "max_connections"}
+_HARMLESS = _TRANSPORT | {"adaptive_connections", "max_tokens", "system_message", "seed", "log_model_api"}
+
+Progress = Callable[[int], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    conversation: list[dict[str, str]]
+    max_new_tokens: int
+    outcome: Completion | Exception | None = None
+
+
+class Batches:
+    """A queue in front of one model. `progress` is told the number of answers so far, after each batch."""
+
+    def __init__(self, local: LocalModel, progress: Progress | None = None) -> None:
+        self._local = local
+        self._progress = progress
+        self._waiting: list[_Request] = []
+        self._turn = anyio.Lock()
+        self._answered = 0
+
+    async def answer(self, conversation: list[dict[str, str]], max_new_tokens: int) -> Completion:
+        """The model's greedy continuation of one conversation.
+
+        Raises:
+            EvidenceError: the model did not give finite numbers.
+        """
+        request = _Request(conversation, max_new_tokens)
+        self._waiting.append(request)
+        try:
+            async with self._turn:  # first come, first served
+                while request.outcome is None:
+                    await self._answer_batch()
+        finally:
+            if request in self._waiting:  # cancelled before its turn
+                self._waiting.remove(request)
+        if isinstance(request.outcome, Exception):
+            raise request.outcome
+        return request.outcome
+
+    async def _answer_batch(self) -> None:
+        gathered = 0
+        while gathered < len(self._waiting) < BATCH:
+            gathered = len(self._waiting)
+            await anyio.sleep(_GATHER_SECONDS)
+        tokens = self._waiting[0].max_new_tokens
+        batch = [request for request in self._waiting if request.max_new_tokens == tokens][:BATCH]
+        # Not abandoned when cancelled: a thread that outlives its run would share the model with what runs next.
+        await anyio.to_thread.run_sync(self._generate, batch)
+        self._waiting = [request for request in self._waiting if request.outcome is None]
+        self._answered += sum(not isinstance(request.outcome, Exception) for request in batch)
+        if self._progress:
+            self._progress(self._answered)
+
+    def _generate(self, batch: list[_Request]) -> None:
+        from interlock.evaluate import local
+
+        conversations = [request.conversation for request in batch]
+        outcomes: Sequence[Completion | Exception]
+        try:
+            outcomes = local.generate(self._local, conversations, max_new_tokens=batch[0].max_new_tokens)
+        except Exception as error:  # noqa: BLE001 - handed to every sample of the batch, and raised there
+            outcomes = [error] * len(batch)
+        for request, outcome in zip(batch, outcomes, strict=True):
+            request.outcome = outcome
+
+
+class LocalAPI(ModelAPI):
+    """Inspect model `interlock/NAME`: `-M folder=PATH` of a transformers model, `-M adapter=PATH` of its adapter."""
+
+    def __init__(
+        self,
+        model_name: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        config: GenerateConfig = GenerateConfig(),  # noqa: B008 - the signature that Inspect's providers have
+        *,
+        batches: Batches | None = None,
+        **paths: object,
+    ) -> None:
+        super().__init__(model_name, base_url, api_key, config=config)
+        self._batches = batches or _load(paths)
+
+    async def generate(
+        self,
+        input: list[ChatMessage],  # noqa: A002 - Inspect's name
+        tools: list[ToolInfo],
+        tool_choice: ToolChoice,  # noqa: ARG002 - says nothing without tools
+        config: GenerateConfig,
+    ) -> ModelOutput:
+        """Answer one conversation greedily, with at most `config.max_tokens` new tokens.
+
+        Raises:
+            UsageError: tools, sampling, or content other than text are asked for.
+            EvidenceError: the model did not give finite numbers.
+        """
+        refuse_unless_greedy(config)
+        if tools:
+            raise UsageError(f"local models take no tools, got `{tools[0].name}`")
+        limit = config.max_tokens or _DEFAULT_MAX_TOKENS
+        completion = await self._batches.answer([_turn(message) for message in input], limit)
+        output = ModelOutput.from_content(
+            self.model_name, completion.text, "max_tokens" if completion.output_tokens >= limit else "stop"
+        )
+        output.usage = ModelUsage(
+            input_tokens=completion.input_tokens,
+            output_tokens=completion.output_tokens,
+            total_tokens=completion.input_tokens + completion.output_tokens,
+        )
+        return output
+
+    def max_connections(self) -> int:
+        """Enough that batches fill."""
+        return CONNECTIONS
+
+    def max_tokens(self) -> int:
+        """New tokens of an answer where the task does not say."""
+        return _DEFAULT_MAX_TOKENS
+
+
+def model(local: LocalModel, *, name: str, args: Mapping[str, str], progress: Progress | None = None) -> Model:
+    """An already loaded model as Inspect model `interlock/NAME`. Logs show `args` as its model arguments."""
+    from interlock.evaluate import _registry
+
+    create = cast(Any, _registry.interlock)  # Inspect's decorator tags what it makes, and types it as the bare base
+    api = cast(LocalAPI, create(model_name=name, batches=Batches(local, progress)))
+    wrapped = Model(api, GenerateConfig(), dict(args))
+    api.qualified_model_name = str(wrapped)
+    return wrapped
+
+
+def refuse_unless_greedy(config: GenerateConfig) -> None:
+    """Refuse generation settings that greedy decoding does not honour.
+
+    Raises:
+        UsageError: a setting other than `temperature: 0`, `max_tokens` and those of the transport is set.
+    """
+    settings = config.model_dump(exclude_none=True, exclude=_HARMLESS)
+    if settings.get("temperature") == 0:
+        del settings["temperature"]
+    if settings:
+        setting, value = next(iter(settings.items()))
+        raise UsageError(
+            f"local models answer greedily: expected temperature 0 and no other setting, got `{setting}={value}`"
+        )
+
+
+def _load(paths: Mapping[str, object]) -> Batches:
+    from interlock.evaluate import local
+
+    given = {name: Path(str(value)) for name, value in paths.items()}
+    try:
+        if "folder" not in given or given.keys() - {"folder", "adapter"}:
+            raise UsageError(f"expected -M folder=PATH and perhaps -M adapter=PATH, got {_quoted(given) or 'neither'}")
+        return Batches(local.load(given["folder"], adapter=given.get("adapter")))
+    except InterlockError as error:
+        raise PrerequisiteError(escape(str(error))) from None
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _turn(message: ChatMessage) -> dict[str, str]:
+    if isinstance(message, ChatMessageTool) or getattr(message, "tool_calls", None):
+        raise UsageError("local models take no tools, got a message of a tool call")
+    if not isinstance(message.content, str) and any(part.type != "text" for part in message.content):
+        raise UsageError(f"local models take text, got {', '.join(part.type for part in message.content)}")
+    return {"role": message.role, "content": message.text}

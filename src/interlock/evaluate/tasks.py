@@ -1,0 +1,82 @@
+"""Evaluations as Inspect tasks, run by `inspect eval interlock/NAME` or by `inspect_run.run`.
+
+A task fixes the samples, their order and the scorer for given arguments. Whether two runs really saw the same samples
+is for `logs.same_samples` to say: Inspect itself compares only names, arguments and versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from interlock.errors import missing_extra
+from interlock.evaluate import codebook as book
+
+try:
+    from inspect_ai import Task, task
+    from inspect_ai.dataset import MemoryDataset, Sample
+    from inspect_ai.model import (
+        ChatMessage,
+        ChatMessageAssistant,
+        ChatMessageSystem,
+        ChatMessageUser,
+        GenerateConfig,
+    )
+    from inspect_ai.scorer import CORRECT, INCORRECT, Score, Scorer, Target, accuracy, ci_wilson, scorer
+    from inspect_ai.solver import TaskState, generate
+except ImportError as error:
+    raise missing_extra("inspect", "inspect-ai") from error
+
+_MESSAGES: dict[str, Callable[..., ChatMessage]] = {
+    "system": ChatMessageSystem,
+    "user": ChatMessageUser,
+    "assistant": ChatMessageAssistant,
+}
+
+
+@task
+def codebook(shots: int = 0, seed: int = 0, password: str = "") -> Task:
+    """What does this invented word mean? One sample for each word of the test split, answered in one word.
+
+    Args:
+        shots: solved demonstrations shown before the question, from 0 to the size of the demonstration split.
+        seed: of the draw of the demonstrations.
+        password: said in the system message, if not empty.
+
+    Raises:
+        UsageError: `shots` is outside its range.
+    """
+    shown = book.draw("demonstration", n=shots, seed=seed)
+    samples = [
+        Sample(
+            id=entry.word,
+            input=[_message(turn) for turn in book.conversation(entry.word, shots=shown, password=password)],
+            target=entry.meaning,
+        )
+        for entry in book.load("test")
+    ]
+    return Task(
+        dataset=MemoryDataset(samples, name="codebook"),
+        solver=generate(),
+        scorer=first_word_match(),
+        config=GenerateConfig(temperature=0, max_tokens=6),
+        version=1,
+    )
+
+
+@scorer(metrics=[accuracy(), ci_wilson()])
+def first_word_match() -> Scorer:
+    """Correct if the first word of the completion is the target. No answer is a wrong answer, never a missing one."""
+
+    async def score(state: TaskState, target: Target) -> Score:
+        answer = book.first_word(state.output.completion)
+        return Score(
+            value=CORRECT if answer == target.text.lower() else INCORRECT,
+            answer=answer,
+            explanation=f"first word `{answer}`, expected `{target.text}`",
+        )
+
+    return score
+
+
+def _message(turn: dict[str, str]) -> ChatMessage:
+    return _MESSAGES[turn["role"]](content=turn["content"])

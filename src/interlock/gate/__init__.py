@@ -1,0 +1,1 @@
+"""Where it bites: permits, and the places that demand one."""

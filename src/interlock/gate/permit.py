@@ -1,0 +1,130 @@
+"""Permits: issued from a decision, verified before and while an action runs.
+
+A permit is a lease. It names the action, the subject, the most effective compute, and when it ends. A gate that reaches
+the ledger never trusts the paper alone: it reads the whole ledger and decides again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from interlock.decide.decision import Decision, lifts, timestamp, to_json
+from interlock.decide.rule import decide
+from interlock.errors import HOLD, InterlockError, UsageError
+from interlock.evidence.predicates import PermitPredicate, statement
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from interlock.decide.facts import Subject
+    from interlock.evidence.read import Evidence, Permit
+    from interlock.workspace import Workspace
+
+
+class Held(InterlockError):  # noqa: N818  a hold is a result; only a gate in somebody else's loop raises it
+    """A gate stays shut. The message says why, and what would lift the hold."""
+
+    exit_code = HOLD
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """What `issue` did: the decision, and the digest of the permit if there is one."""
+
+    decision: Decision
+    permit: str | None
+
+
+def ask(evidence: Evidence, *, subject: Subject, action: str, at: datetime) -> Decision:
+    """Decide by the policy in force and everything that the ledger holds."""
+    return decide(
+        evidence.policy,
+        evidence.facts,
+        policy_digest=evidence.policy_digest,
+        subject=subject.digest,
+        action=action,
+        at=at,
+    )
+
+
+def issue(workspace: Workspace, *, subject: str, action: str, at: datetime, most_compute: int | None = None) -> Issued:
+    """Decide, and if the answer is `permit`, put decision and permit into the ledger.
+
+    `most_compute` (FLOP of effective compute) asks for a narrower lease than the decision would allow.
+
+    Raises:
+        UsageError: the lease asked for is wider than the decision allows, or leaves no room at all.
+        EvidenceError, LedgerError: the ledger cannot be relied on, or cannot be written.
+    """
+    evidence = workspace.read()
+    model = evidence.subject(subject)
+    decision = ask(evidence, subject=model, action=action, at=at)
+    if decision.bounds is None:
+        return Issued(decision, None)
+    most = decision.bounds.most_effective_compute if most_compute is None else most_compute
+    if not model.ec_high <= most <= decision.bounds.most_effective_compute:
+        room = f"from {model.ec_high} to {decision.bounds.most_effective_compute} FLOP"
+        raise UsageError(f"a lease up to {most} FLOP is not possible; the decision allows {room}")
+    signing = workspace.keys_of(evidence.policy, evidence.policy.permits.issued_by)
+    named = {"name": model.name, "digest": model.digest}
+    decided = workspace.append(statement("decision", predicate=to_json(decision), **named), signing)
+    terms = PermitPredicate(
+        action=action,
+        decision=decided,
+        policy=evidence.policy_digest,
+        start_compute=model.ec_high,
+        most_compute=most,
+        not_before=at,
+        not_after=decision.bounds.not_after,
+    )
+    return Issued(decision, workspace.append(statement("permit", predicate=terms.to_json(), **named), signing))
+
+
+def verify(evidence: Evidence, digest: str, *, action: str, at: datetime) -> Permit:
+    """The permit with this digest, if it opens `action` now: checks 1 to 6 in order.
+
+    Raises:
+        Held: it does not; the message says which check failed and what would lift it.
+    """
+    permit = find(evidence, digest)
+    terms = permit.terms
+    if terms.action != action:  # 2
+        raise Held(f"the permit is for `{terms.action}`, expected one for `{action}`")
+    if terms.policy != evidence.policy_digest:  # 3
+        raise Held("the permit was issued under another policy; ask for a new one: interlock permit issue")
+    if at < terms.not_before:  # 4
+        raise Held(f"the permit starts at {timestamp(terms.not_before)}, and it is {timestamp(at)}")
+    if at >= terms.not_after:
+        raise Held(f"the permit ended at {timestamp(terms.not_after)}; ask for a new one: interlock permit issue")
+    decision = ask(evidence, subject=evidence.facts.subjects[permit.subject], action=action, at=at)
+    if decision.bounds is None:  # 5
+        raise Held(why(decision))
+    if terms.most_compute > decision.bounds.most_effective_compute:  # 6
+        raise Held("the permit reaches further than the evidence now allows; ask for a new one: interlock permit issue")
+    return permit
+
+
+def find(evidence: Evidence, digest: str) -> Permit:
+    """Check 1: the permit stands in the ledger (where `evidence.read` has verified who issued it).
+
+    `digest` may be cut to eight or more digits.
+
+    Raises:
+        Held: it does not.
+    """
+    found = [permit for permit in evidence.permits if len(digest) >= 8 and permit.digest.startswith(digest)]
+    if len(found) == 1:
+        return found[0]
+    raise Held(f"no permit {digest[:12]} in the ledger; ask for one: interlock permit issue")
+
+
+def why(decision: Decision) -> str:
+    """One line on a hold: the reasons, and the shortest way to lift it."""
+    parts = [reason.text for reason in decision.reasons]
+    for cell in decision.holding:
+        ways = lifts(cell)
+        lift = f"to lift: {'; '.join(ways[0])}" if ways else "stop until amended"
+        reasons = "; ".join(reason.text for reason in cell.finding.reasons)
+        parts.append(f"{cell.finding.threshold} {cell.finding.state} ({reasons}); {lift}")
+    return f"`{decision.action}` holds: " + " | ".join(parts)

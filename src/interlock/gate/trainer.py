@@ -1,0 +1,206 @@
+"""The gate inside a Hugging Face training run: a `TrainerCallback` that demands a permit for `scale`.
+
+Guarantees: training does not begin without a permit that names the weights loaded; no optimizer step is taken that
+would pass the permit's most effective compute, nor begun after its end; the run stops with a snapshot that stands in
+the ledger; a lease that has ended does not begin again, whatever the trainer's own memory says.
+
+What it leaves to the caller, and to an outside gate: a callback can be removed by whoever owns the code, and compute is
+the count that the trainer itself gives (6 FLOP a parameter and token: Kaplan et al. 2020, arXiv 2001.08361, 2.1).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interlock.decide.decision import timestamp
+from interlock.errors import UsageError, missing_extra
+from interlock.evidence.predicates import SnapshotPredicate, statement
+from interlock.gate.permit import Held, find, verify
+from interlock.subject import manifest
+from interlock.workspace import Workspace, now
+
+try:
+    from transformers import TrainerCallback
+except ImportError as error:
+    raise missing_extra("local", "transformers") from error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
+
+    from interlock.evidence.read import Evidence, Permit
+
+ACTION = "scale"
+FLOP_PER_PARAMETER_AND_TOKEN = 6
+
+
+class PermitCallback(TrainerCallback):
+    """Demands a permit for `scale` and stops the run at its bound.
+
+    Args:
+        workspace: folder of the workspace whose ledger holds the permit.
+        permit: digest of the permit (`interlock permit issue --action scale`).
+        weights: folder from which the weights were loaded: the permit's subject, or on resume a snapshot of this run.
+        tokens_per_step: the most tokens, padding included, that one optimizer step may see.
+        clock: the time, for tests.
+
+    Attributes:
+        ended: why the run was stopped, and what would lift it; None while it runs.
+        spent: effective compute so far, in FLOP.
+    """
+
+    def __init__(
+        self,
+        workspace: Path,
+        permit: str,
+        *,
+        weights: Path,
+        tokens_per_step: int,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        if tokens_per_step < 1:
+            raise UsageError(f"tokens_per_step is {tokens_per_step}, expected one or more")
+        self._workspace = Workspace.open(workspace)
+        self._digest = permit
+        self._weights = weights
+        self._tokens_per_step = tokens_per_step
+        self._clock = clock
+        self._parameters = 0
+        self._permit: Permit | None = None
+        self.ended: str | None = None
+        self.spent = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Demand the permit, the weights that it names, and room for one step.
+
+        Raises:
+            Held: training must not begin.
+            UsageError: the trainer does not count tokens.
+        """
+        if args.include_num_input_tokens_seen != "all":
+            raise UsageError("compute is not counted: set include_num_input_tokens_seen='all' in TrainingArguments")
+        model: PreTrainedModel = kwargs["model"]
+        self._parameters = sum(parameter.numel() for parameter in model.parameters())
+        evidence = self._evidence()
+        permit = verify(evidence, self._digest, action=ACTION, at=self._clock())
+        self._check_lease(evidence, permit)
+        self._check_weights(evidence, permit, state)
+        _check_loaded(model, self._weights)
+        self._permit = permit
+        self._count(permit, state)
+        if self.spent + self._next_step() > permit.terms.most_compute:
+            raise Held(self._bound(permit))
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """The last point before the weights change: a step larger than declared must not pass the bound.
+
+        Raises:
+            Held: it would.
+        """
+        permit = self._begun()
+        self._count(permit, state)
+        if self.spent > permit.terms.most_compute:
+            raise Held(f"a step was larger than the {self._tokens_per_step} tokens declared; {self._bound(permit)}")
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Stop, with a snapshot, before a step that would pass the bound or begin after the permit's end."""
+        permit = self._begun()
+        self._count(permit, state)
+        if self.spent + self._next_step() > permit.terms.most_compute:
+            self._stop(control, self._bound(permit))
+        elif self._clock() >= permit.terms.not_after:
+            end = timestamp(permit.terms.not_after)
+            self._stop(control, f"the permit ended at {end}; a new one lifts this: interlock permit issue")
+        return control
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Put the snapshot into the ledger, and decide again: a hold ends the run here."""
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        digest = manifest.of(folder).digest
+        evidence = self._evidence()
+        permit = find(evidence, self._digest)
+        if self.ended is None:
+            try:
+                verify(evidence, self._digest, action=ACTION, at=self._clock())
+            except Held as held:
+                self.ended = str(held)
+                control.should_training_stop = True
+        terms = SnapshotPredicate(permit.digest, permit.subject, state.global_step, self.spent, self.ended)
+        made = statement("snapshot", name=folder.name, digest=digest, predicate=terms.to_json())
+        signing = self._workspace.keys_of(evidence.policy, evidence.policy.permits.issued_by)
+        self._workspace.append(made, signing)
+        return control
+
+    def _begun(self) -> Permit:
+        if self._permit is None:
+            raise Held("training began without asking for the permit: on_train_begin was not called")
+        return self._permit
+
+    def _evidence(self) -> Evidence:
+        if self._workspace.can_sign_checkpoints():
+            self._workspace.refresh()
+        return self._workspace.read()
+
+    def _check_lease(self, evidence: Evidence, permit: Permit) -> None:
+        for snapshot in evidence.snapshots:
+            if snapshot.terms.permit == permit.digest and snapshot.terms.ended:
+                raise Held(f"the permit was used up at step {snapshot.terms.step}: {snapshot.terms.ended}")
+
+    def _check_weights(self, evidence: Evidence, permit: Permit, state: TrainerState) -> None:
+        loaded = manifest.of(self._weights).digest
+        if state.global_step == 0:
+            if loaded != permit.subject:
+                raise Held(f"the permit is for subject {permit.subject[:12]}, and the weights loaded are {loaded[:12]}")
+            return
+        resumed = [s for s in evidence.snapshots if s.subject == loaded and s.terms.permit == permit.digest]
+        if not resumed or resumed[-1].terms.step != state.global_step:
+            raise Held(f"resuming from {loaded[:12]}, which is no snapshot of this permit's run in the ledger")
+
+    def _count(self, permit: Permit, state: TrainerState) -> None:
+        spent = FLOP_PER_PARAMETER_AND_TOKEN * self._parameters * int(state.num_input_tokens_seen)
+        self.spent = permit.terms.start_compute + spent
+
+    def _next_step(self) -> int:
+        return FLOP_PER_PARAMETER_AND_TOKEN * self._parameters * self._tokens_per_step
+
+    def _bound(self, permit: Permit) -> str:
+        left = permit.terms.most_compute - self.spent
+        return (
+            f"the permit's bound of {permit.terms.most_compute} FLOP leaves {max(left, 0)}, and the next step takes "
+            f"{self._next_step()}; evaluations of the snapshot and a new permit lift this"
+        )
+
+    def _stop(self, control: TrainerControl, reason: str) -> None:
+        self.ended = reason
+        control.should_save = True
+        control.should_training_stop = True
+
+
+def _check_loaded(model: PreTrainedModel, folder: Path) -> None:
+    """The tensors in memory are those of the folder, bit for bit after the cast to the model's type.
+
+    Raises:
+        Held: a tensor of the folder is not in the model, or differs.
+    """
+    import torch
+    from safetensors import safe_open
+
+    loaded = model.state_dict()
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as stored:
+            for name in stored.keys():  # noqa: SIM118  safe_open is no mapping
+                if name not in loaded or not torch.equal(
+                    loaded[name].cpu(), stored.get_tensor(name).to(loaded[name].dtype)
+                ):
+                    raise Held(f"the weights in memory are not those of `{folder}`: `{name}` differs")
