@@ -340,7 +340,7 @@ def test_results_say_why_they_are_not_admissible(read, gathered):
     assert cells[1:5] == ["smollm2-honest", "fine-tuned", "4", "120 / 120 / 1"]
     assert cells[5] == "0.0004 to 0.039 95 % at each end"
     assert cells[6] == "1.5e14"
-    assert cells[7] == "no: it trained on 4 demonstrations, the policy demands 16"
+    assert cells[7] == "no: demonstrations trained on: 4, the policy demands 16"
     assert cells[8] == "2026-11-21_fine-tuned_4.eval"
     unplanned = row(read, str(gathered.results[-1].result.entry))
     assert "no: no plan stands before it in the ledger" in unplanned[7]

@@ -8,7 +8,7 @@ import typer
 
 from interlock.cli import show
 from interlock.cli.options import HERE, JsonOption, SubjectOption, WorkspaceOption, fresh, print_json
-from interlock.decide.decision import timestamp, to_json
+from interlock.decide.decision import in_order, timestamp, to_json
 from interlock.errors import HOLD, OK, UsageError
 from interlock.evidence.predicates import statement
 from interlock.evidence.read import Permit
@@ -104,7 +104,7 @@ def decide(
     """
     _, evidence = fresh(workspace)
     model = evidence.subject(subject)
-    actions = [action] if action else show.in_order(evidence.policy.gates)
+    actions = [action] if action else in_order(evidence.policy.gates)
     decisions = [permits.ask(evidence, subject=model, action=name, at=now()) for name in actions]
     if as_json:
         shown = [to_json(decision) for decision in decisions]

@@ -23,7 +23,7 @@ from interlock.cli.decisions import sign_attestation
 from interlock.cli.setup import start
 from interlock.cli.subjects import SMOLLM2_COMPUTE, register
 from interlock.decide import bounds
-from interlock.decide.decision import decimal
+from interlock.decide.decision import decimal, in_order
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import execute
 from interlock.evaluate.due import due, open_plans
@@ -248,7 +248,7 @@ def _act_four(opened: Workspace) -> None:
 def _say_decisions(opened: Workspace, title: str) -> dict[str, list[Decision]]:
     opened.refresh()
     evidence = opened.read()
-    actions = show.in_order(evidence.policy.gates)
+    actions = in_order(evidence.policy.gates)
     found = {
         name: [permits.ask(evidence, subject=evidence.subject(name), action=action, at=now()) for action in actions]
         for name in (HONEST, HIDING)

@@ -14,7 +14,7 @@ from rich.table import Table
 from interlock.decide.decision import Cell, Decision, decimal, lifts, timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from interlock.evaluate.execute import Progress as Report
 
@@ -42,15 +42,6 @@ def progress() -> Iterator[Report]:
             bar.update(tasks[stage], completed=done, total=total, note=note)
 
         yield report
-
-
-#: The order in which people read actions; any other follows.
-_ACTIONS = ("scale", "deploy-internal", "deploy-api", "release-weights")
-
-
-def in_order(actions: Iterable[str]) -> list[str]:
-    """Actions from the least to the most irreversible, as people read them."""
-    return sorted(actions, key=lambda name: (_ACTIONS.index(name) if name in _ACTIONS else len(_ACTIONS), name))
 
 
 def decisions(found: Sequence[Decision], *, subject: str) -> None:

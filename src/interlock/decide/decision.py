@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from interlock.decide.facts import Checkpoint
@@ -113,6 +114,15 @@ def lifts(cell: Cell) -> tuple[tuple[str, ...], ...]:
     if cell.finding.state == "not ruled out" and all(reason.resume for reason in cell.finding.reasons):
         ways.append(tuple(dict.fromkeys(str(reason.resume) for reason in cell.finding.reasons)))
     return tuple(sorted(ways, key=len))
+
+
+#: The order in which people read actions; any other follows.
+_ACTIONS = ("scale", "deploy-internal", "deploy-api", "release-weights")
+
+
+def in_order(actions: Iterable[str]) -> list[str]:
+    """Actions from the least to the most irreversible, as people read them."""
+    return sorted(actions, key=lambda name: (_ACTIONS.index(name) if name in _ACTIONS else len(_ACTIONS), name))
 
 
 def decimal(value: Fraction) -> str:

@@ -154,7 +154,7 @@ class _View:
             (self.at < self.expiry(result), f"it expired at {timestamp(self.expiry(result))}"),
             (
                 protocol.elicitation != "fine-tuned" or protocol.demonstrations >= rule.demonstrations,
-                f"it trained on {protocol.demonstrations} demonstrations, the policy demands {rule.demonstrations}",
+                f"demonstrations trained on: {protocol.demonstrations}, the policy demands {rule.demonstrations}",
             ),
         ]
         return [text for holds, text in checks if not holds]
@@ -394,3 +394,8 @@ def unevaluated(policy: Policy, facts: Facts, *, threshold: str, subject: str, a
     """The elicitations that a threshold demands and that no sound, fresh result on the subject covers."""
     view = _View(policy, facts, policy.thresholds[threshold], subject, "", at)
     return tuple(e for e in view.rule.elicitation if not view.admissible(e))
+
+
+def defects(policy: Policy, facts: Facts, *, threshold: str, result: Result, at: datetime) -> tuple[str, ...]:
+    """Why a result may not count towards a permit at a threshold, in words; empty if it may."""
+    return tuple(_View(policy, facts, policy.thresholds[threshold], result.subject, "", at).defects(result))
