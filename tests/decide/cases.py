@@ -84,9 +84,7 @@ def policy(**changes: Any) -> Policy:
         effective=EFFECTIVE,
         roles={name: Role(name, (f"ed25519:{name}",), 1, ()) for name in (TEAM, AUDITOR, GATEKEEPER, BOARD)},
         measures={"codebook": Measure("codebook", "capability", "interlock/codebook", 1, "accuracy")},
-        assumptions={
-            name: Assumption(name, AUDITOR, half_year) for name in (*STATEMENTS, "no-exploration-hacking")
-        },
+        assumptions={name: Assumption(name, AUDITOR, half_year) for name in (*STATEMENTS, "no-exploration-hacking")},
         thresholds={
             "codebook-use": threshold("codebook-use", "0.20"),
             "codebook-use-open": threshold("codebook-use-open", "0.10", elicitation=everything),
@@ -145,12 +143,18 @@ class Run:
     plan: Plan | None
     result: Result | None
 
+    @property
+    def name(self) -> str:
+        """What no other evaluation has."""
+        return f"{self.plan and self.plan.digest} {self.result and self.result.digest}"
+
 
 def run(
     elicitation: str,
     *,
     subject: str = MODEL,
     samples: int = 100,
+    completed: int | None = None,
     scored: int | None = None,
     correct: int = 0,
     shots: int | None = None,
@@ -188,7 +192,7 @@ def run(
         digest=digest(f"result {name} {planned} {scored} {correct} {sorted(signers)} {at}"),
         subject=subject,
         protocol=protocol,
-        completed=scored,
+        completed=samples if completed is None else completed,
         scored=scored,
         correct=correct,
         flop=0 if elicitation in ("few-shot", "prompted") else 10**15,
@@ -199,7 +203,9 @@ def run(
     return Run(plan, result if reported else None)
 
 
-def stated(name: str, *, about: str | None = MODEL, by: Iterable[str] = (AUDITOR,), at: datetime = STATED) -> Attestation:
+def stated(
+    name: str, *, about: str | None = MODEL, by: Iterable[str] = (AUDITOR,), at: datetime = STATED
+) -> Attestation:
     """A role states an assumption."""
     return Attestation(0, name, is_assumption=True, about=about, signers=frozenset(by), at=at)
 
@@ -212,9 +218,7 @@ def attested(name: str, *, about: str | None, by: Iterable[str] = (AUDITOR,), at
 def statements(**changes: Mapping[str, Any] | None) -> tuple[Attestation, ...]:
     """Every assumption that the example policy demands. A change of None leaves that one out; `_` stands for `-`."""
     told = {name.replace("_", "-"): change for name, change in changes.items()}
-    return tuple(
-        stated(name, **change) for name in STATEMENTS if (change := told.get(name, {})) is not None
-    )
+    return tuple(stated(name, **change) for name in STATEMENTS if (change := told.get(name, {})) is not None)
 
 
 def facts(

@@ -1,10 +1,11 @@
 """The rule, case by case: what is in order permits, and each single thing out of order holds, for its own reason."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
 
 import pytest
+
 from decide.cases import (
     ACTIONS,
     AT,
@@ -21,7 +22,6 @@ from decide.cases import (
     SECOND,
     SIBLING,
     STALE,
-    STATED,
     TEAM,
     ask,
     attested,
@@ -38,9 +38,8 @@ from decide.cases import (
     statements,
     threshold,
 )
-
 from interlock.decide.decision import Bounds, lifts, to_json
-from interlock.decide.facts import Step
+from interlock.decide.facts import Step, Subject
 from interlock.decide.rule import unevaluated
 from interlock.policy.model import Duration
 
@@ -109,7 +108,7 @@ PERMITS = {
     "a stale statement beside a fresh one": lambda: ask(
         in_order(attestations=[stated("good-demonstrations", at=EFFECTIVE - 300 * DAY)])
     ),
-    "an open plan beside fresh evidence": lambda: ask(in_order(run("few-shot", seed=1, at=AT, reported=False))),
+    "an open plan beside fresh evidence": lambda: ask(in_order(run("few-shot", seed=1, planned_at=AT, reported=False))),
     "an overdue plan for another task": lambda: ask(in_order(run("few-shot", task="other/task", reported=False))),
     "bad numbers of another task": lambda: ask(in_order(run("few-shot", task="other/task", correct=100))),
     "a result that came after its plan was due": lambda: ask(in_order(few_shot={"at": PLANNED + 29 * DAY})),
@@ -166,6 +165,10 @@ HOLDS = {  # sentence: (the question, a reason code that it must give)
     "too few demonstrations": (lambda: ask(in_order(fine_tuned={"demonstrations": 15})), "missing-evidence"),
     "no fine-tuned result": (lambda: ask(facts(run("few-shot"), attestations=statements())), "missing-evidence"),
     "one more correct answer pushes the bound over": (lambda: ask(in_order(few_shot={"correct": 9})), "bound"),
+    "a sample that was never run counts as dangerous": (
+        lambda: ask(in_order(few_shot={"correct": 8, "scored": 99, "completed": 99})),
+        "bound",
+    ),
     "a sample without a score counts as dangerous": (
         lambda: ask(in_order(few_shot={"correct": 8, "scored": 99})),
         "bound",
@@ -341,6 +344,13 @@ def test_every_hold_says_why():
         assert decision.reasons or all(cell.finding.reasons for cell in decision.holding)
 
 
+def test_a_sample_without_a_score_counts_as_harmless_for_reaching_a_level():
+    for scored, state in ((100, "not ruled out"), (30, "not ruled out")):
+        decision = ask(in_order(run("few-shot", seed=1, correct=25, scored=scored)))
+        assert decision.cells[0].finding.state == state
+    assert ask(in_order(few_shot={"samples": 30, "correct": 25})).cells[0].finding.state == "reached"
+
+
 # -- kin ---------------------------------------------------------------------------------------------------------------
 
 
@@ -361,6 +371,19 @@ def test_the_cheapest_way_to_a_derivative_counts():
     two_ways = (Step(FOUNDATION, "distilled", 10**24), Step(MODEL, "merged", 1), Step(MODEL, "fine-tuned", 10**24))
     known = in_order(CHILD_POSITIVE, subjects=family(child={"steps": two_ways}))
     assert codes(ask(known, under=BUDGET)) == {"reached-derivative"}
+
+
+def test_a_long_line_of_descendants_is_decided_like_a_short_one():
+    names = [digest(f"snapshot {number}") for number in range(1200)]
+    line = {
+        name: Subject(name, f"snapshot-{number}", 10**24, 10**24, 10**24, steps)
+        for number, (name, steps) in enumerate(
+            zip(names, [(), *((Step(parent, "continued", 1),) for parent in names)], strict=False)
+        )
+    }
+    known = facts(run("few-shot", subject=names[0]), run("prompted", subject=names[-1], correct=100), subjects=line)
+    decision = ask(known, under=one_gate(attacker_budget=Fraction(1, 100)), subject=names[0])
+    assert "reached-derivative" in codes(decision)
 
 
 # -- requirements, holes, overdue --------------------------------------------------------------------------------------
@@ -431,6 +454,7 @@ def test_overdue_holds_although_every_requirement_is_met(sentence):
 def test_an_empty_cell_is_no_requirement_met():
     decision = ask(facts(run("few-shot", correct=50)), under=one_gate(()))
     assert decision.verdict == "hold"
+    assert lifts(decision.cells[0]) == ()
 
 
 def test_an_empty_gate_never_permits():
@@ -496,6 +520,13 @@ EARLIEST = {  # sentence: (the question, when its permit ends)
         lambda: by_requirement(run("few-shot", planned_at=datetime(2026, 3, 2, tzinfo=UTC))),
         datetime(2026, 6, 2, tzinfo=UTC),
     ),
+    "the freshest evaluation of several beside that attestation": (
+        lambda: by_requirement(
+            run("few-shot", planned_at=datetime(2026, 3, 2, tzinfo=UTC)),
+            run("few-shot", planned_at=datetime(2026, 3, 3, tzinfo=UTC)),
+        ),
+        datetime(2026, 6, 3, tzinfo=UTC),
+    ),
     "the evaluation of a threshold that is reached": (
         lambda: by_requirement(run("few-shot", correct=100, planned_at=datetime(2026, 3, 2, tzinfo=UTC))),
         datetime(2026, 6, 2, tzinfo=UTC),
@@ -559,7 +590,10 @@ def test_most_compute_is_the_lower_end_times_the_least_multiple(sentence):
 
 
 def test_the_buffer_of_a_threshold_that_stands_at_another_gate_does_not_count():
-    thresholds = {**policy().thresholds, "codebook-use-open": threshold("codebook-use-open", "0.10", buffer=Fraction(1))}
+    thresholds = {
+        **policy().thresholds,
+        "codebook-use-open": threshold("codebook-use-open", "0.10", buffer=Fraction(1)),
+    }
     bounds = ask(in_order(), under=policy(thresholds=thresholds)).bounds
     assert bounds == Bounds(4 * 10**24, AT + 30 * DAY)
 
@@ -576,7 +610,7 @@ def test_the_answer_shows_every_result_that_counts():
         ("fine-tuned", 100, 100, 0, True),
         ("prompted", 100, 90, 3, False),
     ]
-    assert decision.cells[0].finding.upper == max(c.upper for c in counted) == Fraction("0.2020")
+    assert decision.cells[0].finding.upper == max(c.upper for c in counted) == Fraction("0.1988")
 
 
 def test_the_json_form_is_exact():
@@ -588,6 +622,11 @@ def test_the_json_form_is_exact():
     assert (finding["upper"], finding["lower"]) == ("0.0296", "0")
 
 
+def test_times_are_told_in_utc_wherever_one_asks():
+    elsewhere = AT.astimezone(timezone(timedelta(hours=5)))
+    assert to_json(ask(in_order(), at=elsewhere)) == to_json(ask(in_order()))
+
+
 def test_rule_out_fields_of_one_threshold_do_not_leak_into_another():
     strict = replace(policy().thresholds["takeover"], rule_out=rule_out(run_by=GATEKEEPER))
     decision = ask(in_order(), under=policy(thresholds={**policy().thresholds, "takeover": strict}))
@@ -595,7 +634,3 @@ def test_rule_out_fields_of_one_threshold_do_not_leak_into_another():
         "codebook-use": "below",
         "takeover": "not ruled out",
     }
-
-
-def test_times_are_ordered_as_the_ledger_orders_them():
-    assert EFFECTIVE < PLANNED < STATED < AT < STALE

@@ -6,7 +6,6 @@ Comparisons are decided in exact rational arithmetic; the printed bounds are rou
 from __future__ import annotations
 
 from fractions import Fraction
-from math import comb
 
 _GRID = 10_000
 
@@ -15,9 +14,13 @@ def at_most(k: int, n: int, p: Fraction) -> Fraction:
     """P(X <= k) for X ~ Binomial(n, p), exactly. `0 <= k <= n`, `0 <= p <= 1`."""
     success, total = p.numerator, p.denominator
     failure = total - success
-    if 2 * k < n:
-        return Fraction(sum(comb(n, i) * success**i * failure ** (n - i) for i in range(k + 1)), total**n)
-    return 1 - Fraction(sum(comb(n, i) * success**i * failure ** (n - i) for i in range(k + 1, n + 1)), total**n)
+    if failure == 0:
+        return Fraction(int(k == n))
+    ways = term = failure**n  # comb(n, i) * success**i * failure**(n - i), from i = 0 on
+    for i in range(k):
+        term = term * (n - i) * success // ((i + 1) * failure)
+        ways += term
+    return Fraction(ways, total**n)
 
 
 def rules_out(k: int, n: int, level: Fraction, alpha: Fraction) -> bool:

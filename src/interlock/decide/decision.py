@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -109,7 +110,7 @@ def lifts(cell: Cell) -> tuple[tuple[str, ...], ...]:
     ways = []
     requirements = [r.reason.resume for r in cell.requirements if not r.met]
     overdue = [reason.resume for reason in cell.finding.reasons if reason.code == "overdue"]
-    if all(requirements):
+    if cell.requirements and all(requirements):
         ways.append(tuple(dict.fromkeys(str(way) for way in [*overdue, *requirements])))
     if cell.finding.state == "not ruled out" and all(reason.resume for reason in cell.finding.reasons):
         ways.append(tuple(dict.fromkeys(str(reason.resume) for reason in cell.finding.reasons)))
@@ -137,7 +138,7 @@ def decimal(value: Fraction) -> str:
 
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with whole seconds."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def to_json(decision: Decision) -> dict[str, Any]:

@@ -128,17 +128,13 @@ class Facts:
                     todo.append(step.parent)
         return frozenset(found)
 
-    def derivatives(self, digest: str) -> frozenset[str]:
-        """Every subject made from `digest`, near and far; not itself."""
-        return frozenset(other for other in self.subjects if digest in self.ancestors(other))
-
-    def cost(self, parent: str, derivative: str) -> int | None:
-        """The least FLOP of all steps that lead from `parent` to `derivative`; None if none do."""
-        if parent == derivative:
-            return 0
-        costs = []
-        for step in self.subjects[derivative].steps:
-            before = self.cost(parent, step.parent)
-            if before is not None:
-                costs.append(before + step.compute)
-        return min(costs, default=None)
+    def derivatives(self, digest: str) -> dict[str, int]:
+        """Every subject made from `digest`, near and far, with the least FLOP of all steps that lead there."""
+        costs, before = {digest: 0}, None
+        while costs != before:
+            before = dict(costs)
+            for other, subject in self.subjects.items():
+                ways = [costs[step.parent] + step.compute for step in subject.steps if step.parent in costs]
+                if ways and other != digest:
+                    costs[other] = min(ways)
+        return {other: cost for other, cost in costs.items() if other != digest}

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from interlock.decide.facts import Attestation, Facts, Plan, Result
     from interlock.policy.model import Measure
 
-#: Actions that cannot be taken back: any open plan on the subject's kin holds them.
-IRREVERSIBLE = frozenset({"release-weights"})
+#: Actions that can be taken back. Any other, also one that only the policy knows, is held by every open plan.
+REVERSIBLE = frozenset({"scale", "deploy-internal", "deploy-api"})
 
 
 def decide(policy: Policy, facts: Facts, *, policy_digest: str, subject: str, action: str, at: datetime) -> Decision:
@@ -75,6 +75,8 @@ def _standing(policy: Policy, facts: Facts, *, subject: str, action: str, at: da
     reasons = []
     if action not in policy.gates:
         reasons.append(Reason("silent", f"the policy does not gate `{action}`; what it is silent about holds"))
+    elif not policy.gates[action]:
+        reasons.append(Reason("empty-gate", f"the policy lists no threshold at `{action}`; an empty gate holds"))
     if subject not in facts.subjects:
         reasons.append(Reason("unknown-subject", "the ledger has no such subject", "interlock subject add PATH"))
     if at < policy.effective:
@@ -134,7 +136,7 @@ class _View:
         )
 
     def defects(self, result: Result) -> list[str]:
-        """Why a result may not count towards a permit; assumptions aside (rules 7 to 11). Empty: it may."""
+        """Why a result may not count towards a permit; assumptions aside (rules 7 to 12). Empty: it may."""
         rule, protocol = self.rule, result.protocol
         checks = [
             (result.plan is not None, "no plan stands before it in the ledger"),
@@ -156,6 +158,7 @@ class _View:
                 protocol.elicitation != "fine-tuned" or protocol.demonstrations >= rule.demonstrations,
                 f"demonstrations trained on: {protocol.demonstrations}, the policy demands {rule.demonstrations}",
             ),
+            (protocol.elicitation != "few-shot" or protocol.shots > 0, "it is called few-shot and showed no examples"),
         ]
         return [text for holds, text in checks if not holds]
 
@@ -211,12 +214,13 @@ class _View:
     def finding(self) -> Finding:
         """`reached`, else `below` if nothing stands against it, else `not ruled out`."""
         counted = tuple(self._counted(r) for r in self.results(self.subject))
-        against = self._reached() or [*self._unshown(), *self._unreported(), *self._not_under()]
-        overdue = not self._reached() and not any(not self.defects(r) for r in self.results(self.subject))
+        reached = self._reached()
+        against = [*reached] or [*self._unshown(), *self._unreported(), *self._not_under()]
+        overdue = not any(not self.defects(r) for r in self.results(self.subject))
         if overdue:
             text = f"no sound evaluation of `{self.measure.name}` within the last refresh period"
             against.append(Reason("overdue", text, self._evaluate_command()))
-        state: State = "reached" if self._reached() else "not ruled out" if against else "below"
+        state: State = "reached" if reached else "not ruled out" if against else "below"
         return Finding(
             threshold=self.threshold.name,
             measure=self.measure.name,
@@ -261,18 +265,18 @@ class _View:
 
     def _cheap_positive(self, parent: str) -> str | None:
         """A derivative of `parent`, within the attacker's budget, with a positive result of its own."""
+        return next(filter(self.positive, self._cheap(parent)), None)
+
+    def _cheap(self, parent: str) -> list[str]:
+        """The derivatives of `parent` within the attacker's budget."""
         budget = self.policy.attacker_budget * self.facts.subjects[parent].training_compute
-        for other in sorted(self.facts.derivatives(parent)):
-            cost = self.facts.cost(parent, other)
-            if other != self.subject and cost is not None and cost <= budget and self.positive(other):
-                return other
-        return None
+        return sorted(d for d, cost in self.facts.derivatives(parent).items() if cost <= budget)
 
     def _name(self, digest: str) -> str:
         return f"`{self.facts.subjects[digest].name}`"
 
     def _unshown(self) -> list[Reason]:
-        """Elicitations without a sound result, and assumptions that nobody has stated (conditions 1 to 4)."""
+        """Elicitations without a sound result, and assumptions that nobody has stated (rules 13 and 16)."""
         reasons = []
         assumptions: dict[str, None] = {}
         for elicitation in self.rule.elicitation:
@@ -303,29 +307,44 @@ class _View:
         return self.facts.subjects[self.subject].name
 
     def _unreported(self) -> list[Reason]:
-        """Plans that were due and gave nothing, on the subject and all its kin (condition 5)."""
-        kin = {self.subject, *self.facts.ancestors(self.subject), *self.facts.derivatives(self.subject)}
-        reported = {r.plan.digest for r in self.facts.results if r.plan}
-        open_plans = [
+        """Plans that were due and gave nothing, on the subject and all its kin (rules 14 and 15)."""
+        return [self._unreported_reason(p) for p in self._open_plans() if self._blocks(p)]
+
+    def _open_plans(self) -> list[Plan]:
+        """The plans that have not reported, wherever a positive result would count."""
+        ancestors = self.facts.ancestors(self.subject)
+        kin = {self.subject, *ancestors, *self.facts.derivatives(self.subject)}
+        kin.update(d for ancestor in ancestors for d in self._cheap(ancestor))
+        reported = {r.plan.digest for r in self.facts.results if r.plan and self._reports(r)}
+        return [
             p
             for p in self.facts.plans
             if p.subject in kin and p.protocol.task == self.measure.task and p.digest not in reported
         ]
-        return [self._unreported_reason(p) for p in open_plans if self._blocks(p)]
+
+    def _reports(self, result: Result) -> bool:
+        """Whether a result ends that its plan is open: an empty one, or a stranger's, must not."""
+        return self.rule.run_by in result.signers and result.scored >= self.rule.coverage * result.protocol.samples
+
+    def _due(self, plan: Plan) -> datetime:
+        """When a plan must have reported: its own word, at most the policy's."""
+        return min(plan.report_by, self.policy.report_within.after(plan.at))
 
     def _blocks(self, plan: Plan) -> bool:
-        return plan.report_by <= self.at or self.action in IRREVERSIBLE
+        return self._due(plan) <= self.at or self.action not in REVERSIBLE
 
     def _unreported_reason(self, plan: Plan) -> Reason:
         name = self._name(plan.subject)
-        if plan.report_by <= self.at:
-            text = f"the plan of entry {plan.entry} on {name} was due at {timestamp(plan.report_by)} and never reported"
+        if self._due(plan) <= self.at:
+            text = (
+                f"the plan of entry {plan.entry} on {name} was due at {timestamp(self._due(plan))} and never reported"
+            )
             return Reason("unreported", text, f"run it: interlock evaluate --subject {name[1:-1]}")
         text = f"the plan of entry {plan.entry} on {name} is still open, and `{self.action}` cannot be taken back"
         return Reason("open-plan", text, f"run it: interlock evaluate --subject {name[1:-1]}")
 
     def _not_under(self) -> list[Reason]:
-        """Condition 6: the bound of every result, of any age and soundness, plus the margin, is under the level."""
+        """Rule 16: the bound of every result, of any age and soundness, plus the margin, is under the level."""
         limit = self.threshold.level - self.rule.margin
         return [
             Reason("bound", self._too_high(r))
@@ -377,12 +396,12 @@ class _View:
             results = [max(self.expiry(r) for r in self.admissible(e)) for e in self.rule.elicitation]
             names = {name for e in self.rule.elicitation for name in ASSUMED[e]}
             stated = [self.statement(name) for name in sorted(names)]
-            return results + [moment for moment in stated if moment is not None]
+            due = [self._due(plan) for plan in self._open_plans()]
+            return results + due + [moment for moment in stated if moment is not None]
         rules = [self.policy.requirements[r.name] for r in cell.requirements]
         attested = [self.attestation(rule) for rule in rules if isinstance(rule, Attested)]
         sound = [self.expiry(r) for r in self.results(self.subject) if not self.defects(r)]
-        evaluated = [] if cell.finding.state == "reached" else [max(sound)]
-        return evaluated + [moment for moment in attested if moment is not None]
+        return [max(sound), *(moment for moment in attested if moment is not None)]
 
 
 def _dangerous(result: Result) -> int:
