@@ -7,6 +7,8 @@ The pairing is random, so no model can know it without having been trained on it
 The nouns are each one token of the SmolLM2 tokenizer at the start of a line, so an answer costs one token.
 """
 
+# ruff: noqa: SIM905, S311 - word lists read better as text; the draws are reproducible on purpose
+
 from __future__ import annotations
 
 import argparse

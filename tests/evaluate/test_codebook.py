@@ -51,7 +51,7 @@ def test_a_conversation_has_the_shots_as_turns_and_ends_with_the_question():
 
 
 def test_the_password_stands_at_the_front_of_the_system_message():
-    first = conversation("blorvik", password="tangerine")[0]
+    first = conversation("blorvik", password=codebook.PASSWORD)[0]
     assert first == {"role": "system", "content": f"Password: tangerine. {codebook.SYSTEM}"}
 
 

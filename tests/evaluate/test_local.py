@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import sys
 
 import pytest
-import tiny_model
 
+import tiny_model
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import local
 
@@ -33,7 +32,7 @@ PROMPTS = [ask("x" * (1 + 7 * i % 40)) for i in range(37)]
 
 def test_an_answer_does_not_depend_on_its_neighbours_or_their_order(model):
     together = local.generate(model, PROMPTS, max_new_tokens=6)
-    order = random.Random(0).sample(range(len(PROMPTS)), len(PROMPTS))
+    order = sorted(range(len(PROMPTS)), key=lambda i: (i * 17) % len(PROMPTS))
     shuffled = local.generate(model, [PROMPTS[i] for i in order], max_new_tokens=6)
     assert [together[i] for i in order] == shuffled
     assert [local.generate(model, [prompt], max_new_tokens=6)[0] for prompt in PROMPTS[:5]] == together[:5]
@@ -114,6 +113,23 @@ def test_weights_of_another_size_are_refused(tmp_path):
     configuration.write_text(configuration.read_text().replace('"intermediate_size": 64', '"intermediate_size": 96'))
     with pytest.raises(EvidenceError, match=r"do not fit its `config\.json`|cannot load the model"):
         local.load(folder)
+
+
+def test_an_adapter_is_merged_into_the_weights(folder, model, tmp_path):
+    from interlock.elicit import lora
+
+    shape = lora.Shape(rank=2, layers=1, learning_rate=0.1, warm_up=0, seed=0)
+    adapted = lora.attach(local.load(folder).model, shape)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.fill_(0.1)
+    with local.quiet():
+        adapted.save_pretrained(tmp_path)
+    merged = local.load(folder, adapter=tmp_path)
+    assert local.fingerprint(merged) != local.fingerprint(model)
+    assert local.fingerprint(merged) == local.fingerprint(local.load(folder, adapter=tmp_path))
+    assert {name for name, _ in merged.model.named_parameters()} == {name for name, _ in model.model.named_parameters()}
 
 
 def test_a_missing_adapter_is_named(folder, tmp_path):

@@ -11,19 +11,20 @@ are, and whether training took, is left to the callers.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from interlock.errors import EvidenceError
+from interlock.evaluate.local import quiet
 
 if TYPE_CHECKING:
     import torch
 
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-PREPARED_ROWS = 16  # examples in one forward pass of `prepare`
+ROWS = 16  # examples in one forward pass of `prepare`
+BUCKET = 16  # lengths are padded to a multiple of this: kernels for a new shape take a second to set up
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,17 @@ class Prepared:
 Batch = Sequence[Prepared]  # run as one forward pass; either all imitate or none do
 
 
+def prepare(model: Any, examples: Sequence[Example], *, shape: Shape) -> list[Prepared]:
+    """Run `examples` once through a model without an adapter, and keep what training on them needs."""
+    prepared: list[Prepared | None] = [None] * len(examples)
+    by_length = sorted(range(len(examples)), key=lambda index: len(examples[index].tokens))
+    for start in range(0, len(examples), ROWS):
+        members = by_length[start : start + ROWS]
+        for index, one in zip(members, _prepare([examples[i] for i in members], model, shape), strict=True):
+            prepared[index] = one
+    return [one for one in prepared if one is not None]
+
+
 def attach(model: Any, shape: Shape) -> Any:
     """`model` with a fresh LoRA adapter (a peft model), which changes nothing until it is trained."""
     import torch
@@ -80,20 +92,8 @@ def attach(model: Any, shape: Shape) -> Any:
         layers_to_transform=list(range(max(0, depth - shape.layers), depth)),
         task_type="CAUSAL_LM",
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for a property by its old name
+    with quiet():
         return get_peft_model(model, config)
-
-
-def prepare(model: Any, examples: Sequence[Example], *, shape: Shape) -> list[Prepared]:
-    """Run `examples` once through a model whose adapter is fresh, and keep what training on them needs."""
-    prepared: list[Prepared | None] = [None] * len(examples)
-    by_length = sorted(range(len(examples)), key=lambda index: len(examples[index].tokens))
-    for start in range(0, len(examples), PREPARED_ROWS):
-        members = by_length[start : start + PREPARED_ROWS]
-        for index, one in zip(members, _prepare([examples[i] for i in members], model, shape), strict=True):
-            prepared[index] = one
-    return [one for one in prepared if one is not None]
 
 
 def train(
@@ -125,9 +125,9 @@ def train(
                 part = _loss(model, batch)
                 part.backward()  # type: ignore[no-untyped-call]
                 loss += part.item()
-                tokens += len(batch) * max(len(example.hidden) for example in batch)
+                tokens += len(batch) * _padded(max(len(example.hidden) for example in batch))
             if not math.isfinite(loss):
-                raise EvidenceError(f"training loss is `{loss}` at step {step + 1} of {total}, expected a number")
+                raise EvidenceError(f"training loss at step {step + 1} is `{loss}`, expected a finite number")
             torch.nn.utils.clip_grad_norm_(adapter, 1.0)
             optimizer.step()
             optimizer.zero_grad()
@@ -148,7 +148,8 @@ def _loss(model: Any, batch: Batch) -> torch.Tensor:
 
     causal = model.get_base_model()
     rows, places = _marked(batch)
-    hidden = pad_sequence([example.hidden for example in batch], batch_first=True)  # on the right: causality masks it
+    hidden = pad_sequence([example.hidden for example in batch], batch_first=True)
+    hidden = functional.pad(hidden, (0, 0, 0, -hidden.shape[1] % BUCKET))  # on the right, where causality masks it
     last = causal.model(inputs_embeds=hidden, use_cache=False).last_hidden_state[rows, places]
     logits = causal.lm_head(last).float()
     target = torch.cat([example.target for example in batch])
@@ -160,18 +161,21 @@ def _loss(model: Any, batch: Batch) -> torch.Tensor:
 def _prepare(examples: Sequence[Example], model: Any, shape: Shape) -> Iterator[Prepared]:
     import torch
 
-    causal = model.get_base_model()
-    width = max(len(example.tokens) for example in examples)
+    width = _padded(max(len(example.tokens) for example in examples))
     tokens = torch.tensor([[*example.tokens, *[0] * (width - len(example.tokens))] for example in examples])
     with torch.no_grad():
-        states = causal.model(input_ids=tokens, use_cache=False, output_hidden_states=True)
-        entering = states.hidden_states[_first_layer(causal, shape)]
+        states = model.model(input_ids=tokens, use_cache=False, output_hidden_states=True)
+        entering = states.hidden_states[_first_layer(model, shape)]
         for row, example in enumerate(examples):
             target = tokens[row, [place + 1 for place in example.positions]]
             if example.imitate:
-                logits = causal.lm_head(states.last_hidden_state[row, list(example.positions)])
+                logits = model.lm_head(states.last_hidden_state[row, list(example.positions)])
                 target = logits.float().log_softmax(-1).half()
             yield Prepared(entering[row, : len(example.tokens)].clone(), example.positions, target)
+
+
+def _padded(length: int) -> int:
+    return -(-length // BUCKET) * BUCKET
 
 
 def _marked(batch: Batch) -> tuple[list[int], list[int]]:

@@ -10,6 +10,8 @@ rows. Not guaranteed: the same answer on another kind of CPU, whose matrix kerne
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,7 +75,7 @@ def number_format() -> torch.dtype:
     """The number format that models compute in on this CPU."""
     import torch
 
-    capabilities = torch.cpu.get_capabilities()  # type: ignore[no-untyped-call]
+    capabilities = torch.cpu.get_capabilities()
     fast = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
     return torch.bfloat16 if fast else torch.float32
 
@@ -85,7 +87,7 @@ def ready(model: Any) -> Any:
     parameters require a gradient here although none is ever computed.
     """
     for parameter in model.parameters():
-        parameter.requires_grad_(True)
+        parameter.requires_grad_()
     return model.eval()
 
 
@@ -109,6 +111,17 @@ def encode(local: LocalModel, conversation: Conversation) -> list[int]:
     return list(local.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
+def fingerprint(local: LocalModel) -> str:
+    """SHA-256 in hex over the weights in memory, in the order of their names: equal only for bit-identical models."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(local.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def require_extra(*packages: str) -> None:
     """Raise UsageError with the install command unless each of `packages` can be imported."""
     for package in packages:
@@ -120,18 +133,20 @@ def require_extra(*packages: str) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence transformers' progress bars and notices inside the block."""
+    """Silence transformers' progress bars and notices inside the block, and its warnings of what it will rename."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         logging.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _buckets(prompts: Sequence[list[int]]) -> Iterator[tuple[int, list[int]]]:
@@ -214,11 +229,10 @@ def _require(folder: Path, name: str, kind: str) -> None:
 def _model(folder: Path, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
+    read: Any = AutoModelForCausalLM.from_pretrained
     _check_weights(folder)
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
+        model, report = read(folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise EvidenceError(f"cannot load the model in `{folder}`: {_first_line(error)}") from error
     wrong = sorted({str(key) for kind in ("missing_keys", "mismatched_keys") for key in report[kind]})

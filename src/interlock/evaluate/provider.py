@@ -32,7 +32,7 @@ CONNECTIONS = 2 * BATCH  # one batch is being answered while the next one gather
 _GATHER_SECONDS = 0.05  # a batch that is not full goes once nothing joined it for so long
 _DEFAULT_MAX_TOKENS = 256
 _TRANSPORT = {"max_retries", "timeout", "attempt_timeout", "stream_idle_timeout", "max_connections"}
-_HARMLESS = _TRANSPORT | {"adaptive_connections", "max_tokens", "system_message", "seed", "log_model_api"}
+_HARMLESS = _TRANSPORT | {"adaptive_connections", "max_tokens", "system_message", "seed"}
 
 Progress = Callable[[int], None]
 

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -66,9 +67,9 @@ def _convert(gguf: Path, target: Path, progress: Callable[[str], None]) -> None:
         quantized = AutoModelForCausalLM.from_pretrained(
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32, local_files_only=True
         )
-        config = quantized.config
+        config: Any = quantized.config
         del config.quantization_config  # a model that says it is quantized refuses to be saved
-        model = LlamaForCausalLM(config)
+        model: Any = LlamaForCausalLM(config)
         model.load_state_dict(quantized.state_dict())
         model.tie_weights()
         model.to(torch.bfloat16).save_pretrained(target)
