@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence import dsse, keys
-from interlock.evidence.predicates import statement
+from interlock.evidence.predicates import Fields, statement
 from interlock.evidence.read import Evidence, read
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger.log import Entry, Ledger, LedgerView
@@ -69,8 +69,10 @@ class Workspace:
             UsageError: there is a workspace already, or a private key that the policy's approval needs is missing.
             LedgerError: the ledger cannot be written.
         """
-        if (folder / "interlock.json").exists() or (folder / "ledger").exists():
+        if (folder / "interlock.json").exists():
             raise UsageError(f"`{folder}` holds a workspace already")
+        if (folder / "ledger").exists():
+            raise UsageError(f"`{folder / 'ledger'}` is left from an `init` that did not finish; remove it")
         folder.mkdir(parents=True, exist_ok=True)
         log_path = folder / "keys" / f"{_LOG_KEY}.key"
         pair = keys.load_private(log_path) if log_path.exists() else keys.new_key(log_path)
@@ -96,14 +98,17 @@ class Workspace:
         """
         path = folder / "interlock.json"
         try:
-            config = json.loads(path.read_bytes())
-            return cls(folder, config["origin"], keys.PublicKey.parse(config["log_key"]), config["policy"])
+            config = Fields(json.loads(path.read_bytes()), str(path))
+            key = keys.PublicKey.parse(config.text("log_key"))
+            opened = cls(folder, config.text("origin"), key, config.digest("policy"))
+            config.done()
         except FileNotFoundError as error:
             raise UsageError(
                 f"no workspace in `{folder}`; make one with `interlock init`, or name one with -w"
             ) from error
-        except (ValueError, KeyError, TypeError, EvidenceError) as error:
+        except (ValueError, EvidenceError) as error:
             raise UsageError(f"`{path}` cannot be read: expected origin, log_key and policy") from error
+        return opened
 
     @property
     def ledger(self) -> Ledger:
@@ -165,15 +170,22 @@ class Workspace:
         return found[:quorum]
 
     def places(self) -> dict[str, Place]:
-        """Where subjects lie on this machine, by manifest digest."""
+        """Where subjects lie on this machine, by manifest digest.
+
+        Raises:
+            UsageError: `subjects.json` cannot be read.
+        """
         path = self.folder / "subjects.json"
         if not path.exists():
             return {}
-        read_places: dict[str, Any] = json.loads(path.read_bytes())
-        return {
-            digest: Place(Path(place["folder"]), Path(place["adapter"]) if place["adapter"] else None)
-            for digest, place in read_places.items()
-        }
+        try:
+            read_places: dict[str, Any] = json.loads(path.read_bytes())
+            return {
+                digest: Place(Path(place["folder"]), Path(place["adapter"]) if place["adapter"] else None)
+                for digest, place in read_places.items()
+            }
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"`{path}` cannot be read: expected a folder and an adapter for each subject") from error
 
     def remember(self, digest: str, place: Place) -> None:
         """Note where a subject lies."""

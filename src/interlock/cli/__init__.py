@@ -6,13 +6,12 @@ import os
 import sys
 import traceback
 
-import click
 import typer
 from typer.core import TyperGroup
 
 from interlock.cli import decisions, evaluations, records, setup, subjects
 from interlock.cli.demo import demo
-from interlock.errors import INTERNAL, INTERRUPTED, USAGE, InterlockError
+from interlock.errors import INTERNAL, INTERRUPTED, OK, USAGE, InterlockError
 
 _HELP = """Evaluation-gated scaling: a model scales, deploys or ships only while verified evidence allows it.
 
@@ -41,7 +40,7 @@ Every option is also an environment variable: INTERLOCK_WORKSPACE, INTERLOCK_DEC
 class _Loop(TyperGroup):
     """Lists the commands in the order of the loop."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the signature is click's
+    def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002  the signature is typer's
         """The names, as the help shows them."""
         return list(_ORDER)
 
@@ -85,6 +84,8 @@ app.command("demo")(demo)
 
 def main() -> None:
     """Run the command line and exit with its documented code."""
+    # Read when torch starts: idle threads that spin make every other process on the machine several times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -92,13 +93,10 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code."""
     try:
         code = app(args=arguments, standalone_mode=False, prog_name="interlock")
-    except click.ClickException as error:
-        error.show()
-        return USAGE
-    except (click.Abort, KeyboardInterrupt):
-        return _fail(
-            "interrupted; what stands in the ledger is safe, and the same command goes on from there", INTERRUPTED
-        )
+    except typer.TyperException as error:
+        return _misused(error)
+    except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
     except InterlockError as error:
         return _fail(str(error), error.exit_code)
     except OSError as error:
@@ -107,9 +105,22 @@ def run(arguments: list[str]) -> int:
         if os.environ.get("INTERLOCK_DEBUG"):
             traceback.print_exc()
         return _fail(f"internal error: {type(error).__name__}: {error}; INTERLOCK_DEBUG=1 shows where", INTERNAL)
-    return code if isinstance(code, int) else 0
+    if code == INTERRUPTED:  # Typer turns Ctrl-C into this code, without a word
+        _fail("interrupted; what stands in the ledger is safe, and the same command goes on from there", code)
+    return code if isinstance(code, int) else OK
+
+
+def _misused(error: typer.TyperException) -> int:
+    """Typer found fault with the command itself; a group without a command is answered with its help."""
+    message = error.format_message()
+    if message.startswith("Usage:"):
+        typer.echo(message, err=True)
+        return USAGE
+    context = getattr(error, "ctx", None)
+    hint = f"; see `{context.command_path} --help`" if context else ""
+    return _fail(f"{message[:1].lower()}{message[1:].rstrip('.')}{hint}", USAGE)
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo("\n".join(f"interlock: {line}" for line in message.splitlines() or [""]), err=True)
+    typer.echo("\n".join(f"interlock: {line}" for line in message.splitlines() or [""]), err=True)
     return code

@@ -44,7 +44,8 @@ def attest(
         about=about,
         text=text,
     )
-    typer.echo(f"`{role}` signed `{assumption or requirement}` about {subject or 'the developer'}")
+    target = "the developer" if requirement and about == "developer" else f"`{subject}`"
+    typer.echo(f"`{role}` signed `{assumption or requirement}` about {target}")
 
 
 def sign_attestation(
@@ -86,6 +87,7 @@ def sign_attestation(
             "name": name,
             "about": about,
             "statement": text,
+            "at": timestamp(now()),
         },
     )
     workspace.append(made, workspace.keys_of(policy, role))
@@ -128,7 +130,7 @@ def issue(
     from interlock.cli.subjects import flop
 
     opened, _ = fresh(workspace)
-    most = flop(most_compute) if most_compute else None
+    most = flop(most_compute, option="--most-compute") if most_compute else None
     issued = permits.issue(opened, subject=subject, action=action, at=now(), most_compute=most)
     if as_json:
         print_json({"permit": issued.permit, "decision": to_json(issued.decision)})

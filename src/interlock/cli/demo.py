@@ -76,8 +76,8 @@ def _clear(folder: Path) -> None:
 def _act(number: int, title: str, *lines: str) -> None:
     console.print()
     console.rule(f"[bold]{number}. {title}", align="left")
-    for line in lines:
-        console.print(line)
+    if lines:
+        console.print(" ".join(lines))
 
 
 # -- act one: what was promised, and which models ----------------------------------------------------------------------
@@ -233,8 +233,10 @@ def _act_four(opened: Workspace) -> None:
     _act(4, "The decisions")
     _say_decisions(opened, "The numbers are in. Nobody has yet said why a negative result can be believed:")
     console.print()
-    console.print("Now the external auditor, who shares no key with the evaluators, signs what it has checked: the")
-    console.print("assumptions behind both subjects' results, and the developer's security.")
+    console.print(
+        "Now the external auditor, who shares no key with the evaluators, signs what it has checked: the assumptions "
+        "behind both subjects' results, and the developer's security."
+    )
     policy = opened.read().policy
     for name in (HONEST, HIDING):
         for assumption in policy.assumptions:

@@ -33,15 +33,20 @@ def progress() -> Iterator[Report]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, TaskID] = {}
+    bar = Progress(*columns, console=Console(stderr=True))
+    tasks: dict[str, TaskID] = {}
 
-        def report(stage: str, done: int, total: int, note: str = "") -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total, note="")
-            bar.update(tasks[stage], completed=done, total=total, note=note)
+    def report(stage: str, done: int, total: int, note: str = "") -> None:
+        if stage not in tasks:
+            bar.start()
+            tasks[stage] = bar.add_task(stage, total=total, note="")
+        bar.update(tasks[stage], completed=done, total=total, note=note)
 
+    try:
         yield report
+    finally:
+        if tasks:  # a bar that never started would leave an empty line before an error
+            bar.stop()
 
 
 def decisions(found: Sequence[Decision], *, subject: str) -> None:
@@ -70,7 +75,7 @@ def summary(decision: Decision) -> str:
         return f"up to {most} FLOP of effective compute, until {timestamp(decision.bounds.not_after)}"
     lines = [reason.text for reason in decision.reasons]
     for cell in decision.holding:
-        unmet = ", ".join(f"{r.name} ({r.kind})" for r in cell.requirements if not r.met)
+        unmet = ", ".join(f"{r.name} (a hole)" if r.kind == "hole" else r.name for r in cell.requirements if not r.met)
         lines.append(f"{cell.finding.threshold} {cell.finding.state}, and not met: {unmet or 'nothing'}")
     return escape("\n".join(lines))
 

@@ -65,9 +65,11 @@ def register(
 ) -> Subject:
     """Hash a model and append its subject statement. `compute` is FLOP of the step, or of all training.
 
+    The same call again, on this machine or another, only notes where the files lie.
+
     Raises:
         UsageError: no such folder, or a parent without a step.
-        EvidenceError: truncated weights, or a subject that is in the ledger already.
+        EvidenceError: truncated weights, or the ledger has these files or this name for another subject.
     """
     if (parent is None) != (step is None) or (step is not None and step not in STEPS):
         raise UsageError(f"--parent and --step go together, and a step is one of {', '.join(STEPS)}")
@@ -84,12 +86,14 @@ def register(
         ec_high=compute + base.ec_high if base else total,
         steps=steps,
     )
-    made = statement("subject", name=name, digest=files.digest, predicate=predicate.to_json())
-    workspace.append(
-        made, workspace.keys_of(evidence.policy, next(iter(evidence.policy.thresholds.values())).rule_out.run_by)
-    )
+    subject = Subject(files.digest, name, total, predicate.ec_low, predicate.ec_high, steps)
+    if evidence.facts.subjects.get(files.digest) != subject:
+        made = statement("subject", name=name, digest=files.digest, predicate=predicate.to_json())
+        role = next(iter(evidence.policy.thresholds.values())).rule_out.run_by
+        workspace.append(made, workspace.keys_of(evidence.policy, role))
+    # crash point: in the ledger, and its place unknown; the same command again notes it
     workspace.remember(files.digest, place)
-    return workspace.read().subject(files.digest)
+    return subject
 
 
 @app.command("list")
@@ -125,7 +129,7 @@ def _folder(path: str) -> Path:
     return smollm2.folder()
 
 
-def flop(text: str | None) -> int:
+def flop(text: str | None, *, option: str = "--compute") -> int:
     """FLOP from text such as `3.2e24`, exactly.
 
     Raises:
@@ -134,11 +138,11 @@ def flop(text: str | None) -> int:
     from decimal import Decimal, InvalidOperation
 
     if text is None:
-        raise UsageError("--compute is missing: the FLOP of training, such as 3.2e24")
+        raise UsageError(f"{option} is missing: the FLOP of training, such as 3.2e24")
     try:
         value = Decimal(text)
     except InvalidOperation as error:
-        raise UsageError(f"--compute is `{text}`, expected FLOP such as 3.2e24") from error
+        raise UsageError(f"{option} is `{text}`, expected FLOP such as 3.2e24") from error
     if not value.is_finite() or not 0 < value < Decimal(10) ** 40 or value != value.to_integral_value():
-        raise UsageError(f"--compute is `{text}`, expected a whole number of FLOP above zero")
+        raise UsageError(f"{option} is `{text}`, expected a whole number of FLOP above zero")
     return int(value)

@@ -45,7 +45,13 @@ def due(evidence: Evidence, *, subject: str, at: datetime) -> tuple[Due, ...]:
             wanted.setdefault((threshold.measure, elicitation, demonstrations), []).append(name)
     plans = open_plans(evidence, subject=subject)
     return tuple(
-        Due(measure, elicitation, demonstrations, tuple(names), planned=_announced(plans, elicitation, demonstrations))
+        Due(
+            measure,
+            elicitation,
+            demonstrations,
+            tuple(names),
+            planned=_announced(plans, policy.measures[measure].task, elicitation, demonstrations),
+        )
         for (measure, elicitation, demonstrations), names in wanted.items()
     )
 
@@ -56,5 +62,8 @@ def open_plans(evidence: Evidence, *, subject: str) -> tuple[Plan, ...]:
     return tuple(p for p in evidence.facts.plans if p.subject == subject and p.digest not in reported)
 
 
-def _announced(plans: tuple[Plan, ...], elicitation: str, demonstrations: int) -> bool:
-    return any(p.protocol.elicitation == elicitation and p.protocol.demonstrations >= demonstrations for p in plans)
+def _announced(plans: tuple[Plan, ...], task: str, elicitation: str, demonstrations: int) -> bool:
+    return any(
+        (p.protocol.task, p.protocol.elicitation) == (task, elicitation) and p.protocol.demonstrations >= demonstrations
+        for p in plans
+    )

@@ -53,7 +53,7 @@ def announce(
     """Append the plan of one evaluation, signed by the role that must run it. Returns the plan's digest.
 
     Raises:
-        UsageError: the policy has no such measure, or this version cannot run it.
+        UsageError: the policy has no such measure, or this version cannot run it as the policy asks.
         LedgerError: it did not become durable.
     """
     from interlock.evaluate import logs
@@ -94,7 +94,7 @@ def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
 
     evidence = workspace.read()
     subject, protocol = evidence.facts.subjects[plan.subject], plan.protocol
-    place = _place(workspace, subject, progress)
+    place = _place(workspace, evidence, subject, progress)
     task = _task(_measure(evidence, protocol), shots=protocol.shots, seed=protocol.seed)
     planned = logs.samples_digest(task)
     if planned != (protocol.samples_digest, protocol.samples):
@@ -103,17 +103,16 @@ def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
         )
     model = local.load(place.folder, adapter=place.adapter)
     flop = 0
-    args = {"folder": str(place.folder)} | ({"adapter": str(place.adapter)} if place.adapter else {})
     if protocol.elicitation == "fine-tuned":
         model, flop = _fine_tune(model, protocol, progress)
-        args |= {"fine_tuned_on": str(protocol.demonstrations), "seed": str(protocol.seed)}
     elif protocol.elicitation != "few-shot":
         raise UsageError(f"this version cannot run `{protocol.elicitation}`; it can run few-shot and fine-tuned")
     log = inspect_run.run(
         task,
         local=model,
-        model_name=f"interlock/{subject.name}",
-        model_args=args,
+        model_name=subject.name,
+        # The weights as they are after elicitation: a resumed run must not mix answers of two models in one log.
+        model_args={"subject": subject.digest, "plan": plan.digest, "weights": local.fingerprint(model)},
         log_dir=log_folder(workspace, plan.digest),
         progress=lambda done, total: progress("answering", done, total),
     )
@@ -162,17 +161,18 @@ def log_folder(workspace: Workspace, plan: str) -> Path:
     return workspace.folder / "logs" / plan[:16]
 
 
-def _place(workspace: Workspace, subject: Subject, progress: Progress) -> Place:
+def _place(workspace: Workspace, evidence: Evidence, subject: Subject, progress: Progress) -> Place:
     place = workspace.places().get(subject.digest)
     if place is None:
         raise UsageError(
-            f"the files of `{subject.name}` are not known on this machine; run: interlock subject add PATH"
+            f"the files of `{subject.name}` are not known on this machine; run the same `interlock subject add` here"
         )
     found = manifest.of(
         place.folder, adapter=place.adapter, progress=lambda done, total: progress("hashing weights", done, total)
     )
-    if found.digest != subject.digest:
-        raise EvidenceError(f"`{place.folder}` is not the subject `{subject.name}` any more: {found.digest[:12]}")
+    changed = evidence.manifests[subject.digest].changed(found)
+    if changed is not None:
+        raise EvidenceError(f"`{place.folder}` is not the subject `{subject.name}` any more: {changed}")
     return place
 
 
@@ -182,7 +182,13 @@ def _task(measure: Measure, *, shots: int, seed: int) -> Task:
     known = {"interlock/codebook": tasks.codebook}
     if measure.task not in known:
         raise UsageError(f"this version cannot run `{measure.task}`; it knows: {', '.join(known)}")
-    return known[measure.task](shots=shots, seed=seed)
+    task = known[measure.task](shots=shots, seed=seed)
+    if (task.version, "accuracy") != (measure.task_version, measure.metric):
+        raise UsageError(
+            f"this version runs `{measure.task}@{task.version}` for its accuracy, "
+            f"the policy asks for `{measure.task}@{measure.task_version}` and its {measure.metric}"
+        )
+    return task
 
 
 def _fine_tune(model: LocalModel, protocol: Protocol, progress: Progress) -> tuple[LocalModel, int]:

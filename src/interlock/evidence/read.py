@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from interlock.decide.decision import timestamp
 from interlock.decide.facts import Attestation, Checkpoint, Facts, Plan, Result, Signers, Subject
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence import dsse
@@ -29,6 +30,7 @@ from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.policy.compile import digest as policy_digest
 from interlock.policy.compile import from_json as policy_from_json
 from interlock.policy.model import ELICITATIONS, Policy
+from interlock.subject.manifest import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,6 +62,16 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class _Granted:
+    """What a decision with the verdict `permit` allows a permit to grant."""
+
+    subject: str
+    action: str
+    most_compute: int
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One entry, for people: its kind, what it is about, who signed."""
 
@@ -73,7 +85,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything that a ledger holds: the policy in force, the facts, and the paper trail beside them."""
+    """Everything that a ledger holds: the policy in force, the facts, and the paper trail beside them.
+
+    `manifests` are those of the subjects, by digest.
+    """
 
     policy: Policy
     policy_digest: str
@@ -82,6 +97,7 @@ class Evidence:
     permits: tuple[Permit, ...]
     snapshots: tuple[Snapshot, ...]
     records: tuple[Record, ...]
+    manifests: Mapping[str, Manifest] = field(default_factory=dict)
 
     def subject(self, name: str) -> Subject:
         """The subject with this name or digest (or a digest's first eight or more digits).
@@ -121,11 +137,12 @@ class _Reader:
     pinned_policy: str
     policy: Policy | None = None
     subjects: dict[str, Subject] = field(default_factory=dict)
+    manifests: dict[str, Manifest] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     details: dict[int, ResultPredicate] = field(default_factory=dict)
     attestations: list[Attestation] = field(default_factory=list)
-    decisions: set[str] = field(default_factory=set)
+    decisions: dict[str, _Granted | None] = field(default_factory=dict)
     permits: dict[str, Permit] = field(default_factory=dict)
     snapshots: list[Snapshot] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
@@ -183,6 +200,7 @@ class _Reader:
             permits=tuple(self.permits.values()),
             snapshots=tuple(self.snapshots),
             records=tuple(self.records),
+            manifests=self.manifests,
         )
 
     def _signers(self, envelope: dsse.Envelope, where: str) -> Signers:
@@ -219,7 +237,9 @@ class _Reader:
 
     def _subject(self, _: int, statement: Statement, __: Signers, ___: datetime, where: str) -> None:
         read = SubjectPredicate.from_json(statement.predicate, where)
-        digest = statement.subjects[0][1]
+        digest, files = statement.subjects[0][1], Manifest(read.files)
+        if files.digest != digest:
+            raise EvidenceError(f"{where}: its files make subject {files.digest[:12]}, got {digest[:12]}")
         if digest in self.subjects:
             raise EvidenceError(f"{where}: subject {digest[:12]} is there already as `{self.subjects[digest].name}`")
         if any(read.name == other.name for other in self.subjects.values()):
@@ -228,14 +248,18 @@ class _Reader:
             parent = self._known(step.parent, where)
             if read.ec_low < parent.ec_low or read.ec_high < parent.ec_high:
                 raise EvidenceError(f"{where}: effective compute is below that of its parent `{parent.name}`")
+        self.manifests[digest] = files
         self.subjects[digest] = Subject(digest, read.name, read.training_compute, read.ec_low, read.ec_high, read.steps)
 
     def _plan(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
+        assert self.policy is not None  # noqa: S101
         fields = Fields(statement.predicate, where)
         subject = self._known(statement.subjects[0][1], where)
         protocol = protocol_from_json(fields.nested("protocol"), ELICITATIONS)
-        report_by = fields.time("report_by")
+        report_by, latest = fields.time("report_by"), self.policy.report_within.after(at)
         fields.done()
+        if report_by > latest:  # else a plan could put off its report for good
+            raise EvidenceError(f"{where}: reports by {timestamp(report_by)}, expected {timestamp(latest)} or before")
         self.plans[statement.digest] = Plan(index, statement.digest, subject.digest, protocol, signers, at, report_by)
 
     def _result(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
@@ -244,6 +268,8 @@ class _Reader:
         plan = self.plans.get(read.plan)
         if plan and (plan.subject, plan.protocol) != (subject.digest, read.protocol):
             plan = None  # it names a plan that announced something else: it counts as unplanned
+        if plan and not plan.signers & signers:
+            plan = None  # nobody reports on somebody else's plan: it would close what is still open
         self.details[index] = read
         self.results.append(
             Result(
@@ -266,18 +292,27 @@ class _Reader:
         kind, name = fields.one_of("kind", ("assumption", "requirement")), fields.text("name")
         about = fields.one_of("about", ("subject", "developer"))
         fields.text("statement")
+        stated = fields.time("at")
         fields.done()
+        if stated > at:
+            raise EvidenceError(f"{where}: dated {timestamp(stated)}, later than its own ledger time {timestamp(at)}")
         digest = statement.subjects[0][1]
         if about == "developer" and digest != self.pinned_policy:
             raise EvidenceError(f"{where}: about the developer under policy {digest[:12]}, which is not in force")
         known = self._known(digest, where).digest if about == "subject" else None
-        self.attestations.append(Attestation(index, name, kind == "assumption", known, signers, at))
+        # its age runs from its own date: kept back, a statement does not stay fresh
+        self.attestations.append(Attestation(index, name, kind == "assumption", known, signers, stated))
 
     def _decision(self, _: int, statement: Statement, __: Signers, ___: datetime, where: str) -> None:
-        self._known(statement.subjects[0][1], where)
-        self.decisions.add(statement.digest)
+        subject, fields = self._known(statement.subjects[0][1], where), Fields(statement.predicate, where)
+        action, granted = fields.text("action"), None
+        if fields.one_of("verdict", ("permit", "hold")) == "permit":
+            bounds = fields.nested("bounds")
+            most, end = bounds.flop("most_effective_compute"), bounds.time("not_after")
+            granted = _Granted(subject.digest, action, most, end)
+        self.decisions[statement.digest] = granted
 
-    def _permit(self, index: int, statement: Statement, signers: Signers, __: datetime, where: str) -> None:
+    def _permit(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
         assert self.policy is not None  # noqa: S101
         terms = PermitPredicate.from_json(statement.predicate, where)
         subject = self._known(statement.subjects[0][1], where)
@@ -285,10 +320,28 @@ class _Reader:
             raise EvidenceError(f"{where}: its decision {terms.decision[:12]} is not in the ledger before it")
         if self.policy.permits.issued_by not in signers:
             raise EvidenceError(f"{where}: the permit is not signed by `{self.policy.permits.issued_by}`")
+        if not _allows(self.decisions[terms.decision], subject, terms, lease_end=self.policy.permits.lease.after(at)):
+            raise EvidenceError(f"{where}: the permit grants what its decision {terms.decision[:12]} does not")
         self.permits[statement.digest] = Permit(index, statement.digest, subject.digest, terms, signers)
 
-    def _snapshot(self, index: int, statement: Statement, __: Signers, ___: datetime, where: str) -> None:
+    def _snapshot(self, index: int, statement: Statement, signers: Signers, _: datetime, where: str) -> None:
+        assert self.policy is not None  # noqa: S101
         terms = SnapshotPredicate.from_json(statement.predicate, where)
-        if terms.permit not in self.permits:
+        permit = self.permits.get(terms.permit)
+        if permit is None:
             raise EvidenceError(f"{where}: its permit {terms.permit[:12]} is not in the ledger before it")
+        if self.policy.permits.issued_by not in signers:  # it says how much of the lease is spent
+            raise EvidenceError(f"{where}: the snapshot is not signed by `{self.policy.permits.issued_by}`")
+        if terms.parent != permit.subject or terms.compute < permit.terms.start_compute:
+            raise EvidenceError(f"{where}: the snapshot does not go on from the subject of its permit")
         self.snapshots.append(Snapshot(index, statement.subjects[0][1], terms))
+
+
+def _allows(granted: _Granted | None, subject: Subject, terms: PermitPredicate, *, lease_end: datetime) -> bool:
+    """Whether a decision, and the policy's lease, cover every term of a permit."""
+    return (
+        granted is not None
+        and (granted.subject, granted.action) == (subject.digest, terms.action)
+        and subject.ec_high <= terms.start_compute <= terms.most_compute <= granted.most_compute
+        and terms.not_after <= min(granted.not_after, lease_end)
+    )

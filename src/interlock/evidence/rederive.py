@@ -46,8 +46,9 @@ def _check(view: LedgerView, index: int, made: Statement, pinned_policy: str) ->
     got = merkle.root(merkle.leaf_hash(entry.data) for entry in entries)
     if got.hex() != root:
         raise EvidenceError(f"{where} claims root {root[:12]} at size {size}, got {got.hex()[:12]}")
-    if not entries[-1].time <= signed <= at <= view.entries[index].time:
-        raise EvidenceError(f"{where} claims times that do not fit its place in the ledger")
+    # `at` the latest, it had read everything there was: the first entry that it has not read is no older
+    if not entries[-1].time <= signed <= at <= view.entries[size].time:
+        raise EvidenceError(f"{where} claims times that do not fit what it had read")
     past = replace(view, entries=entries, size=size, root=got, time=signed)
     evidence = read(past, pinned_policy=pinned_policy)
     subject = made.subjects[0][1]

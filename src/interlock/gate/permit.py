@@ -100,7 +100,7 @@ def verify(evidence: Evidence, digest: str, *, action: str, at: datetime) -> Per
     decision = ask(evidence, subject=evidence.facts.subjects[permit.subject], action=action, at=at)
     if decision.bounds is None:  # 5
         raise Held(why(decision))
-    if terms.most_compute > decision.bounds.most_effective_compute:  # 6
+    if terms.most_compute > decision.bounds.most_effective_compute or terms.not_after > decision.bounds.not_after:  # 6
         raise Held("the permit reaches further than the evidence now allows; ask for a new one: interlock permit issue")
     return permit
 

@@ -2,7 +2,8 @@
 
 Guarantees: training does not begin without a permit that names the weights loaded; no optimizer step is taken that
 would pass the permit's most effective compute, nor begun after its end; the run stops with a snapshot that stands in
-the ledger; a lease that has ended does not begin again, whatever the trainer's own memory says.
+the ledger; what is spent before a run resumes is what the ledger says, and a lease that has ended does not begin
+again, whatever the trainer's own memory says.
 
 What it leaves to the caller, and to an outside gate: a callback can be removed by whoever owns the code, and compute is
 the count that the trainer itself gives (6 FLOP a parameter and token: Kaplan et al. 2020, arXiv 2001.08361, 2.1).
@@ -43,7 +44,7 @@ class PermitCallback(TrainerCallback):
     Args:
         workspace: folder of the workspace whose ledger holds the permit.
         permit: digest of the permit (`interlock permit issue --action scale`).
-        weights: folder from which the weights were loaded: the permit's subject, or on resume a snapshot of this run.
+        weights: folder from which the weights were loaded: the permit's subject, or a snapshot made under the permit.
         tokens_per_step: the most tokens, padding included, that one optimizer step may see.
         clock: the time, for tests.
 
@@ -70,6 +71,8 @@ class PermitCallback(TrainerCallback):
         self._clock = clock
         self._parameters = 0
         self._permit: Permit | None = None
+        self._start = 0
+        self._seen_at_start = 0
         self.ended: str | None = None
         self.spent = 0
 
@@ -80,21 +83,32 @@ class PermitCallback(TrainerCallback):
 
         Raises:
             Held: training must not begin.
-            UsageError: the trainer does not count tokens.
+            UsageError: the trainer does not count tokens, or would not save a snapshot when told to.
         """
-        if args.include_num_input_tokens_seen != "all":
-            raise UsageError("compute is not counted: set include_num_input_tokens_seen='all' in TrainingArguments")
+        _check_settings(args)
         model: PreTrainedModel = kwargs["model"]
         self._parameters = sum(parameter.numel() for parameter in model.parameters())
         evidence = self._evidence()
         permit = verify(evidence, self._digest, action=ACTION, at=self._clock())
         self._check_lease(evidence, permit)
-        self._check_weights(evidence, permit, state)
+        self._start = self.spent = self._compute_of_weights(evidence, permit, state)
+        self._seen_at_start = int(state.num_input_tokens_seen)
         _check_loaded(model, self._weights)
         self._permit = permit
-        self._count(permit, state)
         if self.spent + self._next_step() > permit.terms.most_compute:
             raise Held(self._bound(permit))
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A step must not begin after the permit's end, however long the evaluation before it took.
+
+        Raises:
+            Held: it would.
+        """
+        permit = self._begun()
+        if self._clock() >= permit.terms.not_after:
+            raise Held(_over(permit))
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -102,10 +116,12 @@ class PermitCallback(TrainerCallback):
         """The last point before the weights change: a step larger than declared must not pass the bound.
 
         Raises:
-            Held: it would.
+            Held: it would, or the trainer counted no tokens in it.
         """
-        permit = self._begun()
-        self._count(permit, state)
+        permit, before = self._begun(), self.spent
+        self._count(state)
+        if self.spent <= before:
+            raise Held("the trainer counted no tokens in this step, so its compute is unknown")
         if self.spent > permit.terms.most_compute:
             raise Held(f"a step was larger than the {self._tokens_per_step} tokens declared; {self._bound(permit)}")
 
@@ -114,12 +130,10 @@ class PermitCallback(TrainerCallback):
     ) -> TrainerControl:
         """Stop, with a snapshot, before a step that would pass the bound or begin after the permit's end."""
         permit = self._begun()
-        self._count(permit, state)
         if self.spent + self._next_step() > permit.terms.most_compute:
             self._stop(control, self._bound(permit))
         elif self._clock() >= permit.terms.not_after:
-            end = timestamp(permit.terms.not_after)
-            self._stop(control, f"the permit ended at {end}; a new one lifts this: interlock permit issue")
+            self._stop(control, _over(permit))
         return control
 
     def on_save(
@@ -137,6 +151,8 @@ class PermitCallback(TrainerCallback):
                 self.ended = str(held)
                 control.should_training_stop = True
         terms = SnapshotPredicate(permit.digest, permit.subject, state.global_step, self.spent, self.ended)
+        if any((snapshot.subject, snapshot.terms) == (digest, terms) for snapshot in evidence.snapshots):
+            return control  # the trainer saves the end of an epoch again
         made = statement("snapshot", name=folder.name, digest=digest, predicate=terms.to_json())
         signing = self._workspace.keys_of(evidence.policy, evidence.policy.permits.issued_by)
         self._workspace.append(made, signing)
@@ -157,19 +173,26 @@ class PermitCallback(TrainerCallback):
             if snapshot.terms.permit == permit.digest and snapshot.terms.ended:
                 raise Held(f"the permit was used up at step {snapshot.terms.step}: {snapshot.terms.ended}")
 
-    def _check_weights(self, evidence: Evidence, permit: Permit, state: TrainerState) -> None:
+    def _compute_of_weights(self, evidence: Evidence, permit: Permit, state: TrainerState) -> int:
+        """Effective compute of the weights loaded, by the ledger: the permit's subject, or a snapshot under it."""
         loaded = manifest.of(self._weights).digest
-        if state.global_step == 0:
-            if loaded != permit.subject:
-                raise Held(f"the permit is for subject {permit.subject[:12]}, and the weights loaded are {loaded[:12]}")
-            return
-        resumed = [s for s in evidence.snapshots if s.subject == loaded and s.terms.permit == permit.digest]
-        if not resumed or resumed[-1].terms.step != state.global_step:
-            raise Held(f"resuming from {loaded[:12]}, which is no snapshot of this permit's run in the ledger")
+        if loaded == permit.subject:
+            return permit.terms.start_compute
+        snapshots = [s.terms for s in evidence.snapshots if (s.subject, s.terms.permit) == (loaded, permit.digest)]
+        if not snapshots:
+            raise Held(
+                f"the permit is for subject {permit.subject[:12]}, and the weights loaded are {loaded[:12]}, "
+                "neither that nor a snapshot made under the permit"
+            )
+        if snapshots[-1].step != state.global_step:
+            raise Held(
+                f"the weights loaded are of step {snapshots[-1].step}, and the trainer is at {state.global_step}"
+            )
+        return snapshots[-1].compute
 
-    def _count(self, permit: Permit, state: TrainerState) -> None:
-        spent = FLOP_PER_PARAMETER_AND_TOKEN * self._parameters * int(state.num_input_tokens_seen)
-        self.spent = permit.terms.start_compute + spent
+    def _count(self, state: TrainerState) -> None:
+        seen = int(state.num_input_tokens_seen) - self._seen_at_start
+        self.spent = self._start + FLOP_PER_PARAMETER_AND_TOKEN * self._parameters * seen
 
     def _next_step(self) -> int:
         return FLOP_PER_PARAMETER_AND_TOKEN * self._parameters * self._tokens_per_step
@@ -187,16 +210,27 @@ class PermitCallback(TrainerCallback):
         control.should_training_stop = True
 
 
+def _over(permit: Permit) -> str:
+    return f"the permit ended at {timestamp(permit.terms.not_after)}; a new one lifts this: interlock permit issue"
+
+
+def _check_settings(args: TrainingArguments) -> None:
+    if args.include_num_input_tokens_seen != "all":
+        raise UsageError("compute is not counted: set include_num_input_tokens_seen='all' in TrainingArguments")
+    if args.save_strategy == "best":
+        raise UsageError("save_strategy is `best`, which skips the snapshot of a stop; expected no, steps or epoch")
+
+
 def _check_loaded(model: PreTrainedModel, folder: Path) -> None:
-    """The tensors in memory are those of the folder, bit for bit after the cast to the model's type.
+    """The tensors in memory are those of the folder, bit for bit after the cast to the model's type, and no others.
 
     Raises:
-        Held: a tensor of the folder is not in the model, or differs.
+        Held: a tensor of the folder is not in the model, or differs, or the model has one that the folder lacks.
     """
     import torch
     from safetensors import safe_open
 
-    loaded = model.state_dict()
+    loaded, checked = model.state_dict(), set()
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as stored:
             for name in stored.keys():  # noqa: SIM118  safe_open is no mapping
@@ -204,3 +238,7 @@ def _check_loaded(model: PreTrainedModel, folder: Path) -> None:
                     loaded[name].cpu(), stored.get_tensor(name).to(loaded[name].dtype)
                 ):
                     raise Held(f"the weights in memory are not those of `{folder}`: `{name}` differs")
+                checked.add(loaded[name].data_ptr())
+    for name, tensor in loaded.items():
+        if tensor.data_ptr() not in checked:  # tied weights are stored once, and share their memory
+            raise Held(f"the weights in memory are not those of `{folder}`: `{name}` is not in it")

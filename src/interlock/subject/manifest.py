@@ -74,8 +74,12 @@ def _files(folder: Path, *, needs: str) -> dict[str, Path]:
     if not (folder / needs).is_file():
         raise UsageError(f"`{folder}` has no {needs}; expected a transformers folder as save_pretrained writes it")
     root = folder.resolve()
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+    # a link to a folder is no folder here: what lies behind it would be loaded and not hashed
+    found = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    files = {path.relative_to(folder).as_posix(): path for path in found}
     for name, path in files.items():
+        if not name.isprintable():
+            raise EvidenceError(f"`{folder}`: the file name {name!a:.80} is not printable text")
         if not path.resolve().is_relative_to(root) or not path.is_file():
             raise EvidenceError(f"`{folder}`: `{name}` is not a plain file inside the folder")
     if not any(path.suffix == ".safetensors" for path in files.values()):
@@ -94,8 +98,8 @@ def check_safetensors(path: Path) -> None:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(length)) if length <= size - 8 else None
-        ends = [item["data_offsets"][1] for name, item in (header or {}).items() if name != "__metadata__"]
-    except (struct.error, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        ends = [int(item["data_offsets"][1]) for name, item in (header or {}).items() if name != "__metadata__"]
+    except (struct.error, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise EvidenceError(f"`{path}` is not a safetensors file: its header cannot be read") from error
     if header is None:
         raise EvidenceError(f"`{path}` is truncated: {size} bytes, expected a header of {length} bytes")

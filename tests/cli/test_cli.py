@@ -1,0 +1,618 @@
+"""The command line at its seams: one clear line, the documented exit code, no traceback, nothing lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+import lab
+import tiny_model
+from interlock import cli, workspace
+from interlock.cli.subjects import register
+from interlock.evaluate import codebook, local
+from interlock.evaluate.due import open_plans
+from interlock.ledger import log as ledger_log
+from interlock.workspace import Place, Workspace
+
+COMMANDS = ["init", "keys", "subject", "plan", "evaluate", "attest", "decide", "permit", "ledger", "report", "demo"]
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("INTERLOCK_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def _run(capsys, *arguments):
+    capsys.readouterr()
+    code = cli.run([str(argument) for argument in arguments])
+    return lab.Said(code, *capsys.readouterr())
+
+
+def _refused(capsys, code, match, *arguments):
+    """One complaint, on standard error only, that says `match`."""
+    said = _run(capsys, *arguments)
+    assert said.code == code, said
+    assert said.out == ""
+    assert said.err.startswith("interlock: ")
+    assert all(line.startswith("interlock: ") for line in said.err.splitlines())
+    assert "Traceback" not in said.err
+    assert match in said.err
+    return said
+
+
+# -- called wrongly ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["frobnicate"], "no such command"),
+        (["--frobnicate"], "no such option: --frobnicate"),
+        (["decide", "--frobnicate"], "see `interlock decide --help`"),
+        (["decide"], "missing option '--subject'"),
+        (["decide", "--subject"], "--subject"),
+        (["decide", "--subject", "honest", "extra"], "extra"),
+        (["ledger", "show"], "missing argument"),
+        (["ledger", "show", "first"], "invalid value"),
+        (["ledger", "show", "-1"], "-1"),
+        (["plan", "--subject", "honest", "--seed", "-1"], "--seed"),
+        (["plan", "--subject", "honest", "--seed", "1.5"], "--seed"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_cannot_be_understood_is_a_usage_error(capsys, arguments, match):
+    said = _refused(capsys, 2, match, *arguments)
+    assert len(said.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["ledger"], ["permit"], ["keys"], ["subject"]], ids=" ".join)
+def test_a_group_without_a_command_shows_its_help(capsys, arguments):
+    said = _run(capsys, *arguments)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("Usage: interlock")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["decide", "-s", "nobody"], "no single subject is called `nobody`; the ledger knows: `honest`"),
+        (["plan", "-s", "nobody"], "`nobody`"),
+        (["evaluate", "-s", "nobody"], "`nobody`"),
+        (["evaluate", "-s", "honest"], "has no open plan"),
+        (["attest", "--assumption", "x", "-s", "honest"], "the policy has no assumption `x`; it has: good-demo"),
+        (["attest", "--requirement", "x"], "the policy has no requirement `x` to attest; it has: misuse-3, security-3"),
+        (["attest", "--requirement", "understanding"], "no requirement `understanding` to attest"),
+        (["attest", "--requirement", "security-3", "-s", "honest"], "is about the developer, got --about subject"),
+        (["attest", "--requirement", "misuse-3"], "name it with --subject"),
+        (["attest", "-s", "honest"], "give one of --assumption and --requirement"),
+        (["attest", "--assumption", "a", "--requirement", "b"], "give one of --assumption and --requirement"),
+        (["plan", "-s", "honest", "--elicitation", "rl-fine-tuned"], "cannot run `rl-fine-tuned`"),
+        (["plan", "-s", "honest", "--elicitation", "begging"], "cannot run `begging`; it can run few-shot, fine-tuned"),
+        (["permit", "issue", "-s", "nobody", "-a", "scale"], "`nobody`"),
+        (["permit", "issue", "-s", "honest", "-a", "scale", "--most-compute", "x"], "--most-compute is `x`"),
+        (["ledger", "show", "99"], "the ledger has 2 entries, got 99"),
+        (["keys", "new", "../escape"], "a key's name is a plain file name"),
+        (["keys", "new", "board-1"], "a key file is never overwritten"),
+        (["init", "--policy", lab.POLICY], "holds a workspace already"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_what_does_not_exist_is_a_usage_error_that_says_what_does(registered, capsys, arguments, match):
+    size = lab.size(registered)
+    _refused(capsys, 2, match, *arguments, "-w", registered.folder)
+    assert lab.size(registered) == size
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, "0", ""])
+def test_a_permit_that_is_not_there_is_a_hold(registered, capsys, digest):
+    _refused(capsys, 3, "no permit", "permit", "show", digest, "-w", registered.folder)
+    _refused(capsys, 3, "no permit", "permit", "verify", digest, "-a", "scale", "-w", registered.folder)
+
+
+@pytest.mark.parametrize(
+    "compute", ["much", "", "0", "-1", "nan", "inf", "1e-3", "1.5", "1e40", "0x10", "1e", "9" * 50, "1e999999999"]
+)
+def test_compute_that_is_no_number_of_flop_is_a_usage_error(registered, model_folder, capsys, compute):
+    add = ("subject", "add", model_folder, f"--compute={compute}", "-w", registered.folder)
+    _refused(capsys, 2, "--compute is", *add)
+
+
+def test_compute_is_read_exactly(registered, model_folder, tmp_path, capsys):
+    child = shutil.copytree(model_folder, tmp_path / "child")
+    (child / "extra.txt").write_text("")
+    add = ("subject", "add", child, "--parent", "honest", "--step", "continued", "--compute", "3.2e24")
+    assert _run(capsys, *add, "-w", registered.folder).code == 0
+    assert registered.read().subject("child").ec_high == lab.COMPUTE + 32 * 10**23
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ([], "--compute is missing"),
+        (["--compute", "1e9", "--parent", "honest"], "--parent and --step go together"),
+        (["--compute", "1e9", "--step", "continued"], "--parent and --step go together"),
+        (["--compute", "1e9", "--parent", "honest", "--step", "stolen"], "a step is one of continued"),
+    ],
+    ids=["no compute", "no step", "no parent", "no such step"],
+)
+def test_a_lineage_that_says_too_little_is_a_usage_error(registered, model_folder, capsys, options, match):
+    _refused(capsys, 2, match, "subject", "add", model_folder, *options, "-w", registered.folder)
+
+
+def test_there_is_no_workspace_until_init_made_one(tmp_path, capsys):
+    for arguments in (
+        ["decide", "-s", "x"],
+        ["ledger", "verify"],
+        ["report"],
+        ["subject", "list"],
+        ["evaluate", "-s", "x"],
+    ):
+        _refused(capsys, 2, "make one with `interlock init`", *arguments, "-w", tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"origin": "x"}', "\xff"], ids=ascii)
+def test_a_configuration_that_cannot_be_read_is_a_usage_error(registered, capsys, content):
+    (registered.folder / "interlock.json").write_text(content, encoding="latin-1")
+    _refused(capsys, 2, "expected origin, log_key and policy", "decide", "-s", "honest", "-w", registered.folder)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "[1]", '{"%s": 5}', '{"%s": {"folder": "x"}}'], ids=ascii)
+def test_a_list_of_places_that_cannot_be_read_is_a_usage_error(registered, capsys, content):
+    lab.announce(registered, "few-shot")
+    digest = registered.read().subject("honest").digest
+    (registered.folder / "subjects.json").write_text(content.replace("%s", digest))
+    _refused(capsys, 2, "expected a folder and an adapter", "evaluate", "-s", "honest", "-w", registered.folder)
+
+
+# -- models and data --------------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_is_not_there_is_a_usage_error(registered, tmp_path, capsys):
+    for folder, match in ((tmp_path / "nothing", "no such model folder"), (tmp_path, "has no config.json")):
+        _refused(capsys, 2, match, "subject", "add", folder, "--compute", "1e9", "-w", registered.folder)
+
+
+def test_truncated_weights_are_invalid_evidence(registered, model_folder, tmp_path, capsys):
+    cut = shutil.copytree(model_folder, tmp_path / "cut")
+    weights = cut / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    size = lab.size(registered)
+    said = _run(capsys, "subject", "add", cut, "--compute", "1e9", "-w", registered.folder)
+    assert (said.code, said.out) == (4, "")
+    last = said.err.splitlines()[-1]  # below what the progress bar had to say
+    assert last.startswith(f"interlock: `{weights}` is truncated or altered: ")
+    assert lab.size(registered) == size
+
+
+def test_weights_that_changed_since_they_were_registered_are_not_evaluated(registered, model_folder, tmp_path, capsys):
+    moved = shutil.copytree(model_folder, tmp_path / "moved")
+    digest = registered.read().subject("honest").digest
+    registered.remember(digest, Place(moved, None))
+    lab.announce(registered, "few-shot")
+    (moved / "tokenizer_config.json").write_text("{}")
+    size = lab.size(registered)
+    evaluate = ("evaluate", "-s", "honest", "-w", registered.folder)
+    said = _run(capsys, *evaluate)
+    assert said.code == 4
+    assert "is not the subject `honest` any more: `tokenizer_config.json` is " in said.err
+    assert lab.size(registered) == size
+
+
+def test_an_empty_data_set_is_a_usage_error_and_nothing_is_announced(registered, tmp_path, capsys, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "codebook.jsonl").write_text("")
+    files = resources.files
+    monkeypatch.setattr(
+        codebook.resources, "files", lambda name: tmp_path if name == "interlock.evaluate" else files(name)
+    )
+    codebook.load.cache_clear()
+    try:
+        size = lab.size(registered)
+        _refused(capsys, 2, "the codebook has no entries", "plan", "-s", "honest", "-w", registered.folder)
+        assert lab.size(registered) == size
+    finally:
+        codebook.load.cache_clear()
+
+
+def test_a_policy_that_asks_for_another_version_of_the_task_is_not_served_with_this_one(tmp_path, model_folder, capsys):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(lab.POLICY.read_text().replace("interlock/codebook@1", "interlock/codebook@2"))
+    assert _run(capsys, "init", "-p", policy, "-w", tmp_path / "lab").code == 0
+    opened = Workspace.open(tmp_path / "lab")
+    register(opened, Place(model_folder, None), name="honest", parent=None, step=None, compute=1)
+    match = "runs `interlock/codebook@1` for its accuracy, the policy asks for `interlock/codebook@2`"
+    _refused(capsys, 2, match, "plan", "-s", "honest", "-w", opened.folder)
+    assert lab.size(opened) == 2
+
+
+@pytest.fixture(scope="module")
+def broken_folder(tmp_path_factory):
+    """A model whose first weights are not numbers."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = tiny_model.build(tmp_path_factory.mktemp("broken") / "broken", seed=1)
+    with local.quiet():
+        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+        with torch.no_grad():
+            model.model.embed_tokens.weight.fill_(float("nan"))
+        model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("elicitation", "demonstrations", "match"),
+    [("few-shot", 0, "model produced non-finite logits"), ("fine-tuned", 4, "training loss")],
+)
+def test_a_model_that_gives_no_numbers_has_no_result_and_its_plan_stays_open(
+    registered, broken_folder, capsys, elicitation, demonstrations, match
+):
+    register(registered, Place(broken_folder, None), name="broken", parent=None, step=None, compute=1)
+    plan = lab.announce(registered, elicitation, demonstrations, subject="broken")
+    size = lab.size(registered)
+    said = _run(capsys, "evaluate", "-s", "broken", "-w", registered.folder)
+    assert (said.code, said.out) == (4, "")
+    assert match in said.err.splitlines()[-1]
+    assert said.err.splitlines()[-1].startswith("interlock: ")
+    assert "Traceback" not in said.err
+    assert lab.size(registered) == size
+    evidence = registered.read()
+    assert [one.digest for one in open_plans(evidence, subject=evidence.subject("broken").digest)] == [plan]
+    assert _run(capsys, "ledger", "verify", "-w", registered.folder).code == 0
+
+
+# -- policies and keys ------------------------------------------------------------------------------------------------
+
+
+def test_a_typo_in_a_policy_names_its_place_and_the_nearest_word(tmp_path, capsys):
+    text = lab.POLICY.read_text().replace("      coverage: 0.98", "      coverge: 0.98", 1)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(text)
+    line = next(n for n, row in enumerate(text.splitlines(), start=1) if "coverge" in row)
+    said = _refused(capsys, 2, f"{policy}:{line}:7: ", "init", "--policy", policy, "-w", tmp_path / "lab")
+    assert "`coverge`" in said.err
+    assert "`coverage`" in said.err
+    assert not (tmp_path / "lab" / "ledger").exists()
+    assert not (tmp_path / "lab" / "interlock.json").exists()
+
+
+def test_a_policy_that_is_not_there_or_not_text_is_a_usage_error(tmp_path, capsys):
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    for policy in (tmp_path / "nothing.yaml", tmp_path, tmp_path / "binary"):
+        _refused(capsys, 2, "cannot read the policy", "init", "--policy", policy, "-w", tmp_path / "lab")
+
+
+@pytest.mark.parametrize("name", ["../outside.pub", "/tmp/outside.pub"])  # noqa: S108
+def test_a_policy_cannot_have_keys_written_outside_the_workspace(tmp_path, capsys, name):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(lab.POLICY.read_text().replace("keys/gatekeeper.pub", name))
+    _refused(capsys, 2, name, "init", "--policy", policy, "-w", tmp_path / "deep" / "lab")
+    assert not (tmp_path / "deep" / "outside.key").exists()
+
+
+def test_a_role_whose_key_is_elsewhere_cannot_sign_here(registered, capsys):
+    (registered.folder / "keys" / "external-auditor.key").unlink()
+    attest = ("attest", "--requirement", "security-3", "--about", "developer", "-w", registered.folder)
+    size = lab.size(registered)
+    _refused(capsys, 2, "`external-auditor` signs with 1 key(s), found 0 of them", *attest)
+    assert lab.size(registered) == size
+
+
+def test_a_private_key_that_others_can_read_is_not_used(registered, capsys):
+    (registered.folder / "keys" / "external-auditor.key").chmod(0o644)
+    attest = ("attest", "--requirement", "security-3", "--about", "developer", "-w", registered.folder)
+    _refused(capsys, 2, "private key has mode 0644, expected 0600", *attest)
+
+
+# -- a machine that fails ---------------------------------------------------------------------------------------------
+
+
+def _full_disk(monkeypatch, module, name, *, at=0):
+    """From the call number `at` on, the disk is full."""
+    real, calls = getattr(module, name), []
+
+    def fails(*given, **settings):
+        calls.append(1)
+        if len(calls) > at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*given, **settings)
+
+    monkeypatch.setattr(module, name, fails)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_disk_that_fills_during_an_append_loses_nothing(registered, capsys, monkeypatch, at):
+    attest = ("attest", "--requirement", "security-3", "--about", "developer", "-w", registered.folder)
+    size = lab.size(registered)
+    with monkeypatch.context() as patch:
+        _full_disk(patch, ledger_log, "_write", at=at)
+        _refused(capsys, 4, "cannot write (No space left on device)", *attest)
+    assert lab.size(registered) == size
+    assert _run(capsys, "ledger", "verify", "-w", registered.folder).code == 0
+    assert _run(capsys, *attest).code == 0
+    assert lab.size(registered) == size + 1
+
+
+def test_a_disk_that_is_full_makes_no_decision(registered, capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        _full_disk(patch, ledger_log, "_write")
+        _refused(capsys, 4, "No space left on device", "decide", "-s", "honest", "-w", registered.folder)
+    assert _run(capsys, "ledger", "verify", "-w", registered.folder).code == 0
+
+
+def test_a_subject_whose_place_could_not_be_noted_is_added_by_the_same_command(
+    registered, model_folder, tmp_path, capsys, monkeypatch
+):
+    child = shutil.copytree(model_folder, tmp_path / "child")
+    (child / "extra.txt").write_text("")
+    add = ("subject", "add", child, "--compute", "1e9", "-w", registered.folder)
+    with monkeypatch.context() as patch:
+        _full_disk(patch, workspace, "write_whole")
+        said = _run(capsys, *add)
+    assert said.code == 1
+    assert said.err.splitlines()[-1].startswith("interlock: the machine failed: ")
+    assert _run(capsys, *add).code == 0
+    subject = registered.read().subject("child")
+    assert registered.places()[subject.digest].folder == child
+    assert lab.size(registered) == 3
+
+
+def test_an_init_that_a_full_disk_stopped_says_how_to_begin_again(tmp_path, capsys, monkeypatch):
+    init = ("init", "--policy", lab.POLICY, "-w", tmp_path / "lab")
+    with monkeypatch.context() as patch:
+        _full_disk(patch, ledger_log, "_write", at=4)
+        _refused(capsys, 4, "No space left on device", *init)
+    _refused(capsys, 2, "is left from an `init` that did not finish; remove it", *init)
+    shutil.rmtree(tmp_path / "lab" / "ledger")
+    assert _run(capsys, *init).code == 0
+    assert _run(capsys, "ledger", "verify", "-w", tmp_path / "lab").code == 0
+
+
+def test_an_error_that_nobody_foresaw_is_one_line_and_its_traceback_on_request(registered, capsys, monkeypatch):
+    def fails(self):
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(Workspace, "read", fails)
+    verify = ("ledger", "verify", "-w", registered.folder)
+    _refused(capsys, 1, "internal error: RuntimeError: unforeseen; INTERLOCK_DEBUG=1 shows where", *verify)
+    monkeypatch.setenv("INTERLOCK_DEBUG", "1")
+    assert "Traceback" in _run(capsys, *verify).err
+
+
+def test_an_interrupt_anywhere_is_exit_code_130(registered, capsys, monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Workspace, "read", interrupted)
+    _refused(capsys, 130, "interrupted", "decide", "-s", "honest", "-w", registered.folder)
+
+
+SLOWLY = """
+import sys, time
+from pathlib import Path
+from interlock import cli
+from interlock.evaluate import local
+
+generate = local.generate
+
+def slow(*given, **settings):
+    time.sleep(1)
+    return generate(*given, **settings)
+
+local.generate = slow
+sys.exit(cli.run(sys.argv[1:]))
+"""
+
+
+def _stored(opened):
+    """Samples that a log on the disk holds."""
+    from inspect_ai.log import read_eval_log
+
+    found = [len(read_eval_log(str(path)).samples or []) for path in opened.folder.glob("logs/*/*.eval")]
+    return max(found, default=0)
+
+
+def _stopped(opened, number, *, beyond):
+    """Start a slow `evaluate`, stop it by a signal once it has stored more than `beyond` samples."""
+    command = [sys.executable, "-c", SLOWLY, "evaluate", "-s", "honest", "-w", str(opened.folder)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while child.poll() is None and _stored(opened) <= beyond:
+        time.sleep(0.1)
+    child.send_signal(number)
+    out, err = child.communicate()
+    return lab.Said(child.returncode, out, err)
+
+
+def _finished(opened, capsys, monkeypatch):
+    """The same command, until it is done: only what was not stored is asked."""
+    generate, asked, stored, size = local.generate, [], _stored(opened), lab.size(opened)
+    assert 0 < stored < 120
+
+    def counting(model, conversations, **settings):
+        asked.extend(conversations)
+        return generate(model, conversations, **settings)
+
+    monkeypatch.setattr(local, "generate", counting)
+    assert _run(capsys, "ledger", "verify", "-w", opened.folder).code == 0
+    said = _run(capsys, "evaluate", "-s", "honest", "-w", opened.folder)
+    assert said.code == 0
+    assert "0 correct of 120 planned (120 scored)" in said.out
+    assert len(asked) < 120
+    assert lab.size(opened) == size + 1
+    assert _run(capsys, "ledger", "verify", "-w", opened.folder).code == 0
+
+
+def test_an_evaluation_that_is_interrupted_is_finished_by_the_same_command(registered, capsys, monkeypatch):
+    lab.announce(registered, "few-shot")
+    size = lab.size(registered)
+    said = _stopped(registered, signal.SIGINT, beyond=0)
+    assert (said.code, said.out) == (130, "")
+    assert said.err.splitlines()[-1] == (
+        "interlock: interrupted; what stands in the ledger is safe, and the same command goes on from there"
+    )
+    assert "Traceback" not in said.err
+    assert lab.size(registered) == size
+    _finished(registered, capsys, monkeypatch)
+
+
+def test_an_evaluation_that_is_killed_is_finished_by_the_same_command(registered, capsys, monkeypatch):
+    lab.announce(registered, "few-shot")
+    size = lab.size(registered)
+    assert _stopped(registered, signal.SIGKILL, beyond=0).code == -signal.SIGKILL
+    assert lab.size(registered) == size
+    _finished(registered, capsys, monkeypatch)
+
+
+# -- what is imported, and what is missing ----------------------------------------------------------------------------
+
+WITHOUT = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == sys.argv[1]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+from interlock import cli
+sys.exit(cli.run(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "arguments"),
+    [
+        ("inspect_ai", "inspect", ["plan", "-s", "honest", "--elicitation", "few-shot"]),
+        ("inspect_ai", "inspect", ["evaluate", "-s", "honest"]),
+        ("torch", "local", ["evaluate", "-s", "honest"]),
+        ("transformers", "local", ["evaluate", "-s", "honest"]),
+        ("matplotlib", "report", ["report"]),
+        ("jinja2", "report", ["report"]),
+    ],
+)
+def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs_it(
+    few_shot, package, extra, arguments
+):
+    lab.announce(few_shot, "fine-tuned", 16)
+    size = lab.size(few_shot)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, package, *arguments, "-w", str(few_shot.folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    complaint = done.stderr.splitlines()[-1]
+    assert complaint.startswith("interlock: ")
+    assert f"pip install 'interlock[{extra}]'" in complaint
+    assert package.replace("_", "-") in complaint.replace("_", "-")
+    assert "Traceback" not in done.stderr
+    assert lab.size(few_shot) == size
+
+
+LIGHT = """
+import json, sys
+from interlock import cli
+
+heavy = {"torch", "transformers", "peft", "safetensors", "inspect_ai", "scipy", "z3", "matplotlib", "ruamel", "numpy",
+         "fastapi", "starlette", "jinja2"}
+found = {}
+for arguments in json.loads(sys.argv[1]):
+    code = cli.run([*arguments, "-w", sys.argv[2]])
+    found[" ".join(arguments)] = [code, sorted(heavy & {name.partition(".")[0] for name in sys.modules})]
+print("\\n" + json.dumps(found))
+"""
+
+
+def test_commands_that_need_no_model_import_nothing_heavy(whole):
+    permit = lab.issue(whole)
+    commands = [
+        ["decide", "-s", "honest", "-a", "scale"],
+        ["decide", "-s", "honest", "-a", "scale", "--json"],
+        ["ledger", "verify"],
+        ["ledger", "log"],
+        ["ledger", "show", "0"],
+        ["keys", "list"],
+        ["subject", "list"],
+        ["attest", "--requirement", "misuse-3", "-s", "honest"],
+        ["permit", "show", permit],
+        ["permit", "verify", permit, "-a", "scale"],
+        ["permit", "issue", "-s", "honest", "-a", "deploy-api"],
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT, json.dumps(commands), str(whole.folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found == {" ".join(arguments): [0, []] for arguments in commands}
+
+
+# -- help and the environment -----------------------------------------------------------------------------------------
+
+
+def test_help_lists_the_commands_in_the_order_of_the_loop(capsys):
+    said = _run(capsys, "--help")
+    assert (said.code, said.err) == (0, "")
+    listed = [row.split()[0] for row in said.out.partition("Commands:")[2].splitlines() if row.startswith("  ")]
+    assert [name for name in listed if name in COMMANDS] == COMMANDS
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *([name] for name in COMMANDS),
+        ["keys", "new"],
+        ["keys", "list"],
+        ["subject", "add"],
+        ["subject", "list"],
+        ["permit", "issue"],
+        ["permit", "show"],
+        ["permit", "verify"],
+        ["ledger", "verify"],
+        ["ledger", "log"],
+        ["ledger", "show"],
+    ],
+    ids=" ".join,
+)
+def test_every_command_explains_itself(capsys, command):
+    for flag in ("--help", "-h"):
+        said = _run(capsys, *command, flag)
+        assert (said.code, said.err) == (0, "")
+        assert said.out.startswith(f"Usage: interlock {' '.join(command)} ")
+        assert "--help" in said.out
+
+
+def test_an_option_can_stand_in_the_environment(registered, capsys, monkeypatch):
+    monkeypatch.setenv("INTERLOCK_WORKSPACE", str(registered.folder))
+    monkeypatch.setenv("INTERLOCK_DECIDE_SUBJECT", "honest")
+    monkeypatch.setenv("INTERLOCK_DECIDE_ACTION", "scale")
+    said = _run(capsys, "decide", "--json")
+    assert said.code == 3
+    assert said.json["action"] == "scale"
+    assert _run(capsys, "ledger", "verify").code == 0
+    monkeypatch.setenv("INTERLOCK_DECIDE_SUBJECT", "nobody")
+    _refused(capsys, 2, "`nobody`", "decide")
+    assert _run(capsys, "decide", "--subject", "honest").code == 3
+
+
+def test_the_installed_command_ends_with_the_same_codes(registered):
+    interlock = shutil.which("interlock", path=Path(sys.executable).parent)
+    assert interlock
+    for arguments, code in ((["ledger", "verify"], 0), (["decide", "-s", "honest"], 3), (["decide", "-s", "x"], 2)):
+        done = subprocess.run([interlock, *arguments, "-w", registered.folder], capture_output=True, check=False)
+        assert done.returncode == code

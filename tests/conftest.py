@@ -1,0 +1,55 @@
+"""Workspaces at three points of the loop. Each is made once, for real, and copied for whoever changes it."""
+
+from __future__ import annotations
+
+import pytest
+
+import lab
+import tiny_model
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory):
+    """A tiny model that knows nothing of the codebook. Not to be changed."""
+    return tiny_model.build(tmp_path_factory.mktemp("subject") / "honest")
+
+
+@pytest.fixture(scope="session")
+def _registered(tmp_path_factory, model_folder):
+    return lab.make(tmp_path_factory.mktemp("registered") / "lab", model_folder)
+
+
+@pytest.fixture(scope="session")
+def _few_shot(tmp_path_factory, _registered):
+    workspace = lab.copy(_registered, tmp_path_factory.mktemp("few-shot") / "lab")
+    lab.announce(workspace, "few-shot")
+    lab.run_open_plans(workspace)
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def finished_lab(tmp_path_factory, _few_shot):
+    """The workspace that `whole` is a copy of. Not to be changed."""
+    workspace = lab.copy(_few_shot, tmp_path_factory.mktemp("whole") / "lab")
+    lab.announce(workspace, "fine-tuned", 16)
+    lab.run_open_plans(workspace)
+    lab.attest_everything(workspace)
+    return workspace
+
+
+@pytest.fixture
+def registered(tmp_path, _registered):
+    """The policy and a subject; no evidence."""
+    return lab.copy(_registered, tmp_path / "lab")
+
+
+@pytest.fixture
+def few_shot(tmp_path, _few_shot):
+    """A few-shot result beside them."""
+    return lab.copy(_few_shot, tmp_path / "lab")
+
+
+@pytest.fixture
+def whole(tmp_path, finished_lab):
+    """Few-shot and fine-tuned results and every attestation: what opens three gates."""
+    return lab.copy(finished_lab, tmp_path / "lab")

@@ -1,0 +1,480 @@
+"""The gate inside a real Hugging Face Trainer, on a model small enough to train in a second."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import warnings
+from datetime import timedelta
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
+
+import lab
+from interlock.cli.subjects import register
+from interlock.decide.decision import timestamp, to_json
+from interlock.errors import UsageError
+from interlock.evaluate import local
+from interlock.evidence.predicates import PermitPredicate, statement
+from interlock.gate import permit as permits
+from interlock.gate.trainer import FLOP_PER_PARAMETER_AND_TOKEN, PermitCallback
+from interlock.subject import manifest
+from interlock.workspace import Place, now
+
+ROWS, LENGTH = 2, 16
+TOKENS = ROWS * LENGTH
+STEPS = 3  # that a permit of `_lease` has room for
+
+
+@pytest.fixture(autouse=True)
+def _quietly():
+    logger = logging.getLogger("transformers")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the model is too small for more
+    with warnings.catch_warnings(), local.quiet():
+        warnings.simplefilter("ignore")
+        yield
+    torch.set_num_threads(threads)
+    logger.setLevel(level)
+
+
+@pytest.fixture(scope="module")
+def step_flop(model_folder):
+    """FLOP of one optimizer step of the runs below."""
+    parameters = sum(parameter.numel() for parameter in _load(model_folder).parameters())
+    return FLOP_PER_PARAMETER_AND_TOKEN * parameters * TOKENS
+
+
+@pytest.fixture
+def permit(whole, step_flop):
+    """A permit with room for `STEPS` steps and a half."""
+    return _lease(whole, STEPS * step_flop + step_flop // 2)
+
+
+def _lease(workspace, room):
+    return lab.issue(workspace, most_compute=lab.COMPUTE + room)
+
+
+def _load(folder):
+    with local.quiet():
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+
+
+def _trainer(gate, model, output, *others, steps=10, length=LENGTH, rows=None, **settings):
+    """A Trainer behind a gate, on rows of nonsense."""
+    arguments = {
+        "output_dir": str(output),
+        "max_steps": steps,
+        "per_device_train_batch_size": ROWS,
+        "learning_rate": 1e-2,
+        "include_num_input_tokens_seen": "all",
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "seed": 0,
+        **settings,
+    }
+    text = list(range(3, 3 + length))
+    return Trainer(
+        model=model,
+        args=TrainingArguments(**arguments),
+        train_dataset=rows or [{"input_ids": text, "labels": text}] * 64,
+        callbacks=[gate, *others],
+    )
+
+
+def _gate(workspace, permit, weights, **settings):
+    return PermitCallback(workspace.folder, permit, weights=weights, **{"tokens_per_step": TOKENS, **settings})
+
+
+def _run(workspace, permit, weights, output, *, model=None, resume=None, **settings):
+    """Train behind a gate; returns the gate and the trainer."""
+    gate = _gate(workspace, permit, weights)
+    trainer = _trainer(gate, model or _load(weights), output, **settings)
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    return gate, trainer
+
+
+def _unchanged(model, folder):
+    before = _load(folder).state_dict()
+    return all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def _held(workspace, permit, weights, output, match, **settings):
+    """Training does not begin, and no weight changes."""
+    gate = _gate(workspace, permit, weights)
+    model = settings.pop("model", None) or _load(weights)
+    resume = settings.pop("resume", None)
+    trainer = _trainer(gate, model, output, **settings)
+    size, before = lab.size(workspace), {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(permits.Held, match=match):
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    if resume is None:
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert lab.size(workspace) == size
+    return gate
+
+
+# -- the bound ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_stops_before_the_step_that_would_pass_the_bound_with_a_snapshot_in_the_ledger(
+    whole, permit, model_folder, step_flop, tmp_path, capsys
+):
+    gate, trainer = _run(whole, permit, model_folder, tmp_path / "run")
+    most = lab.COMPUTE + STEPS * step_flop + step_flop // 2
+    assert trainer.state.global_step == STEPS
+    assert gate.spent == lab.COMPUTE + STEPS * step_flop
+    assert gate.spent <= most < gate.spent + step_flop
+    assert "evaluations of the snapshot and a new permit lift this" in gate.ended
+    (snapshot,) = whole.read().snapshots
+    assert snapshot.subject == manifest.of(tmp_path / "run" / f"checkpoint-{STEPS}").digest
+    assert (snapshot.terms.permit, snapshot.terms.step, snapshot.terms.compute) == (permit, STEPS, gate.spent)
+    assert snapshot.terms.ended == gate.ended
+    assert not _unchanged(trainer.model, model_folder)
+    assert lab.command(capsys, whole, "ledger", "verify").code == 0
+
+
+def test_a_lease_that_is_used_up_does_not_begin_again(whole, permit, model_folder, tmp_path):
+    _run(whole, permit, model_folder, tmp_path / "run")
+    snapshot = tmp_path / "run" / f"checkpoint-{STEPS}"
+    _held(whole, permit, snapshot, tmp_path / "run", "was used up at step 3", resume=snapshot)
+    _held(whole, permit, model_folder, tmp_path / "again", "was used up at step 3")
+    state = snapshot / "trainer_state.json"
+    for forgotten in ({"num_input_tokens_seen": 0}, {"num_input_tokens_seen": 0, "global_step": 0}):
+        state.write_text(json.dumps(json.loads(state.read_text()) | forgotten))
+        _held(whole, permit, snapshot, tmp_path / "run", "was used up at step 3", resume=snapshot)
+        _held(whole, permit, model_folder, tmp_path / "run", "was used up at step 3", resume=snapshot)
+
+
+class _Crash(TrainerCallback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == self.step:
+            raise RuntimeError("the machine crashed")
+
+
+@pytest.fixture
+def crashed(whole, permit, model_folder, tmp_path):
+    """The snapshot of step 2, after a crash in step 3 of a run whose lease has room for three steps."""
+    gate = _gate(whole, permit, model_folder)
+    trainer = _trainer(gate, _load(model_folder), tmp_path / "run", _Crash(3), save_strategy="steps", save_steps=2)
+    with pytest.raises(RuntimeError, match="the machine crashed"):
+        trainer.train()
+    return tmp_path / "run" / "checkpoint-2"
+
+
+def test_a_run_that_crashed_goes_on_from_its_snapshot_with_what_is_left(whole, permit, crashed, step_flop, tmp_path):
+    gate, trainer = _run(whole, permit, crashed, tmp_path / "run", resume=crashed)
+    assert trainer.state.global_step == STEPS
+    assert gate.spent == lab.COMPUTE + STEPS * step_flop
+    assert gate.ended
+
+
+def test_a_crashed_run_does_not_forget_what_it_spent(whole, permit, crashed, model_folder, step_flop, tmp_path):
+    """The trainer's own memory is edited: in place, and in a copy beside the snapshot that the ledger knows."""
+    edited = shutil.copytree(crashed, tmp_path / "edited" / "checkpoint-2")
+    state = edited / "trainer_state.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"num_input_tokens_seen": 0}))
+    _held(whole, permit, edited, tmp_path / "run", "neither that nor a snapshot made under the permit", resume=edited)
+    gate, trainer = _run(whole, permit, crashed, tmp_path / "run", resume=edited)
+    assert (trainer.state.global_step, gate.spent) == (STEPS, lab.COMPUTE + STEPS * step_flop)
+
+
+def test_a_crashed_run_does_not_begin_at_step_zero_with_trained_weights(whole, permit, crashed, model_folder, tmp_path):
+    edited = shutil.copytree(crashed, tmp_path / "edited" / "checkpoint-2")
+    state = edited / "trainer_state.json"
+    forgotten = {"num_input_tokens_seen": 0, "global_step": 0}
+    state.write_text(json.dumps(json.loads(state.read_text()) | forgotten))
+    _held(whole, permit, crashed, tmp_path / "run", "are of step 2, and the trainer is at 0", resume=edited)
+    _held(whole, permit, model_folder, tmp_path / "run", "differs", resume=edited)
+    _held(whole, permit, crashed, tmp_path / "run", "are of step 2, and the trainer is at 0")
+
+
+def test_a_step_larger_than_declared_never_changes_the_weights(whole, model_folder, step_flop, tmp_path):
+    permit = _lease(whole, 2 * step_flop)
+    model = _load(model_folder)
+    with pytest.raises(permits.Held, match="a step was larger than the 32 tokens declared"):
+        _run(whole, permit, model_folder, tmp_path / "run", model=model, length=3 * LENGTH)
+    assert _unchanged(model, model_folder)
+
+
+def test_a_larger_batch_by_accumulation_never_changes_the_weights(whole, model_folder, step_flop, tmp_path):
+    permit = _lease(whole, 2 * step_flop)
+    model = _load(model_folder)
+    with pytest.raises(permits.Held, match="a step was larger than the 32 tokens declared"):
+        _run(whole, permit, model_folder, tmp_path / "run", model=model, gradient_accumulation_steps=4)
+    assert _unchanged(model, model_folder)
+
+
+def test_a_lease_without_room_for_one_step_does_not_begin(whole, model_folder, step_flop, tmp_path):
+    _held(whole, _lease(whole, step_flop - 1), model_folder, tmp_path / "run", "and the next step takes")
+
+
+@pytest.mark.parametrize("counting", ["no", "non_padding", False])
+def test_a_trainer_that_does_not_count_every_token_is_refused(whole, permit, model_folder, tmp_path, counting):
+    with pytest.raises(UsageError, match="compute is not counted"):
+        _run(whole, permit, model_folder, tmp_path / "run", include_num_input_tokens_seen=counting)
+
+
+def test_a_step_in_which_the_trainer_counts_no_tokens_never_changes_the_weights(whole, permit, model_folder, tmp_path):
+    """Embeddings instead of token ids: the Trainer only warns, and counts nothing."""
+    model = _load(model_folder)
+    with torch.no_grad():
+        embedded = model.get_input_embeddings()(torch.arange(3, 3 + LENGTH)).clone()
+    rows = [{"inputs_embeds": embedded, "labels": list(range(3, 3 + LENGTH))}] * 64
+    with pytest.raises(permits.Held, match="counted no tokens in this step"):
+        _run(whole, permit, model_folder, tmp_path / "run", model=model, rows=rows)
+    assert _unchanged(model, model_folder)
+
+
+def test_a_trainer_that_would_skip_the_snapshot_of_a_stop_is_refused(whole, permit, model_folder, tmp_path):
+    trainer = _trainer(_gate(whole, permit, model_folder), _load(model_folder), tmp_path / "run")
+    trainer.args.save_strategy = "best"
+    with pytest.raises(UsageError, match="save_strategy is `best`"):
+        trainer.train()
+
+
+def test_a_run_that_ends_by_itself_leaves_its_lease_open(whole, permit, model_folder, step_flop, tmp_path):
+    gate, trainer = _run(whole, permit, model_folder, tmp_path / "run", steps=2, save_strategy="steps", save_steps=1)
+    assert (trainer.state.global_step, gate.ended) == (2, None)
+    assert [snapshot.terms.step for snapshot in whole.read().snapshots] == [1, 2]
+    assert [snapshot.terms.compute for snapshot in whole.read().snapshots] == [
+        lab.COMPUTE + step_flop,
+        lab.COMPUTE + 2 * step_flop,
+    ]
+
+
+def test_a_stop_at_the_end_of_an_epoch_is_saved_twice_and_recorded_all_the_same(
+    whole, permit, model_folder, step_flop, tmp_path
+):
+    rows = [{"input_ids": list(range(3, 3 + LENGTH)), "labels": list(range(3, 3 + LENGTH))}] * ROWS * STEPS
+    gate, trainer = _run(whole, permit, model_folder, tmp_path / "run", rows=rows, save_strategy="epoch")
+    assert trainer.state.global_step == STEPS
+    assert gate.ended
+    assert {snapshot.terms.step for snapshot in whole.read().snapshots} == {STEPS}
+    assert all(snapshot.terms.ended == gate.ended for snapshot in whole.read().snapshots)
+
+
+# -- the permit --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, "", "abc"])
+def test_training_does_not_begin_without_a_permit(whole, permit, model_folder, tmp_path, digest):
+    _held(whole, digest, model_folder, tmp_path / "run", "no permit .* in the ledger")
+
+
+def test_a_permit_for_another_action_does_not_begin_training(whole, model_folder, tmp_path):
+    issued = permits.issue(whole, subject="honest", action="deploy-api", at=now())
+    _held(whole, issued.permit, model_folder, tmp_path / "run", "the permit is for `deploy-api`, expected one for")
+
+
+def test_a_permit_that_is_over_does_not_begin_training(whole, permit, model_folder, tmp_path):
+    end = permits.find(whole.read(), permit).terms.not_after
+    gate = _gate(whole, permit, model_folder, clock=lambda: end)
+    model = _load(model_folder)
+    with pytest.raises(permits.Held, match="the permit ended at"):
+        _trainer(gate, model, tmp_path / "run").train()
+    assert _unchanged(model, model_folder)
+
+
+class _Clock(TrainerCallback):
+    """Says that it is now until an event happens for the first time, and after that that the permit is over."""
+
+    def __init__(self, end, event):
+        self.over = False
+        self.end = end
+        setattr(self, event, self._happens)
+
+    def _happens(self, args, state, control, **_):
+        self.over = state.global_step >= 1
+
+    def __call__(self):
+        return self.end if self.over else now()
+
+
+def test_a_permit_that_ends_during_a_run_stops_it_with_a_snapshot(whole, permit, model_folder, tmp_path):
+    clock = _Clock(permits.find(whole.read(), permit).terms.not_after, "on_step_begin")
+    gate = _gate(whole, permit, model_folder, clock=clock)
+    trainer = _trainer(gate, _load(model_folder), tmp_path / "run", clock)
+    trainer.train()
+    assert trainer.state.global_step == 2  # the clock turned after the gate let the second step begin
+    (snapshot,) = whole.read().snapshots
+    assert snapshot.terms.step == 2
+    assert snapshot.terms.ended == gate.ended
+    assert gate.ended.startswith("the permit ended at")
+    _held(whole, permit, model_folder, tmp_path / "again", "was used up at step 2")
+
+
+def test_no_step_begins_after_the_permits_end_however_long_the_step_before_took(whole, permit, model_folder, tmp_path):
+    """Between a step's end and the next one's begin there may be an evaluation of hours."""
+    clock = _Clock(permits.find(whole.read(), permit).terms.not_after, "on_log")
+    gate = _gate(whole, permit, model_folder, clock=clock)
+    trainer = _trainer(gate, _load(model_folder), tmp_path / "run", clock, logging_steps=1)
+    with pytest.raises(permits.Held, match="the permit ended at"):
+        trainer.train()
+    assert trainer.state.global_step == 1
+
+
+def test_a_permit_that_rests_on_a_lie_does_not_begin_training(few_shot, model_folder, tmp_path):
+    """The gatekeeper records `permit` where the rule says `hold`, and signs a permit for it."""
+    few_shot.refresh()
+    evidence = few_shot.read()
+    decision = permits.ask(evidence, subject=evidence.subject("honest"), action="scale", at=now())
+    assert decision.verdict == "hold"
+    end = now() + timedelta(days=1)
+    bounds = {"most_effective_compute": str(2 * lab.COMPUTE), "not_after": timestamp(end)}
+    lied = lab.about_honest(few_shot, "decision", {**to_json(decision), "verdict": "permit", "bounds": bounds})
+    gatekeeper = [lab.key(few_shot, "gatekeeper")]
+    terms = PermitPredicate(
+        action="scale",
+        decision=few_shot.append(lied, gatekeeper),
+        policy=few_shot.policy_digest,
+        start_compute=lab.COMPUTE,
+        most_compute=2 * lab.COMPUTE,
+        not_before=now(),
+        not_after=end,
+    )
+    permit = few_shot.append(lab.about_honest(few_shot, "permit", terms.to_json()), gatekeeper)
+    _held(few_shot, permit, model_folder, tmp_path / "run", "`scale` holds: codebook-use not ruled out")
+
+
+def test_an_altered_ledger_does_not_begin_training(whole, permit, model_folder, tmp_path):
+    path = whole.folder / "ledger" / "entries" / "00000003"
+    path.write_bytes(path.read_bytes().replace(b"a", b"b", 1))
+    trainer = _trainer(_gate(whole, permit, model_folder), _load(model_folder), tmp_path / "run")
+    with pytest.raises(Exception, match=r"00000003|checkpoint") as caught:
+        trainer.train()
+    assert caught.value.exit_code == 4
+
+
+# -- the weights -------------------------------------------------------------------------------------------------------
+
+
+def test_weights_of_another_folder_do_not_begin_training(whole, permit, model_folder, tmp_path):
+    other = shutil.copytree(model_folder, tmp_path / "other")
+    (other / "generation_config.json").write_text("{}")
+    _held(whole, permit, other, tmp_path / "run", "the permit is for subject .* and the weights loaded are")
+
+
+def test_tensors_that_were_altered_in_memory_do_not_begin_training(whole, permit, model_folder, tmp_path):
+    model = _load(model_folder)
+    with torch.no_grad():
+        model.model.layers[1].mlp.up_proj.weight[3, 4] += 1e-3
+    _held(whole, permit, model_folder, tmp_path / "run", "up_proj.weight` differs", model=model)
+
+
+def test_tensors_that_the_folder_lacks_do_not_begin_training(whole, permit, model_folder, tmp_path):
+    model = _load(model_folder)
+    model.extra = torch.nn.Linear(2, 2)
+    _held(whole, permit, model_folder, tmp_path / "run", "`extra.weight` is not in it", model=model)
+
+
+def test_untied_weights_do_not_begin_training(whole, permit, model_folder, tmp_path):
+    """The output matrix is stored once, as the input matrix; in memory it is another."""
+    model = _load(model_folder)
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone() + 1)
+    _held(whole, permit, model_folder, tmp_path / "run", "`lm_head.weight` is not in it", model=model)
+
+
+def test_a_model_that_has_trained_does_not_begin_again_as_the_subject(whole, permit, model_folder, tmp_path):
+    _, trainer = _run(whole, permit, model_folder, tmp_path / "run", steps=1)
+    _held(whole, permit, model_folder, tmp_path / "again", "differs", model=trainer.model)
+
+
+# -- what happens in the ledger while a run goes on --------------------------------------------------------------------
+
+
+class _At(TrainerCallback):
+    """Does something at the end of a step."""
+
+    def __init__(self, step, action):
+        self.step = step
+        self.action = action
+
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == self.step:
+            self.action()
+
+
+def _adverse(workspace):
+    workspace.append(
+        lab.result_of(workspace, plan="0" * 64, counts=lab.counts(120)), [lab.key(workspace, "external-auditor")]
+    )
+
+
+def _overdue(workspace):
+    past = timestamp(now() - timedelta(seconds=1))
+    plan = lab.changed(lab.payload(workspace, "plan"), report_by=past)
+    workspace.append(plan, [lab.key(workspace, "evaluation-team")])
+
+
+@pytest.mark.parametrize(("happens", "why"), [(_adverse, "evidence shows"), (_overdue, "never reported")])
+def test_a_hold_that_arises_during_a_run_stops_it_at_the_next_snapshot(
+    whole, permit, model_folder, tmp_path, happens, why
+):
+    gate = _gate(whole, permit, model_folder)
+    others = _At(1, lambda: happens(whole))
+    trainer = _trainer(gate, _load(model_folder), tmp_path / "run", others, save_strategy="steps", save_steps=2)
+    trainer.train()
+    assert trainer.state.global_step == 2
+    assert why in gate.ended
+    (snapshot,) = whole.read().snapshots
+    assert (snapshot.terms.step, snapshot.terms.ended) == (2, gate.ended)
+    _held(whole, permit, tmp_path / "run" / "checkpoint-2", tmp_path / "again", "scale` holds|was used up")
+
+
+def test_a_snapshot_that_cannot_be_recorded_ends_the_run(whole, permit, model_folder, tmp_path):
+    def lose_the_log():
+        for log in whole.folder.glob("ledger/entries/00000002"):
+            log.unlink()
+
+    gate = _gate(whole, permit, model_folder)
+    others = _At(1, lose_the_log)
+    trainer = _trainer(gate, _load(model_folder), tmp_path / "run", others, save_strategy="steps", save_steps=2)
+    with pytest.raises(Exception, match="00000002") as caught:
+        trainer.train()
+    assert caught.value.exit_code == 4
+    assert trainer.state.global_step == 2
+
+
+# -- going on under a new permit ---------------------------------------------------------------------------------------
+
+
+def _evidence_as_of_the_parent(workspace, name):
+    """Plans, results and attestations for a subject, as the honest one has them."""
+    subject, team = workspace.read().subject(name), [lab.key(workspace, "evaluation-team")]
+    for number in range(2):
+        plan = statement(
+            "plan", name=name, digest=subject.digest, predicate=lab.payload(workspace, "plan", number).predicate
+        )
+        digest = workspace.append(plan, team)
+        result = lab.result_of(workspace, number, plan=digest)
+        workspace.append(
+            statement("result", name=name, digest=subject.digest, predicate=result.predicate),
+            team,
+        )
+    lab.attest_everything(workspace, name)
+
+
+def test_a_snapshot_goes_on_under_a_permit_of_its_own(whole, permit, model_folder, step_flop, tmp_path):
+    _run(whole, permit, model_folder, tmp_path / "run")
+    snapshot = tmp_path / "run" / f"checkpoint-{STEPS}"
+    subject = register(
+        whole, Place(snapshot, None), name="next", parent="honest", step="continued", compute=STEPS * step_flop
+    )
+    assert permits.issue(whole, subject="next", action="scale", at=now()).permit is None
+    _evidence_as_of_the_parent(whole, "next")
+    whole.refresh()
+    most = subject.ec_high + 2 * step_flop
+    issued = permits.issue(whole, subject="next", action="scale", at=now(), most_compute=most)
+    gate, trainer = _run(whole, issued.permit, snapshot, tmp_path / "run", resume=snapshot)
+    assert (trainer.state.global_step, gate.spent) == (STEPS + 2, most)
+    _held(whole, permit, snapshot, tmp_path / "run", "was used up", resume=snapshot)

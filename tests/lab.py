@@ -1,0 +1,140 @@
+"""A developer's lab for tests: workspaces made by the real functions, and the tools of an attacker inside it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from interlock import cli
+from interlock.cli.decisions import sign_attestation
+from interlock.cli.setup import start
+from interlock.cli.subjects import register
+from interlock.evaluate import execute
+from interlock.evaluate.due import open_plans
+from interlock.evidence import dsse, keys
+from interlock.evidence.predicates import predicate_type, statement
+from interlock.evidence.statement import PAYLOAD_TYPE, Statement
+from interlock.gate import permit as permits
+from interlock.workspace import Place, Workspace, now
+
+POLICY = Path(__file__).parents[1] / "policies" / "example-lab.yaml"
+COMPUTE = 10**12  # FLOP of the honest subject
+ACTIONS = ("scale", "deploy-internal", "deploy-api", "release-weights")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one command gave."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+def command(capsys, workspace: Workspace, *arguments: str) -> Said:
+    """Run one command in this process, on a workspace."""
+    capsys.readouterr()
+    code = cli.run([*arguments, "--workspace", str(workspace.folder)])
+    return Said(code, *capsys.readouterr())
+
+
+def make(folder: Path, model: Path) -> Workspace:
+    """A workspace whose ledger holds the policy and one registered subject, `honest`."""
+    workspace = start(folder, POLICY)
+    register(workspace, Place(model, None), name="honest", parent=None, step=None, compute=COMPUTE)
+    return workspace
+
+
+def announce(workspace: Workspace, elicitation: str, demonstrations: int = 0, subject: str = "honest") -> str:
+    return execute.announce(
+        workspace,
+        subject=subject,
+        measure="codebook",
+        elicitation=elicitation,
+        demonstrations=demonstrations,
+        seed=0,
+    )
+
+
+def run_open_plans(workspace: Workspace, subject: str = "honest") -> None:
+    evidence = workspace.read()
+    for plan in open_plans(evidence, subject=evidence.subject(subject).digest):
+        execute.run(workspace, plan, progress=lambda stage, done, total, note="": None)
+
+
+def attest_everything(workspace: Workspace, subject: str = "honest") -> None:
+    for assumption in workspace.read().policy.assumptions:
+        sign_attestation(workspace, assumption=assumption, subject=subject, text="a test")
+    sign_attestation(workspace, requirement="security-3", about="developer", text=f"a test with {subject}")
+
+
+def copy(source: Workspace, folder: Path) -> Workspace:
+    """The same workspace in another folder; the models that it names stay where they are."""
+    shutil.copytree(source.folder, folder)
+    return Workspace.open(folder)
+
+
+def adopt(workspace: Workspace, **changes) -> Workspace:
+    """Change what `interlock.json` says is trusted, and open the workspace again."""
+    path = workspace.folder / "interlock.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return Workspace.open(workspace.folder)
+
+
+# -- the attacker, who holds every key -------------------------------------------------------------------------------
+
+
+def key(workspace: Workspace, name: str) -> keys.KeyPair:
+    return keys.load_private(workspace.folder / "keys" / f"{name}.key")
+
+
+def payload(workspace: Workspace, kind: str, number: int = -1) -> Statement:
+    """A statement that stands in the ledger: the `number`-th of its kind."""
+    found = [Statement.parse(dsse.parse(entry.data).payload) for entry in workspace.ledger.read().entries]
+    return [made for made in found if made.predicate_type == predicate_type(kind)][number]
+
+
+def changed(made: Statement, **members) -> Statement:
+    """A statement with other members in its predicate."""
+    return Statement(made.predicate_type, made.subjects, {**made.predicate, **members})
+
+
+def result_of(workspace: Workspace, number: int = -1, **members) -> Statement:
+    """A result as it stands in the ledger, with other members: the counts, say, or the plan that it names."""
+    return changed(payload(workspace, "result", number), **members)
+
+
+def counts(correct: int, *, scored: int = 120) -> dict:
+    return {"planned": 120, "completed": 120, "scored": scored, "correct": correct}
+
+
+def about_honest(workspace: Workspace, kind: str, predicate: dict) -> Statement:
+    subject = workspace.read().subject("honest")
+    return statement(kind, name=subject.name, digest=subject.digest, predicate=predicate)
+
+
+def envelope(made: Statement, *pairs: keys.KeyPair) -> bytes:
+    return dsse.sign(made.to_bytes(), PAYLOAD_TYPE, pairs)
+
+
+def force(workspace: Workspace, data: bytes) -> None:
+    """Append past every check of `Workspace.append`, as whoever holds the log's key could."""
+    workspace.ledger.append(data, log_key=key(workspace, "log"), now=now())
+
+
+def size(workspace: Workspace) -> int:
+    return workspace.ledger.read().size
+
+
+def issue(workspace: Workspace, *, action: str = "scale", most_compute: int | None = None) -> str:
+    """A permit for the honest subject, honestly issued."""
+    workspace.refresh()
+    issued = permits.issue(workspace, subject="honest", action=action, at=now(), most_compute=most_compute)
+    assert issued.permit is not None
+    return issued.permit

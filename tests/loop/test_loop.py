@@ -1,0 +1,203 @@
+"""The loop from evidence to gates, with real evaluations of a tiny model that knows nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+import lab
+from interlock.cli.decisions import sign_attestation
+from interlock.cli.subjects import register
+from interlock.workspace import Place
+
+
+def _verdicts(capsys, workspace, subject="honest"):
+    said = lab.command(capsys, workspace, "decide", "--subject", subject, "--json")
+    assert said.code == (0 if all(one["verdict"] == "permit" for one in said.json) else 3)
+    return {one["action"]: one["verdict"] for one in said.json}
+
+
+def test_with_no_evidence_every_gate_holds(registered, capsys):
+    assert _verdicts(capsys, registered) == dict.fromkeys(lab.ACTIONS, "hold")
+
+
+def test_attestations_without_evaluations_open_nothing(registered, capsys):
+    lab.attest_everything(registered)
+    sign_attestation(registered, requirement="misuse-3", subject="honest", text="a test")
+    assert _verdicts(capsys, registered) == dict.fromkeys(lab.ACTIONS, "hold")
+
+
+def test_few_shot_alone_holds_every_gate(few_shot, capsys):
+    lab.attest_everything(few_shot)
+    assert _verdicts(capsys, few_shot) == dict.fromkeys(lab.ACTIONS, "hold")
+
+
+def test_thefinished_lab_evidence_opens_three_gates_and_never_the_release_of_weights(whole, capsys):
+    opened = {"scale": "permit", "deploy-internal": "permit", "deploy-api": "permit", "release-weights": "hold"}
+    assert _verdicts(capsys, whole) == opened
+
+
+def test_evaluations_without_assumptions_hold(few_shot, capsys, finished_lab):
+    """The same results as in the whole evidence, and nobody has said why a negative result can be believed."""
+    for number in range(3, lab.size(finished_lab)):
+        data = finished_lab.ledger.read().entries[number].data
+        if number >= lab.size(few_shot) and b"attestation" not in lab.dsse.parse(data).payload:
+            lab.force(few_shot, data)
+    shutil.copytree(finished_lab.folder / "logs", few_shot.folder / "logs", dirs_exist_ok=True)
+    assert len(few_shot.read().facts.results) == 2
+    assert _verdicts(capsys, few_shot) == dict.fromkeys(lab.ACTIONS, "hold")
+
+
+def test_the_parents_evidence_does_not_serve_a_child(whole, model_folder, tmp_path, capsys):
+    child = shutil.copytree(model_folder, tmp_path / "child")
+    (child / "generation_config.json").write_text('{"do_sample": false}')
+    register(whole, Place(child, None), name="child", parent="honest", step="adapter", compute=1)
+    assert _verdicts(capsys, whole, "child") == dict.fromkeys(lab.ACTIONS, "hold")
+    assert _verdicts(capsys, whole)["scale"] == "permit"
+
+
+def test_a_plan_is_announced_once(registered, capsys):
+    first = lab.command(capsys, registered, "plan", "--subject", "honest", "--json").json["due"]
+    size = lab.size(registered)
+    again = lab.command(capsys, registered, "plan", "--subject", "honest", "--json").json["due"]
+    assert {row["elicitation"]: row["plan"] is not None for row in first} == {
+        "few-shot": True,
+        "fine-tuned": True,
+        "rl-fine-tuned": False,
+    }
+    assert {row["elicitation"]: row["state"] for row in again} == {
+        "few-shot": "announced already",
+        "fine-tuned": "announced already",
+        "rl-fine-tuned": "cannot be run here",
+    }
+    assert lab.size(registered) == size
+
+
+def test_evaluate_without_an_open_plan_is_a_usage_error_that_names_the_next_command(whole, capsys):
+    said = lab.command(capsys, whole, "evaluate", "--subject", "honest")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == ("interlock: `honest` has no open plan; announce what is due: interlock plan --subject honest\n")
+
+
+def test_ledger_verify_derives_recorded_decisions_again(whole, capsys):
+    issued = lab.command(capsys, whole, "permit", "issue", "--subject", "honest", "--action", "scale", "--json")
+    assert issued.code == 0
+    said = lab.command(capsys, whole, "ledger", "verify", "--json")
+    assert said.code == 0
+    assert (said.json["logs"], said.json["decisions_derived_again"]) == (2, 1)
+    assert said.json["entries"] == lab.size(whole)
+    assert "1 decision(s) derived again" in lab.command(capsys, whole, "ledger", "verify").out
+
+
+def test_a_permit_is_issued_shown_and_verified_by_the_start_of_its_digest(whole, capsys):
+    issued = lab.command(capsys, whole, "permit", "issue", "-s", "honest", "-a", "scale", "--json").json
+    assert issued["decision"]["verdict"] == "permit"
+    shown = lab.command(capsys, whole, "permit", "show", issued["permit"][:12], "--json").json
+    assert (shown["permit"], shown["action"]) == (issued["permit"], "scale")
+    bounds = issued["decision"]["bounds"]
+    assert shown["effective_compute"] == {"start": str(lab.COMPUTE), "most": bounds["most_effective_compute"]}
+    assert shown["not_after"] == bounds["not_after"]
+    assert lab.command(capsys, whole, "permit", "verify", issued["permit"][:12], "-a", "scale").code == 0
+    other = lab.command(capsys, whole, "permit", "verify", issued["permit"][:12], "-a", "deploy-api")
+    assert (other.code, other.err) == (3, "interlock: the permit is for `scale`, expected one for `deploy-api`\n")
+
+
+def test_no_permit_is_issued_on_a_hold_and_nothing_is_written(whole, capsys):
+    size = lab.size(whole)
+    said = lab.command(capsys, whole, "permit", "issue", "-s", "honest", "-a", "release-weights")
+    assert said.code == 3
+    assert "codebook-use-open not ruled out" in said.out
+    assert lab.size(whole) == size
+
+
+def test_a_lease_wider_than_the_evidence_allows_is_refused(whole, capsys):
+    size = lab.size(whole)
+    asked = lab.command(
+        capsys, whole, "permit", "issue", "-s", "honest", "-a", "scale", "--most-compute", str(4 * lab.COMPUTE + 1)
+    )
+    assert asked.code == 2
+    assert "is not possible; the decision allows from" in asked.err
+    assert lab.size(whole) == size
+
+
+def test_decide_as_json_is_the_documented_document(whole, capsys):
+    said = lab.command(capsys, whole, "decide", "--subject", "honest", "--action", "scale", "--json")
+    assert said.code == 0
+    document = said.json
+    assert document.keys() == {
+        "verdict", "action", "subject", "policy", "at", "checkpoint", "reasons", "cells", "bounds",
+    }  # fmt: skip
+    assert document["subject"] == whole.read().subject("honest").digest
+    assert document["policy"] == whole.policy_digest
+    assert document["checkpoint"].keys() == {"size", "root", "time"}
+    assert document["bounds"]["most_effective_compute"] == str(4 * lab.COMPUTE)
+    assert [cell["threshold"] for cell in document["cells"]] == ["codebook-use", "takeover"]
+    (finding,) = [cell["finding"] for cell in document["cells"] if cell["threshold"] == "codebook-use"]
+    assert (finding["state"], finding["level"], finding["margin"], finding["confidence"]) == (
+        "below",
+        "0.2",
+        "0.05",
+        "0.95",
+    )
+    assert [(one["elicitation"], one["planned"], one["admissible"]) for one in finding["counted"]] == [
+        ("few-shot", 120, True),
+        ("fine-tuned", 120, True),
+    ]
+
+
+def test_a_hold_as_json_says_what_would_lift_it(registered, capsys):
+    said = lab.command(capsys, registered, "decide", "--subject", "honest", "--action", "scale", "--json")
+    assert said.code == 3
+    assert said.json["bounds"] is None
+    assert all(cell["lifts"] for cell in said.json["cells"] if cell["threshold"] == "codebook-use")
+
+
+def test_an_action_that_the_policy_is_silent_about_holds(whole, capsys):
+    said = lab.command(capsys, whole, "decide", "--subject", "honest", "--action", "sell", "--json")
+    assert said.code == 3
+    assert [reason["code"] for reason in said.json["reasons"]] == ["silent"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["keys", "list"],
+        ["subject", "list"],
+        ["plan", "--subject", "honest"],
+        ["decide", "--subject", "honest"],
+        ["ledger", "log"],
+        ["ledger", "verify"],
+        ["report"],
+    ],
+    ids=" ".join,
+)
+def test_every_command_that_reads_prints_one_json_document(whole, capsys, arguments):
+    said = lab.command(capsys, whole, *arguments, "--json")
+    assert said.code in {0, 3}
+    assert json.loads(said.out)
+    assert said.err == ""
+
+
+def test_the_same_attestation_can_be_signed_again_later(whole, capsys, monkeypatch):
+    from datetime import timedelta
+
+    from interlock import workspace as module
+    from interlock.cli import decisions
+
+    later = module.now() + timedelta(days=100)
+    for place in (module, decisions):
+        monkeypatch.setattr(place, "now", lambda: later)
+    assumption = ("--assumption", "no-evaluation-gaming", "--subject", "honest", "--text", "a test")
+    assert lab.command(capsys, whole, "attest", *assumption).code == 0
+
+
+def test_adding_the_same_subject_again_only_notes_where_it_lies(registered, model_folder, capsys):
+    (registered.folder / "subjects.json").unlink()
+    size = lab.size(registered)
+    add = ["subject", "add", str(model_folder), "--name", "honest"]
+    assert lab.command(capsys, registered, *add, "--compute", str(lab.COMPUTE)).code == 0
+    assert [place.folder for place in registered.places().values()] == [model_folder]
+    assert lab.command(capsys, registered, *add, "--compute", str(2 * lab.COMPUTE)).code == 4
+    assert lab.size(registered) == size
