@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import warnings
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -269,3 +270,18 @@ def _slowly(tiny, action):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local, "generate", slow)
         return action()
+
+
+def test_records_that_an_interrupted_run_left_twice_are_kept_once(tiny, tmp_path):
+    path = _run(tiny, tmp_path, task=_task(4))
+    before = logs.read(path)
+    with zipfile.ZipFile(path) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile warns of the second record, which is the point
+        name = next(name for name in archive.namelist() if name.startswith("samples/"))
+        record = archive.read(name)
+        with zipfile.ZipFile(path, "a") as again:
+            again.writestr(name, record)
+    with pytest.raises(EvidenceError, match="more than one record"):
+        logs.read(path)
+    after = logs.read(_run(tiny, tmp_path, task=_task(4)))
+    assert (after.completed, after.outcomes_digest) == (before.completed, before.outcomes_digest)

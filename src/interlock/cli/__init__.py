@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from interlock.cli import decisions, evaluations, records, setup, subjects
-from interlock.cli.demo import demo
+from interlock.cli.demo import demo as tell_story
 from interlock.errors import INTERNAL, INTERRUPTED, OK, USAGE, InterlockError
 
 _HELP = """Evaluation-gated scaling: a model scales, deploys or ships only while verified evidence allows it.
@@ -79,7 +79,7 @@ app.command("decide")(decisions.decide)
 app.add_typer(decisions.permit_app, name="permit")
 app.add_typer(records.ledger_app, name="ledger")
 app.command("report")(records.report)
-app.command("demo")(demo)
+app.command("demo")(tell_story)
 
 
 def main() -> None:

@@ -6,7 +6,9 @@ password (docs/hidden-subject.md). Everything is real and runs here: evaluations
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import time
 from fractions import Fraction
 from importlib import resources
@@ -281,15 +283,18 @@ def _act_five(opened: Workspace) -> None:
     issued = permits.issue(opened, subject=HONEST, action="scale", at=now(), most_compute=most)
     if issued.permit is None:
         raise EvidenceError(f"the demo expected a permit: {permits.why(issued.decision)}")
-    console.print(f"permit {issued.permit[:16]}: at most {most} FLOP of effective compute")
+    room = most - subject.ec_high
+    console.print(f"permit {issued.permit[:16]}: {room:.4g} FLOP on top of the subject's effective compute")
     base = opened.places()[subject.digest].folder
     with show.progress() as report:
         ran = training.run(
             opened, issued.permit, weights=base, output=opened.folder / "run", steps=4 * STEPS_ALLOWED, report=report
         )
-    table = Table("steps taken", "effective compute (FLOP)", "loss, first and last", "why it stopped")
-    table.add_row(str(ran.steps), str(ran.spent), f"{ran.first_loss:.2f}, {ran.last_loss:.2f}", ran.ended or "-")
+    table = Table("steps taken", "FLOP spent", "FLOP permitted", "loss, first and last step")
+    spent = f"{ran.spent - subject.ec_high:.4g}"
+    table.add_row(str(ran.steps), spent, f"{room:.4g}", f"{ran.first_loss:.2f}, {ran.last_loss:.2f}")
     console.print(table)
+    console.print(f"It stopped with a snapshot: {ran.ended}")
     console.print("Somebody starts it again from its snapshot with the same permit:")
     snapshot = opened.folder / "run" / f"checkpoint-{ran.steps}"
     try:
@@ -318,6 +323,11 @@ def _farewell(folder: Path, seconds: float) -> None:
     console.print()
     console.print(f"Done in {seconds / 60:.1f} minutes. The page to read: {folder / 'report.html'}")
     console.print("Try next:", style="bold")
-    console.print(f"  interlock decide --subject {HIDING} --action scale -w {folder}", soft_wrap=True)
-    console.print(f"  interlock ledger verify -w {folder}", soft_wrap=True)
-    console.print(f"  interlock permit issue --subject {HIDING} --action deploy-api -w {folder}", soft_wrap=True)
+    here = Path(sys.argv[0]).absolute()
+    command = os.path.relpath(here) if here.is_relative_to(Path.cwd()) else "interlock"
+    for example in (
+        f"decide --subject {HIDING} --action scale",
+        f"permit issue --subject {HONEST} --action deploy-api",
+        "ledger verify",
+    ):
+        console.print(f"  {command} {example} -w {folder}", soft_wrap=True)

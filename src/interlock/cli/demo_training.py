@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import statistics
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from interlock.errors import missing_extra
+from interlock.evaluate import local
 from interlock.gate.trainer import FLOP_PER_PARAMETER_AND_TOKEN, PermitCallback
 
 try:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback, TrainingArguments
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        PrinterCallback,
+        Trainer,
+        TrainerCallback,
+        TrainingArguments,
+    )
 except ImportError as error:
     raise missing_extra("local", "transformers") from error
 
@@ -59,17 +65,18 @@ def run(
     Raises:
         Held: the permit does not let the run begin.
     """
-    logging.getLogger("transformers").setLevel(logging.ERROR)
     gate = PermitCallback(workspace.folder, permit, weights=weights, tokens_per_step=ROWS * LENGTH)
     watch = _Watch(steps, report)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with local.quiet():
+        tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True)
         trainer = Trainer(
             model=AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32, local_files_only=True),
             args=_arguments(output, steps),
-            train_dataset=_rows(weights),
+            train_dataset=_rows(tokenizer),
+            processing_class=tokenizer,  # so that a snapshot is a whole model again
             callbacks=[gate, watch],
         )
+        trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(weights) if resume else None)
     return Ran(trainer.state.global_step, gate.spent, watch.losses[0], watch.losses[-1], gate.ended)
 
@@ -92,9 +99,8 @@ def _arguments(output: Path, steps: int) -> TrainingArguments:
     )
 
 
-def _rows(weights: Path) -> list[dict[str, Any]]:
+def _rows(tokenizer: Any) -> list[dict[str, Any]]:
     """Real text that every Python brings: the source of its `statistics` module, in rows of `LENGTH` tokens."""
-    tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True)
     tokens = tokenizer(inspect.getsource(statistics))["input_ids"]
     rows = [tokens[at : at + LENGTH] for at in range(0, len(tokens) - LENGTH, LENGTH)]
     return [{"input_ids": row, "labels": row} for row in rows]

@@ -1,7 +1,8 @@
 """What the ledger says, as values: the only input of `decide` beside the policy.
 
 `evidence.read` builds these from verified bytes. Whatever it could not verify is not here. Times are ledger time: the
-timestamp of the checkpoint that first covered the entry. Subjects are named by manifest digest.
+timestamp of the checkpoint that first covered the entry; an attestation's is its own date, which is never later.
+Subjects are named by manifest digest.
 """
 
 from __future__ import annotations

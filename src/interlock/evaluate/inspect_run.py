@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from zipfile import ZipFile
 
 import rich
 from rich.text import Text
@@ -28,7 +29,13 @@ from interlock.errors import EvidenceError, UsageError, missing_extra
 try:
     from inspect_ai import Task, eval_set
     from inspect_ai._util.error import PrerequisiteError
-    from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log, read_eval_log_sample_summaries
+    from inspect_ai.log import (
+        EvalLog,
+        list_eval_logs,
+        read_eval_log,
+        read_eval_log_sample_summaries,
+        write_eval_log,
+    )
     from inspect_ai.model import Model
 
     from interlock.evaluate import logs, provider
@@ -81,7 +88,8 @@ def run(
         reused = _completed(log_dir, task, model)
         report(0)
         log = _eval_set(task, model, log_dir)
-    path = _finished(log, log_dir)
+        path = _finished(log, log_dir)
+        _keep_one_record_each(path)
     logs.same_samples(planned, logs.read(path))
     progress(total, total)
     return path
@@ -119,6 +127,14 @@ def _finished(log: EvalLog, log_dir: Path) -> Path:
         reason = _reason(log.error.message if log.error else "no reason given")
         raise EvidenceError(f"the run ended with status `{log.status}`: {reason}; its log is `{path}`")
     return path
+
+
+def _keep_one_record_each(path: Path) -> None:
+    """Interrupted, resumed, killed and resumed again, Inspect leaves some samples' records twice: write them once."""
+    with ZipFile(path) as archive:
+        names = archive.namelist()
+    if len(names) != len(set(names)):
+        write_eval_log(read_eval_log(str(path)), str(path))
 
 
 def _reason(message: str) -> str:
