@@ -5,7 +5,8 @@ would pass the permit's most effective compute, nor begun after its end; the run
 the ledger; what is spent before a run resumes is what the ledger says, and a lease that has ended does not begin
 again, whatever the trainer's own memory says.
 
-What it leaves to the caller, and to an outside gate: a callback can be removed by whoever owns the code, and compute is
+What it leaves to the caller, and to an outside gate: snapshots are signed with the key of the role that issues permits,
+which must therefore be on this machine; a callback can be removed by whoever owns the code; and compute is
 the count that the trainer itself gives (6 FLOP a parameter and token: Kaplan et al. 2020, arXiv 2001.08361, 2.1).
 """
 
