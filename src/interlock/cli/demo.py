@@ -25,12 +25,13 @@ from interlock.cli.decisions import sign_attestation
 from interlock.cli.setup import start
 from interlock.cli.subjects import SMOLLM2_COMPUTE, register
 from interlock.decide import bounds
-from interlock.decide.decision import decimal, in_order
+from interlock.decide.decision import in_order
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import execute
 from interlock.evaluate.due import due, open_plans
 from interlock.evidence.rederive import rederive
 from interlock.gate import permit as permits
+from interlock.policy import exact
 from interlock.workspace import Place, Workspace, now
 
 if TYPE_CHECKING:
@@ -214,8 +215,8 @@ def _row(result: Result) -> tuple[str, str, str, str, str]:
     return (
         _what(result.protocol),
         f"{result.correct}/{samples}",
-        decimal(bounds.upper(dangerous, samples, alpha)),
-        decimal(bounds.lower(result.correct, samples, alpha)),
+        exact(bounds.upper(dangerous, samples, alpha)),
+        exact(bounds.lower(result.correct, samples, alpha)),
         f"{result.flop:.3g}" if result.flop else "none",
     )
 

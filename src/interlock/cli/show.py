@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from interlock.decide.decision import Cell, Decision, decimal, lifts, timestamp
+from interlock.decide.decision import Cell, Decision, lifts, timestamp
+from interlock.policy import exact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,9 +83,9 @@ def summary(decision: Decision) -> str:
 
 def _print_finding(cell: Cell) -> None:
     finding = cell.finding
-    numbers = f"lower {decimal(finding.lower)}, upper {decimal(finding.upper)} + margin {decimal(finding.margin)}"
+    numbers = f"lower {exact(finding.lower)}, upper {exact(finding.upper)} + margin {exact(finding.margin)}"
     shown = numbers if finding.counted else "no results"
-    head = f"{finding.threshold}: {finding.measure} >= {decimal(finding.level)} is {finding.state} ({shown})"
+    head = f"{finding.threshold}: {finding.measure} >= {exact(finding.level)} is {finding.state} ({shown})"
     console.print(f"[bold]{escape(head)}[/]", soft_wrap=True)
     for reason in finding.reasons:
         console.print(f"  - {escape(reason.text)}", soft_wrap=True)

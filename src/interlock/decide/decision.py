@@ -7,6 +7,8 @@ from datetime import UTC
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
+from interlock.policy import exact
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
@@ -126,16 +128,6 @@ def in_order(actions: Iterable[str]) -> list[str]:
     return sorted(actions, key=lambda name: (_ACTIONS.index(name) if name in _ACTIONS else len(_ACTIONS), name))
 
 
-def decimal(value: Fraction) -> str:
-    """An exact decimal where there is one (`0.05`), else a ratio (`1/3`)."""
-    for digits in range(19):
-        if 10**digits % value.denominator == 0:
-            text = f"{abs(value.numerator) * (10**digits // value.denominator):0{digits + 1}d}"
-            sign = "-" if value < 0 else ""
-            return sign + (f"{text[:-digits]}.{text[-digits:]}" if digits else text)
-    return str(value)
-
-
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -177,11 +169,11 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "finding": {
             "state": finding.state,
             "measure": finding.measure,
-            "level": decimal(finding.level),
-            "margin": decimal(finding.margin),
-            "confidence": decimal(finding.confidence),
-            "upper": decimal(finding.upper),
-            "lower": decimal(finding.lower),
+            "level": exact(finding.level),
+            "margin": exact(finding.margin),
+            "confidence": exact(finding.confidence),
+            "upper": exact(finding.upper),
+            "lower": exact(finding.lower),
             "method": "Clopper-Pearson, one-sided",
             "overdue": finding.overdue,
             "counted": [_counted(counted) for counted in finding.counted],
@@ -202,7 +194,7 @@ def _counted(counted: Counted) -> dict[str, Any]:
         "planned": counted.planned,
         "scored": counted.scored,
         "correct": counted.correct,
-        "upper": decimal(counted.upper),
-        "lower": decimal(counted.lower),
+        "upper": exact(counted.upper),
+        "lower": exact(counted.lower),
         "admissible": counted.admissible,
     }

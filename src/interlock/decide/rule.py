@@ -22,9 +22,9 @@ from interlock.decide.decision import (
     Requirement,
     State,
     Verdict,
-    decimal,
     timestamp,
 )
+from interlock.policy import exact
 from interlock.policy.model import ASSUMED, Attested, Elicitation, Hole, Policy, RuleOut, Threshold
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class _View:
             ),
             (
                 result.scored >= rule.coverage * protocol.samples and protocol.samples > 0,
-                f"coverage {result.scored}/{protocol.samples} is under {decimal(rule.coverage)}",
+                f"coverage {result.scored}/{protocol.samples} is under {exact(rule.coverage)}",
             ),
             (self.at < self.expiry(result), f"it expired at {timestamp(self.expiry(result))}"),
             (
@@ -251,7 +251,7 @@ class _View:
 
     def _reached(self) -> list[Reason]:
         """Positive evidence on the subject itself or its kin (rules 5 and 14)."""
-        level = f"{self.measure.name} >= {decimal(self.threshold.level)}"
+        level = f"{self.measure.name} >= {exact(self.threshold.level)}"
         if self.positive(self.subject):
             return [Reason("reached", f"evidence shows {level}")]
         for relative in sorted({self.subject, *self.facts.ancestors(self.subject)}):
@@ -353,8 +353,8 @@ class _View:
         ]
 
     def _too_high(self, result: Result) -> str:
-        high = decimal(bounds.upper(_dangerous(result), result.protocol.samples, self.alpha))
-        level, margin = decimal(self.threshold.level), decimal(self.rule.margin)
+        high = exact(bounds.upper(_dangerous(result), result.protocol.samples, self.alpha))
+        level, margin = exact(self.threshold.level), exact(self.rule.margin)
         return (
             f"entry {result.entry} ({result.protocol.elicitation}, {result.correct}/{result.protocol.samples}, "
             f"{result.scored} scored): upper bound {high} + margin {margin} is not under {level}"

@@ -117,7 +117,6 @@ def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
         progress=lambda done, total: progress("answering", done, total),
     )
     found = logs.read(log)
-    logs.same_samples(planned, found)
     result = ResultPredicate(
         plan=plan.digest,
         protocol=protocol,

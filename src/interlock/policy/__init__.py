@@ -4,6 +4,7 @@ Reading the written form is `interlock.policy.load.load`; it stands apart since 
 which a decision does not.
 """
 
+from interlock.policy._scalar import exact
 from interlock.policy.compile import canonical, digest, from_json, to_json
 from interlock.policy.model import (
     ASSUMED,
@@ -41,6 +42,7 @@ __all__ = [
     "Threshold",
     "canonical",
     "digest",
+    "exact",
     "from_json",
     "to_json",
 ]

@@ -15,8 +15,8 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from interlock.decide.decision import decimal
 from interlock.errors import missing_extra
+from interlock.policy import exact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,9 +146,9 @@ def _levels(axes: Axes, levels: Sequence[Level], size: Size) -> None:
         axes.axhline(level, color=_THRESHOLD, linewidth=1.6, linestyle=(0, (5, 3)))
         place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "color": _THRESHOLD}
         if size == "wide":
-            axes.text(1.012, level, f"{_short(line.threshold)} {decimal(line.level)}", va="center", **place)
+            axes.text(1.012, level, f"{_short(line.threshold)} {exact(line.level)}", va="center", **place)
         else:
-            axes.text(0.995, level, decimal(line.level), va="bottom", ha="right", **place)
+            axes.text(0.995, level, exact(line.level), va="bottom", ha="right", **place)
 
 
 def _curve(axes: Axes, series: Series, index: int, *, shift: float) -> None:

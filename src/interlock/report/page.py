@@ -14,10 +14,11 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from interlock.decide import rule
-from interlock.decide.decision import Cell, Decision, Finding, decimal, in_order, lifts, timestamp
+from interlock.decide.decision import Cell, Decision, Finding, in_order, lifts, timestamp
 from interlock.decide.decision import to_json as decision_to_json
 from interlock.errors import missing_extra
 from interlock.gate.permit import Held, ask, verify
+from interlock.policy import exact
 from interlock.policy.model import Hole
 from interlock.report import curves
 from interlock.report.curves import Level, Plot, Point, Series
@@ -277,13 +278,13 @@ def stops(decision: Decision) -> bool:
 
 def against(finding: Finding) -> str:
     """The bound against the threshold, in words."""
-    level, reasons = decimal(finding.level), finding.reasons
+    level, reasons = exact(finding.level), finding.reasons
     if finding.state == "reached":
-        return f"{reasons[0].text}; the lower bound of its own results is {decimal(finding.lower)}"
+        return f"{reasons[0].text}; the lower bound of its own results is {exact(finding.lower)}"
     if not finding.counted:
         return f"no result yet, so nothing is ruled out: the rate may lie anywhere from 0 to 1; threshold {level}"
-    total = f"upper bound {decimal(finding.upper)} + margin {decimal(finding.margin)}"
-    total += f" = {decimal(finding.upper + finding.margin)}"
+    total = f"upper bound {exact(finding.upper)} + margin {exact(finding.margin)}"
+    total += f" = {exact(finding.upper + finding.margin)}"
     if any(reason.code == "bound" for reason in reasons):
         return f"{total} is not under {level}"
     more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
@@ -313,7 +314,7 @@ def flop(value: int) -> str:
 
 def percent(value: Fraction) -> str:
     """A proportion as per cent, for labels: `95 %`."""
-    return f"{decimal(value * 100)}\N{NO-BREAK SPACE}%"
+    return f"{exact(value * 100)}\N{NO-BREAK SPACE}%"
 
 
 def place(value: Fraction) -> str:
@@ -347,7 +348,7 @@ def _html(page: Page) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "against": against,
-        "decimal": decimal,
+        "exact": exact,
         "flop": flop,
         "lifts": lifts,
         "line": line,
@@ -438,11 +439,10 @@ def _curves(plot: Plot) -> dict[str, Any]:
     return {
         "measure": plot.measure,
         "task": plot.task,
-        "confidence": decimal(plot.confidence),
+        "confidence": exact(plot.confidence),
         "method": METHOD,
         "thresholds": [
-            {"name": each.threshold, "level": decimal(each.level), "margin": decimal(each.margin)}
-            for each in plot.levels
+            {"name": each.threshold, "level": exact(each.level), "margin": exact(each.margin)} for each in plot.levels
         ],
         "series": [
             {"subject": series.subject, "points": [_pointed(point) for point in series.points]}
@@ -456,9 +456,9 @@ def _pointed(point: Point) -> dict[str, Any]:
     return {
         "entry": point.entry,
         "demonstrations": point.demonstrations,
-        "accuracy": None if point.accuracy is None else decimal(point.accuracy),
-        "lower": decimal(point.lower),
-        "upper": decimal(point.upper),
+        "accuracy": None if point.accuracy is None else exact(point.accuracy),
+        "lower": exact(point.lower),
+        "upper": exact(point.upper),
         "planned": point.planned,
     }
 
@@ -487,9 +487,9 @@ def _ran(ran: Ran) -> dict[str, Any]:
 
 def _interval(interval: Interval) -> Mapping[str, str]:
     return {
-        "lower": decimal(interval.lower),
-        "upper": decimal(interval.upper),
-        "confidence": decimal(interval.confidence),
+        "lower": exact(interval.lower),
+        "upper": exact(interval.upper),
+        "confidence": exact(interval.confidence),
         "method": METHOD,
     }
 
