@@ -1,317 +1,76 @@
-"""An author sees every mistake at once, at its line and column; a hostile file gets the same plain answer."""
+"""What a written policy becomes: every field of the language, and what is filled in where one is left out."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from fractions import Fraction
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 
-from interlock.errors import PolicyError, UsageError
-from interlock.policy import Attested, Duration, Hole, Never
-from interlock.policy.load import load, loads
+from interlock.errors import PolicyError
+from interlock.policy import (
+    Action,
+    Actor,
+    Amendments,
+    Amount,
+    Approved,
+    Assumption,
+    At,
+    AtLeast,
+    Attested,
+    Buffer,
+    Cell,
+    Channel,
+    Clock,
+    Combined,
+    ComputeRatio,
+    Defined,
+    Demand,
+    Domain,
+    Duration,
+    Duty,
+    ExceptionRule,
+    Hole,
+    IncidentKind,
+    Judged,
+    Mean,
+    Measure,
+    Measured,
+    Never,
+    Permits,
+    Ref,
+    Refresh,
+    Report,
+    Response,
+    Role,
+    RuledOut,
+    RuleOut,
+    Scope,
+    Standard,
+    Start,
+    ThreatModel,
+    Threshold,
+    Unbounded,
+    UnderQuantity,
+    UnderReference,
+    UnderScreen,
+    from_json,
+    to_json,
+)
+from interlock.policy.load import key_files, loads
 
-
-def problems(text, folder):
-    with pytest.raises(PolicyError) as caught:
-        loads(text, name="lab.yaml", folder=folder)
-    return caught.value.problems
-
-
-def marked(text, *edits):
-    """Apply each edit once; every `^` marks where a problem must be reported. Returns the text and the marks."""
-    for old, new in edits:
-        assert old in text, old
-        text = text.replace(old, new, 1)
-    marks = []
-    while (place := text.find("^")) >= 0:
-        before = text[:place].split("\n")
-        marks.append(f"lab.yaml:{len(before)}:{len(before[-1]) + 1}: ")
-        text = text[:place] + text[place + 1 :]
-    return text, marks
-
-
-# sentence -> edits of the example (old, new with a `^` where a problem stands), then the words the messages must hold
-MISTAKES = {
-    # fields
-    "an unknown field is told with its nearest spelling": (
-        [("interlock:", "^interlock:"), ("thresholds:\n", "^tresholds:\n")],
-        ["expected field `thresholds`, got nothing", "unknown field `tresholds`; did you mean `thresholds`?"],
-    ),
-    "an unknown field deep inside": (
-        [("buffer: {", "^buffer: {"), (", margin: 0.05", ", ^margn: 0.05")],
-        ["expected field `margin`", "unknown field `margn`; did you mean `margin`?"],
-    ),
-    "a field of a later version is told as such": (
-        [("{stated_by: external-auditor, fresh", "{stated_by: external-auditor, ^void_at: [takeover], fresh")],
-        ["field `void_at` is not supported yet"],
-    ),
-    "a missing field is told at the entry that lacks it": (
-        [("    rule_out:\n", "    ^rule_out:\n"), ("      coverage: 0.98\n", "")],
-        ["expected field `coverage`, got nothing"],
-    ),
-    "a format from the future": ([("policy/v1", "^policy/v2")], ["expected `policy/v1`, got `policy/v2`"]),
-    "no format": ([("interlock: policy/v1\n", ""), ("id:", "^id:")], ["expected field `interlock`"]),
-    "an id with two slashes": ([("example-lab/rsp", "^a/b/c")], ["expected an id", "`a/b/c`"]),
-    "a name with a capital": (
-        [("  misuse-3:", "  ^Misuse-3:"), ("security-3, misuse-3]", "security-3, ^misuse-3]")],
-        ["a name of lower-case letters, digits and hyphens, got `Misuse-3`", "requirement `misuse-3` is not defined"],
-    ),
-    "a list where a text belongs": ([("title: Ex", "title: ^[a] # ")], ["expected a text, got a list"]),
-    "an empty text": ([("title: Ex", 'title: ^"" # ')], ["expected a text, got ``"]),
-    "a mapping where a list belongs": (
-        [("[keys/gatekeeper.pub]", "^{a: b}")],
-        ["expected a list of at least one, got a mapping"],
-    ),
-    # exact numbers
-    "NaN": ([("confidence: 0.95", "confidence: ^NaN")], ["expected a number such as `0.95`", "got `NaN`"]),
-    "infinity": ([("confidence: 0.95", "confidence: ^.inf")], ["expected a number", "got `.inf`"]),
-    "an exponent": ([("confidence: 0.95", "confidence: ^1e-9")], ["expected a number", "got `1e-9`"]),
-    "a division by zero": ([("confidence: 0.95", "confidence: ^1/0")], ["expected a number", "got `1/0`"]),
-    "confidence that a coin has": ([("confidence: 0.95", "confidence: ^0.5")], ["above 0.5 and below 1", "`0.5`"]),
-    "certainty": ([("confidence: 0.95", "confidence: ^1")], ["above 0.5 and below 1, got `1`"]),
-    "no coverage": ([("coverage: 0.98", "coverage: ^0")], ["above 0 and at most 1, got `0`"]),
-    "a level above one": ([(">= 0.20", ">= 1.20"), ("codebook >=", "^codebook >=")], ["between 0 and 1, got `1.20`"]),
-    "a negative margin": ([("margin: 0.05", "margin: ^-0.05")], ["between 0 and 1, got `-0.05`"]),
-    "negative demonstrations": ([("tions: 16", "tions: ^-1")], ["whole number of at least 0, got `-1`"]),
-    "a fine-tuned result on nothing": ([("tions: 16", "tions: ^0")], ["`fine-tuned` needs `demonstrations`"]),
-    "a margin that swallows the level": (
-        [(">= 0.10\n    rule_out: {", ">= 0.05\n    rule_out: ^{")],
-        ["`codebook-use-open` could never be ruled out", "below its level `0.05`, got `0.05`"],
-    ),
-    "a multiple without its x": ([("compute: 6x", "compute: ^6")], ["a multiple such as `6x`, got `6`"]),
-    "a multiple below one": ([("compute: 4x", "compute: ^0.5x")], ["at least `1x`, got `0.5x`"]),
-    "a buffer of none": (
-        [("buffer: {effective_compute", "buffer: ^none # {")],
-        ["`effective_compute`, `margin` and `source`, got `none`"],
-    ),
-    "a buffer without its source": (
-        [
-            ("buffer: {", "^buffer: {"),
-            (', source: "illustrative; a real policy measures it in its own model family"', ""),
-        ],
-        ["expected field `source`"],
-    ),
-    # times
-    "a wrong unit": ([("30 days", "^30 moths")], ["expected a duration", "`30 moths`; did you mean `months`?"]),
-    "a duration without a unit": ([("30 days", "^30")], ["a duration such as `30 days`, got `30`"]),
-    "a duration of nothing": ([("30 days", "^0 days")], ["above nothing", "`0 days`"]),
-    "a negative duration": ([("30 days", "^-3 days")], ["expected a duration", "`-3 days`"]),
-    "a duration beyond the calendar": ([("30 days", "^99999999999999 years")], ["at most 100 years"]),
-    "a time without a zone": ([("2026-01-01T00:00:00Z", "^2026-01-01T00:00:00")], ["a time with its zone"]),
-    "a date for a policy": ([("2026-01-01T00:00:00Z", "^2026-01-01")], ["a time with its zone", "`2026-01-01`"]),
-    "a day that does not exist": ([("2027-06-01", "^2027-02-30")], ["expected a date", "`2027-02-30`"]),
-    "a time before the calendar": ([("2026-01-01T00:00:00Z", "^0001-01-01T00:00:00+01:00")], ["expected a time"]),
-    # references
-    "an undefined role": (
-        [("run_by: evaluation-team", "run_by: ^evaluation-tem")],
-        ["role `evaluation-tem` is not defined; did you mean `evaluation-team`?"],
-    ),
-    "an undefined measure": (
-        [("codebook >= 0.20", "^codbook >= 0.20")],
-        ["measure `codbook` is not defined; did you mean `codebook`?"],
-    ),
-    "an undefined threshold": (
-        [("{codebook-use: [security-3], takeover", "{^codebok-use: [security-3], takeover")],
-        ["threshold `codebok-use` is not defined; did you mean `codebook-use`?"],
-    ),
-    "an undefined requirement": (
-        [("[security-3, misuse-3]", "[security-3, ^misuse-4]")],
-        ["requirement `misuse-4` is not defined; did you mean `misuse-3`?"],
-    ),
-    "an undefined signer of permits": ([("issued_by: gatekeeper", "issued_by: ^gate")], ["role `gate` is not defined"]),
-    "an undefined approver": ([("approved_by: board", "approved_by: ^bored")], ["role `bored`", "`board`?"]),
-    "an undefined role to be independent of": (
-        [("[evaluation-team, gatekeeper, board]", "[evaluation-team, ^gate-keeper, board]")],
-        ["role `gate-keeper` is not defined; did you mean `gatekeeper`?"],
-    ),
-    "an undefined role that states": (
-        [("stated_by: external-auditor", "stated_by: ^auditor")],
-        ["role `auditor` is not"],
-    ),
-    "an undefined role that attests": (
-        [("by: external-auditor, about", "by: ^auditor, about")],
-        ["role `auditor` is not"],
-    ),
-    "an undefined owner of a hole": ([("owner: board", "owner: ^bord")], ["role `bord` is not defined"]),
-    "a threshold like one that is not there": (
-        [("like: codebook-use, e", "like: ^codebok-use, e")],
-        ["threshold `codebok-use` is not defined; did you mean `codebook-use`?"],
-    ),
-    "a threshold like itself": (
-        [("rule_out: {like: codebook-use}", "rule_out: {like: ^takeover}")],
-        ["goes round in a circle: `takeover` -> `takeover`"],
-    ),
-    "thresholds like one another": (
-        [("like: codebook-use, e", "like: ^takeover, e"), ("{like: codebook-use}", "{like: ^codebook-use-open}")],
-        ["in a circle: `codebook-use-open` -> `takeover` -> `codebook-use-open`", "in a circle"],
-    ),
-    "an assumption that nobody stated": (
-        [("  good-demonstrations:    {", "  better-demonstrations:  {"), ("[few-shot, f", "^[few-shot, f")],
-        ["`fine-tuned` takes `good-demonstrations` for granted", "not defined"],
-    ),
-    # gates
-    "an empty cell": ([("[never]", "^[]")], ["at least one requirement, got an empty cell"]),
-    "an empty gate": (
-        [
-            ("{codebook-use-open: [never], takeover: [understanding]}", "^{}"),
-            ("  codebook-use-open:", "  ^codebook-use-open:"),
-        ],
-        ["`codebook-use-open` stands at no gate", "at least one threshold at gate `release-weights`, got none"],
-    ),
-    "a cell that is not a list": ([("[never]", "^never")], ["expected a list of requirements, got `never`"]),
-    "a requirement twice in a cell": ([("[never]", "^[never, never]")], ["`never` is listed twice"]),
-    "a threshold at no gate": (
-        [("  codebook-use-open:", "  ^codebook-use-open:"), ("codebook-use-open: [never], ", "")],
-        ["threshold `codebook-use-open` stands at no gate"],
-    ),
-    "an action that is not gated": (
-        [("\ngates:", "\n^gates:"), ("release-weights:", "release-weight:")],
-        ["a gate for `release-weights`, got none; did you mean `release-weight`?"],
-    ),
-    "never is built in": (
-        [("  misuse-3:", "  ^never:"), (", misuse-3]", ", security-3]"), ("[security-3, s", "^[security-3, s")],
-        ["`never` is built in", "`security-3` is listed twice"],
-    ),
-    "an elicitation twice": (
-        [("[few-shot, fine-tuned]", "^[few-shot, few-shot]")],
-        ["`few-shot` is listed twice"],
-    ),
-    "no elicitation": ([("[few-shot, fine-tuned]", "^[]")], ["a list of at least one, got an empty list"]),
-    "an elicitation nobody knows": (
-        [("[few-shot, f", "[^few-shots, f")],
-        ["expected one of `prompted`", "got `few-shots`; did you mean `few-shot`?"],
-    ),
-    # what the language will say later, and does not yet
-    "a propensity": ([("kind: capability", "kind: ^propensity")], ["`propensity` is not supported yet"]),
-    "a measure on a deployment": ([("on: model", "on: ^deployment")], ["`deployment` is not supported yet"]),
-    "a measure where lower is worse": ([("danger: higher", "danger: ^lower")], ["`lower` is not supported yet"]),
-    "another range": ([("[0, 1]", "^[0, 10]")], ["only the range `[0, 1]`", "got `[0, 10]`"]),
-    "a strict predicate": ([("codebook >= 0.20", "^codebook > 0.20")], ["`>` is not supported, only `>=`"]),
-    "a predicate downwards": ([("codebook >= 0.20", "^codebook < 0.20")], ["`<` is not supported, only `>=`"]),
-    "a predicate of two": ([("codebook >= 0.20", "^codebook >= 0.20 or x >= 1")], ["a predicate such as"]),
-    "a measured requirement": ([("{attested: weight", "^{measured: weight")], ["`measured` is not supported yet"]),
-    "a requirement of no kind": ([("{attested: weight", "^{atested: weight")], ["`attested` or `hole`, got neither"]),
-    "a task without a version": (
-        [("codebook@1", "codebook"), ("interlock/c", "^interlock/c")],
-        ["a task and its version"],
-    ),
-    "a hole without an owner": (
-        [("understanding: {", "^understanding: {"), (", owner: board", "")],
-        ["expected field `owner`"],
-    ),
-    "a hole without a review": (
-        [("understanding: {", "^understanding: {"), (", review: 2027-06-01", "")],
-        ["expected field `review`"],
-    ),
-    "takeover potential that is neither": ([("potential: true", "potential: ^yes")], ["`true`, `false`, got `yes`"]),
-    # roles
-    "a quorum of nobody": ([("quorum: 2", "quorum: ^0")], ["at least 1, got `0`"]),
-    "a quorum of more than there are": ([("quorum: 2", "quorum: ^4")], ["number of keys, 3, got `4`"]),
-    "a key file that is not there": (
-        [("keys/board-2.pub", "^keys/board-9.pub")],
-        ["expected a key file", "board-9.pub"],
-    ),
-    "a key file elsewhere": ([("keys/board-2.pub", "^/etc/board.pub")], ["a relative path to a .pub file"]),
-    "a key in another text form": ([("keys/board-2.pub", "^ed25519:AAAA")], ["public key"]),
-    "a file twice in a role": (
-        [("[keys/board-1.pub, keys/board-2", "^[keys/board-1.pub, keys/board-1")],
-        ["listed twice"],
-    ),
-    "a key twice in a role under two names": (
-        [("keys/board-2.pub", "^keys/../keys/board-1.pub")],
-        ["is used twice in role `board`"],
-    ),
-    "independent roles that share a key": (
-        [("team, gatekeeper, b", "team, ^gatekeeper, b"), ("[keys/gatekeeper.pub]", "[keys/external-auditor.pub]")],
-        ["`external-auditor` is independent of `gatekeeper` and yet shares a key"],
-    ),
-    "a role independent of itself": (
-        [("[evaluation-team, gatekeeper, board]", "[^external-auditor]")],
-        ["cannot be independent of itself"],
-    ),
-    "the role that runs an evaluation vouches for it": (
-        [
-            (
-                "no-evaluation-gaming:   {stated_by: external-auditor",
-                "no-evaluation-gaming: {stated_by: ^evaluation-team",
-            )
-        ],
-        ["shares no key with `evaluation-team`", "got `evaluation-team`"],
-    ),
-    "the role that runs an evaluation vouches for it under another name": (
-        [("{stated_by: external-auditor", "{stated_by: ^gatekeeper"), ("keys/gatekeeper", "keys/evaluation-team")],
-        ["shares no key with `evaluation-team`", "got `gatekeeper`"],
-    ),
-    "an attacker with nothing, and no reason why": (
-        [('share: 0, source: "the', 'share: ^0} # source: "the')],
-        ["expected a `source` for a share below the default `0.01`"],
-    ),
-    # YAML that is more than data
-    "a key twice in a mapping": (
-        [("      coverage: 0.98\n", "      coverage: 0.98\n      ^coverage: 0.5\n")],
-        ["`coverage` is written twice, first on line"],
-    ),
-    "an anchor": ([("title: Ex", "title: ^&a Ex")], ["anchors are not allowed", "`&a`"]),
-    "an alias": ([("title: Ex", "title: ^*a # ")], ["aliases are not allowed", "`*a`"]),
-    "a merge key": ([("title: Ex", "^<<: {}\ntitle: Ex")], ["merge keys are not allowed"]),
-    "a tag": ([("title: Ex", "title: ^!!str Ex")], ["tags are not allowed"]),
-    "an object of Python": (
-        [("title: Ex", "title: ^!!python/object:os.system Ex")],
-        ["tags are not allowed", "python"],
-    ),
-    "a second document": (
-        [("\namendments:", "\n^---\namendments:"), ("interlock:", "^interlock:")],
-        ["field `amend", "one"],
-    ),
-    "a directive": ([("# An example", "^%YAML 1.1\n---\n# An example")], ["directives are not allowed"]),
-    "nothing where a value belongs": ([("coverage: 0.98", "^coverage:")], ["a value for `coverage`, got nothing"]),
-    "null where a value belongs": ([("coverage: 0.98", "^coverage: ~")], ["a value for `coverage`, got nothing"]),
-    "null for what could be left out": ([("takeover_potential: true", "^takeover_potential: null")], ["got nothing"]),
-    "a list as a key": ([("title: Ex", "^[a]: b\ntitle: Ex")], ["expected a name as the key, got a list"]),
-    "broken YAML": ([("permits: {", "permits: [{"), ("\nplans:   {", "\n^plans:   {")], ["expected valid YAML"]),
-    "a tab for indentation": ([("  evaluation-team:", "^\tevaluation-team:")], ["expected valid YAML"]),
-    "an escape for the terminal": ([("title: Ex", 'title: ^"\\e[2J" # ')], ["control character `U+001B`"]),
-    "half a character": ([("title: Ex", 'title: ^"\\ud800" # ')], ["control character `U+D800`"]),
-    "a number beyond Unicode": ([("# An ex", "^# An ex"), ("title: Ex", 'title: "\\UFFFFFFFF" # ')], ["valid YAML"]),
-    "text that runs backwards": ([("title: Ex", "title: a ^\u202eEx")], ["control character `U+202E`"]),
-}
+HALF = Fraction(1, 2)
+MONTH = Duration(1, 0)
+HALF_YEAR = Duration(6, 0)
+YEAR = Duration(12, 0)
+DAY = 86400
 
 
-@pytest.mark.parametrize("sentence", MISTAKES)
-def test_a_mistake_is_told_where_it_is(sentence, text, folder):
-    edits, words = MISTAKES[sentence]
-    changed, marks = marked(text, *edits)
-    found = problems(changed, folder)
-    if len(marks) == 1:
-        assert len(found) == 1, found
-        assert found[0].startswith(marks[0])
-        assert [word for word in words if word not in found[0]] == []
-        return
-    assert [line for line, mark in zip(found, marks, strict=True) if not line.startswith(mark)] == []
-    assert [line for line, word in zip(found, words, strict=True) if word not in line] == []
-
-
-def test_all_problems_come_in_one_go_in_the_order_of_the_file(text, folder):
-    changed, marks = marked(
-        text,
-        ("id: example-lab/rsp", "id: ^Example"),
-        ("quorum: 2", "quorum: ^many"),
-        ("danger: higher", "danger: ^lower"),
-        ("confidence: 0.95", "confidence: ^2"),
-        ("run_by: evaluation-team", "run_by: ^nobody"),
-        ("coverage: 0.98", "^coverage:"),
-        ("fresh_for: 12 months", "fresh_for: ^12 parsecs"),
-        ("issued_by: gatekeeper", "issued_by: ^nobody"),
-        ("[never]", "^[]"),
-    )
-    assert [line.split(" ")[0] + " " for line in problems(changed, folder)] == marks
+# -- the example -------------------------------------------------------------------------------------------------------
 
 
 def test_the_example_loads(policy):
     assert policy.id == "example-lab/rsp"
     assert policy.effective == datetime(2026, 1, 1, tzinfo=UTC)
-    assert policy.thresholds["codebook-use"].level == Fraction(1, 5)
+    assert policy.thresholds["codebook-use"].reached_when == At("codebook", Fraction(1, 5))
     assert policy.thresholds["takeover"].takeover_potential
     assert policy.roles["board"].quorum == 2
     assert len(set(policy.roles["board"].keys)) == 3
@@ -320,17 +79,22 @@ def test_the_example_loads(policy):
     hole = policy.requirements["understanding"]
     assert isinstance(hole, Hole)
     assert hole.review == datetime(2027, 6, 1, tzinfo=UTC)
-    assert policy.gates["release-weights"]["codebook-use-open"] == ("never",)
-    assert policy.permits.lease == Duration(0, 30 * 86400)
-    assert policy.refresh_period == Duration(3, 0)
+    assert policy.gates["release-weights"]["codebook-use-open"] == Cell(("never",))
+    assert policy.permits.lease == Duration(0, 30 * DAY)
+    assert policy.refresh == Refresh(Fraction(4), Duration(3, 0))
     assert policy.attacker_budget == 0
+    assert policy.independent == "external-auditor"
+    tell = Response("notify", notify=("board",), within=Clock(Duration(0, DAY)))
+    assert policy.on_hold["codebook-use"] == (Response("pause-training"), Response("restrict-weight-access"), tell)
+    assert policy.amendments == Amendments(("board",), notice=Duration(0, 30 * DAY), frozen_while_reached=True)
 
 
 def test_like_copies_what_is_left_out(policy):
     base, heir = policy.thresholds["codebook-use"].rule_out, policy.thresholds["codebook-use-open"].rule_out
-    assert heir.elicitation == ("few-shot", "fine-tuned", "rl-fine-tuned")
-    assert (heir.confidence, heir.demonstrations, heir.buffer, heir.margin, heir.margin_source, heir.run_by) == (
-        (base.confidence, base.demonstrations, base.buffer, base.margin, base.margin_source, base.run_by)
+    assert base.elicitation == (Demand("few-shot"), Demand("fine-tuned", demonstrations=16))
+    assert heir.elicitation == (*base.elicitation, Demand("rl-fine-tuned"))
+    assert (heir.confidence, heir.buffer, heir.coverage, heir.run_by, heir.refresh) == (
+        (base.confidence, base.buffer, base.coverage, base.run_by, base.refresh)
     )
     assert policy.thresholds["takeover"].rule_out == base
 
@@ -338,14 +102,28 @@ def test_like_copies_what_is_left_out(policy):
 def test_like_goes_along_a_chain(text, folder):
     chained = text.replace("rule_out: {like: codebook-use}", "rule_out: {like: codebook-use-open, coverage: 1/3}")
     rule = loads(chained, name="lab.yaml", folder=folder).thresholds["takeover"].rule_out
-    assert rule.elicitation == ("few-shot", "fine-tuned", "rl-fine-tuned")
+    assert [demand.elicitation for demand in rule.elicitation] == ["few-shot", "fine-tuned", "rl-fine-tuned"]
     assert rule.coverage == Fraction(1, 3)
-    assert rule.demonstrations == 16
+    assert rule.elicitation[1].demonstrations == 16
+
+
+def test_like_does_not_go_on_for_ever(text, folder):
+    after = "\n  takeover:\n"
+    links = [
+        f"  link-{at}: {{role: watch, reached_when: codebook >= 0.5, rule_out: {{like: LAST}}}}\n" for at in range(16)
+    ]
+    chain = "".join(link.replace("LAST", f"link-{at - 1}" if at else "codebook-use") for at, link in enumerate(links))
+    assert loads(
+        text.replace(after, f"\n{chain[: chain.index('  link-15')]}{after[1:]}"), name="lab.yaml", folder=folder
+    )
+    with pytest.raises(PolicyError, match="goes on for more than 16 thresholds"):
+        loads(text.replace(after, f"\n{chain}{after[1:]}"), name="lab.yaml", folder=folder)
 
 
 def test_a_mistake_in_an_inherited_field_is_told_once(text, folder):
-    heir_first = text.replace("confidence: 0.95", "confidence: nope")
-    assert len(problems(heir_first, folder)) == 1
+    with pytest.raises(PolicyError) as caught:
+        loads(text.replace("confidence: 0.95", "confidence: nope"), name="lab.yaml", folder=folder)
+    assert len(caught.value.problems) == 1
 
 
 def test_without_a_stated_budget_the_attacker_has_one_percent(text, folder):
@@ -354,9 +132,44 @@ def test_without_a_stated_budget_the_attacker_has_one_percent(text, folder):
     assert (policy.attacker_budget, policy.attacker_budget_source) == (Fraction(1, 100), "default")
 
 
+def test_a_larger_budget_needs_no_source(text, folder):
+    lines = [
+        line if not line.startswith("attacker_b") else "attacker_budget: {share: 0.1}" for line in text.splitlines()
+    ]
+    policy = loads("\n".join(lines), name="lab.yaml", folder=folder)
+    assert (policy.attacker_budget, policy.attacker_budget_source) == (Fraction(1, 10), "no source given")
+
+
 def test_never_is_there_only_when_used(text, folder):
     policy = loads(text.replace("[never]", "[security-3]"), name="lab.yaml", folder=folder)
     assert "never" not in policy.requirements
+
+
+def test_what_may_be_left_out_is_left_out(policy):
+    assert (policy.expires, policy.supersedes, policy.imposed_by, policy.sources) == (None, "", "", ())
+    assert policy.scope == Scope()
+    assert not any((policy.exceptions, policy.not_governed, policy.actions, policy.duties))
+
+
+def test_a_policy_over_compute_alone_needs_no_measures(folder):
+    text = """
+interlock: policy/v1
+id: union/baseline
+version: 1
+title: A baseline
+effective: 2026-01-01T00:00:00Z
+roles: {office: {keys: [keys/board-1.pub], quorum: 1}}
+thresholds: {large: {reached_when: training_compute >= 100000000000000000000000000}}
+refresh: {effective_compute: 4x, period: 3 months}
+permits: {lease: 30 days, ledger_age: 1 hour, issued_by: office}
+plans: {report_within: 21 days}
+gates: {release-weights: {large: [never]}}
+not_governed: {scale: nowhere, deploy-internal: nowhere, deploy-api: nowhere}
+amendments: {approved_by: office}
+"""
+    policy = loads(text, name="baseline.yaml", folder=folder)
+    assert policy.thresholds["large"] == Threshold("large", Amount("training_compute", Fraction(10**26)), None)
+    assert (policy.measures, policy.assumptions, dict(policy.requirements)) == ({}, {}, {"never": Never("never")})
 
 
 def test_keys_can_be_written_in_the_file(text, folder):
@@ -365,94 +178,444 @@ def test_keys_can_be_written_in_the_file(text, folder):
     assert policy.roles["gatekeeper"].keys == (key,)
 
 
+def test_the_key_files_of_a_policy_are_known_before_they_are_there(full_text):
+    names = ("board-1", "board-2", "external-auditor", "evaluation-team", "gatekeeper", "board-3")
+    assert key_files(full_text, name="lab.yaml") == tuple(f"keys/{name}.pub" for name in names)
+    assert key_files("roles: [a]", name="lab.yaml") == ()
+    with pytest.raises(PolicyError, match=r"lab\.yaml:1:1: expected a mapping"):
+        key_files("- a", name="lab.yaml")
+
+
 def test_text_without_a_folder_has_no_key_files(text):
-    assert all("text without a folder" in line for line in problems(text, None))
-
-
-@pytest.mark.parametrize(
-    "content", ["", "ed25519:AAAA\n", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n", "x" * 99999]
-)
-def test_a_bad_key_file_is_refused_and_not_shown(content, text, folder, tmp_path):
-    (tmp_path / "keys").mkdir()
-    for path in (folder / "keys").iterdir():
-        (tmp_path / "keys" / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "keys" / "gatekeeper.pub").write_text(content, encoding="utf-8")
-    (line,) = problems(text, tmp_path)
-    assert "expected one line `ed25519:BASE64` in key file" in line
-    assert "c2VjcmV0" not in line
-
-
-HOSTILE = {
-    "an empty file": (b"", "1:1: expected a mapping"),
-    "a comment": (b"# nothing", "1:1: expected a mapping"),
-    "a list": (b"- a\n- b\n", "1:1: expected a mapping, got a list"),
-    "a word": (b"policy", "1:1: expected a mapping, got `policy`"),
-    "bytes that are no text": (b"id: a\nab\xff\xfe", "2:3: expected UTF-8 text, got byte `0xff`"),
-    "UTF-16": ("interlock: policy/v1".encode("utf-16"), "1:1: expected UTF-8 text"),
-    "a zero byte": (b"id: a\r\nab\x00", "2:3: expected plain text, got control character `U+0000`"),
-    "two megabytes": (b"a: " + b"x" * (2 << 20), "1:1: expected a policy of at most 1 MiB"),
-    "10,000 lists in flow": (b"a: " + b"[" * 10_000, "1:35: expected at most 32 levels"),
-    "10,000 closed lists in flow": (b"a: " + b"[" * 10_000 + b"]" * 10_000, "1:35: expected at most 32 levels"),
-    "10,000 mappings in flow": (b"{a: " * 10_000, "1:129: expected at most 32 levels"),
-    "10,000 lists in block": (b"- " * 10_000 + b"x", "1:65: expected at most 32 levels"),
-    "1,400 mappings in block": (
-        b"\n".join(b" " * depth + b"a:" for depth in range(1400)),
-        "33:33: expected at most 32 levels",
-    ),
-    "10,000 complex keys": (b"? " * 10_000, "1:65: expected at most 32 levels"),
-    "an endless number in a directive": (b"%YAML 1." + b"9" * 5000 + b"\n---\na: b", "1:1: expected valid YAML"),
-}
-
-
-@pytest.mark.parametrize("sentence", HOSTILE)
-def test_a_hostile_file_gets_a_plain_answer(sentence, tmp_path):
-    content, expected = HOSTILE[sentence]
-    path = tmp_path / "lab.yaml"
-    path.write_bytes(content)
     with pytest.raises(PolicyError) as caught:
-        load(path)
-    assert caught.value.problems[0].startswith(f"{path}:{expected}")
+        loads(text, name="lab.yaml", folder=None)
+    assert all("text without a folder" in line for line in caught.value.problems)
 
 
-def test_an_alias_bomb_does_not_go_off(text, folder):
-    bomb = "".join(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9) if n else 'lol'}]\n" for n in range(12))
-    found = problems(text + bomb, folder)
-    assert sum("aliases are not allowed" in line for line in found) == 9 * 11
-    assert sum("anchors are not allowed" in line for line in found) == 12
+# -- the policy that says everything -----------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_not_there_is_the_callers_mistake(tmp_path):
-    with pytest.raises(UsageError, match="expected a policy file at"):
-        load(tmp_path / "none.yaml")
-    with pytest.raises(UsageError, match="cannot be read"):
-        load(tmp_path)
+def test_the_head(full):
+    assert (full.id, full.version, full.supersedes) == ("example-lab/full", "2.0.0", "1.0.0")
+    assert full.title == "A policy that says everything"
+    assert (full.effective, full.expires) == (datetime(2026, 12, 1, tzinfo=UTC), datetime(2028, 12, 1, tzinfo=UTC))
+    assert full.imposed_by == "EU AI Office"
+    assert full.sources == ("the whole page",)
+    assert full.independent == "external-auditor"
+    assert full.report_within == Duration(0, 21 * DAY)
+    assert full.attacker_budget == Fraction(1, 200)
+    assert full.attacker_budget_source == "half of what is known"
+    assert full.refresh == Refresh(Fraction(4), Duration(3, 0), ("new-elicitation",), "safety-officer", ("8.2",))
+    assert full.permits == Permits(Duration(0, 30 * DAY), Duration(0, 3600), "gatekeeper", ("board",), ("8.3",))
+    assert full.amendments == Amendments(
+        approved_by=("board",),
+        consulted=("ltbt",),
+        notice=Duration(0, 30 * DAY),
+        frozen_while_reached=True,
+        proposed_by=("safety-officer",),
+        changelog_required=True,
+        sources=("12",),
+    )
+    assert full.not_governed == {"deploy-api": "section 3.1 leaves it to the deployment policy"}
 
 
-PIECES = [
-    *(b"- ", b"[", b"{", b"}", b": ", b"\n", b"  ", b"&a ", b"*a", b"!x ", b"'", b'"', b"? ", b"---\n", b"%", b"~"),
-    *(b"#", b"\t", b"\xef\xbb\xbf", b"\xc2\x85", b"\\U", b"<<: ", b"@", b"`", b">", b"like: takeover", b"/0", b"null"),
-]
-EDIT = st.tuples(
-    st.floats(0, 1), st.integers(0, 12), st.binary(max_size=4) | st.sampled_from(PIECES)
-)  # a place, as a share of the length; how many bytes go; which come instead
+def test_the_scope_is_over_exact_amounts(full):
+    large = AtLeast(
+        1, (Amount("training_compute", Fraction(10**25)), Amount("effective_compute", Fraction(25 * 10**24)))
+    )
+    binds = ("affiliates", "partners with weight access")
+    assert full.scope == Scope(large, "revenue over 500M USD", ("academic research",), binds, ("section 1",))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(edits=st.lists(EDIT, min_size=1, max_size=4))
-@example(edits=[(0.0, 3, b'"\\UFFFFFFFF"')])
-def test_a_damaged_file_loads_or_is_refused_and_nothing_else(edits, text, folder):
-    content = text.encode()
-    for place, gone, come in edits:
-        at = int(place * len(content))
-        content = content[:at] + come + content[at + gone :]
-    path = folder / "damaged.yaml"
-    path.write_bytes(content)
-    assert [line for line in refusals(path) if not line.startswith(f"{path}:") or "\n" in line] == []
+def test_what_the_policy_speaks_of(full):
+    context = full.context
+    assert context.domains == {"cyber": Domain("cyber", "Cyber offence", ("2.1",))}
+    assert context.actors["novice"] == Actor("novice", "basic STEM", "10k USD", "1 year", "API", ("2.2",))
+    assert context.actors["state-actor"] == Actor("state-actor", "a national programme")
+    assert context.threat_models["cyber-crime"] == ThreatModel(
+        name="cyber-crime",
+        domain="cyber",
+        what="automated intrusion",
+        actor="novice",
+        harm="over 1bn USD",
+        baseline="tools of 2021",
+        probability=Fraction(1, 1000),
+        horizon=YEAR,
+        sources=("2.3",),
+    )
+    assert context.threat_models["sabotage"] == ThreatModel("sabotage", "cyber", "sabotage")
+    standard = Standard("sl-3", "Security level 3", ("RAND SL3",), ("novice",), ("state-actor",), ("2.4",))
+    assert context.standards == {"sl-3": standard}
+    channel = Channel("speak-up", ("board", "safety-officer"), anonymous=True, sources=("2.5",))
+    assert context.channels == {"speak-up": channel}
+    assert context.reports == {
+        "risk-report": Report(
+            name="risk-report",
+            title="Risk report",
+            by="safety-officer",
+            audience=("public", "board"),
+            contents=("findings", "holds"),
+            redactions="described",
+            keep_for=Duration(60, 0),
+            sources=("2.6",),
+        )
+    }
+    assert context.incidents["critical"] == IncidentKind("critical", "A critical safety incident", sources=("2.7",))
+    assert context.incidents["near-critical"].near_miss_of == "critical"
 
 
-def refusals(path):
-    try:
-        load(path)
-    except PolicyError as error:
-        return error.problems
-    return []
+def test_roles(full, folder):
+    key = (folder / "keys" / "external-auditor.pub").read_text(encoding="utf-8").strip()
+    assert full.roles["external-auditor"] == Role(
+        "external-auditor", (key,), 1, ("evaluation-team",), ("no shared employer",), ("3.1",)
+    )
+    assert full.roles["ltbt"] == Role("ltbt", (), 1, ())
+    assert len(full.roles["board"].keys) == full.roles["board"].quorum == 2
+
+
+def test_measures(full):
+    assert full.measures["replication"] == Measure(
+        name="replication",
+        kind="capability",
+        on="model",
+        danger="higher",
+        low=Fraction(0),
+        high=Fraction(1),
+        task="example/replication",
+        task_version=3,
+        metric="accuracy",
+        unit="family",
+        samples_digest="00112233445566778899aabbccddeeff" * 2,
+        least_samples=100,
+        valid_below=Fraction(7, 10),
+        sources=("4.1",),
+    )
+    honesty = full.measures["honesty"]
+    assert (honesty.kind, honesty.danger, honesty.low, honesty.high) == ("propensity", "lower", -1, 1)
+    assert (honesty.unit, honesty.samples_digest, honesty.least_samples, honesty.valid_below) == ("sample", "", 1, None)
+    assert full.measures["ctf-mean"] == Mean("ctf-mean", {"ctf-web": HALF, "ctf-binary": HALF}, ("4.2",))
+    skewed = {"ctf-web": Fraction(2, 3), "ctf-binary": Fraction(1, 3)}
+    assert full.measures["ctf-skewed"] == Mean("ctf-skewed", skewed)
+    assert full.measures["growth"] == ComputeRatio("growth", "base-model", ("4.4",))
+    assert full.measures["bio-study"] == Unbounded(
+        "bio-study", "capability", "model", "example/uplift", 1, "hours", ("4.5",)
+    )
+    assert "ctf-worst" not in full.measures
+
+
+def test_assumptions(full):
+    assert full.assumptions["no-gradient-hacking"] == Assumption(
+        name="no-gradient-hacking",
+        by="external-auditor",
+        fresh_for=HALF_YEAR,
+        checked="certified-elicitor",
+        coverage=Fraction(19, 20),
+        confidence=Fraction(99, 100),
+        void_at=("precursor",),
+        sources=("5.1",),
+    )
+    assert full.assumptions["weights-not-swapped"].confidence == Fraction(19, 20)
+    assert full.assumptions["no-evaluation-gaming"] == Assumption(
+        "no-evaluation-gaming", "external-auditor", HALF_YEAR, void_at=("precursor",), sources=("5.2",)
+    )
+
+
+HARD = Demand(
+    elicitation="fine-tuned",
+    demonstrations=16,
+    flop=10**18,
+    attempts=10,
+    tools=True,
+    safety_ablated=True,
+    refusals=Fraction(1, 50),
+)
+ITEMS = {"under-elicitation": Fraction(1, 20), "future-gain": Fraction(7, 100)}
+
+
+def test_a_threshold_with_everything(full):
+    rule = RuleOut(
+        confidence=Fraction(19, 20),
+        elicitation=(Demand("few-shot"), HARD, Demand("rl-fine-tuned", demonstrations=4)),
+        buffer=Buffer(Fraction(6), Fraction(3, 25), "our family", ITEMS, period=Duration(3, 0)),
+        coverage=Fraction(49, 50),
+        run_by="evaluation-team",
+        refresh=Refresh(Fraction(2), MONTH, ("new-elicitation", "leak"), "board", ("6.1",)),
+        assumes=("weights-not-swapped",),
+    )
+    assert full.thresholds["cyber-high"] == Threshold(
+        name="cyber-high",
+        reached_when=At("replication", HALF),
+        rule_out=rule,
+        below_if=(
+            UnderQuantity("effective_compute", Fraction(10**22)),
+            UnderScreen("cyber-screen"),
+            UnderReference("base-model", ("replication", "ctf-web", "ctf-binary"), Fraction(1, 20)),
+        ),
+        domain="cyber",
+        rung="high",
+        above=("cyber-medium",),
+        threat_models=("cyber-crime",),
+        sources=("6.2",),
+    )
+
+
+def test_buffers(full):
+    rules = {name: threshold.rule_out for name, threshold in full.thresholds.items()}
+    assert rules["cyber-medium"].buffer == Buffer(Fraction(1), Fraction(0), "a level between two others", {})
+    assert rules["bio-high"].buffer == Buffer(
+        multiple=Fraction(6),
+        margin=Fraction(0),
+        source="a forecast",
+        items={},
+        period=Duration(2, 0),
+        forecast_by="external-auditor",
+        fresh_for=HALF_YEAR,
+    )
+    assert rules["cyber-screen"].buffer == Buffer(Fraction(2), Fraction(5), "a screen", {})
+
+
+def test_expressions(full):
+    when = {name: threshold.reached_when for name, threshold in full.thresholds.items()}
+    eighty = (At("ctf-web", Fraction(80)), At("ctf-binary", Fraction(80)))
+    assert when["bio-high"] == AtLeast(1, (At("ctf-skewed", Fraction(50)), AtLeast(1, eighty)))
+    assert when["lying"] == At("honesty", Fraction(-1, 2))
+    assert when["precursor"] == Amount("training_compute", Fraction(10**26))
+    assert when["grown"] == Amount("growth", Fraction(4))
+    assert when["combined"] == AtLeast(2, (Ref("precursor"), AtLeast(1, (Ref("cyber-high"), Ref("bio-high")))))
+    three = (At("replication", HALF), At("ctf-web", Fraction(50)), At("ctf-binary", Fraction(50)))
+    assert when["two-of-three"] == AtLeast(2, three)
+    assert when["any-high"] == AtLeast(1, (Ref("bio-high"), Ref("cyber-high")))
+    assert when["bio-4"] is None
+
+
+def test_the_worst_where_lower_is_worse_is_reached_from_above(full_text, folder):
+    changed = full_text.replace("  growth: ", "  candour:    {max_of: [honesty]}\n  growth: ")
+    changed = changed.replace("reached_when: honesty <=", "reached_when: candour <=")
+    when = loads(changed, name="full.yaml", folder=folder).thresholds["lying"].reached_when
+    assert when == AtLeast(1, (At("honesty", Fraction(-1, 2)),))
+
+
+def test_thresholds_that_stand_elsewhere_or_are_judged(full):
+    assert full.thresholds["cyber-screen"].role == "watch"
+    assert (full.thresholds["cyber-alert"].role, full.thresholds["cyber-alert"].alert_for) == ("alert", "cyber-high")
+    on = ("bio-study", "capability-report", "ctf-web", "ctf-binary")
+    assert full.thresholds["bio-4"].judged == Judged("board", on, HALF_YEAR)
+    assert full.thresholds["bio-5"].judged == Judged("board", ())
+    assert full.thresholds["bio-5"].hole
+    assert full.thresholds["takeover"].takeover_potential
+
+
+def test_a_rule_without_its_own_refresh_has_the_policys(full):
+    assert full.thresholds["lying"].rule_out.refresh == full.refresh
+    assert full.thresholds["lying"].rule_out.elicitation == (
+        Demand("prompted"),
+        Demand("few-shot", demonstrations=3, attempts=2),
+    )
+
+
+def test_requirements(full):
+    found = full.requirements
+    assert found["security-3"] == Attested(
+        "security-3", "weight security level 3 audit", "external-auditor", "developer", YEAR, "sl-3", ("7.1",)
+    )
+    assert found["go-ahead"] == Approved(
+        "go-ahead", "the board accepts the residual risk", "board", "deployment", Duration(3, 0), ("7.2",)
+    )
+    assert found["next-defined"] == Defined("next-defined", "bio-5", ("7.4",))
+    assert found["next-ruled-out"] == RuledOut("next-ruled-out", "bio-high", ("7.5",))
+    assert found["either"] == Combined("either", 1, ("security-3", "security-interim"), sources=("7.6",))
+    assert found["safety-case"] == Combined(
+        "safety-case", 2, ("misuse-3", "go-ahead"), "misuse is unlikely", "defence in depth", "novel attacks"
+    )
+    assert found["most"] == Combined("most", 2, ("security-3", "misuse-4", "misuse-5"))
+    hole = Hole(
+        "understanding", "what would show it is not known yet", "board", datetime(2027, 6, 1, tzinfo=UTC), ("7.7",)
+    )
+    assert found["understanding"] == hole
+    assert found["never"] == Never("never")
+
+
+def test_a_measured_requirement_with_everything(full):
+    rule = RuleOut(
+        confidence=Fraction(99, 100),
+        elicitation=(Demand("fine-tuned", demonstrations=8, attempts=3),),
+        buffer=Buffer(Fraction(1), Fraction(1, 200), "stated", {}),
+        coverage=Fraction(19, 20),
+        run_by="safety-officer",
+        refresh=Refresh(Fraction(3), Duration(2, 0)),
+        assumes=("weights-not-swapped",),
+    )
+    assert full.requirements["misuse-4"] == Measured("misuse-4", "refusals", Fraction(99, 100), rule)
+
+
+NO_BUFFER = Buffer(Fraction(1), Fraction(0), "measured on the deployment itself", {})
+
+
+def test_what_a_measured_requirement_leaves_out_is_that_of_its_one_cell(full):
+    """`misuse-5` stands in `most`, and that at `two-of-three`; `misuse-3` stands at two thresholds with like rules."""
+    around = full.thresholds["two-of-three"].rule_out
+    rule = full.requirements["misuse-5"].rule_out
+    assert (rule.confidence, rule.elicitation, rule.coverage) == (
+        (around.confidence, around.elicitation, around.coverage)
+    )
+    assert (rule.run_by, rule.refresh, rule.assumes) == (around.run_by, around.refresh, around.assumes)
+    assert rule.buffer == NO_BUFFER
+    assert full.requirements["misuse-3"].rule_out.elicitation == (Demand("prompted"),)
+
+
+def test_of_several_cells_the_strictest_counts_in_each_field(full_text, folder):
+    stands_at = {
+        "lying: {must: [either], will: [go-ahead]}": "lying: {must: [misuse-5], will: [go-ahead]}",
+        "      coverage: 0.9\n": "      coverage: 0.99\n      refresh: {effective_compute: 3x, period: 20 days}\n",
+        "few-shot: {demonstrations: 3, attempts: 2}": "few-shot: {demonstrations: 3, attempts: 2, refusals: 0.5}",
+    }
+    for old, new in stands_at.items():
+        assert old in full_text
+        full_text = full_text.replace(old, new, 1)
+    rule = loads(full_text, name="full.yaml", folder=folder).requirements["misuse-5"].rule_out
+    assert rule == RuleOut(
+        confidence=Fraction(19, 20),
+        elicitation=(
+            Demand("prompted"),
+            Demand("few-shot", demonstrations=3, attempts=2, refusals=HALF),
+            HARD,
+            Demand("rl-fine-tuned", demonstrations=4),
+        ),
+        buffer=NO_BUFFER,
+        coverage=Fraction(99, 100),
+        run_by="evaluation-team",
+        refresh=Refresh(Fraction(2), Duration(0, 20 * DAY), ("new-elicitation", "leak"), "board", ("6.1",)),
+        assumes=("weights-not-swapped",),
+    )
+
+
+def test_two_who_may_end_a_result_at_will_must_be_told_apart(full_text, folder):
+    both = full_text.replace("lying: {must: [either]", "lying: {must: [misuse-5]", 1)
+    with pytest.raises(
+        PolicyError, match=r"expected field `refresh`, got nothing; .* say `board` and `safety-officer`"
+    ):
+        loads(both, name="full.yaml", folder=folder)
+
+
+def test_a_measured_requirement_that_says_all_can_stand_in_no_cell(full_text, folder):
+    alone = full_text.replace("bio-high: {will: [misuse-4]}", "bio-high: [never]").replace(
+        "[security-3, misuse-4, misuse-5]", "[security-3, go-ahead, misuse-5]"
+    )
+    alone = alone.replace("    refresh: {effective_compute: 3x, period: 2 months}\n", "")
+    policy = loads(alone, name="full.yaml", folder=folder)
+    assert policy.requirements["misuse-4"].rule_out.refresh == policy.refresh
+
+
+def test_what_stands_in_for_a_requirement_stands_in_its_cells(full_text, folder):
+    instead = full_text.replace("requires: [go-ahead], approved_by: board", "requires: [misuse-5], approved_by: board")
+    instead = instead.replace("[security-3, misuse-4, misuse-5]", "[security-interim, misuse-4, go-ahead]")
+    stated = "measured: jailbreaks <= 0.05, refresh: {effective_compute: 2x, period: 1 month}"
+    instead = instead.replace("measured: jailbreaks <= 0.05", stated)
+    policy = loads(instead, name="full.yaml", folder=folder)
+    rule = policy.requirements["misuse-5"].rule_out
+    assert (rule.run_by, rule.refresh) == ("evaluation-team", Refresh(Fraction(2), MONTH))
+
+
+def test_exceptions_and_actions(full):
+    assert full.exceptions["interim-security"] == ExceptionRule(
+        name="interim-security",
+        kind="interim",
+        instead_of=("security-3",),
+        requires=("security-interim",),
+        approved_by=("board",),
+        lasts=HALF_YEAR,
+        until=datetime(2027, 12, 31, 12, tzinfo=UTC),
+        sources=("8.1",),
+    )
+    emergency = ExceptionRule(
+        "emergency", "emergency", ("security-3",), ("go-ahead",), ("board",), Duration(0, 7 * DAY)
+    )
+    assert full.exceptions["emergency"] == emergency
+    assert full.actions == {
+        "deploy-testers": Action(
+            name="deploy-testers",
+            reversible=True,
+            refines="deploy-api",
+            audience="trusted testers",
+            size="small",
+            surface="API",
+            sources=("9.1",),
+        ),
+        "deploy-robots": Action("deploy-robots", reversible=False),
+    }
+
+
+def test_cells(full):
+    internal = full.gates["deploy-internal"]
+    weaker = (("intends", "go-ahead"), ("recommends", "misuse-3"))
+    assert internal["cyber-high"] == Cell(("security-3",), weaker, "will", ("9.2",))
+    assert internal["lying"] == Cell(("either", "go-ahead"))
+    assert full.gates["release-weights"] == {
+        "cyber-high": Cell(("never",)),
+        "bio-high": Cell(("misuse-4",), modality="will"),
+    }
+
+
+def test_holds(full):
+    assert full.on_hold == {
+        "cyber-high": (
+            Response("pause-training"),
+            Response("notify", notify=("board",), within=Clock(Duration(0, DAY))),
+            Response("lock-weights", ("reached",), modality="will"),
+            Response(
+                "reroute-work", ("not ruled out", "overdue", "unmet:security-3"), to=("either",), sources=("10.1",)
+            ),
+        ),
+        "security-3": (Response("notify", notify=("board",), within=Clock(business_days=2)),),
+        "scale": (Response("write-policy"),),
+    }
+
+
+def test_duties(full):
+    def here(length=None, days=0):
+        return Clock(length, days, "Europe/Brussels", (date(2026, 12, 25),))
+
+    assert full.duties["eu-incident"] == Duty(
+        name="eu-incident",
+        what="initial report to the AI Office",
+        by="safety-officer",
+        start=Start("incident", ("critical",), "awareness"),
+        within=here(days=5),
+        not_before=here(days=1),
+        repeat=here(Duration(0, 28 * DAY)),
+        until_resolved=True,
+        after_resolved=here(Duration(0, 60 * DAY)),
+        report="risk-report",
+        notify=("board",),
+        regime="EU Code of Practice, measure 9.3",
+        modality="will",
+        sources=("11.1",),
+    )
+    quarter = Clock(Duration(3, 0))
+    assert full.duties["quarterly"] == Duty(
+        "quarterly",
+        "report to the board",
+        "safety-officer",
+        Start("effective"),
+        quarter,
+        Clock(Duration(2, 0)),
+        quarter,
+    )
+    starts = {name: (duty.start.on, duty.start.of) for name, duty in full.duties.items()}
+    assert starts == {
+        "eu-incident": ("incident", ("critical",)),
+        "quarterly": ("effective", ()),
+        "next-level": ("reached", ("cyber-high",)),
+        "look-again": ("not-ruled-out", ("cyber-high",)),
+        "catch-up": ("overdue", ("cyber-high",)),
+        "warn": ("alert", ("cyber-alert",)),
+        "explain": ("hold", ("scale",)),
+        "publish": ("permit", ("deploy-testers",)),
+        "look-back": ("exception", ("interim-security",)),
+    }
+
+
+@pytest.mark.parametrize("name", ["policy", "full"])
+def test_what_was_loaded_compiles_and_comes_back(name, request):
+    policy = request.getfixturevalue(name)
+    assert from_json(to_json(policy)) == policy

@@ -1,18 +1,21 @@
-"""One text to one exact value: names, numbers, multiples, durations, times, tasks, predicates.
+"""One text to one exact value: names, numbers, multiples, durations, deadlines, times, tasks, comparisons.
 
 Every function takes what stood in the file and returns the value, or raises `ValueError` with a message that says what
-was expected and what was there. Nothing passes through a float. `_schema.py` reads the written form with these,
+was expected and what was there. Nothing passes through a float. `_written/forms.py` reads the written form with these,
 `compile.py` the compiled one, so that both accept the same values.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from interlock.policy.model import Duration
+from interlock.policy.duty import Clock
+from interlock.policy.model import BUILT_IN
+from interlock.policy.time import Duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -20,22 +23,26 @@ if TYPE_CHECKING:
 #: Control characters, line separators that editors do not count, overrides of the text's direction, lone surrogates.
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
-_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,99}(/[a-z0-9][a-z0-9-]{0,99})?")
-_VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,2}")
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+|/[0-9]+)?")
-_MULTIPLE = re.compile(r"([0-9]+(\.[0-9]+)?)x")
-_DURATION = re.compile(r"([0-9]+) +([a-zA-Z]+)")
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}([Zz]|[+-][0-9]{2}:[0-9]{2})")
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
+ID = re.compile(r"[a-z0-9][a-z0-9-]{0,99}(/[a-z0-9][a-z0-9-]{0,99})?")
+VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,2}")
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+|/[0-9]+)?")
+COMPUTE = re.compile(r"[0-9]{1,100}(\.[0-9]{1,100})?([eE]\+?[0-9]{1,2})?")
+MULTIPLE = re.compile(r"([0-9]+(\.[0-9]+)?)x")
+DURATION = re.compile(r"([0-9]+) +([a-zA-Z]+)")
+BUSINESS = re.compile(r"([0-9]{1,5}) +business +days?")
+MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}([Zz]|[+-][0-9]{2}:[0-9]{2})")
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+TASK = re.compile(r"([A-Za-z0-9][A-Za-z0-9._/-]*)@([1-9][0-9]{0,8})")
+SAMPLES = re.compile(r"sha256:([0-9a-f]{64})")
 _NO_ZONE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9:.]*)?")
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_TASK = re.compile(r"([A-Za-z0-9][A-Za-z0-9._/-]*)@([1-9][0-9]{0,8})")
-_PREDICATE = re.compile(r"(\S+?)\s*(>=|=>|<=|==|!=|≥|≤|>|<|=)\s*(\S+)")
+_COMPARISON = re.compile(r"(\S+?)\s*(>=|=>|=<|<=|==|!=|≥|≤|>|<|=)\s*(\S+)")
 
 _MONTHS = {"month": 1, "year": 12}
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400}
 _UNITS = [f"{unit}s" for unit in (*_SECONDS, *_MONTHS)]
-_MAX_MONTHS, _MAX_SECONDS = 1200, 100 * 366 * 86400
+_MAX_MONTHS, _MAX_DAYS = 1200, 36_600
+_MAX_SECONDS = _MAX_DAYS * 86400
 _MAX_DIGITS = 256
 
 
@@ -74,17 +81,17 @@ def _matched(pattern: re.Pattern[str], value: object, expected: str) -> re.Match
 
 def name(value: object) -> str:
     """A name: lower-case letters, digits and hyphens."""
-    return _matched(_NAME, value, "a name of lower-case letters, digits and hyphens")[0]
+    return _matched(NAME, value, "a name of lower-case letters, digits and hyphens")[0]
 
 
 def policy_id(value: object) -> str:
     """A policy's id: a name, or two names with a slash between."""
-    return _matched(_ID, value, "an id such as `example-lab/rsp` (lower-case letters, digits, hyphens, one slash)")[0]
+    return _matched(ID, value, "an id such as `example-lab/rsp` (lower-case letters, digits, hyphens, one slash)")[0]
 
 
 def version(value: object) -> str:
     """A policy's version: one to three numbers with dots between."""
-    return _matched(_VERSION, value, "a version such as `1.0.0`")[0]
+    return _matched(VERSION, value, "a version such as `1.0.0`")[0]
 
 
 def prose(value: object) -> str:
@@ -97,7 +104,7 @@ def prose(value: object) -> str:
 def number(value: object) -> Fraction:
     """An exact number: `12`, `0.95` or `1/3`."""
     expected = "a number such as `0.95` or `1/3`"
-    text = _matched(_NUMBER, value, expected)[0]
+    text = _matched(NUMBER, value, expected)[0]
     try:
         if len(text) <= _MAX_DIGITS and len(exact(Fraction(text))) <= _MAX_DIGITS:
             return Fraction(text)
@@ -129,6 +136,41 @@ def proportion(value: object) -> Fraction:
     return share
 
 
+def margin(value: object) -> Fraction:
+    """A number of at least 0, on the scale of a measure."""
+    room = number(value)
+    if room < 0:
+        raise _error("a number of at least 0", value)
+    return room
+
+
+def weight(value: object) -> Fraction:
+    """A number above 0."""
+    share = number(value)
+    if share <= 0:
+        raise _error("a number above 0", value)
+    return share
+
+
+def bounds(value: object) -> tuple[Fraction, Fraction]:
+    """The two ends of a range, the lower one first."""
+    if not isinstance(value, list) or len(value) != 2:
+        raise _error("a range of two numbers such as `[0, 1]`, or `unbounded`", value)
+    low, high = number(value[0]), number(value[1])
+    if low >= high:
+        raise ValueError(f"expected a range from a lower to a higher number, got `[{exact(low)}, {exact(high)}]`")
+    return low, high
+
+
+def flop(value: object) -> int:
+    """Compute in FLOP, a whole number: `100` or `1.5e18`."""
+    expected = "a whole number of FLOP such as `1e18`"
+    amount = Fraction(_matched(COMPUTE, value, expected)[0])
+    if amount.denominator != 1:
+        raise _error(expected, value)
+    return amount.numerator
+
+
 def confidence(value: object) -> Fraction:
     """A number in (0.5, 1)."""
     share = number(value)
@@ -155,7 +197,7 @@ def factor(value: object) -> Fraction:
 
 def multiple(value: object) -> Fraction:
     """A factor as it is written in a policy: `6x`."""
-    times = number(_matched(_MULTIPLE, value, "a multiple such as `6x`")[1])
+    times = number(_matched(MULTIPLE, value, "a multiple such as `6x`")[1])
     if times < 1:
         raise _error("a multiple of at least `1x`", value)
     return times
@@ -185,7 +227,9 @@ def truth(value: object) -> bool:
 
 def duration(value: object) -> Duration:
     """A length of time: a whole number and one unit."""
-    if not isinstance(value, str) or not (match := _DURATION.fullmatch(value)):
+    if isinstance(value, str) and BUSINESS.fullmatch(value):
+        raise _error("a duration such as `30 days`; business days count in deadlines only", value)
+    if not isinstance(value, str) or not (match := DURATION.fullmatch(value)):
         raise _error("a duration such as `30 days`", value)
     unit = match[2].removesuffix("s")
     if unit not in _MONTHS and unit not in _SECONDS:
@@ -205,12 +249,34 @@ def span(*, months: int, seconds: int, written: object = None) -> Duration:
     return length
 
 
+def clock(value: object) -> Clock:
+    """A deadline: a duration, or business days, at most 100 years of them, in UTC until a duty says otherwise."""
+    match = BUSINESS.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return Clock(duration(value))
+    if not 1 <= int(match[1]) <= _MAX_DAYS:
+        raise _error(f"from 1 to {_MAX_DAYS} business days", value)
+    return Clock(business_days=int(match[1]))
+
+
+def zone(value: object) -> str:
+    """A time zone that this machine knows, by its name in the IANA database."""
+    from zoneinfo import ZoneInfo, available_timezones
+
+    text = prose(value)
+    try:
+        return ZoneInfo(text).key
+    except (LookupError, ValueError, OSError):
+        hint = suggest(text, available_timezones())
+        raise ValueError(f"expected a time zone such as `Europe/Brussels`, got {quote(value)}{hint}") from None
+
+
 def moment(value: object) -> datetime:
     """A moment with its zone, in UTC, to the second (RFC 3339)."""
     expected = "a time such as `2026-01-01T00:00:00Z`"
     if isinstance(value, str) and _NO_ZONE.fullmatch(value):
         raise _error(f"a time with its zone, such as `{value[:10]}T00:00:00Z`", value)
-    text = _matched(_MOMENT, value, expected)[0]
+    text = _matched(MOMENT, value, expected)[0]
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
@@ -219,13 +285,19 @@ def moment(value: object) -> datetime:
 
 def day(value: object) -> datetime:
     """A moment, or a date, which means its midnight in UTC."""
-    if not isinstance(value, str) or not _DAY.fullmatch(value):
+    if not isinstance(value, str) or not DAY.fullmatch(value):
         return moment(value)
-    try:
-        start = date.fromisoformat(value)
-    except ValueError:
-        raise _error("a date such as `2027-06-01`", value) from None
+    start = calendar_day(value)
     return datetime(start.year, start.month, start.day, tzinfo=UTC)
+
+
+def calendar_day(value: object) -> date:
+    """A date, wherever its clock may stand."""
+    expected = "a date such as `2027-06-01`"
+    try:
+        return date.fromisoformat(_matched(DAY, value, expected)[0])
+    except ValueError:
+        raise _error(expected, value) from None
 
 
 def stamp(value: datetime) -> str:
@@ -241,26 +313,41 @@ def stamp(value: datetime) -> str:
 
 def task(value: object) -> tuple[str, int]:
     """A task's name and version, written `TASK@VERSION`."""
-    match = _matched(_TASK, value, "a task and its version such as `example/replication@3`")
+    match = _matched(TASK, value, "a task and its version such as `example/replication@3`")
     return match[1], int(match[2])
 
 
-def predicate(value: object) -> tuple[str, Fraction]:
-    """The measure and the level of `MEASURE >= LEVEL`. Only `>=` exists: a threshold includes its level."""
-    match = _matched(_PREDICATE, value, "a predicate such as `replication >= 0.50`")
-    if match[2] != ">=":
-        raise ValueError(f"`{match[2]}` is not supported, only `>=` (the level itself is reached), got {quote(value)}")
-    return name(match[1]), proportion(match[3])
+def samples(value: object) -> str:
+    """The digest of a set of samples, in hexadecimal, from `sha256:HEX`."""
+    return _matched(SAMPLES, value, "`sha256:` and 64 lower-case hexadecimal digits")[1]
 
 
-def one_of(*allowed: str, later: Collection[str] = ()) -> Callable[[object], str]:
-    """A reader of one of the words `allowed`. The words in `later` exist in the design and cannot be used yet."""
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A quantity against a level, as written: `replication >= 0.50`."""
+
+    name: str
+    operator: str
+    level: Fraction
+
+
+def comparison(value: object, *, example: str, operators: Collection[str]) -> Comparison:
+    """`NAME >= LEVEL` with one of the `operators`. A level may have an exponent, and is exact all the same."""
+    match = _matched(_COMPARISON, value, f"a comparison such as `{example}`")
+    if match[2] not in operators:
+        raise _error(f"{' or '.join(f'`{operator}`' for operator in operators)} in a comparison", match[2])
+    level = flop(match[3]) if re.search("[eE][+0-9]", match[3]) else number(match[3])
+    if "_" in match[1] and match[1] not in BUILT_IN:
+        raise ValueError(f"quantity {quote(match[1])} is not defined{suggest(match[1], BUILT_IN)}")
+    return Comparison(match[1] if match[1] in BUILT_IN else name(match[1]), match[2], Fraction(level))
+
+
+def one_of(*allowed: str) -> Callable[[object], str]:
+    """A reader of one of the words `allowed`."""
     wanted = ", ".join(f"`{word}`" for word in allowed)
     expected = f"one of {wanted}" if len(allowed) > 1 else wanted
 
     def read(value: object) -> str:
-        if isinstance(value, str) and value in later:
-            raise ValueError(f"`{value}` is not supported yet, expected {expected}")
         if not isinstance(value, str) or value not in allowed:
             hint = suggest(value, allowed) if isinstance(value, str) and len(allowed) > 1 else ""
             raise ValueError(f"expected {expected}, got {quote(value)}{hint}")

@@ -8,41 +8,74 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, TypeVar
 
 from interlock.errors import EvidenceError, PolicyError, UsageError
 from interlock.evidence.keys import PublicKey, load_public
-from interlock.policy import _check, _schema, _yaml
 from interlock.policy import _scalar as scalar
-from interlock.policy._check import Problem
-from interlock.policy._scalar import exact, quote, suggest
+from interlock.policy._scalar import exact, quote
+from interlock.policy._structure import check as _check
+from interlock.policy._structure.check import Problem
+from interlock.policy._structure.parts import located
+from interlock.policy._written import build as _build
+from interlock.policy._written import document as _document
+from interlock.policy._written import form as _form
+from interlock.policy._written import form_requirement as _form_requirement
+from interlock.policy._written import form_threshold as _form_threshold
+from interlock.policy._written import forms as _forms
+from interlock.policy._written import rule_out as _rule_out
+from interlock.policy._written import yaml as _yaml
+from interlock.policy._written.document import Document
+from interlock.policy._written.expression import Words
+from interlock.policy._written.measured import completed, rules_around
 from interlock.policy.model import (
-    Assumption,
-    Attested,
-    Hole,
-    Measure,
+    Action,
+    Actor,
+    At,
+    Channel,
+    Context,
+    Domain,
+    ExceptionRule,
+    IncidentKind,
+    Measured,
     Never,
-    Permits,
     Policy,
-    Requirement,
+    Ref,
+    Refresh,
+    Report,
     Role,
-    RuleOut,
-    Threshold,
+    Scope,
+    Standard,
+    ThreatModel,
 )
+from interlock.policy.time import Duration
 
-F = TypeVar("F", bound=BaseModel)
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
 
-_SECTIONS = ("roles", "measures", "assumptions", "thresholds", "requirements", "gates")
+    from interlock.policy.duty import Duty
+    from interlock.policy.model import AnyMeasure, Assumption, Cell, Expr, Requirement, RuleOut, Threshold
+
+G = TypeVar("G", bound="_form.Form")
+T = TypeVar("T")
+
+_REQUIRED = frozenset({"roles", "thresholds", "gates"})
+_SECTIONS = (
+    *_REQUIRED,
+    *("measures", "assumptions", "requirements", "exceptions", "actions", "not_governed", "on_hold", "duties"),
+    *("domains", "actors", "threat_models", "standards", "reports", "channels", "incidents"),
+)
 _MAX_CHAIN = 16  # thresholds that `like` one another
 _DEFAULT_BUDGET = Fraction(1, 100)  # of the training compute (DESIGN 3.1, kin)
+_UNREAD = Refresh(Fraction(1), Duration(0, 1))  # where the policy's own has mistakes, so that the rest is still checked
 
 
-def load(path: Path) -> Policy:
-    """Read the policy in the file at `path`. Key files are looked for beside it.
+def load(path: Path, *, at: datetime | None = None) -> Policy:
+    """Read the policy in the file at `path`. Key files are looked for beside it. With `at`, it must not have expired.
 
     Raises:
         UsageError: the file is not there, or cannot be read.
@@ -56,19 +89,20 @@ def load(path: Path) -> Policy:
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
         raise UsageError(f"policy file `{path}` cannot be read: {str(said).lower()}") from None
-    return _read(content, name=str(path), folder=path.parent)
+    return _read(content, name=str(path), folder=path.parent, at=at)
 
 
-def loads(text: str, *, name: str, folder: Path | None) -> Policy:
-    """Read a policy from `text`. `name` stands for the file in messages; key files are looked for in `folder`.
+def loads(text: str, *, name: str, folder: Path | None, at: datetime | None = None) -> Policy:
+    """Read a policy from `text`. `name` stands for the file in messages; key files are looked for in `folder`. With
+    `at`, it must not have expired.
 
     Raises:
         PolicyError: the policy is not valid; lists every problem.
     """
-    return _read(text, name=name, folder=folder)
+    return _read(text, name=name, folder=folder, at=at)
 
 
-def _read(content: bytes | str, *, name: str, folder: Path | None) -> Policy:
+def _read(content: bytes | str, *, name: str, folder: Path | None, at: datetime | None) -> Policy:
     composer = _yaml.Composer()
     found = composer.problems
     try:
@@ -76,7 +110,10 @@ def _read(content: bytes | str, *, name: str, folder: Path | None) -> Policy:
     except _yaml.Refused:
         raise PolicyError(_lines(found, name=name)) from None
     data = _yaml.plain(root)
-    policy = _Reading(root, data, _names(data), folder, found).policy()
+    names = _document.names(data, _SECTIONS, _REQUIRED)
+    if "requirements" in names:
+        names["requirements"] |= {"never"}
+    policy = _Reading(Document(root, data, names, found), folder).policy(at)
     if policy is None or found:
         raise PolicyError(_lines(found, name=name))
     return policy
@@ -103,137 +140,115 @@ def _lines(found: list[tuple[_yaml.Mark, str]], *, name: str) -> list[str]:
     return [f"{name}:{line}:{column}: {message}" for (line, column), message in sorted(set(found))]
 
 
-def _names(data: _yaml.Plain) -> dict[str, frozenset[str]]:
-    """What each section defines. A section that is missing is a problem of its own, except for the requirements."""
-    sections = data if isinstance(data, dict) else {}
-    names = {section: frozenset(entries) for section in _SECTIONS if isinstance(entries := sections.get(section), dict)}
-    if "requirements" in names or "requirements" not in sections:
-        names["requirements"] = names.get("requirements", frozenset()) | {"never"}
-    return {section: known for section, known in names.items() if known}
+def _form_of(form: type[G]) -> Callable[[object], G]:
+    return partial(_form.read, form)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One file on its way to a policy: its tree, the same without positions, the names that its sections define, where
-    key files are, and the problems so far.
-    """
+    """One file being read, and where its key files are."""
 
-    root: _yaml.Node
-    data: _yaml.Plain
-    names: dict[str, frozenset[str]]
+    doc: Document
     folder: Path | None
-    found: list[tuple[_yaml.Mark, str]]
 
-    def policy(self) -> Policy | None:
+    def policy(self, at: datetime | None) -> Policy | None:
         """The policy, or nothing when there are problems."""
-        head = self.parse(_schema.PolicyForm)
-        refresh = self.parse(_schema.RefreshForm, "refresh")
-        permits = self.parse(_schema.PermitsForm, "permits")
-        plans = self.parse(_schema.PlansForm, "plans")
-        amendments = self.parse(_schema.AmendmentsForm, "amendments")
+        head = self.doc.read(_form_of(_forms.PolicyForm))
+        plans = self.doc.read(_form_of(_forms.PlansForm), "plans")
         share, share_source = self.attacker_budget()
-        parts = _check.Parts(
-            roles=self.roles(),
-            measures=self.measures(),
-            assumptions=self.assumptions(),
-            thresholds=self.thresholds(),
-            requirements=self.requirements(),
-            gates=self.gates(),
-            issued_by=permits.issued_by if permits else None,
-            approved_by=amendments.approved_by if amendments else None,
-            names=self.names,
-            listed=frozenset(name for action in self.entries("gates") for name in self.entries("gates", action)),
-        )
-        self.add_checks(parts)
-        if self.found or not (head and refresh and permits and plans and amendments):
+        parts = self.parts(head)
+        self.doc.add_checks(parts)
+        expires = self.doc.read(scalar.moment, "expires")
+        if at and expires and expires <= at:
+            self.doc.add(Problem(("expires",), f"policy expired at `{scalar.stamp(expires)}`"))
+        if self.doc.found or not (head and plans and parts.refresh and parts.permits and parts.amendments):
             return None
         return Policy(
             id=head.id,
             version=head.version,
             title=head.title,
             effective=head.effective,
+            expires=head.expires,
+            supersedes=head.supersedes,
+            imposed_by=head.imposed_by,
+            scope=parts.scope or Scope(),
             roles=MappingProxyType(parts.roles),
             measures=MappingProxyType(parts.measures),
             assumptions=MappingProxyType(parts.assumptions),
             thresholds=MappingProxyType(parts.thresholds),
             requirements=MappingProxyType(parts.requirements),
+            exceptions=MappingProxyType(parts.exceptions),
             gates=MappingProxyType({action: MappingProxyType(cells) for action, cells in parts.gates.items()}),
-            refresh_multiple=refresh.effective_compute,
-            refresh_period=refresh.period,
+            not_governed=MappingProxyType(parts.not_governed),
+            actions=MappingProxyType(parts.actions),
+            refresh=parts.refresh,
             attacker_budget=share,
             attacker_budget_source=share_source,
-            permits=Permits(permits.lease, permits.ledger_age, permits.issued_by),
+            permits=parts.permits,
             report_within=plans.report_within,
-            approved_by=amendments.approved_by,
+            independent=head.independent,
+            on_hold=MappingProxyType(parts.on_hold),
+            duties=MappingProxyType(parts.duties),
+            amendments=parts.amendments,
+            context=parts.context,
+            sources=head.sources,
         )
 
-    def add(self, problem: Problem) -> None:
-        """Note a problem at its line and column; a value that is not there was reported already."""
-        node = _yaml.find(self.root, problem.path)
-        if node is not None and node.value is None and not problem.at_key:
-            return
-        node = node or _yaml.nearest(self.root, problem.path)
-        self.found.append((node.key_at if problem.at_key else node.at, problem.message))
+    def parts(self, head: _forms.PolicyForm | None) -> _check.Parts:
+        """What could be read."""
+        doc = self.doc
+        reach = doc.read(_form_of(_form_threshold.RefreshForm), "refresh")
+        permits = doc.read(_form_of(_forms.PermitsForm), "permits")
+        amendments = doc.read(_form_of(_forms.AmendmentsForm), "amendments")
+        refresh = _rule_out.refresh_of(reach) if reach else None
+        measures, words = self.measures()
+        thresholds = self.thresholds(words, refresh or _UNREAD)
+        gates = self.gates()
+        exceptions = self.named(ExceptionRule, "exceptions", _form_requirement.ExceptionForm)
+        on_hold = {key: _build.responses(forms) for key, forms in doc.section("on_hold", _forms.responses).items()}
+        requirements = self.requirements(words, thresholds, gates, exceptions, refresh or _UNREAD)
+        if "never" in _build.mentioned(gates, requirements, exceptions, on_hold):
+            requirements.setdefault("never", Never("never"))
+        return _check.Parts(
+            roles=self.roles(),
+            measures=measures,
+            assumptions=self.assumptions(),
+            thresholds=thresholds,
+            requirements=requirements,
+            exceptions=exceptions,
+            gates=gates,
+            not_governed=doc.section("not_governed", scalar.prose),
+            actions=self.named(Action, "actions", _forms.ActionForm),
+            on_hold=on_hold,
+            duties=self.duties(),
+            context=self.context(),
+            scope=self.scope(words),
+            refresh=refresh,
+            permits=_build.permits(permits) if permits else None,
+            amendments=_build.amendments(amendments) if amendments else None,
+            independent=head.independent if head else "",
+            effective=head.effective if head else None,
+            expires=head.expires if head else None,
+            version=head.version if head else "",
+            supersedes=head.supersedes if head else "",
+            names=doc.names,
+            listed={action: self.listed(action) for action in doc.entries("gates")},
+        )
 
-    def add_checks(self, parts: _check.Parts) -> None:
-        """Note what is wrong between the parts. A mistake taken over by `like` is told once, where it was written."""
-        told: set[str] = set()
-        elsewhere = []
-        for problem in _check.check(parts):
-            if _yaml.find(self.root, problem.path) is None:
-                elsewhere.append(problem)
-            else:
-                told.add(problem.message)
-                self.add(problem)
-        for problem in elsewhere:
-            if problem.message not in told:
-                told.add(problem.message)
-                self.add(problem)
+    def named(self, kind: Callable[..., T], section: str, form: type[_form.Form]) -> dict[str, T]:
+        """The entries of a section whose values have the fields of their form."""
+        return {name: _build.named(kind, name, it) for name, it in self.doc.section(section, _form_of(form)).items()}
 
-    def at(self, *path: str) -> _yaml.Plain:
-        """The plain data at `path`, or nothing."""
-        data = self.data
-        for step in path:
-            data = data.get(step) if isinstance(data, dict) else None
-        return data
-
-    def entries(self, *path: str) -> dict[str, _yaml.Plain]:
-        """The mapping at `path`; an empty one where there is none."""
-        data = self.at(*path)
-        return data if isinstance(data, dict) else {}
-
-    def parse(self, form: type[F], *path: str) -> F | None:
-        """The entry at `path` in its form; notes what is wrong with it. That it is missing is its parent's problem."""
-        entry = self.at(*path)
-        if entry is None:
-            return None
-        try:
-            return form.model_validate(entry)
-        except ValidationError as error:
-            for problem in _schema.problems(error, form):
-                self.add(Problem((*path, *problem.path), problem.message, problem.at_key))
-            self.add_mentions(*path)
-        return None
-
-    def add_mentions(self, *path: str) -> None:
-        """Check the names in an entry that cannot be read as a whole, so that they are not left for the next time."""
-        mentions: list[tuple[_yaml.Path, _yaml.Plain]] = []
-        for field, value in self.entries(*path).items():
-            if field in _schema.ROLE_FIELDS:
-                mentions.append(((*path, field), value))
-            elif field == "independent_of" and isinstance(value, list):
-                mentions.extend(((*path, field, place), item) for place, item in enumerate(value))
-        for at, name in mentions:
-            for problem in _check.refers(self.names, "roles", name, at) if isinstance(name, str) else ():
-                self.add(problem)
+    # -- who and what ----------------------------------------------------------------------------------------------
 
     def roles(self) -> dict[str, Role]:
         roles = {}
-        for name in self.entries("roles"):
-            if form := self.parse(_schema.RoleForm, "roles", name):
-                keys = [self.key(text, ("roles", name, "keys", place)) for place, text in enumerate(form.keys)]
-                if all(keys):
-                    roles[name] = Role(name, tuple(filter(None, keys)), form.quorum, form.independent_of)
+        for name, form in self.doc.section("roles", _form_of(_form_threshold.RoleForm)).items():
+            keys = [self.key(text, ("roles", name, "keys", place)) for place, text in enumerate(form.keys)]
+            if all(keys):
+                roles[name] = Role(
+                    name, tuple(filter(None, keys)), form.quorum, form.independent_of, form.declares, form.sources
+                )
         return roles
 
     def key(self, text: str, path: _yaml.Path) -> str | None:
@@ -241,7 +256,7 @@ class _Reading:
         try:
             return str(PublicKey.parse(text) if text.startswith("ed25519:") else self.key_file(text))
         except (EvidenceError, ValueError) as error:
-            self.add(Problem(path, str(error)))
+            self.doc.add(Problem(path, str(error)))
         return None
 
     def key_file(self, text: str) -> PublicKey:
@@ -259,47 +274,86 @@ class _Reading:
         except (UsageError, OSError):  # never shows what is in the file: it may be a private key under a wrong name
             raise ValueError(f"expected one line `ed25519:BASE64` in key file `{path}`, got something else") from None
 
-    def measures(self) -> dict[str, Measure]:
-        forms = ((name, self.parse(_schema.MeasureForm, "measures", name)) for name in self.entries("measures"))
-        return {name: Measure(name, form.kind, *form.source.task, form.source.metric) for name, form in forms if form}
+    def measures(self) -> tuple[dict[str, AnyMeasure], Words]:
+        """The measures, and what expressions may name. `max_of` is in the second only."""
+        forms = self.doc.section("measures", _form_threshold.measure)
+        built = {name: _build.measure(name, form) for name, form in forms.items()}
+        measures = {name: measure for name, measure in built.items() if measure is not None}
+        rungs: dict[str, list[str]] = {}
+        for name in self.doc.entries("thresholds"):
+            rung = self.doc.at("thresholds", name, "rung")
+            if isinstance(rung, str):
+                rungs.setdefault(rung, []).append(name)
+        words = Words(
+            measures=measures,
+            worst={name: form.max_of for name, form in forms.items() if isinstance(form, _form_threshold.WorstForm)},
+            measure_names=self.doc.names.get("measures", frozenset()),
+            threshold_names=self.doc.names.get("thresholds", frozenset()),
+            rungs={rung: tuple(names) for rung, names in rungs.items()},
+        )
+        self.doc.add_all(words.problems())
+        return measures, words
 
     def assumptions(self) -> dict[str, Assumption]:
-        forms = (
-            (name, self.parse(_schema.AssumptionForm, "assumptions", name)) for name in self.entries("assumptions")
-        )
-        return {name: Assumption(name, form.stated_by, form.fresh_for) for name, form in forms if form}
+        forms = self.doc.section("assumptions", _form_threshold.assumption)
+        return {name: _build.assumption(name, form) for name, form in forms.items()}
 
-    def thresholds(self) -> dict[str, Threshold]:
+    def duties(self) -> dict[str, Duty]:
+        forms = self.doc.section("duties", _form_of(_forms.DutyForm))
+        return {name: _build.duty(name, form) for name, form in forms.items()}
+
+    def context(self) -> Context:
+        """What the policy speaks of without deciding by it."""
+        return Context(
+            domains=MappingProxyType(self.named(Domain, "domains", _forms.DomainForm)),
+            actors=MappingProxyType(self.named(Actor, "actors", _forms.ActorForm)),
+            threat_models=MappingProxyType(self.named(ThreatModel, "threat_models", _forms.ThreatModelForm)),
+            standards=MappingProxyType(self.named(Standard, "standards", _forms.StandardForm)),
+            reports=MappingProxyType(self.named(Report, "reports", _forms.ReportForm)),
+            channels=MappingProxyType(self.named(Channel, "channels", _forms.ChannelForm)),
+            incidents=MappingProxyType(self.named(IncidentKind, "incidents", _forms.IncidentForm)),
+        )
+
+    def scope(self, words: Words) -> Scope | None:
+        form = self.doc.read(_form_of(_forms.ScopeForm), "scope")
+        subjects = self.expression(words, "scope", "subjects")
+        return _build.scope(form, subjects) if form else None
+
+    # -- thresholds ------------------------------------------------------------------------------------------------
+
+    def expression(self, words: Words, *path: str) -> Expr | None:
+        return self.doc.read(lambda value: words.expression(_form_threshold.expression(value)), *path)
+
+    def thresholds(self, words: Words, refresh: Refresh) -> dict[str, Threshold]:
         thresholds = {}
-        for name in self.entries("thresholds"):
-            form = self.parse(_schema.ThresholdForm, "thresholds", name)
-            rule = self.rule_out(name)
-            if form and rule:
-                thresholds[name] = Threshold(name, *form.reached_when, rule, form.takeover_potential, form.sources)
-            elif form:
-                at = ("thresholds", name, "reached_when")
-                for problem in _check.refers(self.names, "measures", form.reached_when[0], at):
-                    self.add(problem)
+        for name in self.doc.entries("thresholds"):
+            form = self.doc.read(_form_of(_form_threshold.ThresholdForm), "thresholds", name)
+            when = self.expression(words, "thresholds", name, "reached_when")
+            rule = self.rule_out(name, refresh)
+            written = self.doc.entries("thresholds", name)
+            if form and (when or "reached_when" not in written) and (rule or "rule_out" not in written):
+                thresholds[name] = _build.threshold(name, form, words, when=when, rule=rule)
+            else:
+                self.check_names(when, name)
         return thresholds
 
-    def rule_out(self, name: str) -> RuleOut | None:
+    def check_names(self, when: Expr | None, name: str) -> None:
+        """Check the names in a threshold that cannot be read as a whole, so that none is left for the next time."""
+        for at, part, _ in located(when, ("thresholds", name, "reached_when")) if when else ():
+            if isinstance(part, At):
+                self.doc.add_all(_check.refers(self.doc.names, "measures", part.measure, at))
+            elif isinstance(part, Ref):
+                self.doc.add_all(_check.refers(self.doc.names, "thresholds", part.threshold, at))
+        self.doc.add_mentions("thresholds", name, "rule_out")
+
+    def rule_out(self, name: str, refresh: Refresh) -> RuleOut | None:
         """The threshold's `rule_out`, with what it leaves out taken over from the threshold that it is `like`."""
-        self.parse(_schema.RuleOutForm, "thresholds", name, "rule_out")
+        self.doc.read(_form_of(_form_threshold.RuleOutForm), "thresholds", name, "rule_out")
         merged = self.merged(name)
         try:
-            form = _schema.RuleOutForm.model_validate(merged)
-        except ValidationError:
+            return _rule_out.rule_out(_form.read(_form_threshold.RuleOutForm, merged), refresh)
+        except _form.Wrong:
             return None  # noted where the mistake was written
-        return RuleOut(
-            confidence=form.confidence,
-            elicitation=form.elicitation,
-            demonstrations=form.demonstrations,
-            buffer=form.buffer.effective_compute,
-            margin=form.buffer.margin,
-            margin_source=form.buffer.source,
-            coverage=form.coverage,
-            run_by=form.run_by,
-        )
 
     def merged(self, name: str) -> dict[str, _yaml.Plain] | None:
         """The written fields of `rule_out` along the chain of `like`, the nearest first."""
@@ -307,7 +361,7 @@ class _Reading:
         fields: dict[str, _yaml.Plain] = {}
         chain = [name]
         while True:
-            entry = self.at("thresholds", chain[-1], "rule_out")
+            entry = self.doc.at("thresholds", chain[-1], "rule_out")
             if not isinstance(entry, dict):
                 return None
             fields = {**entry, **fields}
@@ -315,68 +369,80 @@ class _Reading:
             if base is None:
                 fields.pop("like", None)
                 return fields
-            if not isinstance(base, str) or base not in self.entries("thresholds"):
+            if not isinstance(base, str) or base not in self.doc.entries("thresholds"):
                 if len(chain) == 1 and isinstance(base, str):
-                    hint = suggest(base, self.entries("thresholds"))
-                    self.add(Problem(path, f"threshold {quote(base)} is not defined{hint}"))
+                    self.doc.add_all(_check.refers(self.doc.names, "thresholds", base, path))
                 return None
             if base in chain or len(chain) == _MAX_CHAIN:
                 circle = " -> ".join(f"`{step}`" for step in [*chain, base])
                 wrong = "goes round in a circle" if base in chain else f"goes on for more than {_MAX_CHAIN} thresholds"
-                self.add(Problem(path, f"`like` {wrong}: {circle}"))
+                self.doc.add(Problem(path, f"`like` {wrong}: {circle}"))
                 return None
             chain.append(base)
 
-    def requirements(self) -> dict[str, Requirement]:
-        requirements: dict[str, Requirement] = {}
-        for name, entry in self.entries("requirements").items():
-            try:
-                form = self.parse(_schema.requirement_form(entry), "requirements", name)
-            except ValueError as error:
-                self.add(Problem(("requirements", name), str(error)))
-                continue
-            if isinstance(form, _schema.AttestedForm):
-                requirements[name] = Attested(name, form.attested, form.by, form.about, form.fresh_for)
-            elif isinstance(form, _schema.HoleForm):
-                requirements[name] = Hole(name, form.hole, form.owner, form.review)
-        cells = (cell for gate in self.entries("gates").values() if isinstance(gate, dict) for cell in gate.values())
-        if any(isinstance(cell, list) and "never" in cell for cell in cells):
-            requirements.setdefault("never", Never("never"))
-        return requirements
+    # -- requirements and gates ------------------------------------------------------------------------------------
 
-    def gates(self) -> dict[str, dict[str, tuple[str, ...]]]:
+    def requirements(
+        self,
+        words: Words,
+        thresholds: Mapping[str, Threshold],
+        gates: Mapping[str, Mapping[str, Cell]],
+        exceptions: Mapping[str, ExceptionRule],
+        refresh: Refresh,
+    ) -> dict[str, Requirement]:
+        """The requirements. A measured one takes what it leaves out from the thresholds in whose cells it stands."""
+        forms = self.doc.section("requirements", _form_requirement.requirement)
+        plain = {name: it for name, form in forms.items() if (it := _build.requirement(name, form)) is not None}
+        rules = rules_around(thresholds, gates, plain, exceptions)
+        whole = self.whole(gates, requirements=forms, thresholds=thresholds, exceptions=exceptions)
+        made: dict[str, Requirement] = {}
+        for name, form in forms.items():
+            if name in plain:
+                made[name] = plain[name]
+            elif isinstance(form, _form_requirement.MeasuredForm) and (whole or rules.get(name)):
+                measured = self.measured(name, form, words, rules.get(name, []), refresh)
+                made |= {name: measured} if measured else {}
+        return made
+
+    def measured(
+        self, name: str, form: _form_requirement.MeasuredForm, words: Words, rules: list[RuleOut], refresh: Refresh
+    ) -> Measured | None:
+        level = self.doc.read(lambda _: words.safe(form.measured), "requirements", name, "measured")
+        rule = self.doc.read(lambda _: completed(form, rules, refresh), "requirements", name)
+        return Measured(name, level.name, level.level, rule, form.sources) if level and rule else None
+
+    def whole(self, gates: Mapping[str, Mapping[str, Cell]], **read: Mapping[str, object]) -> bool:
+        """Whether all that the sections define could be read."""
+        names = self.doc.names
+        cells = {action: set(self.doc.entries("gates", action)) for action in self.doc.entries("gates")}
+        return cells == {action: set(gate) for action, gate in gates.items()} and all(
+            names.get(section, {""}) - {"never"} <= read[section].keys() for section in read
+        )
+
+    def gates(self) -> dict[str, dict[str, Cell]]:
         gates = {}
-        for action, cells in self.entries("gates").items():
-            if not isinstance(cells, dict):
-                self.add(Problem(("gates", action), f"expected a mapping from thresholds to lists, got {quote(cells)}"))
-                continue
-            read = {threshold: self.cell(("gates", action, threshold), cell) for threshold, cell in cells.items()}
-            if any(cell is not None for cell in read.values()) or not cells:
-                gates[action] = {threshold: cell for threshold, cell in read.items() if cell is not None}
+        for action, cells in self.doc.entries("gates").items():
+            if isinstance(cells, dict):
+                read = {name: self.doc.read(_forms.cell, "gates", action, name) for name in cells}
+                gates[action] = {name: _build.cell(form) for name, form in read.items() if form}
+            else:
+                message = f"expected a mapping from thresholds to lists, got {quote(cells)}"
+                self.doc.add(Problem(("gates", action), message))
         return gates
 
-    def cell(self, path: _yaml.Path, cell: _yaml.Plain) -> tuple[str, ...] | None:
-        """The requirements listed in one cell; nothing if they are not names."""
-        if not isinstance(cell, list):
-            self.add(Problem(path, f"expected a list of requirements, got {quote(cell)}"))
-            return None
-        names = []
-        for place, item in enumerate(cell):
-            try:
-                names.append(scalar.name(item))
-            except ValueError as error:
-                self.add(Problem((*path, place), str(error)))
-        return tuple(names) if len(names) == len(cell) else None
+    def listed(self, action: str) -> frozenset[str]:
+        """The thresholds that are written at a gate, in whatever form."""
+        written = self.doc.at("gates", action)
+        names = written if isinstance(written, (list, dict)) else ()
+        return frozenset(name for name in names if isinstance(name, str))
 
     def attacker_budget(self) -> tuple[Fraction, str]:
         """The share and its source. Less than the default is a loosening, and must say why."""
-        if "attacker_budget" not in self.entries():
-            return _DEFAULT_BUDGET, "default"
-        form = self.parse(_schema.BudgetForm, "attacker_budget")
+        form = self.doc.read(_form_of(_forms.BudgetForm), "attacker_budget")
         if form is None:
             return _DEFAULT_BUDGET, "default"
         if form.share < _DEFAULT_BUDGET and not form.source:
             got = f"`{exact(form.share)}` and no source"
             message = f"expected a `source` for a share below the default `{exact(_DEFAULT_BUDGET)}`, got {got}"
-            self.add(Problem(("attacker_budget", "share"), message))
+            self.doc.add(Problem(("attacker_budget", "share"), message))
         return form.share, form.source or "no source given"

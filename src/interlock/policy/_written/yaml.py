@@ -3,7 +3,7 @@
 Guarantees: every scalar stays the text that was written (`0.20` is not a float yet), every node knows its line and
 column, and only plain YAML gets through: one document, a mapping at its root, no anchors, aliases, merge keys, tags or
 directives, no key twice, no empty value, no control characters, at most 1 MiB and 32 levels deep. Input that breaks
-this is reported, never expanded or executed. What the texts mean is left to `_schema.py`.
+this is reported, never expanded or executed. What the texts mean is left to `_written/forms.py`.
 """
 
 from __future__ import annotations
@@ -103,14 +103,11 @@ class Composer:
         return text
 
     def _document(self, events: Iterator[Event]) -> Node:
-        for event in events:
-            if isinstance(event, DocumentStartEvent):
-                if event.version or event.tags:
-                    self.problems.append(((1, 1), "directives are not allowed in a policy"))
-            elif isinstance(event, NodeEvent):
-                break
-            elif isinstance(event, StreamEndEvent):
+        while not isinstance(event := next(events), NodeEvent):
+            if isinstance(event, StreamEndEvent):
                 raise self._refuse((1, 1), "expected a mapping, got an empty file")
+            if isinstance(event, DocumentStartEvent) and (event.version or event.tags):
+                self.problems.append(((1, 1), "directives are not allowed in a policy"))
         root = self._node(event, events, depth=1)
         for event in events:
             if isinstance(event, DocumentStartEvent):
@@ -127,8 +124,7 @@ class Composer:
         if isinstance(event, AliasEvent):
             self.problems.append((at, f"aliases are not allowed in a policy, got {quote(f'*{event.anchor}')}"))
             return Node(None, at, at)
-        if not isinstance(event, (ScalarEvent, SequenceStartEvent, MappingStartEvent)):
-            raise self._refuse(at, "expected a value")  # the parser gives nothing else here
+        assert isinstance(event, (ScalarEvent, SequenceStartEvent, MappingStartEvent))  # noqa: S101  # no other is left
         if event.anchor is not None:
             self.problems.append((at, f"anchors are not allowed in a policy, got {quote(f'&{event.anchor}')}"))
         if event.ctag is not None:
@@ -195,12 +191,8 @@ def find(root: Node, path: Path) -> Node | None:
 
 def nearest(root: Node, path: Path) -> Node:
     """The node at `path`, or the last one on the way there."""
-    node = root
-    for step in path:
-        child = _child(node, step)
-        if child is None:
-            return node
-        node = child
+    while (node := find(root, path)) is None:
+        path = path[:-1]
     return node
 
 

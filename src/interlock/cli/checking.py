@@ -1,0 +1,195 @@
+"""`policy check`: what a policy forgot, grouped by how grave it is, with what to do about each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import wrap
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from interlock.cli.options import JsonOption, print_json
+from interlock.errors import FAILED, OK, PolicyError, UsageError
+from interlock.policy.lint import CHECKS, LEVELS, Check, Finding, lint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from interlock.policy.model import Policy
+
+_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
+_MAX_BYTES = 1 << 20  # a policy of more is refused by the loader
+_CHECKS = {check.id: check for check in CHECKS}
+
+
+def check(
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE...", help="Policies, as policy/v1 YAML.")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="Check as of this time, such as 2027-01-01 or 2027-01-01T00:00:00Z; now without.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say why, and where that comes from.")] = False,
+    list_checks: Annotated[bool, typer.Option("--list", help="List all checks instead of running them.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Check policies: what they forgot, what can never happen, what undoes their purpose.
+
+    Exit code 0 without errors, 5 with errors, 2 if a policy does not load. Warnings and notes do not fail.
+    """
+    if list_checks:
+        _list(as_json=as_json)
+        return OK
+    if not files:
+        raise UsageError("expected at least one policy file, got none; --list shows the checks")
+    moment = _moment(at)
+    found = [(file, policy, lint(policy, at=moment)) for file, policy in _loaded(files)]
+    if as_json:
+        print_json({"at": moment.isoformat().replace("+00:00", "Z"), "policies": [_json(*it) for it in found]})
+    else:
+        _show(found, verbose=verbose)
+    failed = any(finding.level == "error" for _, _, findings in found for finding in findings)
+    return FAILED if failed else OK
+
+
+def _moment(text: str | None) -> datetime:
+    from interlock.policy import _scalar
+
+    if text is None:
+        return datetime.now(UTC).replace(microsecond=0)
+    try:
+        return _scalar.day(text)
+    except ValueError as error:
+        raise UsageError(f"--at: {error}") from None
+
+
+def _loaded(files: list[Path]) -> list[tuple[Path, Policy]]:
+    """Every policy.
+
+    Raises:
+        PolicyError: one does not load; lists the problems of all.
+        UsageError: a file cannot be read.
+    """
+    policies, problems = [], []
+    for file in files:
+        try:
+            policies.append((file, _load(file)))
+        except PolicyError as error:
+            problems += error.problems
+    if problems:
+        raise PolicyError(problems)
+    return policies
+
+
+def _load(file: Path) -> Policy:
+    """A policy, with stand-ins for key files that are not there yet: a policy is checked before its keys are made."""
+    from interlock.policy.load import key_files, load, loads
+
+    text = _text(file)
+    if text is None:
+        return load(file)  # says what is wrong
+    names = [name for name in key_files(text, name=str(file)) if not Path(name).is_absolute() and ".." not in name]
+    if all((file.parent / name).is_file() for name in names):
+        return load(file)
+    with TemporaryDirectory(prefix="interlock-check-") as folder:
+        for name in names:
+            copy, given = Path(folder) / name, file.parent / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(given.read_bytes() if given.is_file() else _stand_in())
+        try:
+            return loads(text, name=str(file), folder=Path(folder))
+        except PolicyError as error:
+            raise PolicyError([it.replace(folder, str(file.parent)) for it in error.problems]) from None
+
+
+def _text(file: Path) -> str | None:
+    """What is in a file, if it is one that may be a policy."""
+    try:
+        return file.read_text(encoding="utf-8") if file.is_file() and file.stat().st_size <= _MAX_BYTES else None
+    except (OSError, ValueError):
+        return None
+
+
+def _stand_in() -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from interlock.evidence.keys import KeyPair
+
+    return f"{KeyPair(Ed25519PrivateKey.generate()).public}\n".encode()
+
+
+def _json(file: Path, policy: Policy, findings: tuple[Finding, ...]) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "id": policy.id,
+        "version": policy.version,
+        "counts": {level: sum(it.level == level for it in findings) for level in LEVELS},
+        "findings": [
+            {
+                "check": it.check,
+                "level": it.level,
+                "path": it.path,
+                "message": it.message,
+                "reason": _CHECKS[it.check].reason,
+                "source": _CHECKS[it.check].source,
+            }
+            for it in findings
+        ],
+    }
+
+
+def _show(found: list[tuple[Path, Policy, tuple[Finding, ...]]], *, verbose: bool) -> None:
+    console = Console(highlight=False)
+    for file, policy, findings in found:
+        console.print(f"[bold]{escape(str(file))}[/] ({escape(policy.id)} {policy.version})", soft_wrap=True)
+        for level in LEVELS:
+            _show_level(console, level, [it for it in findings if it.level == level], verbose=verbose)
+        console.print(f"  {_counted(findings)}\n")
+    if len(found) > 1:
+        every = [finding for _, _, findings in found for finding in findings]
+        console.print(f"{len(found)} policies: {_counted(every)}")
+
+
+def _show_level(console: Console, level: str, findings: list[Finding], *, verbose: bool) -> None:
+    for finding in findings:
+        console.print(f"  [{_STYLES[level]}]{level}[/] [bold]{finding.check}[/] {escape(finding.path)}", soft_wrap=True)
+        _indented(console, finding.message)
+        if verbose:
+            told = _CHECKS[finding.check]
+            _indented(console, f"why: {told.reason} ({told.source})", style="dim")
+
+
+def _indented(console: Console, text: str, *, style: str = "") -> None:
+    for line in wrap(text, max(console.width - 6, 20), break_on_hyphens=False):
+        console.print(f"      {escape(line)}", style=style, soft_wrap=True)
+
+
+def _counted(findings: Iterable[Finding]) -> str:
+    """Such as `1 error, 2 warnings`."""
+    counts = Counter(finding.level for finding in findings)
+    said = [f"{counts[level]} {level}{'s' if counts[level] > 1 else ''}" for level in LEVELS if counts[level]]
+    return ", ".join(said) or "no findings"
+
+
+def _list(*, as_json: bool) -> None:
+    if as_json:
+        print_json([_described(check) for check in CHECKS])
+        return
+    console = Console(highlight=False)
+    for told in CHECKS:
+        console.print(f"[{_STYLES[told.level]}]{told.level:<8}[/][bold]{told.id}[/]", soft_wrap=True)
+        _indented(console, told.reason)
+        _indented(console, told.source, style="dim")
+
+
+def _described(check: Check) -> dict[str, str | None]:
+    return {
+        "id": check.id,
+        "level": check.level,
+        "baseline": check.baseline,
+        "reason": check.reason,
+        "source": check.source,
+    }

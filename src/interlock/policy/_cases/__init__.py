@@ -1,0 +1,1 @@
+"""Policy tests: cases read, turned into facts, decided and compared."""

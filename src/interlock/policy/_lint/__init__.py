@@ -1,0 +1,1 @@
+"""What `interlock policy check` looks at."""

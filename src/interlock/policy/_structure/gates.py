@@ -1,0 +1,157 @@
+"""What stands at the gates: no gate and no cell is empty, every action is gated or left open, every threshold stands
+where its role says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from interlock.policy._scalar import suggest
+from interlock.policy._structure.cycles import needed, resting_on
+from interlock.policy._structure.parts import Parts, Path, Problem, mention
+from interlock.policy.model import BINDING, STANDARD_ACTIONS, Measured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from interlock.policy.model import Cell
+
+
+def check_gates(parts: Parts) -> Iterator[Problem]:
+    """Everything wrong with gates, actions, and where thresholds stand."""
+    yield from _cells(parts)
+    yield from _placed(parts)
+    yield from _actions(parts)
+
+
+def _cells(parts: Parts) -> Iterator[Problem]:
+    whole = {"gates", "not_governed"} <= parts.names.keys()
+    settled = parts.names["gates"] | parts.names["not_governed"] if whole else frozenset(STANDARD_ACTIONS)
+    for action in STANDARD_ACTIONS:
+        if action not in settled:
+            hint = suggest(action, settled)
+            yield Problem(("gates",), f"expected a gate for `{action}`, got none{hint}", at_key=True)
+    inclined = _inclined(parts)
+    for action, cells in parts.gates.items():
+        path = ("gates", action)
+        for threshold, cell in cells.items():
+            yield from mention(parts, "thresholds", threshold, (*path, threshold), at_key=True)
+            yield from _cell(parts, cell, (*path, threshold))
+            yield from _takeover(parts, threshold, cell, (*path, threshold), inclined)
+        listed = parts.listed.get(action, frozenset())
+        if not listed:
+            yield Problem(path, f"expected at least one threshold at gate `{action}`, got none")
+        elif set(cells) == listed and all(cell.weaker and not cell.requires for cell in cells.values()):
+            yield Problem(path, f"expected at least one cell of gate `{action}` with `must` or `will`, got none")
+
+
+def _items(cell: Cell) -> Iterator[tuple[Path, str]]:
+    """The requirements of a cell, each with where it is written in it."""
+    plain = cell.modality == "must" and not cell.weaker and not cell.sources
+    for place, name in enumerate(cell.requires):
+        yield (place,) if plain else (cell.modality, place), name
+    places: Counter[str] = Counter()
+    for modality, name in cell.weaker:
+        yield (modality, places[modality]), name
+        places[modality] += 1
+
+
+def _cell(parts: Parts, cell: Cell, path: Path) -> Iterator[Problem]:
+    if not cell.requires and not cell.weaker:
+        yield Problem(path, "expected at least one requirement, got an empty cell")
+    if cell.modality not in BINDING:
+        yield Problem(path, f"expected `must` or `will` for what gates, got `{cell.modality}`")
+    counts = Counter(name for _, name in _items(cell))
+    for twice in (name for name, count in counts.items() if count > 1):
+        yield Problem(path, f"requirement `{twice}` is listed twice")
+    for at, name in _items(cell):
+        yield from mention(parts, "requirements", name, (*path, *at))
+    for modality, _ in cell.weaker:
+        if modality in BINDING:
+            yield Problem(path, f"expected `intends` or `recommends` for what does not gate, got `{modality}`")
+
+
+def _inclined(parts: Parts) -> dict[str, str]:
+    """The requirements that measuring a propensity may meet, by way of exceptions too: each with the one that does."""
+    watched = {
+        name: name
+        for name, it in parts.requirements.items()
+        if isinstance(it, Measured) and any(base.kind == "propensity" for base in parts.plain(it.measure))
+    }
+    resting = resting_on(parts, watched)
+    for exception in parts.exceptions.values():
+        through = next((resting[name] for name in exception.requires if name in resting), None)
+        if through is not None:
+            watched.update(dict.fromkeys(exception.instead_of, through))
+    return resting_on(parts, watched)
+
+
+def _takeover(parts: Parts, threshold: str, cell: Cell, path: Path, inclined: Mapping[str, str]) -> Iterator[Problem]:
+    """What a model that could take over is inclined to do is not shown by watching what it does."""
+    found = parts.thresholds.get(threshold)
+    if found is None or not found.takeover_potential:
+        return
+    for at, name in _items(cell):
+        if name in inclined and name in cell.requires:
+            yield Problem(
+                (*path, *at),
+                f"threshold `{threshold}` has takeover potential, for which no measure of a propensity shows anything; "
+                f"expected no requirement that rests on one, got `{inclined[name]}`",
+            )
+
+
+def _placed(parts: Parts) -> Iterator[Problem]:
+    """A threshold gates something, unless it only watches or alerts."""
+    gates = {name for listed in parts.listed.values() for name in listed}
+    reached = needed(parts) if _whole(parts) else frozenset(parts.thresholds)
+    for name, threshold in parts.thresholds.items():
+        if threshold.role == "gate" and name not in reached:
+            yield Problem(
+                ("thresholds", name),
+                f"threshold `{name}` stands at no gate; expected it in `gates`, or `role: watch`",
+                at_key=True,
+            )
+        elif threshold.role != "gate" and name in gates:
+            action = next(action for action, listed in parts.listed.items() if name in listed)
+            yield Problem(
+                ("gates", action, name),
+                f"threshold `{name}` has `role: {threshold.role}` and stands at no gate; expected one that gates",
+                at_key=True,
+            )
+
+
+def _whole(parts: Parts) -> bool:
+    """Whether everything could be read that may ask for a threshold."""
+    asking = {"thresholds": parts.thresholds, "assumptions": parts.assumptions, "requirements": parts.requirements}
+    unread = [section for section, read in asking.items() if parts.names.get(section, {""}) - {"never"} > read.keys()]
+    return "gates" in parts.names and not unread
+
+
+def _actions(parts: Parts) -> Iterator[Problem]:
+    gated = parts.names.get("gates", frozenset())
+    for name in parts.not_governed:
+        if name in gated:
+            yield Problem(("not_governed", name), f"action `{name}` is gated and not governed", at_key=True)
+    for name, action in parts.actions.items():
+        path = ("actions", name)
+        yield from mention(parts, "actions", action.refines, (*path, "refines"))
+        if {"gates", "not_governed"} <= parts.names.keys() and name not in gated | parts.names["not_governed"]:
+            yield Problem(path, f"expected a gate for action `{name}`, or `not_governed`, got neither", at_key=True)
+        refined, ends = _refined(parts, name)
+        if not ends:
+            way = " -> ".join(f"`{step}`" for step in refined)
+            yield Problem((*path, "refines"), f"action `{name}` refines itself: {way}")
+        elif action.reversible and "release-weights" in refined:
+            yield Problem((*path, "reversible"), "weights that are released cannot be taken back; expected `false`")
+
+
+def _refined(parts: Parts, name: str) -> tuple[list[str], bool]:
+    """The action, what it refines, what that refines, and so on; and whether that ends."""
+    trail = {name: None}
+    while name in parts.actions and parts.actions[name].refines:
+        name = parts.actions[name].refines
+        if name in trail:
+            return [*trail, name], False
+        trail[name] = None
+    return list(trail), True

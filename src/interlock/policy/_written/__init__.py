@@ -1,0 +1,1 @@
+"""The written form of a policy: YAML with positions, forms, and the frozen values that they become."""

@@ -1,0 +1,72 @@
+"""The rules of thresholds, as written, to values."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from interlock.policy._written.form_threshold import BufferForm, ForecastForm
+from interlock.policy.model import Buffer, Demand, Refresh, RuleOut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from interlock.policy._written.form_threshold import AnyBufferForm, DemandForm, RefreshForm, RuleOutForm
+    from interlock.policy.model import Elicitation
+
+
+def rule_out(form: RuleOutForm, refresh: Refresh) -> RuleOut:
+    """A threshold's rule; `refresh` is the policy's."""
+    return RuleOut(
+        confidence=form.confidence,
+        elicitation=demands(form.elicitation, form.demonstrations),
+        buffer=buffer(form.buffer),
+        coverage=form.coverage,
+        run_by=form.run_by,
+        refresh=refresh_of(form.refresh) if form.refresh else refresh,
+        assumes=form.assumes,
+    )
+
+
+def refresh_of(form: RefreshForm) -> Refresh:
+    """How far a result reaches."""
+    return Refresh(form.effective_compute, form.period, form.events, form.discretion, form.sources)
+
+
+def demands(written: Iterable[tuple[Elicitation, DemandForm]], demonstrations: int) -> tuple[Demand, ...]:
+    """What must have been tried. `demonstrations` are those of `fine-tuned` where it does not say how many."""
+    made = []
+    for word, form in written:
+        least = demonstrations if word == "fine-tuned" else 0
+        made.append(
+            Demand(
+                elicitation=word,
+                demonstrations=least if form.demonstrations is None else form.demonstrations,
+                flop=form.flop,
+                attempts=form.attempts,
+                tools=form.tools,
+                safety_ablated=form.safety_ablated,
+                refusals=form.refusals,
+            )
+        )
+    return tuple(made)
+
+
+def buffer(form: AnyBufferForm) -> Buffer:
+    """The room under a level."""
+    if isinstance(form, BufferForm):
+        items = form.margin if isinstance(form.margin, dict) else {}
+        margin = form.margin if isinstance(form.margin, Fraction) else sum(items.values(), Fraction(0))
+        return Buffer(form.effective_compute, margin, form.source, MappingProxyType(items), form.period)
+    if isinstance(form, ForecastForm):
+        return Buffer(
+            form.effective_compute,
+            Fraction(0),
+            form.source,
+            MappingProxyType({}),
+            period=form.period,
+            forecast_by=form.forecast_by,
+            fresh_for=form.fresh_for,
+        )
+    return Buffer(Fraction(1), Fraction(0), form.none, MappingProxyType({}))

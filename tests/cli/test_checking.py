@@ -1,0 +1,137 @@
+"""`policy check`: what is printed and returned, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+import pytest
+import typer
+
+from interlock.cli import checking
+from interlock.errors import FAILED, OK, PolicyError, UsageError
+from interlock.policy.lint import CHECKS
+
+EXAMPLE = (resources.files("interlock") / "policies" / "example-lab.yaml").read_text(encoding="utf-8")
+AT = ("--at", "2026-11-01")
+
+
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def example(tmp_path):
+    """The shipped policy, without its keys."""
+    path = tmp_path / "lab.yaml"
+    path.write_text(EXAMPLE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def faulty(tmp_path):
+    """The same, ruled out by prompting alone."""
+    path = tmp_path / "prompted.yaml"
+    assert "elicitation: [few-shot, fine-tuned]\n" in EXAMPLE
+    path.write_text(
+        EXAMPLE.replace("elicitation: [few-shot, fine-tuned]\n", "elicitation: [few-shot]\n"), encoding="utf-8"
+    )
+    return path
+
+
+def run(capsys, *arguments):
+    """(exit code, what was printed)."""
+    app = typer.Typer()
+    app.command()(checking.check)
+    capsys.readouterr()
+    code = app(args=[str(it) for it in arguments], standalone_mode=False)
+    return code, capsys.readouterr().out
+
+
+def test_the_shipped_policy_has_no_errors(capsys, example):
+    code, said = run(capsys, example, *AT)
+    assert code == OK, said
+    assert "error" not in said
+
+
+def test_a_policy_is_checked_before_its_keys_are_made(capsys, example):
+    assert not (example.parent / "keys").exists()
+    run(capsys, example, *AT)
+    assert not (example.parent / "keys").exists()
+
+
+def test_an_error_ends_in_5_and_says_where_and_what_to_do(capsys, faulty):
+    code, said = run(capsys, faulty, *AT)
+    assert code == FAILED
+    assert "error no-fine-tuning thresholds.codebook-use.rule_out" in said
+    assert "add `fine-tuned` or `rl-fine-tuned`" in " ".join(said.split())
+    assert said.index("error ") < said.index("note ")
+
+
+def test_it_reads_well_in_80_columns(capsys, example, faulty, monkeypatch):
+    monkeypatch.chdir(example.parent)
+    _, said = run(capsys, "lab.yaml", "prompted.yaml", "--verbose", *AT)
+    wide = [line for line in said.splitlines() if len(line) > 80]
+    assert not wide
+
+
+def test_several_files_are_summed_up(capsys, example, faulty):
+    code, said = run(capsys, example, faulty, *AT)
+    assert code == FAILED
+    assert said.splitlines()[-1].startswith("2 policies: 1 error, ")
+
+
+def test_the_reason_and_its_source_come_with_verbose(capsys, faulty):
+    assert "RSPs are pauses done right" not in run(capsys, faulty, *AT)[1]
+    assert "RSPs are pauses done right" in " ".join(run(capsys, faulty, "-v", *AT)[1].split())
+
+
+def test_nothing_found_is_said(capsys, example, monkeypatch):
+    monkeypatch.setattr(checking, "lint", lambda policy, *, at: ())
+    assert "no findings" in run(capsys, example)[1]
+
+
+def test_programs_read_json(capsys, faulty):
+    code, said = run(capsys, faulty, "--json", *AT)
+    read = json.loads(said)
+    assert code == FAILED
+    assert read["at"] == "2026-11-01T00:00:00Z"
+    [policy] = read["policies"]
+    assert policy["counts"]["error"] == 1
+    assert policy["findings"][0]["check"] == "no-fine-tuning"
+    assert set(policy["findings"][0]) == {"check", "level", "path", "message", "reason", "source"}
+
+
+def test_policies_that_do_not_load_are_all_named_and_nothing_is_checked(capsys, example, tmp_path):
+    broken = [tmp_path / "one.yaml", tmp_path / "two.yaml"]
+    for path in broken:
+        path.write_text(EXAMPLE.replace("gates:", "gate:"), encoding="utf-8")
+    with pytest.raises(PolicyError) as raised:
+        run(capsys, broken[0], example, broken[1], *AT)
+    assert all(any(str(path) in problem for problem in raised.value.problems) for path in broken)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"), [((), "at least one policy file"), (("no-such.yaml",), "no-such.yaml")]
+)
+def test_a_call_without_a_policy_is_refused(capsys, arguments, match):
+    with pytest.raises(UsageError, match=match):
+        run(capsys, *arguments)
+
+
+def test_a_time_is_a_time(capsys, example):
+    with pytest.raises(UsageError, match="--at: expected"):
+        run(capsys, example, "--at", "soon")
+
+
+def test_the_review_of_a_hole_depends_on_the_time(capsys, example):
+    assert "hole-past-review" in run(capsys, example, "--at", "2099-01-01")[1]
+
+
+def test_every_check_is_listed(capsys):
+    code, said = run(capsys, "--list")
+    assert code == OK
+    assert all(check.id in said for check in CHECKS)
+    assert [check["id"] for check in json.loads(run(capsys, "--list", "--json")[1])] == [check.id for check in CHECKS]
