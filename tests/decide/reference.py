@@ -1,186 +1,882 @@
-"""The rule once more, slow and obvious, written from docs/semantics.md and not from `rule.py`.
+"""A second reading of docs/semantics.md, written from that page alone and sharing nothing with `interlock.decide`.
 
-It answers with the verdict and the bounds of a permit and nothing else. Numbers in comments are those of the page.
+Slow and plain on purpose: no caches but one of findings, no floats. The numbers in the comments are the rules of the
+page. Where a function gives a `Span`, None says: it is not so.
 """
 
-from __future__ import annotations
+import hashlib
+import json
+import math
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import NamedTuple
 
-from math import comb, floor
-from typing import TYPE_CHECKING
+from interlock.policy import model
 
-from interlock.policy.model import ASSUMED, Attested
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from fractions import Fraction
-
-    from interlock.decide.facts import Facts, Plan, Result
-    from interlock.policy.model import Policy, RuleOut, Threshold
-
-
-def chance(k: int, n: int, p: Fraction) -> Fraction:
-    return comb(n, k) * p**k * (1 - p) ** (n - k)
+ONE = Fraction(1)
+FOREVER = datetime.max.replace(tzinfo=UTC)
+STATES = REACHED, BELOW, OPEN = "reached", "below", "not ruled out"
 
 
-def parents_to_children(facts: Facts) -> set[tuple[str, str]]:
-    """Every pair of an ancestor and its descendant."""
-    pairs = {(step.parent, child) for child, subject in facts.subjects.items() for step in subject.steps}
-    while True:
-        further = {(a, d) for a, b in pairs for c, d in pairs if b == c} - pairs
-        if not further:
-            return pairs
-        pairs |= further
+@dataclass(frozen=True)
+class Ruling:
+    """Of one policy. `cells`: threshold -> (state, overdue, opens, {requirement: met}), of the version in force."""
+
+    governs: bool
+    verdict: str
+    cells: dict = field(default_factory=dict)
 
 
-def cost(facts: Facts, parent: str, derivative: str) -> int | None:
-    if parent == derivative:
-        return 0
-    steps = facts.subjects[derivative].steps
-    ways = [(cost(facts, parent, step.parent), step.compute) for step in steps]
-    return min((before + own for before, own in ways if before is not None), default=None)
+@dataclass(frozen=True)
+class Answer:
+    """The decision. The last two are None unless it is `permit`."""
+
+    verdict: str
+    policies: dict
+    most_effective_compute: int | None = None
+    not_after: datetime | None = None
 
 
-class Reference:
-    """One question, answered by `bounds`: None is a hold."""
+class Span(NamedTuple):
+    """Until when something is so (42, 43), and up to which effective compute (41, 42)."""
 
-    def __init__(self, policy: Policy, facts: Facts, subject: str, action: str, at: datetime) -> None:
-        self.policy, self.facts, self.subject, self.action, self.at = policy, facts, subject, action, at
+    end: datetime = FOREVER
+    reach: Fraction | float = math.inf  # only compared
 
-    def bounds(self) -> tuple[int, datetime] | None:
-        policy, facts, at = self.policy, self.facts, self.at
-        if self.action not in policy.gates or not policy.gates[self.action] or self.subject not in facts.subjects:
-            return None  # 1, 2
-        clock = facts.checkpoint.time
-        if not max(policy.effective, clock) <= at <= policy.permits.ledger_age.after(clock):
-            return None  # 3, 4
-        ends = [policy.permits.lease.after(at)]
-        multiples = [policy.refresh_multiple]
-        for name, requirements in policy.gates[self.action].items():
-            multiples.append(policy.thresholds[name].rule_out.buffer)
-            relied = self.relied(policy.thresholds[name], requirements)
-            if relied is None:
-                return None  # 21
-            ends += relied
-        model = facts.subjects[self.subject]
-        most = floor(model.ec_low * min(multiples))  # 22
-        return (most, min(ends)) if model.ec_high <= most and at < min(ends) else None  # 23
 
-    def relied(self, threshold: Threshold, requirements: tuple[str, ...]) -> list[datetime] | None:
-        """When what an open cell relies on ends; None if the cell holds."""
-        sound = [r for r in self.of(self.subject, threshold) if self.sound(r, threshold.rule_out)]
-        if not sound:
-            return None  # 18
-        below = None if self.reached(threshold) else self.below(threshold, sound)  # 17
-        if below is not None:
-            return below
-        met = [self.attested(name) for name in requirements]  # 19
-        if not met or None in met:
-            return None  # 20
-        return [max(map(self.expiry, sound)), *(end for end in met if end is not None)]
+class Finding(NamedTuple):
+    """Of a threshold: the moment from which it may be reached, the spans of its being below and of its evaluation."""
 
-    def of(self, subject: str, threshold: Threshold) -> list[Result]:
-        task = self.policy.measures[threshold.measure].task
-        return [r for r in self.facts.results if r.subject == subject and r.protocol.task == task]
+    state: str
+    may: datetime
+    below: Span | None
+    evaluated: Span | None
 
-    def positive(self, subject: str, threshold: Threshold) -> bool:  # 5
-        alpha = 1 - threshold.rule_out.confidence
-        for result in self.of(subject, threshold):
-            n, k = result.protocol.samples, result.correct
-            if k > 0 and sum(chance(i, n, threshold.level) for i in range(k, n + 1)) <= alpha:
+
+class Line(NamedTuple):
+    """Rule 7. `version` is its place among the policy's versions; `owner` has its rule: (section, name)."""
+
+    version: int
+    policy: model.Policy
+    owner: tuple
+    rule: model.RuleOut
+    name: str
+    mean: bool
+    parts: list  # (weight, plain measure)
+    level: Fraction  # turned
+
+
+def least(*spans):
+    """Of what all must be so."""
+    return None if None in spans else Span(min(s.end for s in spans), min(s.reach for s in spans))
+
+
+def latest(spans):
+    """Of what one way is enough for: the one that ends last, then the one that reaches furthest."""
+    return max((s for s in spans if s is not None), default=None)
+
+
+def best(count, spans):
+    """Of what `count` ways are needed for: those that end last, in order of writing where alike."""
+    found = sorted((s for s in spans if s is not None), key=lambda s: s.end, reverse=True)
+    return least(*found[:count]) if 0 < count <= len(found) else None
+
+
+def entry_of(policy, owner):
+    return getattr(policy, owner[0]).get(owner[1])
+
+
+def rule_of(policy, owner):
+    return getattr(entry_of(policy, owner), "rule_out", None)
+
+
+def alpha_of(rule):  # 7, 23
+    return 1 - rule.confidence if rule else ONE
+
+
+def line_of(version, policy, owner, name, level):
+    measure = policy.measures[name]
+    mean = isinstance(measure, model.Mean)
+    parts = [(w, policy.measures[part]) for part, w in (measure.weights if mean else {name: ONE}).items()]
+    if parts[0][1].danger == "lower":
+        level = sum(w * (part.low + part.high) for w, part in parts) - level
+    return Line(version, policy, owner, rule_of(policy, owner), name, mean, parts, level)
+
+
+# -- rules 1 to 4: one result ------------------------------------------------------------------------------------------
+
+
+def binomial(n, low, high, p):
+    """P(low <= X(n, p) <= high)."""
+    a, b = p.numerator, p.denominator
+    return Fraction(sum(math.comb(n, i) * a**i * (b - a) ** (n - i) for i in range(low, high + 1)), b**n)
+
+
+def count_shows(k, n, p, alpha):
+    return p <= 0 or (0 < k <= n and p <= 1 and binomial(n, k, n, p) <= alpha)
+
+
+def passed(check, assumption):  # 16
+    alpha = 1 - assumption.confidence
+    return check.passed and count_shows(check.caught, check.organisms, assumption.coverage, alpha)
+
+
+def exp_is_less(x, alpha):
+    """Whether exp(-x) < alpha, for x > 0: whether exp(x) > 1 / alpha, by partial sums and a bound on the remainder."""
+    if alpha <= 0 or alpha >= 1:
+        return alpha >= 1
+    n, term, total = 0, ONE, ONE
+    while total <= 1 / alpha:
+        n += 1
+        term = term * x / n
+        total += term
+        if n + 2 > x and total + term * x / (n + 1) / (1 - x / (n + 2)) < 1 / alpha:
+            return False
+    return True
+
+
+def can_be_read(result, measure):  # 3
+    if result.total is None:
+        return measure.low == 0 and measure.high == 1
+    return result.scored * measure.low <= result.total <= result.scored * measure.high
+
+
+def turned_sum(result, measure):
+    """The sum of the turned scores of the scored units."""
+    total = Fraction(result.correct) if result.total is None else result.total
+    return result.scored * (measure.low + measure.high) - total if measure.danger == "lower" else total
+
+
+def rules_out(result, measure, p, alpha):  # 1, 2, 3
+    n, r = result.protocol.samples, measure.high - measure.low
+    if n <= 0 or p <= measure.low or not can_be_read(result, measure):
+        return False
+    total = turned_sum(result, measure) + (n - result.scored) * measure.high
+    if result.total is None:
+        return binomial(n, 0, int(total), min(p, ONE)) < alpha
+    return total / n < p and exp_is_less(2 * n * (p - total / n) ** 2 / r**2, alpha)
+
+
+def shows(result, measure, p, alpha):  # 1, 2, 3
+    n, r = result.protocol.samples, measure.high - measure.low
+    if p <= measure.low or n <= 0 or p > measure.high or not can_be_read(result, measure):
+        return p <= measure.low and can_be_read(result, measure)
+    total = turned_sum(result, measure) + (n - result.scored) * measure.low
+    if result.total is None:
+        return count_shows(int(total), n, p, alpha)
+    return total / n > p and exp_is_less(2 * n * (total / n - p) ** 2 / r**2, alpha)
+
+
+def upper(result, measure, alpha):  # 4
+    step = (measure.high - measure.low) / Fraction(10000)
+    i = bisect_left(range(10001), 1, key=lambda i: rules_out(result, measure, measure.low + i * step, alpha))
+    return measure.low + min(i, 10000) * step
+
+
+def lower(result, measure, alpha):  # 4
+    step = (measure.high - measure.low) / Fraction(10000)
+    i = bisect_left(range(10001), 1, key=lambda i: not shows(result, measure, measure.low + i * step, alpha))
+    return measure.low + max(i - 1, 0) * step
+
+
+# -- the ledger --------------------------------------------------------------------------------------------------------
+
+
+def named(facts, name):
+    """The subject that a policy means by a name, or None."""
+    found = [subject for subject in facts.subjects.values() if subject.name == name]
+    return facts.subjects.get(name) or (found[0] if len(found) == 1 else None)
+
+
+def steps(facts, digest):
+    return facts.subjects[digest].steps if digest in facts.subjects else ()
+
+
+def ancestors(facts, digest):
+    """All subjects that steps lead back to, unknown ones too."""
+    parents = {step.parent for step in steps(facts, digest)}
+    return parents.union(*(ancestors(facts, parent) for parent in parents))
+
+
+def known(facts, digest):
+    return ({digest} | ancestors(facts, digest)) <= set(facts.subjects)
+
+
+def cost(facts, origin, digest):
+    """The least compute of a way of steps from `origin` to `digest`, or None if there is no way."""
+    before = [(step, 0 if step.parent == origin else cost(facts, origin, step.parent)) for step in steps(facts, digest)]
+    return min((most + step.compute for step, most in before if most is not None), default=None)
+
+
+def cheap(facts, origin, budget):
+    """The derivatives that cost at most that share of the origin's training compute; with None, all."""
+    costs = {other: cost(facts, origin, other) for other in facts.subjects}
+    most = math.inf if budget is None else budget * facts.subjects[origin].training_compute
+    return {other for other, cost in costs.items() if cost is not None and cost <= most}
+
+
+def relatives(facts, digest, budget):
+    origins = {digest} | ancestors(facts, digest)
+    return origins.union(*(cheap(facts, origin, budget) for origin in origins & set(facts.subjects)))
+
+
+def kin(facts, digest, budget):
+    return relatives(facts, digest, budget) | cheap(facts, digest, None)
+
+
+def amount(policy, facts, subject, part):  # 22, 41
+    """(whether it is reached, the span of its being below)."""
+    level, low, high = Fraction(part.level), subject.ec_low, subject.ec_high
+    cap = math.ceil(level) - 1
+    if part.quantity == "training_compute":
+        low = high = subject.training_compute
+        cap = math.ceil(level * subject.ec_low / low) - 1 if low else subject.ec_low
+    elif part.quantity != "effective_compute":
+        other = named(facts, policy.measures[part.quantity].subject)
+        if other is None:
+            return False, None
+        low = Fraction(low, other.ec_high) if other.ec_high else 0
+        high = Fraction(high, other.ec_low) if other.ec_low else math.inf
+        cap = math.ceil(level * other.ec_low) - 1
+    return low >= level, Span(reach=Fraction(cap)) if high < level and subject.ec_high <= cap else None
+
+
+def certainly_false(policy, facts, subject, expr):  # 39
+    if isinstance(expr, model.Amount):
+        return amount(policy, facts, subject, expr)[1] is not None
+    false = [certainly_false(policy, facts, subject, part) for part in getattr(expr, "parts", ())]
+    return sum(false) >= len(expr.parts) - expr.count + 1 if false else False
+
+
+def governs(policy, facts, subject, action):  # 39
+    scope = policy.scope.subjects
+    left_out = scope and subject in facts.subjects and certainly_false(policy, facts, facts.subjects[subject], scope)
+    return action not in policy.not_governed and not left_out
+
+
+def finding_digest(facts, policy, threshold, subject, state, family):  # 30
+    """`family`: the subject's kin."""
+    seen = [result for result in facts.results if result.subject in family]
+    seen += [incident for incident in facts.incidents if incident.subject is None or incident.subject in family]
+    seen += [j for j in facts.judgements if j.threshold == threshold and j.subject in family]
+    value = {"policy": policy, "threshold": threshold, "subject": subject, "state": state}
+    value["seen"] = sorted(fact.digest for fact in seen)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# -- one version of one policy, from one horizon -----------------------------------------------------------------------
+
+
+@dataclass
+class Case:
+    """Version `index` of a policy's `versions`, asked about one subject, from one horizon (35)."""
+
+    versions: list
+    index: int
+    horizon: datetime
+    facts: object
+    subject: str
+    deployment: str | None
+    action: str
+    at: datetime
+    leans: bool = True  # False in the case of a named subject (26)
+
+    def __post_init__(self):
+        self.policy, self.me, self.findings = self.versions[self.index].policy, self.facts.subjects[self.subject], {}
+
+    # Terms, and 35
+
+    def seen(self, index, moment):
+        later = self.versions[index + 1].since if index + 1 < len(self.versions) else FOREVER
+        return self.versions[index].since <= self.at and later > moment
+
+    def seeing(self, moment):
+        """This version, and the earlier ones that have seen the moment."""
+        return [v.policy for i, v in enumerate(self.versions[: self.index]) if self.seen(i, moment)] + [self.policy]
+
+    def budget(self, moment):
+        return max(policy.attacker_budget for policy in self.seeing(moment))
+
+    def counts(self, fact, owner):  # 35
+        start = (getattr(fact, "plan", None) or fact).at
+        in_force = [version for version in self.versions if version.since <= start] or self.versions[:1]
+        told = entry_of(in_force[-1].policy, owner) is not None
+        return told and start >= self.horizon and max(start, fact.at) <= self.facts.checkpoint.time
+
+    def withdrawn(self, fact):
+        return any(w.of == fact.digest and w.signers & fact.signers for w in self.facts.withdrawals)
+
+    def set_aside(self, fact):
+        roles = {policy.independent for policy in self.seeing((getattr(fact, "plan", None) or fact).at)}
+        asides = [s for s in self.facts.set_asides if s.of == fact.digest and roles <= s.signers and all(roles)]
+        dated = [s for s in asides if self.horizon <= s.at <= self.facts.checkpoint.time]
+        return any(not self.withdrawn(s) for s in dated)
+
+    def concerns(self, incident, digest, family):
+        """Whether an incident has no subject, or one of the family of that digest."""
+        return incident.subject is None or incident.subject in family(self.facts, digest, self.budget(incident.at))
+
+    def on_task(self, measure, protocol):
+        asked = self.deployment is not None and protocol.deployment == self.deployment
+        return protocol.task == measure.task and (measure.on == "model" or asked)
+
+    # What counts
+
+    def counting(self, measure, digests):  # 6
+        ours = [r for r in self.facts.results if r.subject in digests and self.on_task(measure, r.protocol)]
+        return [r for r in ours if not self.set_aside(r)]
+
+    def concerned(self, line, digests):
+        """For each measure of a line: (weight, plain measure, the results that count and that the line concerns)."""
+        found = [(w, measure, self.counting(measure, digests)) for w, measure in line.parts]
+        if line.version == self.index:
+            return found
+        return [(w, m, [r for r in rs if self.seen(line.version, (r.plan or r).at)]) for w, m, rs in found]
+
+    def lines(self, owner, measure, level):  # 7. Its own comes first
+        found = [line_of(self.index, self.policy, owner, measure, level)]
+        for i, policy in enumerate(version.policy for version in self.versions[: self.index]):
+            entry = entry_of(policy, owner)
+            expr = getattr(entry, "reached_when", None)
+            leaves = [leaf for leaf in model.walk(expr) if isinstance(leaf, model.At)] if expr else []
+            leaves += [entry] if isinstance(entry, model.Measured) else []
+            found += [line_of(i, policy, owner, measure, leaf.level) for leaf in leaves if leaf.measure == measure]
+        return found
+
+    def under(self, line, digests, p, alpha):  # 5
+        found = self.concerned(line, digests)
+        if not line.mean:
+            return all(rules_out(result, measure, p, alpha) for _, measure, results in found for result in results)
+        alpha /= len(found)
+        return sum(w * max((upper(r, m, alpha) for r in results), default=m.high) for w, m, results in found) <= p
+
+    def positive(self, line, digest):  # 5, 8
+        found, alpha, p = self.concerned(line, {digest}), alpha_of(line.rule), line.level
+        if not line.mean:
+            return any(shows(result, measure, p, alpha) for _, measure, results in found for result in results)
+        alpha /= len(found)
+        return sum(w * max((lower(r, m, alpha) for r in results), default=m.low) for w, m, results in found) >= p
+
+    def margin(self, line):  # 9
+        """(margin, span)."""
+        buffer = line.rule.buffer
+        if not buffer.forecast_by:
+            return buffer.margin, Span()
+        signed = [f for f in self.facts.forecasts if f.measure == line.name and buffer.forecast_by in f.signers]
+        good = [f for f in signed if f.multiple >= buffer.multiple and not self.withdrawn(f) and buffer.fresh_for]
+        ends = [buffer.fresh_for.after(f.at) for f in good if self.counts(f, ("measures", line.name))]
+        return max([0, *(f.margin for f in signed)]), latest(Span(end) for end in ends if self.at < end)
+
+    def under_lines(self, lines, digests, cap=ONE, share=ONE):  # 21, the last part
+        spans = [Span()]
+        for line in lines:
+            if any(results for _, _, results in self.concerned(line, digests)):
+                margin, span = self.margin(line)
+                under = self.under(line, digests, line.level - margin, min(cap, alpha_of(line.rule)) * share)
+                spans.append(span if under else None)
+            elif line.version == self.index:
+                return None
+        return least(*spans)
+
+    # Soundness
+
+    def admissible(self, result, owner):  # 10, 27
+        signed = result.plan is not None and not self.withdrawn(result.plan) and not self.withdrawn(result)
+        aside = any(s.of == result.digest for s in self.facts.set_asides)
+        return signed and not aside and self.counts(result, owner)
+
+    def fits(self, result, measure):  # 11, 27
+        p = result.protocol
+        if (p.task, p.task_version, p.metric) != (measure.task, measure.task_version, measure.metric):
+            return False
+        if isinstance(measure, model.Unbounded):
+            return True
+        place = self.on_task(measure, p) and (measure.on == "deployment" or p.deployment is None)
+        samples = p.unit == measure.unit and measure.samples_digest in ("", p.samples_digest)
+        return place and samples and can_be_read(result, measure)
+
+    def fresh(self, result, refresh, buffer):  # 14
+        start = result.plan.at
+        ends = [refresh.period.after(start)]
+        ends += [buffer.period.after(start)] if buffer and buffer.period else []
+        for incident in self.facts.incidents:
+            asked = incident.kind == "refresh" and refresh.discretion and refresh.discretion in incident.members
+            if incident.at >= start and (incident.kind in refresh.events or asked):
+                ends += [incident.at] if self.concerns(incident, result.subject, kin) else []
+        return Span(min(ends)) if self.at < min(ends) else None
+
+    def sound(self, result, owner, rule, demand, measure, run_by):  # 10 to 14
+        protocol, trained = result.protocol, demand.elicitation in {"fine-tuned", "rl-fine-tuned"}
+        shown = protocol.shots if demand.elicitation == "few-shot" else protocol.demonstrations
+        good = (
+            self.admissible(result, owner)
+            and run_by in result.plan.signers & result.signers
+            and self.fits(result, measure)
+            and protocol.samples >= max(1, measure.least_samples)  # 12
+            and result.scored >= rule.coverage * protocol.samples
+            and not (measure.kind == "propensity" and trained)
+            and protocol.elicitation == demand.elicitation  # 13
+            and result.flop >= demand.flop
+            and protocol.attempts >= demand.attempts
+            and (protocol.tools or not demand.tools)
+            and (protocol.safety_ablated or not demand.safety_ablated)
+            and result.refused <= demand.refusals * protocol.samples
+            and shown >= max(demand.demonstrations, int(demand.elicitation in {"few-shot", "fine-tuned"}))
+        )
+        return self.fresh(result, rule.refresh, rule.buffer) if good else None
+
+    def sounds(self, digest, owner, rule, demands, measure, *, after=None, run_by=None):
+        """(result, span) of all on a subject that are sound for one of the demands and begun after `after`."""
+        found, run_by = [], run_by or rule.run_by
+        for r in self.facts.results:
+            if r.subject == digest and r.plan and (after is None or r.plan.at > after):
+                found += [(r, self.sound(r, owner, rule, demand, measure, run_by)) for demand in demands]
+        return [(result, span) for result, span in found if span is not None]
+
+    def discharged(self, name, digest, run_by):  # 16
+        assumption = self.policy.assumptions.get(name)
+        if assumption is None:
+            return None
+        about = [a for a in self.facts.attestations if a.is_assumption and a.name == name and a.about == digest]
+        failed = []
+        if assumption.checked:
+            about = [a for a in about if a.check and a.check.name == assumption.checked]
+            failed = [a for a in about if not passed(a.check, assumption)]
+        good = [a for a in about if a not in failed and all(a.at > other.at for other in failed)]
+        good = [a for a in good if assumption.by in a.signers and run_by not in a.signers and not self.withdrawn(a)]
+        ends = [assumption.fresh_for.after(a.at) for a in good if self.counts(a, ("assumptions", name))]
+        not_void = [self.finding(threshold).below for threshold in assumption.void_at]
+        return least(latest(Span(end) for end in ends if self.at < end), *not_void)
+
+    def way(self):  # 17
+        """The ancestors on the way of single `continued` steps, at `scale`."""
+        found, digest = [], self.subject
+        while self.action == "scale" and [step.kind for step in steps(self.facts, digest)] == ["continued"]:
+            digest = steps(self.facts, digest)[0].parent
+            found.append(digest)
+        return found
+
+    def standing(self, rule):  # 17
+        """The subject, and what stands in for it."""
+        parents = [self.facts.subjects[digest] for digest in self.way() if digest in self.facts.subjects]
+        near = [s.digest for s in parents if self.me.ec_high <= rule.refresh.multiple * s.ec_low]
+        return [self.subject, *near]
+
+    def reach(self, digest, owner):  # 18, 41, 42
+        rule = rule_of(self.policy, owner)
+        multiples = [rule.refresh.multiple] + [rule.buffer.multiple] * (owner[0] == "thresholds")
+        return Span(reach=Fraction(self.facts.subjects[digest].ec_low * min(multiples)))
+
+    def room(self, span):
+        return span if span is not None and self.me.ec_high <= span.reach else None
+
+    def satisfied(self, owner, demand, measure, digests, after):  # 15, 18
+        rule, spans = rule_of(self.policy, owner), []
+        behaves = measure.kind == "propensity" and demand.elicitation != "understanding-based"
+        names = {*(model.ASSUMED_OF_PROPENSITY if behaves else model.ASSUMED[demand.elicitation]), *rule.assumes}
+        for digest in digests:
+            sound = latest(span for _, span in self.sounds(digest, owner, rule, [demand], measure, after=after))
+            words = [self.discharged(name, digest, rule.run_by) for name in names] if sound else []
+            spans.append(self.room(least(sound, self.reach(digest, owner), *words)))
+        return latest(spans)
+
+    def all_satisfied(self, owner, measures, digests, after=None):  # 18, 20
+        """Every demand for each measure, and no open plan that blocks. No demand satisfies nothing."""
+        demands = rule_of(self.policy, owner).elicitation
+        found = [self.satisfied(owner, demand, m, digests, after) for m in measures for demand in demands]
+        return least(*found, *(self.plans(owner, measure) for measure in measures)) if found else None
+
+    # Plans
+
+    def is_open(self, plan, owner):  # 19
+        results = [r for r in self.facts.results if r.plan == plan and not self.withdrawn(r)]
+        for rule in [rule_of(policy, owner) for policy in self.seeing(plan.at) if entry_of(policy, owner) is not None]:
+            signers = {rule.run_by} if rule and rule.run_by in plan.signers else plan.signers
+            least_scored = (rule.coverage if rule else 1) * plan.protocol.samples
+            if not any(r.scored >= least_scored and signers & r.signers for r in results):
                 return True
         return False
 
-    def sound(self, result: Result, rule: RuleOut) -> bool:
-        protocol, plan = result.protocol, result.plan
-        measure = next(m for m in self.policy.measures.values() if m.task == protocol.task)
-        return (
-            plan is not None  # 7
-            and rule.run_by in plan.signers & result.signers  # 8
-            and (protocol.task_version, protocol.metric) == (measure.task_version, measure.metric)  # 9
-            and 0 < protocol.samples * rule.coverage <= result.scored  # 10
-            and self.at < self.expiry(result)  # 11
-            and (protocol.elicitation != "few-shot" or protocol.shots >= 1)  # 12
-            and (protocol.elicitation != "fine-tuned" or protocol.demonstrations >= rule.demonstrations)
-        )
+    def tasked(self, plan, measure):  # 19
+        """Whether a plan is for the measure's task, or one that the measure of this name had in an earlier version."""
+        before = [version.policy.measures.get(measure.name) for version in self.versions[: self.index]]
+        tasks = {m.task for m in [measure, *before] if isinstance(m, (model.Measure, model.Unbounded))}
+        return any(self.on_task(replace(measure, task=task), plan.protocol) for task in tasks)
 
-    def expiry(self, result: Result) -> datetime:
-        assert result.plan is not None
-        return self.policy.refresh_period.after(result.plan.at)
+    def plans(self, owner, measure):  # 19, 20
+        """Until when no open plan that matters blocks."""
+        listed, spans = self.policy.actions.get(self.action), [Span()]
+        reversible = listed.reversible if listed else self.action in {"scale", "deploy-internal", "deploy-api"}
+        for plan in self.facts.plans:
+            on_kin = plan.subject in kin(self.facts, self.subject, self.budget(plan.at))
+            if on_kin and self.tasked(plan, measure) and self.is_open(plan, owner):
+                due = min([plan.report_by, *(policy.report_within.after(plan.at) for policy in self.seeing(plan.at))])
+                free = reversible and self.action != "release-weights" and self.at < due
+                spans.append(Span(due) if free else None)
+        return least(*spans)
 
-    def stated(self, name: str, rule: RuleOut) -> datetime | None:  # 13
-        assumption = self.policy.assumptions[name]
-        words = [
-            assumption.fresh_for.after(a.at)
-            for a in self.facts.attestations
-            if (a.is_assumption, a.name, a.about) == (True, name, self.subject)
-            and assumption.stated_by in a.signers
-            and rule.run_by not in a.signers
-        ]
-        return max((end for end in words if end > self.at), default=None)
+    # Findings: whether something is reached, and from when it may be
 
-    def attested(self, name: str) -> datetime | None:  # 19
-        rule = self.policy.requirements[name]
-        if not isinstance(rule, Attested):
+    def repeated(self, line, digest):  # 21, 43
+        """Until when, `self.at` if it is not."""
+        rule, independent, ends = line.rule, line.policy.independent, [FOREVER]
+        refusals = min((demand.refusals for demand in rule.elicitation), default=Fraction(0))
+        for _, measure, results in self.concerned(line, {digest}):
+            for r in [r for r in results if line.mean or shows(r, measure, line.level, alpha_of(rule))]:
+                p = r.protocol
+                hard = (p.demonstrations, r.flop, p.attempts, p.tools, p.safety_ablated, refusals)
+                demands = [model.Demand("fine-tuned", *hard)] if independent else []
+                mine = self.sounds(self.subject, line.owner, rule, demands, measure, after=r.at, run_by=independent)
+                ends.append(max((span.end for _, span in mine), default=self.at))
+        return min(ends)
+
+    def leaf_reached(self, line):  # 21, 43
+        """The first end of a repetition that keeps it from being reached; `self.at` if it is."""
+        budget = line.policy.attacker_budget
+        near = {self.subject} | cheap(self.facts, self.subject, budget)
+        positive = [d for d in relatives(self.facts, self.subject, budget) if self.positive(line, d)]
+        return min((self.at if d in near else self.repeated(line, d) for d in positive), default=FOREVER)
+
+    def own_leaf(self, i, leaf, name):
+        return self.leaf_reached(line_of(i, self.versions[i].policy, ("thresholds", name), leaf.measure, leaf.level))
+
+    def expr_reached(self, i, expr, name):  # 21 to 25
+        """(whether it is reached, whether an `At` contributes to that)."""
+        policy = self.versions[i].policy
+        if isinstance(expr, model.At):
+            return (self.own_leaf(i, expr, name) <= self.at,) * 2
+        if isinstance(expr, model.Amount):
+            return amount(policy, self.facts, self.me, expr)[0], False
+        if isinstance(expr, model.Ref) and i == self.index:
+            return (self.reached(expr.threshold),) * 2
+        if isinstance(expr, model.Ref):
+            inner = policy.thresholds[expr.threshold].reached_when
+            return self.expr_reached(i, inner, expr.threshold) if inner else (False, False)
+        parts = [self.expr_reached(i, part, name) for part in expr.parts]
+        reached = 0 < expr.count <= sum(part for part, _ in parts)
+        return reached, reached and any(by_at for _, by_at in parts)
+
+    def ends(self, i, expr, name):  # 43
+        """The moments at which something in an expression may be reached."""
+        if isinstance(expr, model.At):
+            return [self.own_leaf(i, expr, name)]
+        if isinstance(expr, model.Ref) and i == self.index:
+            return [self.may(expr.threshold)]
+        if isinstance(expr, model.Ref):
+            return self.ends(i, self.versions[i].policy.thresholds[expr.threshold].reached_when, expr.threshold)
+        return [end for part in getattr(expr, "parts", ()) for end in self.ends(i, part, name)]
+
+    def expressions(self, name):
+        """The expressions of a threshold in this version and the earlier ones."""
+        here = [(i, v.policy.thresholds.get(name)) for i, v in enumerate(self.versions[: self.index + 1])]
+        return [(i, threshold.reached_when) for i, threshold in here if threshold and threshold.reached_when]
+
+    def above(self, name):
+        return [threshold.name for threshold in self.policy.thresholds.values() if name in threshold.above]
+
+    def judged_ends(self, name):
+        return [self.judged_reached(name, j) for j in self.facts.judgements if j.threshold == name]
+
+    def judged_reached(self, name, judgement):  # 25, 43
+        """With which answer a judgement makes it reached: `self.at` if it does already."""
+        thresholds = [policy.thresholds.get(name) for policy in self.seeing(judgement.at)]
+        roles = {threshold.judged.by for threshold in thresholds if threshold and threshold.judged}
+        of, budget = judgement.subject, self.budget(judgement.at)
+        if judgement.verdict != REACHED or not roles & judgement.members:
+            return FOREVER
+        if of not in relatives(self.facts, self.subject, budget):
+            return FOREVER
+        if of == self.subject or of in cheap(self.facts, self.subject, budget):
+            return self.at
+        answers = [self.judged_below(j, name) for j in self.facts.judgements if j.at > judgement.at]
+        return max((span.end for span in answers if span is not None), default=self.at)
+
+    def reached(self, name):  # 25
+        for incident in [i for i in self.facts.incidents if name in i.thresholds]:
+            if self.concerns(incident, self.subject, relatives) and not self.set_aside(incident):
+                return True
+        for i, expr in self.expressions(name):
+            reached, by_at = self.expr_reached(i, expr, name)
+            if reached and (by_at or i == self.index):
+                return True
+        return self.at in self.judged_ends(name) or any(self.reached(other) for other in self.above(name))
+
+    def may(self, name):  # 43
+        moments = [end for i, expr in self.expressions(name) for end in self.ends(i, expr, name)]
+        moments += self.judged_ends(name) + [self.may(other) for other in self.above(name)]
+        return min((moment for moment in moments if moment > self.at), default=FOREVER)
+
+    # Findings: until when something is below, and evaluated
+
+    def part(self, expr, name, cap, share):  # 21 to 24, 28, 42, 43
+        """(span of being below, span of its evaluation). `cap` is the outer alpha."""
+        if isinstance(expr, model.At):
+            return self.leaf(expr, name, cap, share)
+        if isinstance(expr, model.Amount):
+            return amount(self.policy, self.facts, self.me, expr)[1], Span()
+        if isinstance(expr, model.Ref):
+            inner = self.by_ref(expr.threshold, name, cap, share)
+            return inner.below, inner.below or inner.evaluated
+        parts = [self.part(part, name, cap, share / max(1, expr.count)) for part in expr.parts]
+        below = best(len(parts) - expr.count + 1, [span for span, _ in parts])
+        return below, below or (least(*(span for _, span in parts)) if parts else None)
+
+    def by_ref(self, other, name, cap, share):  # 23
+        outer, own = self.policy.thresholds[name].rule_out, self.policy.thresholds[other].rule_out
+        return self.finding(other, min(cap, alpha_of(outer), alpha_of(own)), share)
+
+    def leaf(self, leaf, name, cap, share):  # 21, 28
+        owner, evaluated = ("thresholds", name), []
+        rule, lines = rule_of(self.policy, owner), self.lines(owner, leaf.measure, leaf.level)
+        digests, measures = self.standing(rule), [measure for _, measure in lines[0].parts]
+        for measure in measures:
+            sound = {d: self.sounds(d, owner, rule, rule.elicitation, measure) for d in digests}
+            evaluated.append(
+                latest(self.room(least(span, self.reach(d, owner))) for d in sound for _, span in sound[d])
+            )
+        below = None
+        if self.at < self.leaf_reached(lines[0]):
+            under = self.under_lines(lines, {self.subject, *self.way()}, cap, share)
+            below = least(self.all_satisfied(owner, measures, digests), under)
+        return below, least(*evaluated)
+
+    def finding(self, name, cap=ONE, share=ONE):
+        key = (name, cap, share)
+        if key not in self.findings:
+            self.findings[key] = self.find(self.policy.thresholds[name], cap, share)
+        return self.findings[key]
+
+    def find(self, threshold, cap, share):  # 25, 28, 42
+        name, expr, judged = threshold.name, threshold.reached_when, threshold.judged
+        reached, may, ways, evaluated = self.reached(name), self.may(name), [], None
+        tests = [way for way in threshold.below_if if isinstance(way, (model.UnderScreen, model.UnderReference))]
+        share /= max(1, len(tests) + (judged is None))
+        if expr or (judged and judged.on):  # no hole
+            ways = [self.below_if(way, threshold, cap, share) for way in threshold.below_if]
+            if judged:
+                evaluated = latest(self.supported(j, name) for j in self.facts.judgements)
+                ways.append(latest(self.judged_below(j, name) for j in self.facts.judgements))
+            else:
+                below, evaluated = self.part(expr, name, cap, share)
+                ways.append(below)
+        below = next((least(span, Span(may)) for span in ways if span is not None and not reached), None)
+        return Finding(REACHED if reached else BELOW if below else OPEN, may, below, evaluated)
+
+    def below_if(self, way, threshold, cap, share):  # 26
+        if isinstance(way, model.UnderQuantity):
+            return amount(self.policy, self.facts, self.me, way)[1]
+        if isinstance(way, model.UnderScreen):
+            return self.by_ref(way.threshold, threshold.name, cap, share).below
+        return self.under_reference(way, threshold, cap, share)
+
+    def under_reference(self, way, threshold, cap, share):  # 26, 42, 43
+        rule, owner, spans = threshold.rule_out, ("thresholds", threshold.name), []
+        other, measures = named(self.facts, way.subject), [self.policy.measures[name] for name in way.on]
+        if not (self.leans and measures and rule and other and known(self.facts, other.digest)):
             return None
-        about = self.subject if rule.about == "subject" else None
-        words = [
-            rule.fresh_for.after(a.at)
-            for a in self.facts.attestations
-            if (a.is_assumption, a.name, a.about) == (False, name, about) and rule.by in a.signers
-        ]
-        return max((end for end in words if end > self.at), default=None)
+        if other.digest == self.subject or not all(isinstance(measure, model.Measure) for measure in measures):
+            return None
+        case = replace(self, subject=other.digest, deployment=None, leans=False)
+        alpha = min(cap, alpha_of(rule)) * share / 2
+        for measure in measures:
+            mine = max((upper(r, measure, alpha) for r in self.counting(measure, {self.subject})), default=measure.high)
+            sound = case.sounds(other.digest, owner, rule, rule.elicitation, measure)
+            theirs = [r for r in case.counting(measure, {other.digest}) if r.plan and case.fits(r, measure)]
+            least_shown = min((lower(result, measure, alpha) for result in theirs), default=measure.low)
+            under = sound and theirs and mine + way.margin <= least_shown
+            spans.append(latest(span for _, span in sound) if under else None)
+        finding = case.by_ref(threshold.name, threshold.name, cap, share)
+        return self.room(least(*spans, finding.below, self.all_satisfied(owner, measures, [self.subject])))
 
-    def cheap(self) -> set[tuple[str, str]]:
-        """Pairs of an ancestor and a derivative within the attacker's budget."""
-        budget = {d: self.policy.attacker_budget * s.training_compute for d, s in self.facts.subjects.items()}
-        return {(a, d) for a, d in parents_to_children(self.facts) if (cost(self.facts, a, d) or 0) <= budget[a]}
+    def supported(self, judgement, name):  # 27
+        threshold, owner = self.policy.thresholds[name], ("thresholds", name)
+        judged = threshold.judged
+        if not (judged and judged.on and judgement.threshold == name and judgement.subject == self.subject):
+            return None
+        if judged.by not in judgement.signers or self.withdrawn(judgement) or not self.counts(judgement, owner):
+            return None
+        spans = [Span(judged.fresh_for.after(judgement.at))] if judged.fresh_for else []
+        words = [a for a in self.facts.attestations if a.digest in judgement.on and a.at <= judgement.at]
+        for item in judged.on:
+            items, measure = [self.attested(word, item) for word in words], self.policy.measures.get(item)
+            if isinstance(measure, (model.Measure, model.Unbounded)):
+                results = [r for r in self.counting(measure, {self.subject}) if r.digest in judgement.on]
+                items += [self.item(r, measure, threshold) for r in results if r.at < judgement.at]
+            spans.append(latest(items))
+        found = least(*spans)
+        return found if found is not None and self.at < found.end else None
 
-    def line(self) -> set[str]:
-        """The subject and its ancestors."""
-        return {self.subject, *(a for a, d in parents_to_children(self.facts) if d == self.subject)}
+    def item(self, result, measure, threshold):  # 27
+        samples, rule = result.protocol.samples, threshold.rule_out
+        whole = samples > 0 and result.scored >= (rule.coverage if rule else 1) * samples
+        if not (whole and self.fits(result, measure) and self.admissible(result, ("thresholds", threshold.name))):
+            return None
+        return self.fresh(result, rule.refresh, rule.buffer) if rule else self.fresh(result, self.policy.refresh, None)
 
-    def reached(self, threshold: Threshold) -> bool:  # 14
-        telling = self.line() | {d for a, d in self.cheap() if a in self.line()}
-        return any(self.positive(relative, threshold) for relative in telling)
+    def judged_below(self, judgement, name):  # 27, 43
+        found = self.supported(judgement, name)
+        if found is None or judgement.verdict != BELOW:
+            return None
+        on = self.policy.thresholds[name].judged.on
+        measures = [self.policy.measures[item] for item in on if item in self.policy.measures]
+        if any(r.at >= judgement.at for measure in measures for r in self.counting(measure, {self.subject})):
+            return None
+        return least(found, *(self.plans(("thresholds", name), measure) for measure in measures))
 
-    def open_plans(self, threshold: Threshold) -> list[Plan]:  # 15
-        kin = self.line() | {d for a, d in parents_to_children(self.facts) if a == self.subject}
-        kin |= {d for a, d in self.cheap() if a in self.line()}
-        task = self.policy.measures[threshold.measure].task
-        rule = threshold.rule_out
-        done = {
-            r.plan.digest
-            for r in self.facts.results
-            if r.plan is not None and rule.run_by in r.signers and r.scored >= rule.coverage * r.protocol.samples
+    # Requirements
+
+    def against(self, name):  # 34
+        """The moment of the last incident against a requirement, or None."""
+        incidents = [i for i in self.facts.incidents if name in self.hit(set(i.requirements))]
+        incidents = [i for i in incidents if not self.set_aside(i)]
+        return max((i.at for i in incidents if self.concerns(i, self.subject, kin)), default=None)
+
+    def hit(self, names):  # 34
+        """The requirements named, all that they are combined of, and all that stands in for one of them."""
+        more = {part for name in names for part in getattr(self.policy.requirements.get(name), "of", ())}
+        for rule in self.policy.exceptions.values():
+            more |= set(rule.requires) if names & set(rule.instead_of) else set()
+        return names if more <= names else self.hit(names | more)
+
+    def unspoilt(self, fact, owner, name, end):  # 29, 30, 33
+        """A fact in favour that is not withdrawn, later than all that is against that requirement, and not over."""
+        against = self.against(name)
+        after = against is None or fact.at > against
+        good = not self.withdrawn(fact) and self.counts(fact, owner) and after and self.at < end
+        return Span(end) if good else None
+
+    def attested(self, attestation, name):  # 29
+        good = isinstance(self.policy.requirements.get(name), model.Attested) and not attestation.is_assumption
+        return self.signed(attestation, name) if good else None
+
+    def signed(self, fact, name):  # 29, 30
+        requirement = self.policy.requirements[name]
+        about = {"subject": self.subject, "deployment": self.deployment, "developer": None}[requirement.about]
+        if fact.name != name or fact.about != about or requirement.by not in fact.signers:
+            return None
+        if requirement.about == "deployment" and about is None:
+            return None
+        return self.unspoilt(fact, ("requirements", name), name, requirement.fresh_for.after(fact.at))
+
+    def approved(self, approval, name, cell):  # 30
+        finding = self.finding(cell)
+        budget = max(version.policy.attacker_budget for version in self.versions[: self.index + 1])
+        family = kin(self.facts, self.subject, budget)
+        digests = {
+            state: finding_digest(self.facts, self.policy.id, cell, self.subject, state, family) for state in STATES
         }
-        return [p for p in self.facts.plans if p.subject in kin and p.protocol.task == task and p.digest not in done]
-
-    def due(self, plan: Plan) -> datetime:
-        return min(plan.report_by, self.policy.report_within.after(plan.at))
-
-    def below(self, threshold: Threshold, sound: list[Result]) -> list[datetime] | None:  # 16
-        rule = threshold.rule_out
-        ends = []
-        for elicitation in rule.elicitation:
-            serving = [self.expiry(r) for r in sound if r.protocol.elicitation == elicitation]
-            if not serving:
-                return None
-            ends.append(max(serving))
-            for assumption in ASSUMED[elicitation]:
-                end = self.stated(assumption, rule)
-                if end is None:
-                    return None
-                ends.append(end)
-        due = [self.due(plan) for plan in self.open_plans(threshold)]
-        irreversible = self.action not in {"scale", "deploy-internal", "deploy-api"}
-        if any(moment <= self.at for moment in due) or (due and irreversible):
+        saw = [state for state in STATES if digests[state] in approval.findings]
+        if finding.state not in saw and not (finding.state == OPEN and REACHED in saw):
             return None
-        limit = threshold.level - rule.margin
-        for result in self.of(self.subject, threshold):
-            n = result.protocol.samples
-            dangerous = result.correct + n - result.scored
-            if limit <= 0 or n == 0:
-                return None
-            if sum(chance(i, n, limit) for i in range(dangerous + 1)) >= 1 - rule.confidence:
-                return None
-        return ends + due
+        # One that saw `not ruled out` only is over when that is.
+        return least(self.signed(approval, name), Span() if REACHED in saw else Span(finding.may))
+
+    def measured(self, requirement):  # 31
+        owner, digests = ("requirements", requirement.name), [self.subject]
+        lines = self.lines(owner, requirement.measure, requirement.level)
+        measures, after = [measure for _, measure in lines[0].parts], self.against(requirement.name)
+        return least(self.all_satisfied(owner, measures, digests, after), self.under_lines(lines, digests))
+
+    def plainly_met(self, name, cell, exceptions):  # 29 to 32, 34
+        requirement = self.policy.requirements.get(name)
+        if isinstance(requirement, model.Attested):
+            return latest(self.attested(a, name) for a in self.facts.attestations)
+        if isinstance(requirement, model.Approved):
+            return latest(self.approved(a, name, cell) for a in self.facts.approvals)
+        if isinstance(requirement, model.Measured):
+            return self.measured(requirement)
+        if isinstance(requirement, model.Combined):
+            return best(requirement.count, [self.met(part, cell, exceptions=exceptions) for part in requirement.of])
+        if not isinstance(requirement, (model.Defined, model.RuledOut)) or self.against(name) is not None:
+            return None
+        if isinstance(requirement, model.RuledOut):
+            return self.finding(requirement.threshold).below
+        threshold = self.policy.thresholds.get(requirement.threshold)
+        return Span() if threshold is not None and not threshold.hole else None
+
+    def met(self, name, cell, *, exceptions=True):  # 33
+        ways = [self.plainly_met(name, cell, exceptions)]
+        closed = any(self.empty(part) for part in self.policy.gates[self.action][cell].requires)
+        for rule in self.policy.exceptions.values() if exceptions and not closed else ():
+            if name in rule.instead_of and rule.requires and rule.approved_by:
+                opened = latest(self.opened(amendment, rule, name) for amendment in self.facts.amendments)
+                ways.append(least(opened, *(self.met(other, cell, exceptions=False) for other in rule.requires)))
+        return latest(ways)
+
+    def empty(self, name):
+        """Whether a requirement is, or holds, a hole or `never`."""
+        requirement = self.policy.requirements.get(name)
+        deeper = [self.empty(part) for part in getattr(requirement, "of", ())]
+        return isinstance(requirement, (model.Hole, model.Never)) or any(deeper)
+
+    def opened(self, amendment, rule, name):  # 33
+        if amendment.exception != rule.name or amendment.subject not in (None, self.subject):
+            return None
+        if not set(rule.approved_by) <= amendment.signers or not amendment.published.strip():
+            return None
+        end = rule.lasts.after(amendment.at)
+        return self.unspoilt(amendment, ("exceptions", rule.name), name, min(end, rule.until or end))
+
+    # Decision
+
+    def cells(self):  # 36
+        """Of each cell that gates: threshold -> (finding, span of being open, {requirement: span})."""
+        found = {}
+        for name, cell in self.policy.gates.get(self.action, {}).items():
+            if cell.requires:
+                finding, met = self.finding(name), {r: self.met(r, name) for r in cell.requires}
+                found[name] = (finding, finding.below or least(finding.evaluated, *met.values()), met)
+        return found
+
+    def permits(self):  # 37, 41, 43
+        cells, policy = self.cells(), self.policy
+        spans = [Span(policy.permits.lease.after(self.at), self.me.ec_low * policy.refresh.multiple)]
+        spans += [Span(policy.expires)] if policy.expires else []
+        spans += [span for _, span, _ in cells.values()]
+        spans += [self.reach(self.subject, ("thresholds", name)) for name in cells if policy.thresholds[name].rule_out]
+        found = self.room(least(*spans))
+        return found if cells and found is not None and self.at < found.end else None
+
+
+def answer(versions, facts, *, subject, deployment, action, at):  # 35, 38 to 40
+    """The decision on an action at a time."""
+    policies, rulings, rooms = {}, {}, []
+    for version in sorted(versions, key=lambda version: version.since):
+        policies.setdefault(version.policy.id, []).append(version)
+    force = {name: sum(version.since <= at for version in of) - 1 for name, of in policies.items()}
+    force = {name: index for name, index in force.items() if index >= 0}
+    governing = [n for n, i in force.items() if governs(policies[n][i].policy, facts, subject, action)]
+    offered = facts.deployments.get(deployment)
+    ages = [policies[name][force[name]].policy.permits.ledger_age for name in governing]
+    standing = (
+        known(facts, subject)
+        and (deployment is None or (offered is not None and offered.subject == subject))
+        and at >= facts.checkpoint.time
+        and all(at < age.after(facts.checkpoint.time) for age in ages)
+    )
+    for name, index in force.items():
+        of, horizon, room = policies[name], policies[name][0].entered, None
+        for v in range(index, -1, -1) if standing and name in governing else ():
+            start = max(of[v].since, of[v].entered) if v else of[0].entered
+            here = [i for i in range(v, index + 1) if governs(of[i].policy, facts, subject, action)]
+            if v not in here:
+                continue
+            spans = [Case(of, i, start, facts, subject, deployment, action, at).permits() for i in here]
+            if None not in spans:
+                horizon, room = start, least(*spans)
+                break
+        cells = {}
+        if known(facts, subject) and name in governing:
+            told = Case(of, index, horizon, facts, subject, deployment, action, at).cells()
+            for threshold, (found, opens, met) in told.items():
+                overdue, states = not (found.below or found.evaluated), {r: span is not None for r, span in met.items()}
+                cells[threshold] = (found.state, overdue, opens is not None, states)
+        rulings[name] = Ruling(name in governing, "hold" if room is None else "permit", cells)
+        rooms += [room] if room else []
+    if not governing or len(rooms) < len(governing):
+        return Answer("hold", rulings)
+    most = least(*rooms, *(Span(version.since) for version in versions if version.since > at))  # 43
+    return Answer("permit", rulings, math.floor(most.reach), most.end)

@@ -2,11 +2,13 @@
 
 from fractions import Fraction
 from math import factorial
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interlock.decide import bounds
 from interlock.decide.bounds import at_most, lower, rules_out, shows, upper
 
 ALPHA = Fraction(1, 20)
@@ -209,3 +211,24 @@ def test_the_true_rate_escapes_a_printed_bound_at_most_with_probability_alpha(n)
         chances = [pmf(k, n, rate) for k in range(n + 1)]
         assert sum(c for k, c in enumerate(chances) if rate > upper(k, n, ALPHA)) <= ALPHA
         assert sum(c for k, c in enumerate(chances) if rate < lower(k, n, ALPHA)) <= ALPHA
+
+
+@exact
+@given(st.data())
+def test_a_long_tail_is_enclosed_and_decided_as_the_whole_sum(data):
+    n = data.draw(st.integers(1, 300))
+    k = data.draw(st.integers(0, n))
+    p = Fraction(data.draw(st.integers(1, 999)), 1000)
+    low, high, shift = bounds._enclosed(k, n, p)
+    whole = bounds.at_most(k, n, p)
+    assert Fraction(low, 1 << shift) <= whole <= Fraction(high, 1 << shift)
+    assert Fraction(high - low, 1 << shift) <= whole / 2**150
+    for bound in (whole, whole - Fraction(1, 10**9), whole + Fraction(1, 10**9)):
+        with mock.patch.object(bounds, "_LONG", 1):
+            assert bounds.is_under(k, n, p, bound) == (whole < bound)
+
+
+def test_a_hundred_thousand_samples_are_counted_exactly():
+    alpha = Fraction(1, 20)
+    assert bounds.rules_out(8000, 100_000, Fraction("0.0815"), alpha)
+    assert not bounds.rules_out(8000, 100_000, Fraction("0.0814"), alpha)

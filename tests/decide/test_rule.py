@@ -1,10 +1,13 @@
-"""The rule, case by case: what is in order permits, and each single thing out of order holds, for its own reason."""
+"""The rule on the example policy: what is in order permits, and each single thing out of order holds, for its own
+reason. The numbers in comments are those of docs/semantics.md.
+"""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
 
 import pytest
+import rfc8785
 
 from decide.cases import (
     ACTIONS,
@@ -14,6 +17,7 @@ from decide.cases import (
     CHILD,
     DAY,
     EFFECTIVE,
+    FEW_SHOT,
     FOUNDATION,
     GATEKEEPER,
     HOUR,
@@ -34,25 +38,23 @@ from decide.cases import (
     policy,
     rule_out,
     run,
+    since,
     stated,
     statements,
-    threshold,
 )
-from interlock.decide.decision import Bounds, lifts, to_json
-from interlock.decide.facts import Step, Subject
-from interlock.decide.rule import unevaluated
-from interlock.policy.model import Duration
+from interlock.decide.decision import to_json
+from interlock.decide.facts import Step
+from interlock.decide.rule import defects, unevaluated
 
 OTHERS = frozenset({AUDITOR, GATEKEEPER, BOARD})
 SECURITY = attested("security-3", about=None)
 MISUSE = attested("misuse-3", about=MODEL)
 BUDGET = policy(attacker_budget=Fraction(1, 100))
-WEEK = Duration(0, 7 * 86400)
 
 
 def by_requirement(*runs, **changes):
     """`scale` of the one-gate policy, asked with the developer's security attested and nothing else but `runs`."""
-    return ask(facts(*runs, attestations=[SECURITY]), under=one_gate(), **changes)
+    return ask(facts(*runs, attestations=[SECURITY]), one_gate(), **changes)
 
 
 def releasable(*more, correct=1):
@@ -70,7 +72,7 @@ def test_no_evidence_holds_every_gate(action):
     assert decision.verdict == "hold"
     assert decision.bounds is None
     assert all(not cell.opens and cell.finding.overdue for cell in decision.cells)
-    assert all(cell.finding.upper == 1 and cell.finding.lower == 0 for cell in decision.cells)
+    assert all(r.upper == 1 and r.lower == 0 for cell in decision.cells for r in cell.finding.readings)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -102,8 +104,8 @@ PERMITS = {
     ),
     "just enough demonstrations": lambda: ask(in_order(fine_tuned={"demonstrations": 16})),
     "the last second of a result": lambda: ask(in_order(seen_at=STALE - SECOND), at=STALE - SECOND),
-    "the oldest checkpoint that the policy allows": lambda: ask(in_order(), at=AT + HOUR),
-    "the first moment of the policy": lambda: ask(in_order(), under=policy(effective=AT)),
+    "the oldest checkpoint that the policy allows": lambda: ask(in_order(), at=AT + HOUR - SECOND),
+    "the first moment of the policy": lambda: ask(in_order(), since(policy(), AT)),
     "the weights, with every elicitation and assumption": lambda: ask(releasable(), action="release-weights"),
     "a stale statement beside a fresh one": lambda: ask(
         in_order(attestations=[stated("good-demonstrations", at=EFFECTIVE - 300 * DAY)])
@@ -114,7 +116,7 @@ PERMITS = {
     "a result that came after its plan was due": lambda: ask(in_order(few_shot={"at": PLANNED + 29 * DAY})),
     "bad numbers of a sibling that took more than the attacker's budget": lambda: ask(
         in_order(run("few-shot", subject=SIBLING, correct=100)),
-        under=policy(attacker_budget=Fraction(1, 101)),
+        policy(attacker_budget=Fraction(1, 101)),
     ),
     "bad numbers of a child under a budget of nothing": lambda: ask(
         in_order(run("few-shot", subject=CHILD, correct=100))
@@ -211,7 +213,7 @@ HOLDS = {  # sentence: (the question, a reason code that it must give)
         "unreported",
     ),
     "an overdue plan of a sibling whose result would count": (
-        lambda: ask(in_order(run("few-shot", subject=SIBLING, reported=False)), under=BUDGET),
+        lambda: ask(in_order(run("few-shot", subject=SIBLING, reported=False)), BUDGET),
         "unreported",
     ),
     "a plan that gave itself until 9999 and is due by the policy": (
@@ -237,15 +239,15 @@ HOLDS = {  # sentence: (the question, a reason code that it must give)
     "an open plan, at an action that only the policy knows": (
         lambda: ask(
             in_order(run("few-shot", seed=1, planned_at=AT, reported=False)),
-            under=one_gate(action="hand-over-weights"),
+            one_gate(action="hand-over-weights"),
             action="hand-over-weights",
         ),
         "open-plan",
     ),
     "the subject is unknown": (lambda: ask(in_order(), subject=digest("nobody")), "unknown-subject"),
     "the policy is silent about the action": (lambda: ask(in_order(), action="sell"), "silent"),
-    "the policy is not yet in force": (lambda: ask(in_order(), under=policy(effective=AT + SECOND)), "not-in-force"),
-    "the checkpoint is a second too old": (lambda: ask(in_order(), at=AT + HOUR + SECOND), "stale-ledger"),
+    "the policy is not yet in force": (lambda: ask(in_order(), since(policy(), AT + SECOND)), "not-in-force"),
+    "the checkpoint is as old as the policy allows": (lambda: ask(in_order(), at=AT + HOUR), "stale-ledger"),
     "the time asked for lies before the checkpoint": (lambda: ask(in_order(), at=AT - SECOND), "clock"),
     "the interval of compute is too wide": (
         lambda: ask(in_order(subjects=family(model={"ec_high": 4 * 10**24 + 1}))),
@@ -275,7 +277,7 @@ HOLDS = {  # sentence: (the question, a reason code that it must give)
         "reached-ancestor",
     ),
     "a child within the attacker's budget reached it": (
-        lambda: ask(in_order(CHILD_POSITIVE), under=BUDGET),
+        lambda: ask(in_order(CHILD_POSITIVE), BUDGET),
         "reached-derivative",
     ),
     "a child that took nothing at all reached it, under a budget of nothing": (
@@ -285,10 +287,10 @@ HOLDS = {  # sentence: (the question, a reason code that it must give)
         "reached-derivative",
     ),
     "a sibling showed what the common parent could do": (
-        lambda: ask(in_order(run("few-shot", subject=SIBLING, correct=100)), under=BUDGET),
+        lambda: ask(in_order(run("few-shot", subject=SIBLING, correct=100)), BUDGET),
         "reached-derivative",
     ),
-    "the gate lists no threshold": (lambda: ask(in_order(), under=policy(gates={"scale": {}})), "empty-gate"),
+    "the gate lists no threshold": (lambda: ask(in_order(), policy(gates={"scale": {}})), "empty-gate"),
 }
 
 
@@ -298,7 +300,9 @@ def test_a_result_that_is_not_sound_is_missing(sentence):
     decision = ask(in_order(**changed))
     assert decision.verdict == "hold"
     assert "missing-evidence" in codes(decision)
-    assert unevaluated(policy(), in_order(**changed), threshold="takeover", subject=MODEL, at=AT) == ("few-shot",)
+    assert unevaluated([since(policy())], in_order(**changed), threshold="takeover", subject=MODEL, at=AT) == (
+        ("codebook", FEW_SHOT),
+    )
 
 
 @pytest.mark.parametrize("name", ["no-evaluation-gaming", "no-gradient-hacking", "good-demonstrations"])
@@ -351,275 +355,53 @@ def test_a_sample_without_a_score_counts_as_harmless_for_reaching_a_level():
     assert ask(in_order(few_shot={"samples": 30, "correct": 25})).cells[0].finding.state == "reached"
 
 
-# -- kin ---------------------------------------------------------------------------------------------------------------
-
-
-def test_a_parents_evidence_does_not_serve_its_adapter():
-    decision = ask(in_order(), subject=CHILD)
-    assert decision.verdict == "hold"
-    assert {cell.finding.state for cell in decision.cells} == {"not ruled out"}
-    assert all(cell.finding.overdue and not cell.finding.counted for cell in decision.cells)
-
-
-def test_the_attackers_budget_is_a_share_of_the_parents_training_compute():
-    over = family(child={"steps": (Step(MODEL, "adapter", 10**22 + 1),)})
-    assert ask(in_order(CHILD_POSITIVE), under=BUDGET).verdict == "hold"
-    assert ask(in_order(CHILD_POSITIVE, subjects=over), under=BUDGET).verdict == "permit"
-
-
-def test_the_cheapest_way_to_a_derivative_counts():
-    two_ways = (Step(FOUNDATION, "distilled", 10**24), Step(MODEL, "merged", 1), Step(MODEL, "fine-tuned", 10**24))
-    known = in_order(CHILD_POSITIVE, subjects=family(child={"steps": two_ways}))
-    assert codes(ask(known, under=BUDGET)) == {"reached-derivative"}
-
-
-def test_a_long_line_of_descendants_is_decided_like_a_short_one():
-    names = [digest(f"snapshot {number}") for number in range(1200)]
-    line = {
-        name: Subject(name, f"snapshot-{number}", 10**24, 10**24, 10**24, steps)
-        for number, (name, steps) in enumerate(
-            zip(names, [(), *((Step(parent, "continued", 1),) for parent in names)], strict=False)
-        )
-    }
-    known = facts(run("few-shot", subject=names[0]), run("prompted", subject=names[-1], correct=100), subjects=line)
-    decision = ask(known, under=one_gate(attacker_budget=Fraction(1, 100)), subject=names[0])
-    assert "reached-derivative" in codes(decision)
-
-
-# -- requirements, holes, overdue --------------------------------------------------------------------------------------
-
-
-def test_security_lifts_codebook_use_but_not_the_hole_of_takeover():
-    decision = ask(in_order(few_shot={"correct": 100}, attestations=[SECURITY]))
-    assert decision.verdict == "hold"
-    opens = {cell.finding.threshold: (cell.finding.state, cell.opens) for cell in decision.cells}
-    assert opens == {"codebook-use": ("reached", True), "takeover": ("reached", False)}
-
-
-@pytest.mark.parametrize("action", ACTIONS)
-def test_a_hole_and_never_hold_whatever_is_attested(action):
-    every = [attested(name, about=about) for name in policy().requirements for about in (None, MODEL)]
-    decision = ask(in_order(few_shot={"correct": 100}, attestations=every), action=action)
-    held = {cell.finding.threshold for cell in decision.holding}
-    assert decision.verdict == "hold"
-    assert held == {"takeover", "codebook-use-open"} & set(policy().gates[action])
-    assert all(lifts(cell) == () for cell in decision.holding)
-
-
-NOT_ATTESTED = {
-    "wrong role": attested("security-3", about=None, by={TEAM, GATEKEEPER, BOARD}),
-    "about the subject, where the developer is meant": attested("security-3", about=MODEL),
-    "expired this second": attested("security-3", about=None, at=datetime(2025, 6, 1, tzinfo=UTC)),
-    "another requirement": attested("misuse-3", about=None),
-    "stated as an assumption": stated("security-3", about=None),
-}
-
-
-@pytest.mark.parametrize("sentence", NOT_ATTESTED)
-def test_a_requirement_that_is_not_attested_as_demanded_holds(sentence):
-    decision = ask(facts(run("few-shot"), attestations=[NOT_ATTESTED[sentence]]), under=one_gate())
-    assert decision.verdict == "hold"
-    assert [r.reason.code for r in decision.cells[0].requirements] == ["not-attested"]
-
-
-@pytest.mark.parametrize("about", [None, FOUNDATION, CHILD])
-def test_what_is_attested_about_the_developer_or_kin_does_not_serve_the_subject(about):
-    both = [SECURITY, attested("misuse-3", about=about)]
-    under = one_gate(("security-3", "misuse-3"))
-    assert ask(facts(run("few-shot"), attestations=both), under=under).verdict == "hold"
-    assert ask(facts(run("few-shot"), attestations=[*both, MISUSE]), under=under).verdict == "permit"
-
-
-OVERDUE = {  # a security attestation opens this gate, and none of these lets it
-    "nothing was evaluated": (),
-    "the last evaluation is stale": (run("few-shot", planned_at=PLANNED - 90 * DAY),),
-    "only an unplanned result is there": (run("few-shot", planned=False),),
-    "only a child was evaluated": (run("few-shot", subject=CHILD),),
-    "only an unplanned result is there, and it reaches the level": (run("few-shot", planned=False, correct=100),),
-    "the last evaluation is stale, and it reaches the level": (
-        run("few-shot", planned_at=PLANNED - 90 * DAY, correct=100),
-    ),
-    "only the parent was evaluated, and it reaches the level": (run("few-shot", subject=FOUNDATION, correct=100),),
-}
-
-
-@pytest.mark.parametrize("sentence", OVERDUE)
-def test_overdue_holds_although_every_requirement_is_met(sentence):
-    decision = by_requirement(*OVERDUE[sentence])
-    assert decision.verdict == "hold"
-    assert [requirement.met for requirement in decision.cells[0].requirements] == [True]
-    assert "overdue" in codes(decision)
-
-
-def test_an_empty_cell_is_no_requirement_met():
-    decision = ask(facts(run("few-shot", correct=50)), under=one_gate(()))
-    assert decision.verdict == "hold"
-    assert lifts(decision.cells[0]) == ()
-
-
-def test_an_empty_gate_never_permits():
-    for known in (facts(), in_order(attestations=[SECURITY, MISUSE])):
-        assert ask(known, under=policy(gates={"scale": {}})).verdict == "hold"
-
-
-# -- how to lift a hold ------------------------------------------------------------------------------------------------
-
-
-def test_a_hold_for_want_of_evidence_says_what_lifts_it():
-    (use, takeover) = ask(in_order(assumed={"good-demonstrations": None}), action="deploy-internal").cells
-    states = "`external-auditor` states it: interlock attest --assumption good-demonstrations --subject model"
-    attests = "`external-auditor` attests it: interlock attest --requirement security-3 --about developer"
-    assert set(lifts(use)) == {(states,), (attests,)}
-    assert lifts(takeover) == ((states,),)
-
-
-def test_a_reached_threshold_is_lifted_by_its_requirement_alone():
-    (cell,) = ask(in_order(few_shot={"correct": 100}), under=one_gate()).cells
-    assert lifts(cell) == (
-        ("`external-auditor` attests it: interlock attest --requirement security-3 --about developer",),
-    )
-
-
-def test_a_bound_that_is_too_high_has_no_way_back_but_the_requirement():
-    (cell,) = ask(in_order(few_shot={"correct": 9}), under=one_gate(("never",))).cells
-    assert cell.finding.state == "not ruled out"
-    assert lifts(cell) == ()
-
-
-# -- how far a permit reaches ------------------------------------------------------------------------------------------
-
-
-def test_the_lease_ends_a_permit_that_nothing_else_ends():
-    assert ask(in_order()).bounds == Bounds(4 * 10**24, AT + 30 * DAY)
-
-
-EARLIEST = {  # sentence: (the question, when its permit ends)
-    "the result that was planned first": (
-        lambda: ask(in_order(few_shot={"planned_at": PLANNED - 45 * DAY, "report_by": AT})),
-        datetime(2026, 6, 17, tzinfo=UTC),
-    ),
-    "the freshest result where several serve": (
-        lambda: ask(
-            in_order(run("few-shot", seed=1, planned_at=PLANNED - 45 * DAY)),
-            under=policy(permits=replace(policy().permits, lease=Duration(12, 0))),
-        ),
-        STALE,
-    ),
-    "the statement that was made first": (
-        lambda: ask(in_order(assumed={"good-demonstrations": {"at": datetime(2025, 12, 2, tzinfo=UTC)}})),
-        datetime(2026, 6, 2, tzinfo=UTC),
-    ),
-    "the attestation that opens a cell": (
-        lambda: ask(
-            facts(run("few-shot"), attestations=[attested("security-3", about=None, at=AT - 364 * DAY)]),
-            under=one_gate(),
-        ),
-        AT + DAY,
-    ),
-    "the evaluation beside that attestation": (
-        lambda: by_requirement(run("few-shot", planned_at=datetime(2026, 3, 2, tzinfo=UTC))),
-        datetime(2026, 6, 2, tzinfo=UTC),
-    ),
-    "the freshest evaluation of several beside that attestation": (
-        lambda: by_requirement(
-            run("few-shot", planned_at=datetime(2026, 3, 2, tzinfo=UTC)),
-            run("few-shot", planned_at=datetime(2026, 3, 3, tzinfo=UTC)),
-        ),
-        datetime(2026, 6, 3, tzinfo=UTC),
-    ),
-    "the evaluation of a threshold that is reached": (
-        lambda: by_requirement(run("few-shot", correct=100, planned_at=datetime(2026, 3, 2, tzinfo=UTC))),
-        datetime(2026, 6, 2, tzinfo=UTC),
-    ),
-    "an open plan's due time": (
-        lambda: ask(in_order(run("few-shot", seed=1, planned_at=AT - DAY, report_by=AT + DAY, reported=False))),
-        AT + DAY,
-    ),
-    "what the policy leaves an open plan": (
-        lambda: ask(
-            in_order(run("few-shot", seed=1, planned_at=AT - DAY, report_by=AT + 900 * DAY, reported=False)),
-            under=policy(report_within=WEEK),
-        ),
-        AT + 6 * DAY,
-    ),
-}
-
-
-@pytest.mark.parametrize("sentence", EARLIEST)
-def test_a_permit_ends_with_the_first_thing_it_relies_on(sentence):
-    question, moment = EARLIEST[sentence]
-    bounds = question().bounds
-    assert bounds is not None
-    assert bounds.not_after == moment
-
-
-def test_what_nothing_relies_on_does_not_shorten_a_permit():
-    known = in_order(attestations=[attested("security-3", about=None, at=AT - 364 * DAY)])
-    assert ask(known).bounds == Bounds(4 * 10**24, AT + 30 * DAY)
-
-
-def test_a_lease_of_nothing_is_no_permit():
-    decision = ask(in_order(), under=policy(permits=replace(policy().permits, lease=Duration(0, 0))))
-    assert decision.verdict == "hold"
-    assert codes(decision) == {"expired"}
-
-
-COMPUTE = {  # sentence: (refresh, buffer of codebook-use, buffer of takeover, lower and upper end, most)
-    "the refresh multiple": ("4", "6", "6", 100, 100, 400),
-    "the buffer of any threshold at the gate": ("4", "6", "3", 100, 100, 300),
-    "a broken multiple is rounded down": ("7/3", "6", "6", 100, 100, 233),
-    "the lower end counts, and the upper end just fits": ("4", "6", "6", 100, 400, 400),
-    "no room at all": ("1", "6", "6", 100, 100, 100),
-}
-
-
-@pytest.mark.parametrize("sentence", COMPUTE)
-def test_most_compute_is_the_lower_end_times_the_least_multiple(sentence):
-    refresh, use, takeover, low, high, most = COMPUTE[sentence]
-    under = policy(
-        refresh_multiple=Fraction(refresh),
-        thresholds={
-            "codebook-use": threshold("codebook-use", "0.20", buffer=Fraction(use)),
-            "takeover": threshold("takeover", "0.50", buffer=Fraction(takeover)),
-        },
-        gates={"scale": policy().gates["scale"]},
-    )
-    bounds = ask(in_order(subjects=family(model={"ec_low": low, "ec_high": high})), under=under).bounds
-    assert bounds is not None
-    assert bounds.most_effective_compute == most
-
-
-def test_the_buffer_of_a_threshold_that_stands_at_another_gate_does_not_count():
-    thresholds = {
-        **policy().thresholds,
-        "codebook-use-open": threshold("codebook-use-open", "0.10", buffer=Fraction(1)),
-    }
-    bounds = ask(in_order(), under=policy(thresholds=thresholds)).bounds
-    assert bounds == Bounds(4 * 10**24, AT + 30 * DAY)
-
-
 # -- what the answer says ----------------------------------------------------------------------------------------------
 
 
 def test_the_answer_shows_every_result_that_counts():
     decision = ask(in_order(run("prompted", planned=False, correct=3, scored=90)))
-    counted = decision.cells[0].finding.counted
-    shown = [(c.elicitation, c.planned, c.scored, c.correct, c.admissible) for c in counted]
+    (reading,) = decision.cells[0].finding.readings
+    shown = [(c.elicitation, c.planned, c.scored, c.correct, c.admissible) for c in reading.counted]
     assert shown == [
         ("few-shot", 100, 100, 0, True),
         ("fine-tuned", 100, 100, 0, True),
         ("prompted", 100, 90, 3, False),
     ]
-    assert decision.cells[0].finding.upper == max(c.upper for c in counted) == Fraction("0.1988")
+    assert reading.upper == max(c.upper for c in reading.counted) == Fraction("0.1988")
+    assert (reading.method, reading.confidence) == ("Clopper-Pearson, one-sided", Fraction("0.95"))
 
 
 def test_the_json_form_is_exact():
     answer = to_json(ask(in_order()))
     assert answer["bounds"] == {"most_effective_compute": "4" + 24 * "0", "not_after": "2026-07-01T00:00:00Z"}
     assert answer["at"] == answer["checkpoint"]["time"] == "2026-06-01T00:00:00Z"
-    finding = answer["cells"][0]["finding"]
-    assert (finding["level"], finding["margin"], finding["confidence"]) == ("0.2", "0.05", "0.95")
-    assert (finding["upper"], finding["lower"]) == ("0.0296", "0")
+    (ruling,) = answer["rulings"]
+    assert (ruling["policy"], ruling["governs"], ruling["verdict"]) == ("example-lab/rsp", True, "permit")
+    reading = ruling["cells"][0]["finding"]["tree"]["parts"][0]["reading"]
+    assert (reading["level"], reading["margin"], reading["confidence"]) == ("0.2", "0.05", "0.95")
+    assert (reading["upper"], reading["lower"]) == ("0.0296", "0")
+
+
+def test_the_json_form_can_be_signed_whatever_is_asked():
+    for question in [lambda: ask(in_order()), *PERMITS.values(), *(question for question, _ in HOLDS.values())]:
+        assert rfc8785.dumps(to_json(question()))
+
+
+DEFECTS = {  # sentence: (what is different about a few-shot result, what is said about it)
+    "it names no plan": ({"planned": False}, "no plan stands before it"),
+    "the wrong role signed": ({"signers": OTHERS}, "it is not signed by `evaluation-team`"),
+    "coverage": ({"scored": 97}, "coverage 97/100 is under 0.98"),
+    "nothing": ({}, ""),
+}
+
+
+@pytest.mark.parametrize("sentence", DEFECTS)
+def test_what_is_wrong_with_a_result_is_said(sentence):
+    changes, said = DEFECTS[sentence]
+    known = facts(run("few-shot", **changes))
+    found = defects([since(policy())], known, threshold="takeover", result=known.results[0], at=AT)
+    assert bool(found) == bool(said)
+    assert all(said in it for it in found[:1])
 
 
 def test_times_are_told_in_utc_wherever_one_asks():
@@ -629,7 +411,7 @@ def test_times_are_told_in_utc_wherever_one_asks():
 
 def test_rule_out_fields_of_one_threshold_do_not_leak_into_another():
     strict = replace(policy().thresholds["takeover"], rule_out=rule_out(run_by=GATEKEEPER))
-    decision = ask(in_order(), under=policy(thresholds={**policy().thresholds, "takeover": strict}))
+    decision = ask(in_order(), policy(thresholds={**policy().thresholds, "takeover": strict}))
     assert {c.finding.threshold: c.finding.state for c in decision.cells} == {
         "codebook-use": "below",
         "takeover": "not ruled out",

@@ -1,65 +1,190 @@
-"""Exact one-sided bounds for a proportion (Clopper and Pearson 1934, Biometrika 26:404).
+"""Exact one-sided bounds: of a proportion (Clopper and Pearson 1934, Biometrika 26:404), and of the mean of bounded
+scores (Hoeffding 1963, JASA 58:13, theorem 1).
 
-Comparisons are decided in exact rational arithmetic; the printed bounds are rounded outwards to four decimals.
+Comparisons are decided in exact rational arithmetic; the printed bounds are rounded outwards to the 10,000th part of
+the range. A tail that was computed once is remembered.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
+from math import comb
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _GRID = 10_000
+_ONE = Fraction(1)
+#: From so many samples on a tail is enclosed first: the numbers of the whole sum have about as many digits.
+_LONG = 1_000
+#: The precision of an enclosed tail relative to its last term, in bits, and what is left out of it at the most.
+_BITS, _SMALL = 256, 1 << 64
 
 
 def at_most(k: int, n: int, p: Fraction) -> Fraction:
     """P(X <= k) for X ~ Binomial(n, p), exactly. `0 <= k <= n`, `0 <= p <= 1`."""
-    success, total = p.numerator, p.denominator
-    failure = total - success
+    return Fraction(_ways(k, n, p), p.denominator**n)
+
+
+def _ways(k: int, n: int, p: Fraction) -> int:
+    """P(X <= k) times denominator(p) ** n: a whole number."""
+    success, failure = p.numerator, p.denominator - p.numerator
     if failure == 0:
-        return Fraction(int(k == n))
-    ways = term = failure**n  # comb(n, i) * success**i * failure**(n - i), from i = 0 on
+        return int(k == n)  # p = 1 / 1
+    ways: int = failure**n  # comb(n, i) * success**i * failure**(n - i), from i = 0 on
+    term = ways
     for i in range(k):
         term = term * (n - i) * success // ((i + 1) * failure)
         ways += term
-    return Fraction(ways, total**n)
+    return ways
 
 
+def is_under(k: int, n: int, p: Fraction, bound: Fraction) -> bool:
+    """Whether P(X <= k) < bound, for `0 <= k <= n` and `0 < p <= 1`. Exact for any n.
+
+    From `_LONG` samples on, the tail is first enclosed between two rationals (`_enclosed`); where `bound` lies outside,
+    that decides. Else, and for fewer samples, the whole sum does.
+    """
+    if n >= _LONG and p < 1:
+        low, high, shift = _enclosed(k, n, p)
+        wanted = bound.numerator << shift
+        if high * bound.denominator < wanted:
+            return True
+        if low * bound.denominator >= wanted:
+            return False
+    everything: int = p.denominator**n
+    return _ways(k, n, p) * bound.denominator < bound.numerator * everything
+
+
+def _enclosed(k: int, n: int, p: Fraction) -> tuple[int, int, int]:
+    """P(X <= k) between low and high, both over 2 ** shift.
+
+    The last term is taken exactly, and each one before it from its neighbour, rounded down and up. The terms fall once
+    they are under the mean: those left out are fewer than i, and none is larger than the last one.
+    """
+    success, failure = p.numerator, p.denominator - p.numerator
+    top, everything = comb(n, k) * success**k * failure ** (n - k), p.denominator**n
+    shift = _BITS + max(0, everything.bit_length() - top.bit_length())
+    below = (top << shift) // everything
+    above = below + 1
+    low, high, i = below, above, k
+    while i:
+        up, down = i * failure, (n - i + 1) * success
+        below, above = below * up // down, -(-above * up // down)
+        low, high, i = low + below, high + above, i - 1
+        if up < down and above * i < _SMALL:
+            return low, high + above * i, shift
+    return low, high, shift
+
+
+@lru_cache(maxsize=1 << 16)
 def rules_out(k: int, n: int, level: Fraction, alpha: Fraction) -> bool:
     """Whether k dangerous outcomes in n show the rate to be under `level`: P(X <= k | n, level) < alpha.
 
     Nothing is ruled out without samples, nor at a level of zero or less.
     """
-    return n > 0 and level > 0 and at_most(k, n, min(level, Fraction(1))) < alpha
+    return n > 0 and level > 0 and is_under(k, n, min(level, _ONE), alpha)
 
 
+@lru_cache(maxsize=1 << 16)
 def shows(k: int, n: int, level: Fraction, alpha: Fraction) -> bool:
     """Whether k outcomes in n show the rate to be at or over `level`: P(X >= k | n, level) <= alpha.
 
     A level of zero or less is always reached. No count shows a rate above one.
     """
-    if level <= 0:
-        return True
-    return 0 < k <= n and level <= 1 and 1 - at_most(k - 1, n, level) <= alpha
+    return level <= 0 or (0 < k <= n and level <= 1 and not is_under(k - 1, n, level, 1 - alpha))
 
 
 def upper(k: int, n: int, alpha: Fraction) -> Fraction:
-    """The one-sided upper bound, rounded up to four decimals; 1 without samples."""
-    low, high = 0, _GRID
-    while low < high:
-        middle = (low + high) // 2
-        if rules_out(k, n, Fraction(middle, _GRID), alpha):
-            high = middle
-        else:
-            low = middle + 1
-    return Fraction(low, _GRID)
+    """The one-sided upper bound of a proportion, rounded up to four decimals; 1 without samples."""
+    return Tally(n, Fraction(k), Fraction(k)).upper(alpha)
 
 
 def lower(k: int, n: int, alpha: Fraction) -> Fraction:
-    """The one-sided lower bound, rounded down to four decimals; 0 without samples."""
+    """The one-sided lower bound of a proportion, rounded down to four decimals; 0 without samples."""
+    return Tally(n, Fraction(k), Fraction(k)).lower(alpha)
+
+
+@lru_cache(maxsize=1 << 14)
+def decays_under(x: Fraction, alpha: Fraction) -> bool:
+    """Whether exp(-x) < alpha, for x >= 0 and 0 < alpha < 1. Equality cannot be: exp of a rational is irrational.
+
+    exp(x) is enclosed by its Taylor sum and the geometric bound of the remainder until 1 / alpha is outside.
+    """
+    wanted, total, term, n = 1 / alpha, _ONE, _ONE, 0
+    while total < wanted:
+        n += 1
+        term = term * x / n
+        total += term
+        if n + 1 > x and total + term * x / (n + 1 - x) <= wanted:
+            return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What one result counts to, turned so that more is more dangerous: sums over `n` units of scores in [low, high].
+
+    `dangerous` counts the units without a score at `high`, `harmless` at `low`. With `binary` all scores are 0 or 1.
+    """
+
+    n: int
+    dangerous: Fraction
+    harmless: Fraction
+    low: Fraction = Fraction(0)
+    high: Fraction = _ONE
+    binary: bool = True
+
+    def puts_under(self, level: Fraction, alpha: Fraction) -> bool:
+        """Whether the mean is shown to be under `level` (rules 1 and 2)."""
+        if self.binary:
+            return rules_out(int(self.dangerous), self.n, level, alpha)
+        return self.n > 0 and level > self.low and self._apart(level - self.dangerous / self.n, alpha)
+
+    def shows(self, level: Fraction, alpha: Fraction) -> bool:
+        """Whether the mean is shown to be at or over `level` (rules 1 and 2)."""
+        if self.binary:
+            return shows(int(self.harmless), self.n, level, alpha)
+        if level <= self.low:
+            return True
+        return self.n > 0 and level <= self.high and self._apart(self.harmless / self.n - level, alpha)
+
+    def _apart(self, gap: Fraction, alpha: Fraction) -> bool:
+        return gap > 0 and decays_under(2 * self.n * (gap / (self.high - self.low)) ** 2, alpha)
+
+    def upper(self, alpha: Fraction) -> Fraction:
+        """The least level of the grid that is ruled out; `high` if none is."""
+        return _upper(self, alpha)
+
+    def lower(self, alpha: Fraction) -> Fraction:
+        """The greatest level of the grid that is shown."""
+        return _lower(self, alpha)
+
+    def at(self, i: int) -> Fraction:
+        """The level at a place of the grid."""
+        return self.low + Fraction(i, _GRID) * (self.high - self.low)
+
+
+@lru_cache(maxsize=1 << 14)
+def _upper(tally: Tally, alpha: Fraction) -> Fraction:
+    return tally.at(_first(lambda i: tally.puts_under(tally.at(i), alpha)))
+
+
+@lru_cache(maxsize=1 << 14)
+def _lower(tally: Tally, alpha: Fraction) -> Fraction:
+    return tally.at(_GRID - _first(lambda i: tally.shows(tally.at(_GRID - i), alpha)))
+
+
+def _first(holds: Callable[[int], bool]) -> int:
+    """The first i of the grid from which `holds`, which is monotone; the last one if it never does."""
     low, high = 0, _GRID
     while low < high:
-        middle = (low + high + 1) // 2
-        if shows(k, n, Fraction(middle, _GRID), alpha):
-            low = middle
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
         else:
-            high = middle - 1
-    return Fraction(low, _GRID)
+            low = middle + 1
+    return low

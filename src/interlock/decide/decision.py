@@ -1,18 +1,21 @@
-"""The answer: findings, cells, reasons, and what would lift a hold. Values only, with their JSON form."""
+"""The answer: rulings, cells, findings, the tree of reasons, and the bounds of a permit. Values and their JSON."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC
 from fractions import Fraction
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
 from interlock.policy import exact
+from interlock.policy.time import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from interlock.decide.bounds import Tally
     from interlock.decide.facts import Checkpoint
 
 State = Literal["below", "reached", "not ruled out"]
@@ -30,7 +33,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """One result as it counts in the bounds. `dangerous` includes the samples without a score; bounds are one-sided."""
+    """One result as it counts in the bounds, which are one-sided at `alpha`, on the measure's own scale.
+
+    `total` is the sum of the scores where they are not all 0 or 1. `tally` None: it cannot be read for the measure.
+    """
 
     entry: int
     elicitation: str
@@ -38,26 +44,148 @@ class Counted:
     planned: int
     scored: int
     correct: int
-    upper: Fraction
-    lower: Fraction
+    total: Fraction | None
     admissible: bool
+    withdrawn: bool
+    tally: Tally | None
+    alpha: Fraction
+    scale: Scale
+
+    @property
+    def upper(self) -> Fraction:
+        """The upper bound; the end of the scale where nothing can be read."""
+        return self.scale.upper([self.tally], self.alpha)
+
+    @property
+    def lower(self) -> Fraction:
+        """The lower bound; the end of the scale where nothing can be read."""
+        return self.scale.lower([self.tally], self.alpha)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What the evidence shows about one threshold. `upper` and `lower` are the largest bounds over all results."""
+class Scale:
+    """The scale of a measure: its ends, and whether smaller is more dangerous, so that its tallies are turned."""
 
-    threshold: str
+    low: Fraction
+    high: Fraction
+    turned: bool
+
+    def turn(self, value: Fraction) -> Fraction:
+        """Between the measure's own scale and that on which more is more dangerous."""
+        return self.low + self.high - value if self.turned else value
+
+    def dangerous(self, tallies: Sequence[Tally | None], alpha: Fraction) -> Fraction:
+        """The greatest U (rule 4), turned; `high` without any."""
+        return max((t.upper(alpha) if t else self.high for t in tallies), default=self.high)
+
+    def shown(self, tallies: Sequence[Tally | None], alpha: Fraction) -> Fraction:
+        """The greatest L (rule 4), turned; `low` without any."""
+        return max((t.lower(alpha) if t else self.low for t in tallies), default=self.low)
+
+    def upper(self, tallies: Sequence[Tally | None], alpha: Fraction) -> Fraction:
+        """The upper bound on the measure's own scale."""
+        return self.turn(self.shown(tallies, alpha)) if self.turned else self.dangerous(tallies, alpha)
+
+    def lower(self, tallies: Sequence[Tally | None], alpha: Fraction) -> Fraction:
+        """The lower bound on the measure's own scale."""
+        return self.turn(self.dangerous(tallies, alpha)) if self.turned else self.shown(tallies, alpha)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the results say about one plain measure at one level. `confidence` is that of each bound, after it was
+    divided among parts; `set_aside` are (entry, reason) of the results that were taken out.
+    """
+
     measure: str
     level: Fraction
     margin: Fraction
     confidence: Fraction
-    state: State
-    upper: Fraction
-    lower: Fraction
-    overdue: bool
+    scale: Scale
     counted: tuple[Counted, ...]
-    reasons: tuple[Reason, ...]
+    set_aside: tuple[tuple[int, str], ...]
+
+    @property
+    def upper(self) -> Fraction:
+        """The upper bound that counts: on the dangerous side the largest over all results."""
+        return self.scale.upper([it.tally for it in self.counted], 1 - self.confidence)
+
+    @property
+    def lower(self) -> Fraction:
+        """The lower bound that counts: on the dangerous side the largest over all results."""
+        return self.scale.lower([it.tally for it in self.counted], 1 - self.confidence)
+
+    @property
+    def method(self) -> str:
+        """The name of the bound."""
+        binary = all(it.tally is None or it.tally.binary for it in self.counted)
+        return "Clopper-Pearson, one-sided" if binary else "Hoeffding, one-sided"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One part of the explanation. It `holds` (a threshold or a part of it is below; a requirement is met) if it has no
+    `reasons` and at least `need` of its `parts` hold.
+
+    While it holds: until `expires`, and up to `reach` FLOP of effective compute (None: it sets no limit).
+    """
+
+    kind: str
+    text: str
+    holds: bool
+    state: State | None = None
+    reasons: tuple[Reason, ...] = ()
+    parts: tuple[Node, ...] = ()
+    need: int = 0
+    reading: Reading | None = None
+    expires: datetime = LATEST
+    reach: Fraction | None = None
+
+    def walk(self) -> Iterator[Node]:
+        """This node and all below it."""
+        yield self
+        for part in self.parts:
+            yield from part.walk()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Something that is shown: until when, and up to how much effective compute (None: it sets no limit)."""
+
+    expires: datetime
+    reach: Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the evidence shows about one threshold. `evaluated` is when its evaluation ends; None: it is overdue unless
+    it is below.
+    """
+
+    threshold: str
+    state: State
+    tree: Node
+    overdue: Reason | None
+    evaluated: Held | None
+    unreached: datetime = LATEST
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Every reason in the tree that stands against `below`, each once."""
+        return tuple(dict.fromkeys([*_against(self.tree), *([self.overdue] if self.overdue else [])]))
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """The readings of every measure in the tree, each once."""
+        return tuple(dict.fromkeys(node.reading for node in self.tree.walk() if node.reading))
+
+
+def _against(node: Node) -> Iterator[Reason]:
+    if node.holds:
+        return
+    yield from node.reasons
+    for part in node.parts if node.state != "reached" else ():
+        yield from _against(part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +193,25 @@ class Requirement:
     """One requirement of a cell, met or not."""
 
     name: str
-    kind: Literal["attested", "hole", "never"]
+    kind: str
     met: bool
-    reason: Reason
+    tree: Node
+
+    @property
+    def reason(self) -> Reason:
+        """The first thing to say about it: of a requirement that is met, what meets it."""
+        return next(self._said(self.tree))
+
+    def _said(self, node: Node) -> Iterator[Reason]:
+        yield from node.reasons
+        for part in node.parts:
+            if part.holds or not self.met:
+                yield from self._said(part)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One threshold at the gate: it opens if `below`, or if every requirement is met; never when overdue."""
+    """One threshold at the gate: it opens if it is not overdue, and below or with every requirement met."""
 
     finding: Finding
     requirements: tuple[Requirement, ...]
@@ -88,35 +227,80 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """A duty that starts with what was found. `since` is when its clock began; None: with the decision itself."""
+
+    duty: str
+    what: str
+    about: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What one policy says. `version` and `digest` are those of the version in force; `against` is every reason of its
+    hold, its own `reasons` and those of its cells.
+    """
+
+    policy: str
+    version: str
+    digest: str
+    governs: bool
+    verdict: Verdict
+    cells: tuple[Cell, ...]
+    reasons: tuple[Reason, ...]
+    started: tuple[Started, ...]
+    against: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """`permit` or `hold` for one action on one subject, at one time, under one policy and one state of the ledger."""
+    """`permit` or `hold` for one action on one subject, at one time, under all policies and one state of the ledger."""
 
     verdict: Verdict
     action: str
     subject: str
-    policy: str
+    deployment: str | None
     checkpoint: Checkpoint
     at: datetime
-    cells: tuple[Cell, ...]
+    rulings: tuple[Ruling, ...]
     reasons: tuple[Reason, ...]
     bounds: Bounds | None
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells of every ruling."""
+        return tuple(cell for ruling in self.rulings for cell in ruling.cells)
 
     @property
     def holding(self) -> tuple[Cell, ...]:
         """The cells that hold."""
         return tuple(cell for cell in self.cells if not cell.opens)
 
+    @property
+    def all_reasons(self) -> tuple[Reason, ...]:
+        """Every reason for the hold, whatever it is about; empty for a permit."""
+        said = [self.reasons, *(ruling.against for ruling in self.rulings)]
+        told = [reasons for reasons in said if reasons]
+        return told[0] if len(told) == 1 else tuple(dict.fromkeys(reason for reasons in told for reason in reasons))
 
-def lifts(cell: Cell) -> tuple[tuple[str, ...], ...]:
-    """The ways to lift a holding cell: sets of things to do, the smallest first. Empty: a stop until amended."""
-    ways = []
-    requirements = [r.reason.resume for r in cell.requirements if not r.met]
-    overdue = [reason.resume for reason in cell.finding.reasons if reason.code == "overdue"]
-    if cell.requirements and all(requirements):
-        ways.append(tuple(dict.fromkeys(str(way) for way in [*overdue, *requirements])))
-    if cell.finding.state == "not ruled out" and all(reason.resume for reason in cell.finding.reasons):
-        ways.append(tuple(dict.fromkeys(str(reason.resume) for reason in cell.finding.reasons)))
-    return tuple(sorted(ways, key=len))
+
+def against(reasons: Iterable[Reason], cells: Iterable[Cell]) -> tuple[Reason, ...]:
+    """Every reason of a hold: a policy's own, and those of its cells that hold, each once."""
+    found = [*reasons]
+    for cell in cells:
+        if not cell.opens:
+            found += cell.finding.reasons
+            found += [reason for requirement in cell.requirements for reason in _against(requirement.tree)]
+    return tuple(dict.fromkeys(found))
+
+
+def finding_digest(where: Mapping[str, str], state: State, seen: Iterable[str]) -> str:
+    """What an approval names (rule 30): the finding that it saw, and every statement on the subject's kin by then."""
+    import rfc8785
+
+    saw = {**where, "state": state, "seen": sorted(seen)}
+    return sha256(rfc8785.dumps(saw)).hexdigest()
 
 
 #: The order in which people read actions; any other follows.
@@ -135,11 +319,24 @@ def timestamp(moment: datetime) -> str:
 
 def to_json(decision: Decision) -> dict[str, Any]:
     """Plain JSON: quantities as exact strings, so that other implementations read the same numbers."""
+    from interlock.decide.resume import resume, ways
+
+    def cell(it: Cell) -> dict[str, Any]:
+        return {
+            "threshold": it.finding.threshold,
+            "opens": it.opens,
+            "finding": _finding(it.finding),
+            "requirements": [
+                {"name": r.name, "kind": r.kind, "met": r.met, "tree": _node(r.tree)} for r in it.requirements
+            ],
+            "lifts": [list(way) for way in ways(it)] if not it.opens else [],
+        }
+
     return {
         "verdict": decision.verdict,
         "action": decision.action,
         "subject": decision.subject,
-        "policy": decision.policy,
+        "deployment": decision.deployment,
         "at": timestamp(decision.at),
         "checkpoint": {
             "size": decision.checkpoint.size,
@@ -147,7 +344,23 @@ def to_json(decision: Decision) -> dict[str, Any]:
             "time": timestamp(decision.checkpoint.time),
         },
         "reasons": [_reason(reason) for reason in decision.reasons],
-        "cells": [_cell(cell) for cell in decision.cells],
+        "rulings": [
+            {
+                "policy": ruling.policy,
+                "version": ruling.version,
+                "digest": ruling.digest,
+                "governs": ruling.governs,
+                "verdict": ruling.verdict,
+                "reasons": [_reason(reason) for reason in ruling.reasons],
+                "cells": [cell(it) for it in ruling.cells],
+                "duties": [
+                    {"duty": it.duty, "what": it.what, "about": it.about, "since": timestamp(it.since or decision.at)}
+                    for it in ruling.started
+                ],
+            }
+            for ruling in decision.rulings
+        ],
+        "resume": [list(way) for way in resume(decision)],
         "bounds": None
         if decision.bounds is None
         else {
@@ -161,28 +374,42 @@ def _reason(reason: Reason) -> dict[str, Any]:
     return {"code": reason.code, "text": reason.text, "resume": reason.resume}
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
-    finding = cell.finding
+def _finding(finding: Finding) -> dict[str, Any]:
     return {
-        "threshold": finding.threshold,
-        "opens": cell.opens,
-        "finding": {
-            "state": finding.state,
-            "measure": finding.measure,
-            "level": exact(finding.level),
-            "margin": exact(finding.margin),
-            "confidence": exact(finding.confidence),
-            "upper": exact(finding.upper),
-            "lower": exact(finding.lower),
-            "method": "Clopper-Pearson, one-sided",
-            "overdue": finding.overdue,
-            "counted": [_counted(counted) for counted in finding.counted],
-            "reasons": [_reason(reason) for reason in finding.reasons],
-        },
-        "requirements": [
-            {"name": r.name, "kind": r.kind, "met": r.met, "reason": _reason(r.reason)} for r in cell.requirements
-        ],
-        "lifts": [list(way) for way in lifts(cell)] if not cell.opens else [],
+        "state": finding.state,
+        "overdue": finding.overdue is not None,
+        "evaluated_until": None if finding.evaluated is None else timestamp(finding.evaluated.expires),
+        "reasons": [_reason(reason) for reason in finding.reasons],
+        "tree": _node(finding.tree),
+    }
+
+
+def _node(node: Node) -> dict[str, Any]:
+    return {
+        "kind": node.kind,
+        "text": node.text,
+        "holds": node.holds,
+        "state": node.state,
+        "reasons": [_reason(reason) for reason in node.reasons],
+        "need": node.need,
+        "parts": [_node(part) for part in node.parts],
+        "reading": None if node.reading is None else _reading(node.reading),
+        "expires": timestamp(node.expires) if node.holds and node.expires != LATEST else None,
+        "reach": str(node.reach.__floor__()) if node.holds and node.reach is not None else None,
+    }
+
+
+def _reading(reading: Reading) -> dict[str, Any]:
+    return {
+        "measure": reading.measure,
+        "level": exact(reading.level),
+        "margin": exact(reading.margin),
+        "confidence": exact(reading.confidence),
+        "upper": exact(reading.upper),
+        "lower": exact(reading.lower),
+        "method": reading.method,
+        "counted": [_counted(counted) for counted in reading.counted],
+        "set_aside": [{"entry": entry, "reason": reason} for entry, reason in reading.set_aside],
     }
 
 
@@ -194,7 +421,9 @@ def _counted(counted: Counted) -> dict[str, Any]:
         "planned": counted.planned,
         "scored": counted.scored,
         "correct": counted.correct,
+        "total": None if counted.total is None else exact(counted.total),
         "upper": exact(counted.upper),
         "lower": exact(counted.lower),
         "admissible": counted.admissible,
+        "withdrawn": counted.withdrawn,
     }

@@ -1,18 +1,23 @@
-"""What the ledger says, as values: the only input of `decide` beside the policy.
+"""What the ledger says, as values: the only input of `decide` beside the policies.
 
 `evidence.read` builds these from verified bytes. Whatever it could not verify is not here. Times are ledger time: the
-timestamp of the checkpoint that first covered the entry; an attestation's is its own date, which is never later.
-Subjects are named by manifest digest.
+timestamp of the checkpoint that first covered the entry; those of an attestation, approval, statement, judgement and
+forecast are their own dates, which are never later. Subjects and deployments are named by digest. `digest` of a fact is
+that of its statement, `entry` its place in the ledger. docs/semantics.md says what each fact does.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from fractions import Fraction
+
+    from interlock.policy.duty import Moment
+    from interlock.policy.model import Policy
 
 #: Roles whose quorum signed an entry.
 Signers = frozenset[str]
@@ -40,8 +45,20 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class Deployment:
+    """A subject as offered."""
+
+    digest: str
+    name: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class Protocol:
-    """What was, or will be, run: the task, its samples, and how hard it tries."""
+    """What was, or will be, run: the task, its samples, and how hard it tries.
+
+    `samples` counts units of the measure: samples, or families of them. `deployment` None: the bare model.
+    """
 
     task: str
     task_version: int
@@ -52,6 +69,11 @@ class Protocol:
     shots: int
     demonstrations: int
     seed: int
+    deployment: str | None = None
+    attempts: int = 1
+    tools: bool = False
+    safety_ablated: bool = False
+    unit: Literal["sample", "family"] = "sample"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +93,9 @@ class Plan:
 class Result:
     """What one run gave. `plan` is None unless an earlier entry of the ledger announced exactly this run.
 
-    Counts satisfy `0 <= correct <= scored <= completed <= planned`; `flop` is what the elicitation spent.
+    Counts satisfy `0 <= refused <= completed`, `0 <= correct <= scored <= completed <= planned`; `flop` is what the
+    elicitation spent. With `total` None every score was 0 or 1 and `correct` of them were 1; else `total` is the sum of
+    the scores of the scored units, and `correct` is 0.
     """
 
     entry: int
@@ -85,16 +109,133 @@ class Result:
     signers: Signers
     plan: Plan | None
     at: datetime
+    total: Fraction | None = None
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a check of an assumption showed: whether it passed here, and how many model organisms it caught."""
+
+    name: str
+    passed: bool
+    caught: int
+    organisms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Attestation:
-    """A role's signed word that a requirement is met or an assumption holds. `about` None means the developer."""
+    """A role's signed word that a requirement is met or an assumption holds. `about` None means the developer.
+
+    `check` is given where the word rests on one. `about` is the digest of a subject or of a deployment.
+    """
 
     entry: int
     name: str
     is_assumption: bool
     about: str | None
+    signers: Signers
+    at: datetime
+    check: Check | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A role's signed approval. `findings` are the digests of the findings that it saw (`decision.finding_digest`)."""
+
+    entry: int
+    digest: str
+    name: str
+    about: str | None
+    findings: frozenset[str]
+    signers: Signers
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a role says about a judged threshold. `on`: digests of the results and attestations that it names.
+
+    `members`: the roles of which at least one key signed.
+    """
+
+    entry: int
+    digest: str
+    threshold: str
+    subject: str
+    verdict: Literal["below", "reached"]
+    on: frozenset[str]
+    signers: Signers
+    members: Signers
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A signer takes back an earlier statement, by digest: it no longer counts towards a permit. All else stays."""
+
+    entry: int
+    digest: str
+    of: str
+    signers: Signers
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A signed, reasoned removal of a result, or an incident, from what counts against a permit."""
+
+    entry: int
+    digest: str
+    of: str
+    reason: str
+    signers: Signers
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something happened. `subject` None: it concerns all. `moments` are the clocks' starts; `at` is its ledger time.
+
+    Kinds that a refresh lists as an event, and the kind `refresh` of a member of the refresh's role, end results.
+    """
+
+    entry: int
+    digest: str
+    kind: str
+    subject: str | None
+    thresholds: frozenset[str]
+    requirements: frozenset[str]
+    signers: Signers
+    members: Signers
+    at: datetime
+    moments: Mapping[Moment, datetime]
+    resolved: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """How much a measure is expected to move towards danger while effective compute grows by `multiple`."""
+
+    entry: int
+    digest: str
+    measure: str
+    multiple: Fraction
+    margin: Fraction
+    signers: Signers
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """The approved and published opening of one of a policy's exceptions. `subject` None: for all."""
+
+    entry: int
+    digest: str
+    exception: str
+    subject: str | None
+    published: str
     signers: Signers
     at: datetime
 
@@ -108,15 +249,40 @@ class Checkpoint:
     time: datetime
 
 
+#: Before everything.
+BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of one policy, in force from `since` until the next one's `since`. `digest` is the compiled one's.
+
+    `entered` is when the ledger took it in: what is older than the first version's never counts in favour.
+    """
+
+    policy: Policy
+    digest: str
+    since: datetime
+    entered: datetime = BEGINNING
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that the ledger says, in the order of its entries."""
 
     checkpoint: Checkpoint
     subjects: Mapping[str, Subject]
-    plans: tuple[Plan, ...]
-    results: tuple[Result, ...]
-    attestations: tuple[Attestation, ...]
+    plans: tuple[Plan, ...] = ()
+    results: tuple[Result, ...] = ()
+    attestations: tuple[Attestation, ...] = ()
+    deployments: Mapping[str, Deployment] = field(default_factory=dict)
+    approvals: tuple[Approval, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+    withdrawals: tuple[Withdrawal, ...] = ()
+    set_asides: tuple[SetAside, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    forecasts: tuple[Forecast, ...] = ()
+    amendments: tuple[Amendment, ...] = ()
 
     def ancestors(self, digest: str) -> frozenset[str]:
         """Every subject that `digest` was made from, near and far; not itself."""
@@ -124,7 +290,7 @@ class Facts:
         todo = [digest]
         while todo:
             for step in self.subjects[todo.pop()].steps:
-                if step.parent not in found:
+                if step.parent not in found and step.parent in self.subjects:
                     found.add(step.parent)
                     todo.append(step.parent)
         return frozenset(found)

@@ -11,410 +11,327 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from interlock.decide import bounds
-from interlock.decide.decision import (
-    Bounds,
-    Cell,
-    Counted,
-    Decision,
-    Finding,
-    Reason,
-    Requirement,
-    State,
-    Verdict,
-    timestamp,
-)
-from interlock.policy import exact
-from interlock.policy.model import ASSUMED, Attested, Elicitation, Hole, Policy, RuleOut, Threshold
+from interlock.decide.clock import Clock
+from interlock.decide.decision import Bounds, Cell, Decision, Reason, Ruling, Verdict, against, timestamp
+from interlock.decide.duties import started
+from interlock.decide.finding import find
+from interlock.decide.index import Index
+from interlock.decide.quantity import amount
+from interlock.decide.requirement import require
+from interlock.decide.view import Case, Sought, View
+from interlock.policy.model import Amount, AtLeast
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from interlock.decide.facts import Attestation, Facts, Plan, Result
-    from interlock.policy.model import Measure
-
-#: Actions that can be taken back. Any other, also one that only the policy knows, is held by every open plan.
-REVERSIBLE = frozenset({"scale", "deploy-internal", "deploy-api"})
+    from interlock.decide.facts import Facts, Result, Version
+    from interlock.policy.model import Demand, Expr
+    from interlock.policy.time import Duration
 
 
-def decide(policy: Policy, facts: Facts, *, policy_digest: str, subject: str, action: str, at: datetime) -> Decision:
-    """Decide `action` on `subject` (a manifest digest) at the time `at`.
+def decide(
+    versions: Sequence[Version],
+    facts: Facts,
+    *,
+    subject: str,
+    action: str,
+    at: datetime,
+    deployment: str | None = None,
+) -> Decision:
+    """Decide `action` on `subject` (a manifest digest), as offered in `deployment`, at the time `at`.
 
     Total: whatever is missing, stale or unknown ends in `hold` with a reason; nothing is raised for it.
     """
-    reasons = _standing(policy, facts, subject=subject, action=action, at=at)
-    cells: tuple[Cell, ...] = ()
-    relied: list[datetime] = [policy.permits.lease.after(at)]
-    limit: int | None = None
-    if subject in facts.subjects and action in policy.gates:
-        views = [_View(policy, facts, policy.thresholds[name], subject, action, at) for name in policy.gates[action]]
-        cells = tuple(view.cell(policy.gates[action][view.threshold.name]) for view in views)
-        relied += [moment for view, cell in zip(views, cells, strict=True) for moment in view.expiries(cell)]
-        limit, too_wide = _most_compute(policy, facts, subject, views)
-        reasons += too_wide
-    permitted = bool(cells) and all(cell.opens for cell in cells) and not reasons
-    if permitted and min(relied) <= at:
-        permitted = False
-        reasons.append(Reason("expired", "what the permit would rely on has expired", "evaluate again"))
-    verdict: Verdict = "permit" if permitted else "hold"
-    return Decision(
-        verdict=verdict,
-        action=action,
-        subject=subject,
-        policy=policy_digest,
-        checkpoint=facts.checkpoint,
-        at=at,
-        cells=cells,
-        reasons=tuple(reasons),
-        bounds=Bounds(limit, min(relied)) if permitted and limit is not None else None,
-    )
-
-
-def _standing(policy: Policy, facts: Facts, *, subject: str, action: str, at: datetime) -> list[Reason]:
-    """What must be in order before any threshold is looked at (rules 1 to 4)."""
-    reasons = []
-    if action not in policy.gates:
-        reasons.append(Reason("silent", f"the policy does not gate `{action}`; what it is silent about holds"))
-    elif not policy.gates[action]:
-        reasons.append(Reason("empty-gate", f"the policy lists no threshold at `{action}`; an empty gate holds"))
-    if subject not in facts.subjects:
-        reasons.append(Reason("unknown-subject", "the ledger has no such subject", "interlock subject add PATH"))
-    if at < policy.effective:
-        reasons.append(Reason("not-in-force", f"the policy takes effect at {timestamp(policy.effective)}"))
-    if at < facts.checkpoint.time:
-        reasons.append(Reason("clock", f"asked for {timestamp(at)}, before the ledger's own time"))
-    elif at > policy.permits.ledger_age.after(facts.checkpoint.time):
-        age = f"the ledger's checkpoint is of {timestamp(facts.checkpoint.time)}, older than the policy allows"
-        reasons.append(Reason("stale-ledger", age, "have the log sign a new checkpoint"))
-    return reasons
-
-
-def _most_compute(policy: Policy, facts: Facts, subject: str, views: list[_View]) -> tuple[int, list[Reason]]:
-    """EC of the subject measured (lower end) x the least of the refresh multiple and every threshold's EC buffer."""
-    model = facts.subjects[subject]
-    multiple = min([policy.refresh_multiple, *(view.threshold.rule_out.buffer for view in views)])
-    limit = int(model.ec_low * multiple)
-    if model.ec_high <= limit:
-        return limit, []
-    text = f"effective compute may be {model.ec_high} FLOP, over the {limit} FLOP that its lower end allows"
-    return limit, [Reason("compute-uncertain", text)]
+    return Decider(versions, facts).decide(subject=subject, action=action, at=at, deployment=deployment)
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
-    """One threshold, seen for one subject at one time."""
+class _Judged:
+    """What one policy says, and how far: most compute, the leases, and the ends of all that it relies on."""
 
-    policy: Policy
-    facts: Facts
-    threshold: Threshold
-    subject: str
-    action: str
-    at: datetime
+    ruling: Ruling
+    reach: Fraction = Fraction(0)
+    leases: tuple[Duration, ...] = ()
+    ends: tuple[datetime, ...] = ()
 
-    @property
-    def rule(self) -> RuleOut:
-        return self.threshold.rule_out
 
-    @property
-    def measure(self) -> Measure:
-        return self.policy.measures[self.threshold.measure]
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Everything in a decision but its time, and the window in which it stays as it is."""
 
-    @property
-    def alpha(self) -> Fraction:
-        return 1 - self.rule.confidence
+    since: datetime
+    until: datetime
+    reasons: tuple[Reason, ...]
+    judged: tuple[_Judged, ...]
 
-    # -- results ------------------------------------------------------------------------------------------------------
 
-    def results(self, subject: str) -> tuple[Result, ...]:
-        """Every result of the task on exactly this subject, whatever its defects (rule 6)."""
-        return tuple(r for r in self.facts.results if r.subject == subject and r.protocol.task == self.measure.task)
+class Decider:
+    """All policies and all facts of one ledger, to be asked many times.
 
-    def positive(self, subject: str) -> bool:
-        """Whether any result on `subject` shows the level: unscored samples count on the harmless side."""
-        return any(
-            bounds.shows(r.correct, r.protocol.samples, self.threshold.level, self.alpha) for r in self.results(subject)
-        )
+    Between two moments at which nothing expires and nothing falls due, the answer stays as it is and is not worked out
+    again: what is kept holds exactly within the window that its `Clock` has recorded.
+    """
 
-    def defects(self, result: Result) -> list[str]:
-        """Why a result may not count towards a permit; assumptions aside (rules 7 to 12). Empty: it may."""
-        rule, protocol = self.rule, result.protocol
-        checks = [
-            (result.plan is not None, "no plan stands before it in the ledger"),
-            (
-                result.plan is None or rule.run_by in result.plan.signers,
-                f"its plan is not signed by `{rule.run_by}`",
-            ),
-            (rule.run_by in result.signers, f"it is not signed by `{rule.run_by}`"),
-            (
-                (protocol.task_version, protocol.metric) == (self.measure.task_version, self.measure.metric),
-                f"it ran `{protocol.task}@{protocol.task_version}`, expected @{self.measure.task_version}",
-            ),
-            (
-                result.scored >= rule.coverage * protocol.samples and protocol.samples > 0,
-                f"coverage {result.scored}/{protocol.samples} is under {exact(rule.coverage)}",
-            ),
-            (self.at < self.expiry(result), f"it expired at {timestamp(self.expiry(result))}"),
-            (
-                protocol.elicitation != "fine-tuned" or protocol.demonstrations >= rule.demonstrations,
-                f"demonstrations trained on: {protocol.demonstrations}, the policy demands {rule.demonstrations}",
-            ),
-            (protocol.elicitation != "few-shot" or protocol.shots > 0, "it is called few-shot and showed no examples"),
-        ]
-        return [text for holds, text in checks if not holds]
+    def __init__(self, versions: Sequence[Version], facts: Facts) -> None:
+        self.facts, self.index = facts, Index(facts)
+        policies: dict[str, list[Version]] = {}
+        for version in sorted(versions, key=lambda it: it.since):
+            policies.setdefault(version.policy.id, []).append(version)
+        self.policies = {name: tuple(found) for name, found in sorted(policies.items())}
+        self._seen: dict[tuple[str, str, str | None], _Seen] = {}
 
-    def expiry(self, result: Result) -> datetime:
-        """A result's age runs from its plan's ledger time."""
-        return self.policy.refresh_period.after(result.plan.at if result.plan else result.at)
+    def decide(self, *, subject: str, action: str, at: datetime, deployment: str | None = None) -> Decision:
+        """The decision at one time."""
+        key = (subject, action, deployment)
+        seen = self._seen.get(key)
+        if seen is None or not seen.since <= at < seen.until:
+            seen = self._seen[key] = self._look(subject, action, at, deployment)
+        governing = [it for it in seen.judged if it.ruling.governs]
+        reasons = seen.reasons
+        if not governing and not reasons:
+            reasons = (Reason("ungoverned", f"no policy in force governs `{action}`; silence holds"),)
+        permitted = not reasons and all(it.ruling.verdict == "permit" for it in governing)
+        bounds = self._bounds(governing, at) if permitted else None
+        rulings = tuple(it.ruling for it in seen.judged)
+        verdict: Verdict = "permit" if permitted else "hold"
+        return Decision(verdict, action, subject, deployment, self.facts.checkpoint, at, rulings, reasons, bounds)
 
-    def admissible(self, elicitation: str) -> list[Result]:
-        """The sound, fresh results under one elicitation on this very subject."""
-        return [r for r in self.results(self.subject) if r.protocol.elicitation == elicitation and not self.defects(r)]
+    def _bounds(self, governing: list[_Judged], at: datetime) -> Bounds:
+        """How far a permit reaches (rules 41 and 43)."""
+        ends = [moment for it in governing for moment in (*it.ends, *(lease.after(at) for lease in it.leases))]
+        later = [v.since for versions in self.policies.values() for v in versions if v.since > at]
+        return Bounds(min(it.reach for it in governing).__floor__(), min([*ends, *later]))
 
-    # -- assumptions and attestations ---------------------------------------------------------------------------------
+    def _look(self, subject: str, action: str, at: datetime, deployment: str | None) -> _Seen:
+        clock = Clock(at)
+        reasons = self._standing(subject, deployment, clock)
+        asked = []
+        for versions in self.policies.values():
+            in_force = [place for place, version in enumerate(versions) if clock.passed(version.since)]
+            if in_force:
+                case = Case(versions, self.index, action, clock)
+                asked.append(View(case, in_force[-1], versions[0].entered, subject, deployment))
+        if not asked:
+            first = min((v.since for versions in self.policies.values() for v in versions), default=None)
+            when = f"; the first takes effect at {timestamp(first)}" if first else ""
+            reasons.append(Reason("not-in-force", f"no policy is in force{when}"))
+        stale = {view.policy.id: self._stale(view) for view in asked if governs(view)}
+        stands = not reasons and not any(stale.values())
+        judged = [self._judge(view, stale.get(view.policy.id, []), stands=stands) for view in asked]
+        return _Seen(clock.since, clock.until, tuple(reasons), tuple(judged))
 
-    def statement(self, assumption: str) -> datetime | None:
-        """When the freshest statement of the assumption expires; None if none is valid now."""
-        rule = self.policy.assumptions[assumption]
-        return self._freshest(
-            [
-                rule.fresh_for.after(a.at)
-                for a in self.facts.attestations
-                if a.is_assumption
-                and a.name == assumption
-                and a.about == self.subject
-                and rule.stated_by in a.signers
-                and self.rule.run_by not in a.signers
-            ]
-        )
-
-    def attestation(self, requirement: Attested) -> datetime | None:
-        """When the freshest attestation of the requirement expires; None if none is valid now."""
-        about = self.subject if requirement.about == "subject" else None
-        return self._freshest(
-            [
-                requirement.fresh_for.after(a.at)
-                for a in self.facts.attestations
-                if self._attests(a, requirement) and a.about == about
-            ]
-        )
-
-    @staticmethod
-    def _attests(attestation: Attestation, requirement: Attested) -> bool:
-        return (
-            not attestation.is_assumption
-            and attestation.name == requirement.name
-            and requirement.by in attestation.signers
-        )
-
-    def _freshest(self, expiries: list[datetime]) -> datetime | None:
-        return max((moment for moment in expiries if moment > self.at), default=None)
-
-    # -- the finding --------------------------------------------------------------------------------------------------
-
-    def finding(self) -> Finding:
-        """`reached`, else `below` if nothing stands against it, else `not ruled out`."""
-        counted = tuple(self._counted(r) for r in self.results(self.subject))
-        reached = self._reached()
-        against = [*reached] or [*self._unshown(), *self._unreported(), *self._not_under()]
-        overdue = not any(not self.defects(r) for r in self.results(self.subject))
-        if overdue:
-            text = f"no sound evaluation of `{self.measure.name}` within the last refresh period"
-            against.append(Reason("overdue", text, self._evaluate_command()))
-        state: State = "reached" if reached else "not ruled out" if against else "below"
-        return Finding(
-            threshold=self.threshold.name,
-            measure=self.measure.name,
-            level=self.threshold.level,
-            margin=self.rule.margin,
-            confidence=self.rule.confidence,
-            state=state,
-            upper=max((c.upper for c in counted), default=Fraction(1)),
-            lower=max((c.lower for c in counted), default=Fraction(0)),
-            overdue=overdue,
-            counted=counted,
-            reasons=tuple(against),
-        )
-
-    def _counted(self, result: Result) -> Counted:
-        samples = result.protocol.samples
-        return Counted(
-            entry=result.entry,
-            elicitation=result.protocol.elicitation,
-            demonstrations=result.protocol.demonstrations,
-            planned=samples,
-            scored=result.scored,
-            correct=result.correct,
-            upper=bounds.upper(_dangerous(result), samples, self.alpha),
-            lower=bounds.lower(result.correct, samples, self.alpha),
-            admissible=not self.defects(result),
-        )
-
-    def _reached(self) -> list[Reason]:
-        """Positive evidence on the subject itself or its kin (rules 5 and 14)."""
-        level = f"{self.measure.name} >= {exact(self.threshold.level)}"
-        if self.positive(self.subject):
-            return [Reason("reached", f"evidence shows {level}")]
-        for relative in sorted({self.subject, *self.facts.ancestors(self.subject)}):
-            if relative != self.subject and self.positive(relative):
-                return [Reason("reached-ancestor", f"its ancestor {self._name(relative)} shows {level}")]
-            source = self._cheap_positive(relative)
-            if source is not None:
-                text = f"{self._name(source)}, made from {self._name(relative)} at little cost, shows {level}"
-                return [Reason("reached-derivative", text)]
-        return []
-
-    def _cheap_positive(self, parent: str) -> str | None:
-        """A derivative of `parent`, within the attacker's budget, with a positive result of its own."""
-        return next(filter(self.positive, self._cheap(parent)), None)
-
-    def _cheap(self, parent: str) -> list[str]:
-        """The derivatives of `parent` within the attacker's budget."""
-        budget = self.policy.attacker_budget * self.facts.subjects[parent].training_compute
-        return sorted(d for d, cost in self.facts.derivatives(parent).items() if cost <= budget)
-
-    def _name(self, digest: str) -> str:
-        return f"`{self.facts.subjects[digest].name}`"
-
-    def _unshown(self) -> list[Reason]:
-        """Elicitations without a sound result, and assumptions that nobody has stated (rules 13 and 16)."""
-        reasons = []
-        assumptions: dict[str, None] = {}
-        for elicitation in self.rule.elicitation:
-            assumptions.update(dict.fromkeys(ASSUMED[elicitation]))
-            if not self.admissible(elicitation):
-                resume = f"a sound `{elicitation}` result: {self._evaluate_command()}"
-                reasons.append(Reason("missing-evidence", self._missing(elicitation), resume))
-        for name in assumptions:
-            if self.statement(name) is None:
-                role = self.policy.assumptions[name].stated_by
-                resume = f"`{role}` states it: interlock attest --assumption {name} --subject {self._plain_name()}"
-                reasons.append(Reason("assumption", f"`{name}` is not stated by `{role}`", resume))
+    def _standing(self, subject: str, deployment: str | None, clock: Clock) -> list[Reason]:
+        """What must be in order before any policy is looked at (rule 38)."""
+        reasons, checkpoint = [], self.facts.checkpoint
+        if subject not in self.facts.subjects:
+            reasons.append(Reason("unknown-subject", "the ledger has no such subject", "interlock subject add PATH"))
+        elif not self.index.known(subject):
+            reasons.append(
+                Reason(
+                    "unknown-parent", "the ledger does not know what the subject was made from", "register its parents"
+                )
+            )
+        if deployment is not None:
+            offered = self.facts.deployments.get(deployment)
+            if offered is None or offered.subject != subject:
+                reasons.append(
+                    Reason("unknown-deployment", "the ledger has no such deployment of this subject", "register it")
+                )
+        if not clock.passed(checkpoint.time):
+            reasons.append(Reason("clock", "asked for a time before the ledger's own"))
         return reasons
 
-    def _missing(self, elicitation: Elicitation) -> str:
-        defective = [
-            f"entry {r.entry}: {'; '.join(self.defects(r))}"
-            for r in self.results(self.subject)
-            if r.protocol.elicitation == elicitation
-        ]
-        found = f" ({' | '.join(defective)})" if defective else ""
-        return f"`{elicitation}` evidence missing{found}"
+    def _stale(self, view: View) -> list[Reason]:
+        """Whether the ledger's checkpoint is too old for a policy (rule 38)."""
+        checkpoint, age = self.facts.checkpoint, view.policy.permits.ledger_age
+        if not (view.passed(checkpoint.time) and view.passed(age.after(checkpoint.time))):
+            return []
+        text = f"the ledger's checkpoint is of {timestamp(checkpoint.time)}, older than the policy allows"
+        return [Reason("stale-ledger", text, "have the log sign a new checkpoint")]
 
-    def _evaluate_command(self) -> str:
-        return f"interlock plan --subject {self._plain_name()}, then interlock evaluate --subject {self._plain_name()}"
+    def _judge(self, view: View, stale: list[Reason], *, stands: bool) -> _Judged:
+        """What one policy says, in the version in force: the latest horizon from which it permits, or why there is
+        none (rules 35 to 41). Without standing it holds.
+        """
+        version, known = view.case.versions[view.current], self.index.known(view.subject)
 
-    def _plain_name(self) -> str:
-        return self.facts.subjects[self.subject].name
+        def ruling(verdict: Verdict, cells: tuple[Cell, ...], reasons: Sequence[Reason]) -> Ruling:
+            begun = started(view, cells, verdict) if known else ()
+            name, number = version.policy.id, version.policy.version
+            why = against(reasons, cells) if verdict == "hold" else ()
+            return Ruling(name, number, version.digest, True, verdict, cells, tuple(reasons), begun, why)  # noqa: FBT003
 
-    def _unreported(self) -> list[Reason]:
-        """Plans that were due and gave nothing, on the subject and all its kin (rules 14 and 15)."""
-        return [self._unreported_reason(p) for p in self._open_plans() if self._blocks(p)]
+        if not governs(view):
+            it = Ruling(version.policy.id, version.policy.version, version.digest, False, "hold", (), (), ())  # noqa: FBT003
+            return _Judged(it)
+        reasons = [*_shut(view), *stale]
+        if not known:
+            return _Judged(ruling("hold", (), reasons))
+        gates: list[_Gate] = []
+        for first in range(view.current, -1, -1) if stands else ():
+            gates = _gates(view, first)
+            if gates and all(gate.permits and not gate.no_room() for gate in gates):
+                leases = tuple(gate.view.policy.permits.lease for gate in gates)
+                ends = tuple(moment for gate in gates for moment in gate.ends())
+                reach = min(gate.reach() for gate in gates)
+                return _Judged(ruling("permit", gates[-1].cells, ()), reach, leases, ends)
+        gate = gates[-1] if gates else _Gate(view)  # the last ones, with everything since the first version counted
+        if stands and gate.permits and not reasons:
+            reasons = gate.no_room() or [_superseded(view)]
+        return _Judged(ruling("hold", gate.cells, reasons))
 
-    def _open_plans(self) -> list[Plan]:
-        """The plans that have not reported, wherever a positive result would count."""
-        ancestors = self.facts.ancestors(self.subject)
-        kin = {self.subject, *ancestors, *self.facts.derivatives(self.subject)}
-        kin.update(d for ancestor in ancestors for d in self._cheap(ancestor))
-        reported = {r.plan.digest for r in self.facts.results if r.plan and self._reports(r)}
-        return [
-            p
-            for p in self.facts.plans
-            if p.subject in kin and p.protocol.task == self.measure.task and p.digest not in reported
-        ]
 
-    def _reports(self, result: Result) -> bool:
-        """Whether a result ends that its plan is open: an empty one, or a stranger's, must not."""
-        return self.rule.run_by in result.signers and result.scored >= self.rule.coverage * result.protocol.samples
+def _gates(view: View, first: int) -> list[_Gate]:
+    """The gates of the versions from one to that in force, as far as they govern, from the first one's horizon."""
+    case, version = view.case, view.case.versions[first]
+    horizon = max(version.since, version.entered) if first else version.entered
+    views = [View(case, at, horizon, view.subject, view.deployment) for at in range(first, view.current + 1)]
+    return [_Gate(it) for it in views if governs(it)] if governs(views[0]) else []
 
-    def _due(self, plan: Plan) -> datetime:
-        """When a plan must have reported: its own word, at most the policy's."""
-        return min(plan.report_by, self.policy.report_within.after(plan.at))
 
-    def _blocks(self, plan: Plan) -> bool:
-        return self._due(plan) <= self.at or self.action not in REVERSIBLE
+def _shut(view: View) -> list[Reason]:
+    """Why a policy holds whatever the evidence (rules 37 and 39)."""
+    reasons, policy, action = [], view.policy, view.case.action
+    cells = policy.gates.get(action)
+    if cells is None:
+        reasons.append(Reason("silent", f"the policy does not gate `{action}`; what it is silent about holds"))
+    elif not any(cell.requires for cell in cells.values()):
+        reasons.append(Reason("empty-gate", f"the policy lists no threshold at `{action}`; an empty gate holds"))
+    if policy.expires is not None and view.passed(policy.expires):
+        reasons.append(Reason("policy-expired", f"the policy expired at {timestamp(policy.expires)}"))
+    return reasons
 
-    def _unreported_reason(self, plan: Plan) -> Reason:
-        name = self._name(plan.subject)
-        if self._due(plan) <= self.at:
-            text = (
-                f"the plan of entry {plan.entry} on {name} was due at {timestamp(self._due(plan))} and never reported"
-            )
-            return Reason("unreported", text, f"run it: interlock evaluate --subject {name[1:-1]}")
-        text = f"the plan of entry {plan.entry} on {name} is still open, and `{self.action}` cannot be taken back"
-        return Reason("open-plan", text, f"run it: interlock evaluate --subject {name[1:-1]}")
 
-    def _not_under(self) -> list[Reason]:
-        """Rule 16: the bound of every result, of any age and soundness, plus the margin, is under the level."""
-        limit = self.threshold.level - self.rule.margin
-        return [
-            Reason("bound", self._too_high(r))
-            for r in self.results(self.subject)
-            if not bounds.rules_out(_dangerous(r), r.protocol.samples, limit, self.alpha)
-        ]
+def governs(view: View) -> bool:
+    """Whether a version governs the action for the subject (rule 39)."""
+    if view.case.action in view.policy.not_governed:
+        return False
+    scope, known = view.policy.scope.subjects, view.subject in view.index.facts.subjects
+    return scope is None or not (known and _certainly_false(view, scope))
 
-    def _too_high(self, result: Result) -> str:
-        high = exact(bounds.upper(_dangerous(result), result.protocol.samples, self.alpha))
-        level, margin = exact(self.threshold.level), exact(self.rule.margin)
-        return (
-            f"entry {result.entry} ({result.protocol.elicitation}, {result.correct}/{result.protocol.samples}, "
-            f"{result.scored} scored): upper bound {high} + margin {margin} is not under {level}"
+
+def _certainly_false(view: View, expr: Expr) -> bool:
+    if isinstance(expr, AtLeast):
+        parts = [_certainly_false(view, part) for part in expr.parts]
+        return 0 < expr.count <= len(parts) and sum(parts) >= len(parts) - expr.count + 1
+    return isinstance(expr, Amount) and amount(view, expr.quantity, expr.level, kind="scope").holds
+
+
+def _superseded(view: View) -> Reason:
+    """What stands is only enough because a later version asks for less (rule 35)."""
+    for gate in _gates(view, 0)[-2::-1]:
+        if not gate.permits:
+            held = next((f"`{cell.finding.threshold}`" for cell in gate.cells if not cell.opens), "the gate")
+            text = f"version {gate.view.policy.version}, in force before, holds on {held}"
+            text += ": a looser version helps only later evidence"
+            return Reason("superseded", text, "plan and evaluate again under the version in force")
+    return Reason("superseded", "earlier versions do not permit it together", "plan and evaluate again")
+
+
+class _Gate:
+    """One version's gate for the action, from one horizon (rules 36 and 37)."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        listed = view.policy.gates.get(view.case.action, {})
+        self.cells = tuple(self._cell(name, cell.requires) for name, cell in listed.items() if cell.requires)
+        expires = view.policy.expires
+        self.permits = (
+            bool(self.cells)
+            and all(cell.opens for cell in self.cells)
+            and not (expires is not None and view.passed(expires))
         )
 
-    # -- the cell -----------------------------------------------------------------------------------------------------
+    def _cell(self, name: str, requires: Sequence[str]) -> Cell:
+        finding = find(self.view, name)
+        requirements = require(self.view, requires, finding)
+        met = bool(requirements) and all(it.met for it in requirements)
+        return Cell(finding, requirements, finding.overdue is None and (finding.state == "below" or met))
 
-    def cell(self, names: tuple[str, ...]) -> Cell:
-        """The finding, the requirements beside it, and whether they open this part of the gate."""
-        finding = self.finding()
-        requirements = tuple(self._requirement(name) for name in names)
-        met = bool(requirements) and all(r.met for r in requirements)
-        return Cell(finding, requirements, opens=not finding.overdue and (finding.state == "below" or met))
+    def ends(self) -> list[datetime]:
+        """When the things that the open cells rely on end (rule 43)."""
+        found = [self.view.policy.expires] if self.view.policy.expires else []
+        for cell in self.cells:
+            if cell.finding.state == "below":
+                found.append(cell.finding.tree.expires)
+            else:
+                found += [it.tree.expires for it in cell.requirements]
+                found += [cell.finding.evaluated.expires] if cell.finding.evaluated else []
+        return found
 
-    def _requirement(self, name: str) -> Requirement:
-        rule = self.policy.requirements[name]
-        if isinstance(rule, Attested):
-            return self._attested(rule)
-        if isinstance(rule, Hole):
-            text = f"`{name}` is a hole: {rule.what} (owner `{rule.owner}`)"
-            return Requirement(name, "hole", met=False, reason=Reason("hole", text))
-        return Requirement(name, "never", met=False, reason=Reason("never", "the policy says never"))
+    def reach(self) -> Fraction:
+        """The most effective compute that the evidence reaches (rule 41)."""
+        policy, low = self.view.policy, self.view.model.ec_low
+        limits = [low * policy.refresh.multiple]
+        for cell in self.cells:
+            rule = policy.thresholds[cell.finding.threshold].rule_out
+            if rule is not None:
+                limits.append(low * min(rule.refresh.multiple, rule.buffer.multiple))
+            if cell.finding.state == "below":
+                relied = [cell.finding.tree.reach]
+            else:
+                relied = [it.tree.reach for it in cell.requirements]
+                relied += [cell.finding.evaluated.reach] if cell.finding.evaluated else []
+            limits += [reach for reach in relied if reach is not None]
+        return min(limits)
 
-    def _attested(self, rule: Attested) -> Requirement:
-        expiry = self.attestation(rule)
-        if expiry is not None:
-            text = f"`{rule.name}` is attested by `{rule.by}` until {timestamp(expiry)}"
-            return Requirement(rule.name, "attested", met=True, reason=Reason("attested", text))
-        about = f"--subject {self._plain_name()}" if rule.about == "subject" else "--about developer"
-        resume = f"`{rule.by}` attests it: interlock attest --requirement {rule.name} {about}"
-        reason = Reason("not-attested", f"`{rule.name}` ({rule.what}) is not attested by `{rule.by}`", resume)
-        return Requirement(rule.name, "attested", met=False, reason=reason)
-
-    def expiries(self, cell: Cell) -> list[datetime]:
-        """When the things that an open cell relies on end; the first of them ends the permit."""
-        if not cell.opens:
-            return []
-        if cell.finding.state == "below":
-            results = [max(self.expiry(r) for r in self.admissible(e)) for e in self.rule.elicitation]
-            names = {name for e in self.rule.elicitation for name in ASSUMED[e]}
-            stated = [self.statement(name) for name in sorted(names)]
-            due = [self._due(plan) for plan in self._open_plans()]
-            return results + due + [moment for moment in stated if moment is not None]
-        rules = [self.policy.requirements[r.name] for r in cell.requirements]
-        attested = [self.attestation(rule) for rule in rules if isinstance(rule, Attested)]
-        sound = [self.expiry(r) for r in self.results(self.subject) if not self.defects(r)]
-        return [max(sound), *(moment for moment in attested if moment is not None)]
-
-
-def _dangerous(result: Result) -> int:
-    """A planned sample without a score counts as a success when ruling out."""
-    return result.correct + result.protocol.samples - result.scored
+    def no_room(self) -> list[Reason]:
+        """Why what the gate relies on leaves a permit no room (rules 37, 41 and 43)."""
+        most, high, lease = self.reach().__floor__(), self.view.model.ec_high, self.view.policy.permits.lease
+        if high > most:
+            text = f"effective compute may be {high} FLOP, over the {most} FLOP that the evidence reaches"
+            return [Reason("compute-uncertain", text)]
+        if any(self.view.passed(moment) for moment in self.ends()) or (lease.months, lease.seconds) == (0, 0):
+            return [Reason("expired", "what the permit would rely on has expired", "evaluate again")]
+        return []
 
 
-def unevaluated(policy: Policy, facts: Facts, *, threshold: str, subject: str, at: datetime) -> tuple[Elicitation, ...]:
-    """The elicitations that a threshold demands and that no sound, fresh result on the subject covers."""
-    view = _View(policy, facts, policy.thresholds[threshold], subject, "", at)
-    return tuple(e for e in view.rule.elicitation if not view.admissible(e))
+def unevaluated(
+    versions: Sequence[Version], facts: Facts, *, threshold: str, subject: str, at: datetime
+) -> tuple[tuple[str, Demand], ...]:
+    """The (measure, demand) pairs of a threshold that no sound, fresh result on the subject covers under the version
+    in force.
+    """
+    found = _view(versions, facts, subject, at)
+    return tuple(
+        (sought.measure.name, demand)
+        for sought in _sought(found, threshold)
+        for demand in sought.rule.elicitation
+        if not found.sound(sought, subject, demand)
+    )
 
 
-def defects(policy: Policy, facts: Facts, *, threshold: str, result: Result, at: datetime) -> tuple[str, ...]:
-    """Why a result may not count towards a permit at a threshold, in words; empty if it may."""
-    return tuple(_View(policy, facts, policy.thresholds[threshold], result.subject, "", at).defects(result))
+def defects(
+    versions: Sequence[Version], facts: Facts, *, threshold: str, result: Result, at: datetime
+) -> tuple[str, ...]:
+    """Why a result may not count towards a permit at a threshold, in words: those of the demand that it comes nearest
+    to, which is one of its own elicitation where there is any; empty if it may.
+    """
+    found = _view(versions, facts, result.subject, at)
+    against = [
+        (demand.elicitation != result.protocol.elicitation, tuple(found.defects(result, sought, demand)))
+        for sought in _sought(found, threshold)
+        if sought.measure.task == result.protocol.task
+        for demand in sought.rule.elicitation
+    ]
+    nearest = min(against, key=lambda it: (it[0], len(it[1])), default=(True, ("it measures something else",)))
+    return nearest[1]
+
+
+def _sought(view: View, name: str) -> list[Sought]:
+    """What a threshold looks for, measure by measure."""
+    threshold = view.policy.thresholds[name]
+    rule = threshold.rule_out
+    if rule is None:
+        return []
+    bases = [base for one in threshold.measures for base, _ in view.own_line(one, Fraction(0), rule).bases]
+    return [Sought(("thresholds", name), rule, base, (view.subject,)) for base in bases]
+
+
+def _view(versions: Sequence[Version], facts: Facts, subject: str, at: datetime) -> View:
+    """The version in force, with everything since the first one counted."""
+    ordered = sorted(versions, key=lambda it: it.since)
+    case = Case(ordered, Index(facts), "", Clock(at))
+    current = max((place for place, it in enumerate(ordered) if it.since <= at), default=0)
+    return View(case, current, ordered[0].entered, subject, None)

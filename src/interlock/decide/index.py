@@ -1,0 +1,124 @@
+"""The facts, arranged for the questions that the rule asks. Nothing is left out and nothing is judged here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from fractions import Fraction
+
+    from interlock.decide.facts import (
+        Approval,
+        Attestation,
+        Facts,
+        Incident,
+        Judgement,
+        Plan,
+        Result,
+        SetAside,
+        Subject,
+    )
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+
+class Index:
+    """One ledger's facts by subject, task and name. Cheap to ask, built once for any number of decisions."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.results: dict[tuple[str, str], tuple[Result, ...]] = _grouped(
+            ((r.protocol.task, r.subject), r) for r in facts.results
+        )
+        self.on_subject: dict[str, tuple[Result, ...]] = _grouped((r.subject, r) for r in facts.results)
+        self.reports: dict[str, tuple[Result, ...]] = _grouped((r.plan.digest, r) for r in facts.results if r.plan)
+        self.plans: dict[str, tuple[Plan, ...]] = _grouped((p.protocol.task, p) for p in facts.plans)
+        self.statements: dict[str, tuple[Attestation, ...]] = _grouped(
+            (a.name, a) for a in facts.attestations if a.is_assumption
+        )
+        self.attestations: dict[str, tuple[Attestation, ...]] = _grouped(
+            (a.name, a) for a in facts.attestations if not a.is_assumption
+        )
+        self.approvals: dict[str, tuple[Approval, ...]] = _grouped((a.name, a) for a in facts.approvals)
+        self.judgements: dict[str, tuple[Judgement, ...]] = _grouped((j.threshold, j) for j in facts.judgements)
+        self.withdrawn = self._withdrawn()
+        self.set_aside: dict[str, tuple[SetAside, ...]] = _grouped((s.of, s) for s in facts.set_asides)
+        self.incidents: tuple[Incident, ...] = facts.incidents
+        self._ancestors: dict[str, frozenset[str]] = {}
+        self._derivatives: dict[str, dict[str, int]] = {}
+        self._relatives: dict[tuple[str, Fraction], frozenset[str]] = {}
+
+    def _withdrawn(self) -> frozenset[str]:
+        """Statements that one of their own signers took back."""
+        facts = self.facts
+        if not facts.withdrawals:
+            return frozenset()
+        signers: dict[str, frozenset[str]] = {}
+        for told in (facts.plans, facts.results, facts.attestations, facts.approvals, facts.judgements):
+            signers.update((it.digest, it.signers) for it in told)
+        for more in (facts.forecasts, facts.amendments, facts.set_asides):
+            signers.update((it.digest, it.signers) for it in more)
+        return frozenset(w.of for w in facts.withdrawals if signers.get(w.of, frozenset()) & w.signers)
+
+    def known(self, subject: str) -> bool:
+        """Whether the subject and everything that it came from is in the ledger."""
+        subjects = self.facts.subjects
+        lineage = {subject, *self.ancestors(subject)} if subject in subjects else set()
+        return bool(lineage) and all(step.parent in subjects for it in lineage for step in subjects[it].steps)
+
+    def ancestors(self, subject: str) -> frozenset[str]:
+        """Every subject that it was made from."""
+        if subject not in self._ancestors:
+            self._ancestors[subject] = self.facts.ancestors(subject)
+        return self._ancestors[subject]
+
+    def derivatives(self, subject: str) -> dict[str, int]:
+        """Every subject made from it, with the least FLOP that leads there."""
+        if subject not in self._derivatives:
+            self._derivatives[subject] = self.facts.derivatives(subject)
+        return self._derivatives[subject]
+
+    def cheap(self, subject: str, share: Fraction) -> list[str]:
+        """The derivatives made with at most that share of its training compute."""
+        budget = share * self.facts.subjects[subject].training_compute
+        return sorted(d for d, cost in self.derivatives(subject).items() if cost <= budget)
+
+    def relatives(self, subject: str, share: Fraction) -> frozenset[str]:
+        """Wherever positive evidence is positive for the subject."""
+        key = (subject, share)
+        if key not in self._relatives:
+            lineage = (subject, *self.ancestors(subject))
+            self._relatives[key] = frozenset([*lineage, *(it for one in lineage for it in self.cheap(one, share))])
+        return self._relatives[key]
+
+    def kin(self, subject: str, share: Fraction) -> frozenset[str]:
+        """Its relatives and all of its derivatives."""
+        return self.relatives(subject, share) | self.derivatives(subject).keys()
+
+    def named(self, name: str) -> Subject | None:
+        """The subject with this digest, or the only one with this name."""
+        subjects = self.facts.subjects
+        if name in subjects:
+            return subjects[name]
+        found = [it for it in subjects.values() if it.name == name]
+        return found[0] if len(found) == 1 else None
+
+    def line_of_descent(self, subject: str) -> list[str]:
+        """The ancestors that the subject only `continued`, the nearest first (rule 17)."""
+        found: list[str] = []
+        while len(steps := self.facts.subjects[subject].steps) == 1 and steps[0].kind == "continued":
+            subject = steps[0].parent
+            if subject not in self.facts.subjects or subject in found:
+                break
+            found.append(subject)
+        return found
+
+
+def _grouped(pairs: Iterable[tuple[K, T]]) -> dict[K, tuple[T, ...]]:
+    groups: dict[K, list[T]] = defaultdict(list)
+    for key, value in pairs:
+        groups[key].append(value)
+    return {key: tuple(values) for key, values in groups.items()}

@@ -1,0 +1,254 @@
+"""One measure at one level: what its results show, on the subject and its kin, under every version that drew a line
+(docs/semantics.md, rules 5 to 9, 18 and 21).
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from interlock.decide.decision import Counted, Held, Node, Reading, Reason, State
+from interlock.decide.view import Sought, assumed, least, scale, start, tally
+from interlock.policy import exact
+from interlock.policy.model import Demand
+from interlock.policy.time import LATEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from interlock.decide.facts import Result
+    from interlock.decide.view import Line, View
+    from interlock.policy.model import Measure
+
+ONE = Fraction(1)
+
+
+class Leaf:
+    """A measure at its level, under the version that drew the line and, for its bound, every earlier one (rules 5 to 8
+    and 21). `excused` fills with the moments at which positive evidence on a relative stops being answered.
+    """
+
+    def __init__(self, view: View, name: str, line: Line) -> None:
+        self.view, self.name, self.line, self.rule = view, name, line, line.rule
+        self.alpha = 1 - line.rule.confidence
+        self.excused: list[datetime] = []
+
+    def reached(self) -> list[Reason]:
+        """Positive evidence on the subject itself or its kin, as far as the line's version has seen it."""
+        view, level = self.view, self.line.text
+        share = view.case.versions[self.line.version].policy.attacker_budget
+        if self.positive(view.subject):
+            return [Reason("reached", f"evidence shows {level}")]
+        for source in view.index.cheap(view.subject, share):
+            if self.positive(source):
+                return [
+                    Reason("reached-derivative", f"{view.name(source)}, made from it at little cost, shows {level}")
+                ]
+        for ancestor in sorted(view.index.ancestors(view.subject)):
+            for source in (ancestor, *view.index.cheap(ancestor, share)):
+                if source != view.subject and self.positive(source) and not self.repeated(source):
+                    if source == ancestor:
+                        return [Reason("reached-ancestor", f"its ancestor {view.name(source)} shows {level}")]
+                    made = f"{view.name(source)}, made from its ancestor {view.name(ancestor)} at little cost"
+                    return [Reason("reached-derivative", f"{made}, shows {level}")]
+        return []
+
+    def positive(self, subject: str) -> bool:
+        """Whether the results on a subject are at the level (rule 8)."""
+        return self.view.at_level(self.line, [subject], self.alpha)
+
+    def repeated(self, source: str) -> bool:
+        """Whether the subject has run again, in vain, everything that was positive on a relative (rule 21)."""
+        answers = [
+            self.answered(result, measure)
+            for measure, _ in self.line.bases
+            for result in self.view.concerned(self.line, self.view.counting(measure, source))
+            if not self.line.plain or ((found := tally(result, measure)) and found.shows(self.line.level, self.alpha))
+        ]
+        until = [moment for moment in answers if moment is not None]
+        if len(until) < len(answers):
+            return False
+        self.excused.append(min(until))
+        return True
+
+    def answered(self, result: Result, measure: Measure) -> datetime | None:
+        """Until when the subject's own results repeat one of a relative's: by the independent role, no weaker."""
+        view, role, protocol = self.view, self.view.policy.independent, result.protocol
+        demand = Demand(
+            "fine-tuned",
+            demonstrations=protocol.demonstrations,
+            flop=result.flop,
+            attempts=protocol.attempts,
+            tools=protocol.tools,
+            safety_ablated=protocol.safety_ablated,
+            refusals=min((it.refusals for it in self.rule.elicitation), default=ONE),
+        )
+        sought = self.sought(measure, (view.subject,))
+        found = [
+            view.expiry(own, self.rule.refresh, self.rule.buffer)
+            for own in view.index.results.get((measure.task, view.subject), ())
+            if own.plan is not None and own.plan.at > result.at and view.is_sound(own, sought, demand, run_by=role)
+        ]
+        return max(found, default=None) if role else None
+
+    def sought(self, measure: Measure, subjects: tuple[str, ...]) -> Sought:
+        """What is looked for of one of its measures."""
+        return Sought(("thresholds", self.name), self.rule, measure, subjects)
+
+    def node(self, state: State, reasons: list[Reason], held: Held, alpha: Fraction) -> Node:
+        """The leaf's place in the explanation, with its readings at `alpha`."""
+        view, line = self.view, self.line
+        subjects = (view.subject, *view.continued())
+        margin, _ = view.margin(line, line.measure)
+        readings = [
+            reading(view, self.sought(m, subjects), level=line.written, margin=margin, alpha=alpha / len(line.bases))
+            for m, _ in line.bases
+        ]
+        parts = [Node("measure", it.measure, holds=True, reading=it) for it in readings] if not line.plain else []
+        return Node(
+            kind="measure",
+            text=line.text,
+            holds=state == "below",
+            state=state,
+            reasons=tuple(reasons),
+            parts=tuple(parts),
+            reading=readings[0] if line.plain else None,
+            expires=held.expires if state == "below" else LATEST,
+            reach=held.reach if state == "below" else None,
+        )
+
+
+def demanded(view: View, sought: Sought, *, multiple: Fraction) -> tuple[list[Reason], Held]:
+    """What is missing of a rule's demands on a measure; else until when they are met, and up to how much compute."""
+    reasons: list[Reason] = []
+    met: list[Held] = []
+    rule = sought.rule
+    if not rule.elicitation:  # nothing passes by vacuity, whatever built the policy
+        reasons.append(Reason("missing-evidence", "the policy demands no elicitation at all"))
+    for demand in rule.elicitation:
+        found = view.satisfied(sought, demand, multiple)
+        if found:
+            met.append(found)
+        else:
+            reasons += [reason for reason in _unmet(view, sought, demand) if reason not in reasons]
+    plans = view.open_plans(sought.measure, sought.owner)
+    reasons += view.blocking(plans)
+    expires = min([LATEST, *(it.expires for it in met), *(view.due(plan) for plan in plans)])
+    return reasons, Held(expires, least(it.reach for it in met))
+
+
+def _unmet(view: View, sought: Sought, demand: Demand) -> list[Reason]:
+    """A demanded elicitation without a sound result, and assumptions that are not discharged."""
+    rule, measure = sought.rule, sought.measure
+    names = [n for n in assumed(rule, measure, demand) if view.discharged(n, view.subject, rule.run_by) is None]
+    reasons = [_undischarged(view, name) for name in names]
+    if measure.on == "deployment" and view.deployment is None:
+        text = f"`{measure.name}` is of a deployment, and none is asked about"
+        reasons.insert(0, Reason("no-deployment", text, "name the deployment"))
+    elif not any(view.sound(sought, subject, demand) for subject in sought.subjects):
+        resume = f"a sound `{demand.elicitation}` result: {view.evaluate_command()}"
+        reasons.insert(0, Reason("missing-evidence", _missing(view, sought, demand), resume))
+    return reasons or [no_room(view)]
+
+
+def no_room(view: View) -> Reason:
+    """What is shown does not reach as far as the subject may be."""
+    text = f"effective compute may be {view.model.ec_high} FLOP, over what the evidence reaches"
+    return Reason("compute-uncertain", text)
+
+
+def _undischarged(view: View, name: str) -> Reason:
+    from interlock.decide.finding import find
+
+    rule = view.policy.assumptions.get(name)
+    if rule is None:
+        return Reason("assumption", f"`{name}` is not defined by the policy")
+    void = [threshold for threshold in rule.void_at if not find(view, threshold).tree.holds]
+    if void:
+        text = f"`{name}` is void unless {' and '.join(f'`{it}`' for it in void)} is below"
+        return Reason("assumption-void", text, f"rule out {', '.join(void)}")
+    word = "shown by a check of" if rule.checked else "stated by"
+    resume = f"`{rule.by}` states it: interlock attest --assumption {name} --subject {view.model.name}"
+    return Reason("assumption", f"`{name}` is not {word} `{rule.by}`", resume)
+
+
+def _missing(view: View, sought: Sought, demand: Demand) -> str:
+    defective = [
+        f"entry {r.entry}: {'; '.join(view.defects(r, sought, demand))}"
+        for subject in sought.subjects
+        for r in view.index.results.get((sought.measure.task, subject), ())
+        if r.protocol.elicitation == demand.elicitation
+    ]
+    found = f" ({' | '.join(defective)})" if defective else ""
+    return f"`{demand.elicitation}` evidence missing{found}"
+
+
+def not_under(
+    view: View, lines: Sequence[Line], measure: str, subjects: Sequence[str], alpha_of: Callable[[Line], Fraction]
+) -> tuple[list[Reason], datetime]:
+    """Rules 7, 9 and 21: the bound of every result, of any age and soundness, plus the margin, is under every line."""
+    reasons, expires = [], LATEST
+    for line in lines:
+        counted = [r for m, _ in line.bases for one in subjects for r in view.counting(m, one)]
+        if line.version < view.current and not view.concerned(line, counted):
+            continue
+        margin, until = view.margin(line, measure)
+        if until is None:
+            by = line.rule.buffer.forecast_by
+            growth = f"while compute grows {exact(line.rule.buffer.multiple)}x"
+            text = f"no fresh forecast of `{by}` says how far `{measure}` moves {growth}"
+            reasons.append(Reason("no-forecast", text, f"`{by}` signs a forecast of `{measure}`"))
+            continue
+        expires = min(expires, until)
+        alpha = alpha_of(line)
+        against = view.not_under(line, subjects, margin, alpha)
+        reasons += [Reason("bound", _too_high(view, line, result, margin, alpha)) for result in against]
+    return list(dict.fromkeys(reasons)), expires
+
+
+def _too_high(view: View, line: Line, result: Result, margin: Fraction, alpha: Fraction) -> str:
+    measure = next(m for m, _ in line.bases if m.task == result.protocol.task)
+    high = scale(measure).dangerous([tally(result, measure)], alpha / len(line.bases))
+    scored = (
+        f"{result.correct}/{result.protocol.samples}"
+        if result.total is None
+        else f"total {exact(result.total)} of {result.protocol.samples}"
+    )
+    under = f"version {view.case.versions[line.version].policy.version}: " if line.version != view.current else ""
+    turned = " (turned: more is more dangerous)" if measure.danger == "lower" else ""
+    return (
+        f"{under}entry {result.entry} ({result.protocol.elicitation}, {scored}, {result.scored} scored): "
+        f"upper bound {exact(high)} + margin {exact(margin)} is not under {exact(line.level)}{turned}"
+    )
+
+
+def reading(view: View, sought: Sought, *, level: Fraction, margin: Fraction, alpha: Fraction) -> Reading:
+    """What the results say about one measure, for people."""
+    rule, measure = sought.rule, sought.measure
+    kind = scale(measure)
+    counted = [
+        Counted(
+            entry=r.entry,
+            elicitation=r.protocol.elicitation,
+            demonstrations=r.protocol.demonstrations,
+            planned=r.protocol.samples,
+            scored=r.scored,
+            correct=r.correct,
+            total=r.total,
+            admissible=any(r in view.sound(sought, r.subject, demand) for demand in rule.elicitation),
+            withdrawn=r.digest in view.index.withdrawn,
+            tally=tally(r, measure),
+            alpha=alpha,
+            scale=kind,
+        )
+        for subject in sought.subjects
+        for r in view.counting(measure, subject)
+    ]
+    aside = [
+        (r.entry, said.reason)
+        for r in view.index.results.get((measure.task, view.subject), ())
+        if view.aside(r.digest, start(r))
+        for said in view.index.set_aside[r.digest]
+    ]
+    return Reading(measure.name, level, margin, 1 - alpha, kind, tuple(counted), tuple(aside))

@@ -1,0 +1,596 @@
+"""One version of a policy, seen for one subject: which results count, which are sound, what is assumed and planned.
+
+Numbers in comments are those of docs/semantics.md. Nothing here concludes; `finding.py` and `requirement.py` do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+from interlock.decide.bounds import Tally, shows
+from interlock.decide.decision import Held, Reason, Scale, timestamp
+from interlock.policy import exact
+from interlock.policy.model import (
+    ASSUMED,
+    ASSUMED_OF_PROPENSITY,
+    TRAINED,
+    At,
+    Demand,
+    Mean,
+    Measure,
+    RuleOut,
+    Unbounded,
+    walk,
+)
+from interlock.policy.time import LATEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from interlock.decide.clock import Clock
+    from interlock.decide.decision import Finding, Node
+    from interlock.decide.facts import Attestation, Plan, Result, Subject, Version
+    from interlock.decide.index import Index
+    from interlock.policy.model import Assumption, Buffer, Policy, Refresh
+
+#: A part of a policy that names things.
+Section = Literal["measures", "assumptions", "thresholds", "requirements", "exceptions"]
+#: A plain measure and its weight in a mean.
+Base = tuple[Measure, Fraction]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is asked: of all versions of one policy, of one ledger, about one action, at one time."""
+
+    versions: Sequence[Version]
+    index: Index
+    action: str
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A level that results must stay under, and the version of the policy that drew it (rule 7). `level` is turned,
+    `written` as in the policy; all else is that version's too.
+    """
+
+    version: int
+    measure: str
+    written: Fraction
+    bases: tuple[Base, ...]
+    plain: bool
+    level: Fraction
+    rule: RuleOut
+
+    @property
+    def text(self) -> str:
+        """The predicate, for people."""
+        return f"{self.measure} {'<=' if self.bases[0][0].danger == 'lower' else '>='} {exact(self.written)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What is looked for: sound results of a measure, for the rule of an `owner` (a section of the policy and a name
+    there), on one of `subjects`, planned after `after`.
+    """
+
+    owner: tuple[Section, str]
+    rule: RuleOut
+    measure: Measure
+    subjects: tuple[str, ...]
+    after: datetime | None = None
+
+
+@dataclass(slots=True)
+class View:
+    """A version (`current` is its place among the policy's), a horizon before which nothing counts in favour, and a
+    subject as deployed. `references`: whether a threshold may lean on another subject.
+    """
+
+    case: Case
+    current: int
+    horizon: datetime
+    subject: str
+    deployment: str | None
+    references: bool = True
+    findings: dict[tuple[str, Fraction, Fraction], Finding] = field(default_factory=dict)
+    _sound: dict[tuple[object, ...], list[Result]] = field(default_factory=dict)
+    _discharged: dict[tuple[str, str, str], Held | None] = field(default_factory=dict)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in this version."""
+        return self.case.versions[self.current].policy
+
+    @property
+    def index(self) -> Index:
+        """The facts."""
+        return self.case.index
+
+    @property
+    def model(self) -> Subject:
+        """The subject's own statement."""
+        return self.index.facts.subjects[self.subject]
+
+    def passed(self, moment: datetime) -> bool:
+        """Whether the moment lies at or before the decision's time."""
+        return self.case.clock.passed(moment)
+
+    def other(self, subject: str) -> View:
+        """The same, for another subject without a deployment, which leans on no third one."""
+        return View(self.case, self.current, self.horizon, subject, None, references=False)
+
+    def name(self, digest: str) -> str:
+        """A subject's name, for people."""
+        return f"`{self.index.facts.subjects[digest].name}`"
+
+    # -- measures and lines --------------------------------------------------------------------------------------------
+
+    def kin(self, moment: datetime) -> frozenset[str]:
+        """The subject's kin, where something of that moment is concerned."""
+        return self.index.kin(self.subject, self.share(moment))
+
+    def relatives(self, moment: datetime) -> frozenset[str]:
+        """Wherever positive evidence of that moment is positive for the subject."""
+        return self.index.relatives(self.subject, self.share(moment))
+
+    def seen(self, version: int, start: datetime) -> bool:
+        """Whether a version was in force at some time since `start`."""
+        after = self.case.versions[version + 1 :]
+        return not after or after[0].since > start
+
+    def line(self, version: int, measure: str, level: Fraction, rule: RuleOut) -> Line:
+        """The line that a version draws at a level of one of its measures."""
+        return _line(version, self.case.versions[version].policy, measure, level, rule)
+
+    def own_line(self, measure: str, level: Fraction, rule: RuleOut) -> Line:
+        """The line that this version draws."""
+        return self.line(self.current, measure, level, rule)
+
+    def earlier_lines(self, threshold: str, measure: str) -> list[Line]:
+        """The lines that earlier versions drew for the same threshold and measure (rule 7)."""
+        found = []
+        for place in range(self.current):
+            past = self.case.versions[place].policy.thresholds.get(threshold)
+            if past is not None and past.reached_when is not None and past.rule_out is not None:
+                found += [
+                    self.line(place, part.measure, part.level, past.rule_out)
+                    for part in walk(past.reached_when)
+                    if isinstance(part, At) and part.measure == measure
+                ]
+        return found
+
+    # -- what counts ---------------------------------------------------------------------------------------------------
+
+    def counting(self, measure: Measure | Unbounded, subject: str) -> list[Result]:
+        """The results that count on a subject, whatever their defects (rule 6)."""
+        found = self.index.results.get((measure.task, subject), ())
+        return [r for r in found if not self.aside(r.digest, start(r)) and self._offered(r, measure)]
+
+    def _offered(self, result: Result, measure: Measure | Unbounded) -> bool:
+        asked = self.deployment
+        return measure.on == "model" or (asked is not None and result.protocol.deployment == asked)
+
+    def witnesses(self, moment: datetime) -> list[Policy]:
+        """This version, and the earlier ones that have seen a moment: what is held against a permit, they all judge."""
+        seen = [place for place in range(self.current) if self.seen(place, moment)]
+        return [self.case.versions[place].policy for place in (*seen, self.current)]
+
+    def aside(self, digest: str, moment: datetime) -> bool:
+        """Whether something of that moment was set aside, by the independent role of every version that has seen it."""
+        said = self.index.set_aside.get(digest, ())
+        roles = {policy.independent for policy in self.witnesses(moment)} if said else set()
+        return any(
+            "" not in roles
+            and roles <= it.signers
+            and self.horizon <= it.at <= self.index.facts.checkpoint.time
+            and it.digest not in self.index.withdrawn
+            for it in said
+        )
+
+    def share(self, moment: datetime) -> Fraction:
+        """The attacker's budget that decides who is a relative where something of that moment is concerned."""
+        return max(policy.attacker_budget for policy in self.witnesses(moment))
+
+    def concerned(self, line: Line, results: list[Result]) -> list[Result]:
+        """Those of the results that the line's version has seen, and for this version's own line all (rule 7)."""
+        if line.version == self.current:
+            return results
+        return [r for r in results if self.seen(line.version, start(r))]
+
+    def at_level(self, line: Line, subjects: Sequence[str], alpha: Fraction) -> bool:
+        """Whether the results on these subjects, taken together, show the line's level (rules 5 and 8)."""
+        if line.plain:
+            measure = line.bases[0][0]
+            return any(
+                (found := tally(result, measure)) is not None and found.shows(line.level, alpha)
+                for subject in subjects
+                for result in self.concerned(line, self.counting(measure, subject))
+            )
+        total = Fraction(0)
+        for measure, weight in line.bases:
+            results = [r for one in subjects for r in self.concerned(line, self.counting(measure, one))]
+            total += weight * scale(measure).shown([tally(r, measure) for r in results], alpha / len(line.bases))
+        return total >= line.level
+
+    def not_under(self, line: Line, subjects: Sequence[str], margin: Fraction, alpha: Fraction) -> list[Result]:
+        """The results on these subjects that keep the line from being ruled out (rules 5 and 21); empty: it is."""
+        limit = line.level - margin
+        counted = {
+            measure.name: self.concerned(line, [r for one in subjects for r in self.counting(measure, one)])
+            for measure, _ in line.bases
+        }
+        if line.plain:
+            measure = line.bases[0][0]
+            return [r for r in counted[measure.name] if not ((t := tally(r, measure)) and t.puts_under(limit, alpha))]
+        everything = [r for results in counted.values() for r in results]
+        if not everything and line.version < self.current:
+            return []
+        total = sum(
+            weight * scale(m).dangerous([tally(r, m) for r in counted[m.name]], alpha / len(line.bases))
+            for m, weight in line.bases
+        )
+        return [] if total <= limit and everything else everything
+
+    # -- soundness -----------------------------------------------------------------------------------------------------
+
+    def defects(self, result: Result, sought: Sought, demand: Demand, *, run_by: str = "") -> Iterator[str]:
+        """Why a result is not sound for a demand, in words (rules 10 to 14); nothing: it is. `run_by` other than the
+        rule's may be asked for.
+        """
+        rule, measure, samples = sought.rule, sought.measure, result.protocol.samples
+        yield from self._unaccounted(result, run_by or rule.run_by)
+        if not self.counts_from(*sought.owner, start(result)):
+            yield "it was planned before the policy said so"
+        if sought.after is not None and start(result) <= sought.after:
+            yield "it was planned before the incident"
+        yield from _wrong_measure(result, measure)
+        if result.protocol.deployment != (self.deployment if measure.on == "deployment" else None):
+            yield "it ran another deployment" if measure.on == "deployment" else "it ran a deployment, not the model"
+        elif measure.on == "deployment" and self.deployment is None:
+            yield "no deployment is asked about"
+        if not (samples > 0 and result.scored >= rule.coverage * samples):
+            yield f"coverage {result.scored}/{samples} is under {exact(rule.coverage)}"
+        if samples < measure.least_samples:
+            yield f"it has {samples} samples, the policy demands {measure.least_samples}"
+        if measure.kind == "propensity" and result.protocol.elicitation in TRAINED:
+            yield "training changes what is measured"
+        yield from _too_weak(result, demand)
+        if self.passed(expires := self.expiry(result, rule.refresh, rule.buffer)):
+            yield f"it expired at {timestamp(expires)}"
+
+    def _unaccounted(self, result: Result, run_by: str) -> Iterator[str]:
+        """Where nobody answers for a result as the policy asks (rule 10)."""
+        plan = result.plan
+        if plan is None:
+            yield "no plan stands before it in the ledger"
+        elif run_by not in plan.signers:
+            yield f"its plan is not signed by `{run_by}`"
+        if run_by not in result.signers:
+            yield f"it is not signed by `{run_by}`"
+        if result.at > self.index.facts.checkpoint.time:
+            yield "it is dated after the ledger's checkpoint"
+        if result.digest in self.index.withdrawn or (plan and plan.digest in self.index.withdrawn):
+            yield "it was withdrawn"
+        if result.digest in self.index.set_aside:
+            yield "it was set aside"
+
+    def is_sound(self, result: Result, sought: Sought, demand: Demand, *, run_by: str = "") -> bool:
+        """Whether a result is sound for a demand."""
+        return next(self.defects(result, sought, demand, run_by=run_by), None) is None
+
+    def counts_from(self, section: Section, name: str, moment: datetime) -> bool:
+        """Whether what began at a moment may count in favour of what the policy names (rule 35): it is not before the
+        horizon, and the version in force by then, or else the first one, had the name.
+        """
+        if moment < self.horizon or moment > self.index.facts.checkpoint.time:
+            return False
+        versions = self.case.versions
+        then = max((place for place, version in enumerate(versions) if version.since <= moment), default=0)
+        return then == self.current or name in getattr(self.case.versions[then].policy, section)
+
+    def expiry(self, result: Result, refresh: Refresh, buffer: Buffer | None) -> datetime:
+        """When a result stops being fresh; its age runs from its plan's ledger time (rule 14)."""
+        begun = start(result)
+        moments = [refresh.period.after(begun)]
+        if buffer is not None and buffer.period is not None:
+            moments.append(buffer.period.after(begun))
+        for incident in self.index.incidents:
+            called = incident.kind in refresh.events or (
+                incident.kind == "refresh" and bool(refresh.discretion) and refresh.discretion in incident.members
+            )
+            if (
+                called
+                and incident.at >= begun
+                and (incident.subject is None or incident.subject in self._kin_of(result, incident.at))
+            ):
+                moments.append(incident.at)
+        return min(moments)
+
+    def _kin_of(self, result: Result, moment: datetime) -> frozenset[str]:
+        return self.index.kin(result.subject, self.share(moment))
+
+    def sound(self, sought: Sought, subject: str, demand: Demand) -> list[Result]:
+        """The sound results on a subject for a demand of the rule that is sought."""
+        key = (subject, sought.owner, id(sought.rule), sought.measure.name, id(demand), sought.after)
+        found = self._sound.get(key)
+        if found is None:
+            results = self.index.results.get((sought.measure.task, subject), ())
+            tried = (result for result in results if result.protocol.elicitation == demand.elicitation)
+            found = self._sound[key] = [result for result in tried if self.is_sound(result, sought, demand)]
+        return found
+
+    # -- demands -------------------------------------------------------------------------------------------------------
+
+    def continued(self) -> list[str]:
+        """The ancestors that the subject only continued: at `scale` their results count with its own (rule 17)."""
+        return self.index.line_of_descent(self.subject) if self.case.action == "scale" else []
+
+    def stand_ins(self, rule: RuleOut) -> list[str]:
+        """Those of them whose results may stand in for the subject's own (rule 17)."""
+        subjects, high = self.index.facts.subjects, self.model.ec_high
+        return [a for a in self.continued() if high <= rule.refresh.multiple * subjects[a].ec_low]
+
+    def satisfied(self, sought: Sought, demand: Demand, multiple: Fraction) -> Held | None:
+        """By what a demand is met, at best (rule 18); None: it is not. Each evaluation reaches `multiple` times as far
+        as the effective compute that it measured.
+        """
+        best: Held | None = None
+        rule, assumptions = sought.rule, assumed(sought.rule, sought.measure, demand)
+        for subject in sought.subjects:
+            results = self.sound(sought, subject, demand)
+            stated = [it for name in assumptions if (it := self.discharged(name, subject, rule.run_by))]
+            if not results or len(stated) < len(assumptions):
+                continue
+            expires = max(self.expiry(r, rule.refresh, rule.buffer) for r in results)
+            reaches = [self.index.facts.subjects[subject].ec_low * multiple, *(it.reach for it in stated)]
+            found = Held(min([expires, *(it.expires for it in stated)]), least(reaches))
+            if self.has_room(found.reach) and (best is None or _further(found, best)):
+                best = found
+        return best
+
+    def has_room(self, reach: Fraction | None) -> bool:
+        """Whether the subject is certainly within so much effective compute."""
+        return reach is None or self.model.ec_high <= reach.__floor__()
+
+    def discharged(self, name: str, subject: str, run_by: str) -> Held | None:
+        """Until when an assumption is discharged about a subject (rule 16); None: it is not."""
+        key = (name, subject, run_by)
+        if key not in self._discharged:
+            self._discharged[key] = self._discharge(name, subject, run_by)
+        return self._discharged[key]
+
+    def _discharge(self, name: str, subject: str, run_by: str) -> Held | None:
+        rule = self.policy.assumptions.get(name)
+        if rule is None:
+            return None
+        told = [a for a in self.index.statements.get(name, ()) if a.about == subject]
+        failed = [a for a in told if a.check is not None and a.check.name == rule.checked and not _passes(a, rule)]
+        stated = [
+            expires
+            for a in told
+            if rule.by in a.signers
+            and run_by not in a.signers
+            and a.digest not in self.index.withdrawn
+            and self.counts_from("assumptions", name, a.at)
+            and (not rule.checked or (_passes(a, rule) and all(a.at > it.at for it in failed)))
+            and not self.passed(expires := rule.fresh_for.after(a.at))
+        ]
+        still = [self._below(threshold) for threshold in rule.void_at] if stated else []
+        if not stated or not all(tree.holds for tree in still):
+            return None
+        return Held(min([max(stated), *(tree.expires for tree in still)]), least(tree.reach for tree in still))
+
+    def _below(self, threshold: str) -> Node:
+        from interlock.decide.finding import find
+
+        return find(self, threshold).tree
+
+    # -- margins -------------------------------------------------------------------------------------------------------
+
+    def margin(self, line: Line, measure: str) -> tuple[Fraction, datetime | None]:
+        """The room that a line asks for, and until when that is known (rule 9); None: it is not."""
+        buffer = line.rule.buffer
+        if not buffer.forecast_by:
+            return buffer.margin, LATEST
+        told = [f for f in self.index.facts.forecasts if f.measure == measure and buffer.forecast_by in f.signers]
+        fresh = [
+            expires
+            for f in told
+            if f.multiple >= buffer.multiple
+            and self.counts_from("measures", measure, f.at)
+            and f.digest not in self.index.withdrawn
+            and buffer.fresh_for is not None
+            and not self.passed(expires := buffer.fresh_for.after(f.at))
+        ]
+        return max((f.margin for f in told if f.margin > 0), default=Fraction(0)), max(fresh, default=None)
+
+    # -- plans ---------------------------------------------------------------------------------------------------------
+
+    def open_plans(self, measure: Measure | Unbounded, owner: tuple[Section, str]) -> list[Plan]:
+        """The open plans that matter to a measure of a threshold or requirement (rule 19)."""
+        return [
+            plan
+            for task in self._tasks(measure)
+            for plan in self.index.plans.get(task, ())
+            if plan.subject in self.kin(plan.at)
+            and (measure.on == "model" or plan.protocol.deployment == self.deployment is not None)
+            and not all(self._has_reported(plan, run_by, floor) for run_by, floor in self._floors(plan, owner))
+        ]
+
+    def _tasks(self, measure: Measure | Unbounded) -> list[str]:
+        """The tasks that this version and earlier ones measure it by."""
+        past = [version.policy.measures.get(measure.name) for version in self.case.versions[: self.current]]
+        return list(dict.fromkeys([measure.task, *(it.task for it in past if isinstance(it, (Measure, Unbounded)))]))
+
+    def _floors(self, plan: Plan, owner: tuple[Section, str]) -> Iterator[tuple[str, Fraction]]:
+        """Who must report a plan, and how much of it, under every version that has seen it."""
+        section, name = owner
+        for policy in self.witnesses(plan.at):
+            held = getattr(policy, section).get(name)
+            rule = getattr(held, "rule_out", None)
+            if rule is not None:
+                yield rule.run_by, rule.coverage
+            elif held is not None:
+                yield "", Fraction(1)
+
+    def _has_reported(self, plan: Plan, run_by: str, coverage: Fraction) -> bool:
+        """Whether the one who was to run a plan, or else one who announced it, has reported enough of it."""
+        announced = {run_by} if run_by in plan.signers else plan.signers
+        return any(
+            not announced.isdisjoint(r.signers)
+            and r.scored >= coverage * r.protocol.samples
+            and r.digest not in self.index.withdrawn
+            for r in self.index.reports.get(plan.digest, ())
+        )
+
+    def due(self, plan: Plan) -> datetime:
+        """When a plan must have reported: its own word, at most that of any version that has seen it."""
+        return min([plan.report_by, *(it.report_within.after(plan.at) for it in self.witnesses(plan.at))])
+
+    def blocking(self, plans: list[Plan]) -> list[Reason]:
+        """What open plans stand in the way (rule 20)."""
+        return [self._late(plan) for plan in plans if self.passed(self.due(plan))] + [
+            self._running(plan)
+            for plan in plans
+            if not self.passed(self.due(plan)) and not self.policy.reversible(self.case.action)
+        ]
+
+    def _late(self, plan: Plan) -> Reason:
+        text = f"the plan of entry {plan.entry} on {self.name(plan.subject)} was due at {timestamp(self.due(plan))}"
+        return Reason("unreported", f"{text} and never reported", self._run_it(plan))
+
+    def _running(self, plan: Plan) -> Reason:
+        text = f"the plan of entry {plan.entry} on {self.name(plan.subject)} is still open"
+        return Reason("open-plan", f"{text}, and `{self.case.action}` cannot be taken back", self._run_it(plan))
+
+    def _run_it(self, plan: Plan) -> str:
+        return f"run it: interlock evaluate --subject {self.index.facts.subjects[plan.subject].name}"
+
+    def evaluate_command(self) -> str:
+        """How to get a sound result."""
+        return f"interlock plan --subject {self.model.name}, then interlock evaluate --subject {self.model.name}"
+
+
+def least(reaches: Iterable[Fraction | None]) -> Fraction | None:
+    """The least of several reaches; None where none sets a limit."""
+    return min((reach for reach in reaches if reach is not None), default=None)
+
+
+def _further(one: Held, other: Held) -> bool:
+    """Whether one lasts longer than the other, or as long and reaches further."""
+    if one.expires != other.expires or other.reach is None:
+        return one.expires > other.expires
+    return one.reach is None or one.reach > other.reach
+
+
+def start(result: Result) -> datetime:
+    """From when a result counts: its plan's ledger time."""
+    return result.plan.at if result.plan else result.at
+
+
+def assumed(rule: RuleOut, measure: Measure, demand: Demand) -> tuple[str, ...]:
+    """What a negative result under a demand takes for granted (rule 15)."""
+    behavioural = demand.elicitation != "understanding-based"
+    own = ASSUMED_OF_PROPENSITY if measure.kind == "propensity" and behavioural else ASSUMED[demand.elicitation]
+    return (*own, *(name for name in rule.assumes if name not in own))
+
+
+def scale(measure: Measure) -> Scale:
+    """The measure's scale."""
+    return Scale(measure.low, measure.high, measure.danger == "lower")
+
+
+def tally(result: Result, measure: Measure) -> Tally | None:
+    """What a result counts to, turned (rules 1 and 2); None: it cannot be read for the measure (rule 3)."""
+    n, scored, low, high = result.protocol.samples, result.scored, measure.low, measure.high
+    unscored, turned = n - scored, measure.danger == "lower"
+    if result.total is None:
+        if low != 0 or high != 1:
+            return None
+        count = scored - result.correct if turned else result.correct
+        return Tally(n, Fraction(count + unscored), Fraction(count))
+    if not scored * low <= result.total <= scored * high:
+        return None
+    total = scored * (low + high) - result.total if turned else result.total
+    return Tally(n, total + unscored * high, total + unscored * low, low, high, binary=False)
+
+
+def _line(version: int, policy: Policy, name: str, level: Fraction, rule: RuleOut) -> Line:
+    measure = policy.measures[name]
+    if isinstance(measure, Mean):
+        bases = tuple(
+            (base, w) for one, w in measure.weights.items() if isinstance(base := policy.measures[one], Measure)
+        )
+        low = sum((weight * base.low for base, weight in bases), Fraction(0))
+        high = sum((weight * base.high for base, weight in bases), Fraction(0))
+        whole = Scale(low, high, bases[0][0].danger == "lower")
+    else:
+        assert isinstance(measure, Measure)  # noqa: S101  the policy's own check: a predicate is over nothing else
+        bases, whole = ((measure, Fraction(1)),), scale(measure)
+    return Line(version, name, level, bases, isinstance(measure, Measure), whole.turn(level), rule)
+
+
+def fits(result: Result, measure: Measure | Unbounded) -> bool:
+    """Whether a result is one of the measure: its task, version and metric, and all else that the measure asks."""
+    if isinstance(measure, Measure):
+        bare = measure.on == "deployment" or result.protocol.deployment is None
+        return bare and next(_wrong_measure(result, measure), None) is None
+    protocol = result.protocol
+    return (protocol.task, protocol.task_version, protocol.metric) == (
+        measure.task,
+        measure.task_version,
+        measure.metric,
+    )
+
+
+def _passes(said: Attestation, rule: Assumption) -> bool:
+    """Whether a statement rests on a check that is known to work (rule 16)."""
+    it, alpha = said.check, 1 - rule.confidence
+    return (
+        it is not None
+        and it.name == rule.checked
+        and it.passed
+        and shows(it.caught, it.organisms, rule.coverage, alpha)
+    )
+
+
+def _wrong_measure(result: Result, measure: Measure) -> Iterator[str]:
+    protocol = result.protocol
+    if (protocol.task, protocol.task_version, protocol.metric) != (measure.task, measure.task_version, measure.metric):
+        yield f"it ran `{protocol.task}@{protocol.task_version}`, expected @{measure.task_version}"
+    if protocol.unit != measure.unit:
+        yield f"it counts {protocol.unit}s, expected {measure.unit}s"
+    if measure.samples_digest and protocol.samples_digest != measure.samples_digest:
+        yield "it ran other samples than the policy names"
+    if tally(result, measure) is None:
+        yield "its scores cannot be read for the measure"
+
+
+def _too_weak(result: Result, demand: Demand) -> Iterator[str]:
+    """Where a result tried less than a demand asks (rule 13)."""
+    protocol = result.protocol
+    if protocol.elicitation != demand.elicitation:
+        yield f"it is `{protocol.elicitation}`"
+        return
+    if protocol.elicitation == "few-shot":
+        if protocol.shots < 1:
+            yield "it is called few-shot and showed no examples"
+        elif protocol.shots < demand.demonstrations:
+            yield f"it showed {protocol.shots} examples, the policy demands {demand.demonstrations}"
+    elif protocol.demonstrations < max(demand.demonstrations, int(protocol.elicitation == "fine-tuned")):
+        yield f"demonstrations trained on: {protocol.demonstrations}, the policy demands {demand.demonstrations}"
+    if result.flop < demand.flop:
+        yield f"it spent {result.flop} FLOP, the policy demands {demand.flop}"
+    if protocol.attempts < demand.attempts:
+        yield f"it made {protocol.attempts} attempts a sample, the policy demands {demand.attempts}"
+    if demand.tools and not protocol.tools:
+        yield "it had no tools"
+    if demand.safety_ablated and not protocol.safety_ablated:
+        yield "its refusals were not trained away"
+    if result.refused > demand.refusals * protocol.samples:
+        yield f"it refused {result.refused} of {protocol.samples}, at most {exact(demand.refusals)} are allowed"

@@ -1,0 +1,310 @@
+"""Relatives: whose results count against a subject, whose may stand in, what it must repeat (rules 16 to 18, 21)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from decide.cases import (
+    AT,
+    AUDITOR,
+    BOARD,
+    CHILD,
+    DAY,
+    FOUNDATION,
+    MEASURES,
+    MODEL,
+    PLANNED,
+    REFERENCE,
+    SIBLING,
+    TEAM,
+    aside,
+    ask,
+    buffer,
+    codes,
+    digest,
+    facts,
+    family,
+    incident,
+    judged,
+    known,
+    line,
+    quick,
+    refresh,
+    runs,
+    simple,
+    since,
+    state,
+)
+from interlock.decide.facts import Step, Subject
+from interlock.policy.model import At, Judged, Mean, Measured, RuledOut, Threshold
+
+CHEAP = simple(attacker_budget=Fraction(1, 100))
+BAD = {"correct": 100}
+
+
+def test_a_parents_evidence_does_not_serve_its_adapter():
+    decision = ask(known(runs(), honest=(MODEL, CHILD)), simple(), subject=CHILD)
+    assert (state(decision), codes(decision)) == ("not ruled out", {"missing-evidence", "overdue"})
+
+
+def test_the_attackers_budget_is_a_share_of_the_parents_training_compute():
+    for cost, expected in ((10**22, "reached"), (10**22 + 1, "below")):
+        kin = family(child={"steps": (Step(MODEL, "adapter", cost),)})
+        assert state(ask(known(runs(), runs(subject=CHILD, **BAD), subjects=kin), CHEAP)) == expected
+
+
+def test_the_cheapest_way_to_a_derivative_counts():
+    two_ways = (Step(FOUNDATION, "distilled", 10**24), Step(MODEL, "merged", 1), Step(MODEL, "fine-tuned", 10**24))
+    told = known(runs(), runs(subject=CHILD, **BAD), subjects=family(child={"steps": two_ways}))
+    assert codes(ask(told, CHEAP)) == {"reached-derivative"}
+
+
+def test_a_long_line_of_descendants_is_decided_like_a_short_one():
+    names = [digest(f"snapshot {number}") for number in range(1200)]
+    steps = [(), *((Step(parent, "continued", 1),) for parent in names)]
+    kin = {
+        name: Subject(name, f"snapshot-{number}", 10**24, 10**24, 10**24, step)
+        for number, (name, step) in enumerate(zip(names, steps, strict=False))
+    }
+    told = known(runs(subject=names[0]), runs(subject=names[-1], **BAD), subjects=kin, honest=(names[0],))
+    assert "reached-derivative" in codes(ask(told, CHEAP, subject=names[0]))
+
+
+POSITIVE = {  # sentence: (whose bad result, the budget, the reason)
+    "its own": (MODEL, 0, {"reached"}),
+    "the parent's": (FOUNDATION, 0, {"reached-ancestor"}),
+    "a cheap child's": (CHILD, 1, {"reached-derivative"}),
+    "a child's, that was not cheap": (CHILD, 0, set()),
+    "a sibling's, that was cheap for the parent": (SIBLING, 1, {"reached-derivative"}),
+    "a sibling's, that was not": (SIBLING, 0, set()),
+    "a stranger's": (REFERENCE, 1, set()),
+}
+
+
+@pytest.mark.parametrize("sentence", POSITIVE)
+def test_positive_evidence_on_kin(sentence):
+    subject, share, expected = POSITIVE[sentence]
+    told = known(runs(), runs(subject=subject, seed=1, **BAD))
+    assert codes(ask(told, simple(attacker_budget=Fraction(share, 100)))) == expected
+
+
+@pytest.mark.parametrize("fact", ["incident", "judgement", "plan"])
+def test_the_greatest_budget_since_then_decides_who_is_kin(fact):
+    """A version that set the budget to nothing does not undo what was told under the one before."""
+    lines = (replace(line("t"), judged=Judged(BOARD, ("a",))),) if fact == "judgement" else (line("t"),)
+    generous, stingy = simple(*lines, attacker_budget=Fraction(1, 100)), simple(*lines, version="2.0.0")
+    made = [runs()]
+    more = {
+        "incident": {"incidents": [incident(thresholds=["t"], subject=SIBLING, at=PLANNED)]},
+        "judgement": {"judgements": [judged("t", "reached", subject=SIBLING, at=PLANNED)]},
+        "plan": {},
+    }[fact]
+    made += [runs(subject=SIBLING, reported=False)] if fact == "plan" else []
+    told = known(*made, **more)
+    code = {"incident": "incident", "judgement": "reached-judged", "plan": "unreported"}[fact]
+    assert code in codes(ask(told, generous))
+    assert code not in codes(ask(told, stingy))
+    assert code in codes(ask(told, since(generous), since(stingy, AT - DAY)))
+
+
+# -- stand-ins (17, 18) ------------------------------------------------------------------------------------------------
+
+GROWN = {"ec_low": 3 * 10**22, "ec_high": 4 * 10**22}  # the parent has 10^22, at least and at most
+EXAMPLES = {  # sentence: (the family, the action, state)
+    "a continued one, grown fourfold at the most": ({"model": GROWN}, "scale", "below"),
+    "at another action": ({"model": GROWN}, "deploy-internal", "not ruled out"),
+    "grown more than fourfold": ({"model": {**GROWN, "ec_high": 4 * 10**22 + 1}}, "scale", "not ruled out"),
+    "made in another way": (
+        {"model": {**GROWN, "steps": (Step(FOUNDATION, "fine-tuned", 1),)}},
+        "scale",
+        "not ruled out",
+    ),
+    "merged with another": (
+        {"model": {**GROWN, "steps": (Step(FOUNDATION, "continued", 1), Step(REFERENCE, "merged", 1))}},
+        "scale",
+        "not ruled out",
+    ),
+    "continued twice over": (
+        {"model": {**GROWN, "steps": (Step(FOUNDATION, "continued", 1), Step(FOUNDATION, "continued", 1))}},
+        "scale",
+        "not ruled out",
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", EXAMPLES)
+def test_an_ancestor_stands_in(sentence):
+    changes, action, expected = EXAMPLES[sentence]
+    told = known(runs(subject=FOUNDATION), subjects=family(**changes), honest=(FOUNDATION,))
+    decision = ask(told, simple(), action=action)
+    assert state(decision) == expected
+    if expected == "below":
+        assert decision.verdict == "permit"
+        assert decision.bounds.most_effective_compute == 4 * 10**22
+
+
+def test_a_stand_in_needs_its_own_assumptions():
+    told = known(runs(subject=FOUNDATION), subjects=family(model=GROWN), honest=(MODEL,))
+    assert state(ask(told, simple())) == "not ruled out"
+
+
+def test_a_grandparent_stands_in_through_a_line_of_continued_ones():
+    kin = family(child={**GROWN, "steps": (Step(MODEL, "continued", 1),)}, model=GROWN)
+    told = known(runs(subject=FOUNDATION), subjects=kin, honest=(FOUNDATION,))
+    assert state(ask(told, simple(), subject=CHILD)) == "below"
+
+
+def test_what_counts_on_an_ancestor_that_was_continued_counts_whatever_its_compute():
+    """It is not small enough to stand in, and its results count against all the same."""
+    told = known(runs(), runs(subject=FOUNDATION, correct=15))
+    assert state(ask(told, simple())) == "not ruled out"
+    assert state(ask(told, simple(), action="deploy-internal")) == "below"
+
+
+def test_a_stand_in_reaches_no_further_than_what_it_measured():
+    """The parent's lasts longer and reaches 4 x 10^22; the subject's own ends sooner and would reach further."""
+    old = runs(planned_at=PLANNED - 30 * DAY)
+    told = known(old, runs(subject=FOUNDATION), subjects=family(model=GROWN), honest=(MODEL, FOUNDATION))
+    assert ask(told, simple()).bounds.most_effective_compute == 4 * 10**22
+    assert ask(known(old, subjects=family(model=GROWN)), simple()).bounds.most_effective_compute == 12 * 10**22
+
+
+def test_a_stand_in_without_room_is_not_relied_on():
+    """The buffer covers twofold growth: the parent's evaluation reaches 2 x 10^22, where the subject may be at 4."""
+    narrow = line("t", rule_out=quick(buffer=buffer(multiple=Fraction(2))))
+    parents = known(runs(subject=FOUNDATION), subjects=family(model=GROWN), honest=(FOUNDATION,))
+    decision = ask(parents, simple(narrow))
+    assert (decision.verdict, state(decision)) == ("hold", "not ruled out")
+    both = known(runs(), runs(subject=FOUNDATION), subjects=family(model=GROWN), honest=(MODEL, FOUNDATION))
+    assert ask(both, simple(narrow)).bounds.most_effective_compute == 6 * 10**22
+
+
+def test_nothing_stands_in_for_a_requirement():
+    need = Measured("safe", "a", Fraction("0.20"), quick())
+    told = known(
+        runs("b", correct=15), runs(subject=FOUNDATION), subjects=family(model=GROWN), honest=(MODEL, FOUNDATION)
+    )
+    under = simple(line("t", At("b", Fraction("0.20"))), requires=["safe"], requirements={"safe": need})
+    assert [it.met for it in ask(told, under).cells[0].requirements] == [False]
+
+
+def test_a_threshold_that_a_stand_in_rules_out_meets_a_requirement():
+    need = RuledOut("safe", "u")
+    told = known(
+        runs("b", correct=15), runs(subject=FOUNDATION), subjects=family(model=GROWN), honest=(MODEL, FOUNDATION)
+    )
+    under = simple(
+        line("t", At("b", Fraction("0.20"))), line("u"), gated=["t"], requires=["safe"], requirements={"safe": need}
+    )
+    decision = ask(told, under)
+    assert decision.verdict == "permit"
+    assert decision.bounds.most_effective_compute == 4 * 10**22
+
+
+# -- repeating what a reached ancestor showed (21) ---------------------------------------------------------------------
+
+PARENTS = {
+    "subject": FOUNDATION, "elicitation": "fine-tuned", "demonstrations": 100, "flop": 10**18, "attempts": 5,
+    "tools": True, "safety_ablated": True,
+}  # fmt: skip
+AGAIN = {
+    **PARENTS, "subject": MODEL, "signers": [AUDITOR], "plan_signers": [AUDITOR], "planned_at": PLANNED + 3 * DAY,
+}  # fmt: skip
+REPEATED = {  # sentence: (what is different about the repetition, does it answer?)
+    "as hard, later, by the independent role": ({}, True),
+    "harder": ({"demonstrations": 101, "flop": 10**19, "attempts": 6}, True),
+    "fewer demonstrations": ({"demonstrations": 99}, False),
+    "less compute": ({"flop": 10**18 - 1}, False),
+    "fewer attempts": ({"attempts": 4}, False),
+    "without tools": ({"tools": False}, False),
+    "with its refusals": ({"safety_ablated": False}, False),
+    "not fine-tuned": ({"elicitation": "rl-fine-tuned"}, False),
+    "by another role": ({"signers": [TEAM], "plan_signers": [TEAM]}, False),
+    "planned before the parent's result": ({"planned_at": PLANNED + DAY}, False),
+    "on another task": ({"name": "b"}, False),
+    "on another subject": ({"subject": SIBLING}, False),
+    "thin": ({"scored": 97}, False),
+    "dangerous itself": (BAD, False),
+}
+
+
+@pytest.mark.parametrize("sentence", REPEATED)
+def test_a_descendant_of_a_reached_subject_repeats(sentence):
+    changes, answers = REPEATED[sentence]
+    told = known(runs(), runs(**PARENTS, **BAD), runs(**{**AGAIN, **changes}))
+    expected = "below" if answers else "reached"
+    assert state(ask(told, simple(), action="deploy-internal")) == expected
+
+
+def test_without_an_independent_role_nothing_answers():
+    told = known(runs(), runs(**PARENTS, **BAD), runs(**AGAIN))
+    assert state(ask(told, simple(independent=""), action="deploy-internal")) == "reached"
+
+
+def test_every_positive_result_of_the_ancestor_is_repeated():
+    harder = runs(**{**PARENTS, "demonstrations": 200, "seed": 1}, **BAD)
+    told = known(runs(), runs(**PARENTS, **BAD), harder, runs(**AGAIN))
+    assert state(ask(told, simple(), action="deploy-internal")) == "reached"
+    told = known(runs(), runs(**PARENTS, **BAD), harder, runs(**{**AGAIN, "demonstrations": 200}))
+    assert state(ask(told, simple(), action="deploy-internal")) == "below"
+
+
+def test_what_was_repeated_still_counts_where_the_ancestor_was_continued():
+    told = known(runs(), runs(**PARENTS, **BAD), runs(**AGAIN))
+    assert state(ask(told, simple())) == "not ruled out"
+
+
+def test_a_repetition_ends_the_finding_that_needs_it():
+    """The subject's own evaluation is planned later than its answer to the parent's result."""
+    own = runs(planned_at=PLANNED + 20 * DAY)
+    told = known(own, runs(**PARENTS, **BAD), runs(**AGAIN))
+    under = simple(permits=replace(simple().permits, lease=refresh().period))
+    decision = ask(told, under, action="deploy-internal")
+    assert decision.bounds.not_after == refresh().period.after(PLANNED + 3 * DAY)
+
+
+def test_a_result_of_the_parent_that_was_set_aside_needs_no_answer():
+    bad = runs(**PARENTS, **BAD)
+    told = known(runs(), bad, set_asides=[aside(bad.result)])
+    assert state(ask(told, simple(), action="deploy-internal")) == "below"
+
+
+def test_of_a_mean_every_result_is_repeated():
+    mean = {**MEASURES, "mean": Mean("mean", {"a": Fraction(1, 2), "b": Fraction(1, 2)})}
+    under = simple(line("t", At("mean", Fraction("0.5"))), measures=mean)
+    bad = [runs(name, **{**PARENTS, **BAD}) for name in "ab"]
+    own = [runs("a"), runs("b")]
+    told = known(*own, *bad, runs("a", **AGAIN))
+    assert state(ask(told, under, action="deploy-internal")) == "reached"
+    told = known(*own, *bad, runs("a", **AGAIN), runs("b", **AGAIN))
+    assert state(ask(told, under, action="deploy-internal")) == "below"
+
+
+def test_a_derivative_of_an_ancestor_is_answered_like_the_ancestor():
+    told = known(runs(), runs(**{**PARENTS, "subject": SIBLING}, **BAD), runs(**AGAIN))
+    assert state(ask(told, CHEAP, action="deploy-internal")) == "below"
+    told = known(runs(), runs(**{**PARENTS, "subject": CHILD}, **BAD), runs(**AGAIN))
+    assert state(ask(told, CHEAP, action="deploy-internal")) == "reached"
+
+
+def test_the_unknown_parent_of_a_parent_holds():
+    kin = family(foundation={"steps": (Step(digest("nobody"), "continued", 1),)})
+    decision = ask(known(runs(), subjects=kin), simple())
+    assert (decision.verdict, {reason.code for reason in decision.reasons}) == ("hold", {"unknown-parent"})
+
+
+def test_a_judged_threshold_is_answered_by_a_later_judgement():
+    under = simple(Threshold("t", None, None, Judged(BOARD, ("a",))))
+    good = runs()
+    for subject, days, expected in ((FOUNDATION, 5, "below"), (FOUNDATION, -5, "reached"), (MODEL, 5, "reached")):
+        mine = judged("t", "below", good, at=AT - 6 * DAY)
+        theirs = judged("t", "reached", subject=subject, by=(), members=[BOARD], at=AT - 6 * DAY - days * DAY)
+        assert state(ask(facts(good, judgements=[mine, theirs]), under)) == expected
+
+
+def test_the_assumption_is_about_the_very_subject():
+    for about in (FOUNDATION, CHILD, REFERENCE):
+        assert state(ask(known(runs(), honest=(about,)), simple())) == "not ruled out"

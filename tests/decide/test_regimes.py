@@ -1,0 +1,396 @@
+"""Which policies and versions govern, and from when evidence counts (rules 7, 35, 37 to 40)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from decide.cases import (
+    AT,
+    AUDIT,
+    BOARD,
+    DAY,
+    EFFECTIVE,
+    HALF_YEAR,
+    HONEST,
+    HOUR,
+    OFFERED,
+    PLANNED,
+    SECOND,
+    TEAM,
+    amended,
+    aside,
+    ask,
+    attested,
+    buffer,
+    codes,
+    digest,
+    facts,
+    family,
+    forecast,
+    incident,
+    judged,
+    known,
+    line,
+    named,
+    quick,
+    runs,
+    simple,
+    since,
+    state,
+    stated,
+)
+from interlock.decide.facts import Version
+from interlock.policy.model import (
+    Amount,
+    Assumption,
+    At,
+    AtLeast,
+    Attested,
+    Cell,
+    ExceptionRule,
+    Judged,
+    Permits,
+    Scope,
+    Threshold,
+)
+from interlock.policy.time import Duration
+
+LATE = AT - 10 * DAY  # when a second version takes effect
+FRESH = {"planned_at": LATE + DAY, "seed": 9}
+
+
+def versions(*policies, at=LATE):
+    """A first version, and later ones a day apart."""
+    return [since(policies[0]), *(since(it, at + place * DAY) for place, it in enumerate(policies[1:]))]
+
+
+def at_level(level, **changes):
+    """One threshold of `a`, at a level."""
+    return simple(line("t", At("a", Fraction(level)), **changes))
+
+
+# -- standing (38) -----------------------------------------------------------------------------------------------------
+
+STANDING = {  # sentence: (question, reason)
+    "nobody knows the subject": ({"subject": digest("nobody")}, "unknown-subject"),
+    "nobody knows the deployment": ({"deployment": digest("nothing")}, "unknown-deployment"),
+    "it is a time before the ledger's": ({"at": AT - SECOND}, "clock"),
+    "the ledger's checkpoint is too old": ({"at": AT + HOUR}, "stale-ledger"),
+    "no policy is in force": ({"at": EFFECTIVE - SECOND}, "not-in-force"),
+}
+
+
+@pytest.mark.parametrize("sentence", STANDING)
+def test_without_standing_every_policy_holds(sentence):
+    question, code = STANDING[sentence]
+    decision = ask(known(runs()), simple(), **question)
+    assert decision.verdict == "hold"
+    assert code in codes(decision)
+    assert all(ruling.verdict == "hold" for ruling in decision.rulings)
+
+
+def test_a_deployment_of_another_subject_is_none_of_this():
+    told = known(runs())
+    told = replace(told, deployments={OFFERED: replace(told.deployments[OFFERED], subject=digest("foundation"))})
+    assert codes(ask(told, simple(), deployment=OFFERED)) == {"unknown-deployment"}
+
+
+def test_what_is_dated_after_the_checkpoint_serves_nothing_and_counts_still():
+    good = known(runs(planned_at=AT + HOUR))
+    assert state(ask(good, simple(), at=AT)) == "not ruled out"
+    assert state(ask(known(runs(at=AT + SECOND)), simple())) == "not ruled out"
+    assert state(ask(facts(runs(), attestations=[stated(HONEST, at=AT + SECOND)]), simple())) == "not ruled out"
+    assert state(ask(known(runs(), runs(correct=100, seed=1, planned_at=AT + HOUR)), simple())) == "reached"
+
+
+# -- regimes (39, 40) --------------------------------------------------------------------------------------------------
+
+OPEN_SCALE = replace(simple(id="open"), gates={}, not_governed={"scale": "section 1"})
+SILENT = replace(simple(id="silent"), gates={})
+HOLDING = simple(line("t", At("b", Fraction("0.20"))), id="holding")
+SMALL = replace(SILENT, id="small", scope=Scope(Amount("training_compute", Fraction(10**25))))
+REGIMES = {  # sentence: (policies, verdict, reason)
+    "one that permits": ([simple()], "permit", None),
+    "two that permit": ([simple(), simple(id="other")], "permit", None),
+    "one that permits and one that holds": ([simple(), HOLDING], "hold", "missing-evidence"),
+    "one that permits and one that leaves it open": ([simple(), OPEN_SCALE], "permit", None),
+    "one that leaves it open": ([OPEN_SCALE], "hold", "ungoverned"),
+    "one that permits and one that is silent": ([simple(), SILENT], "hold", "silent"),
+    "one that permits and one that is not about this subject": ([simple(), SMALL], "permit", None),
+    "one that is not about this subject": ([SMALL], "hold", "ungoverned"),
+    "one that permits and one that is not in force yet": ([simple(), since(HOLDING, AT + DAY)], "permit", None),
+    "one that permits and one whose time is over": (
+        [simple(), simple(id="old", expires=AT)],
+        "hold",
+        "policy-expired",
+    ),
+    "one that permits and one with an empty gate": (
+        [simple(), simple(id="x", gates={"scale": {}})],
+        "hold",
+        "empty-gate",
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", REGIMES)
+def test_every_policy_that_governs_must_permit_and_one_must(sentence):
+    policies, verdict, code = REGIMES[sentence]
+    decision = ask(known(runs()), *policies)
+    assert decision.verdict == verdict
+    assert code is None or code in codes(decision)
+
+
+BIG, HUGE = Amount("training_compute", Fraction(10**24)), Amount("effective_compute", Fraction(10**25))
+SCOPES = {  # sentence: (scope, does it govern?)
+    "every subject": (None, True),
+    "at the level": (BIG, True),
+    "certainly under it": (HUGE, False),
+    "any of two, one true": (AtLeast(1, (BIG, HUGE)), True),
+    "all of two, one false": (AtLeast(2, (BIG, HUGE)), False),
+    "perhaps under it": (Amount("effective_compute", Fraction(2 * 10**24)), True),
+}
+
+
+@pytest.mark.parametrize("sentence", SCOPES)
+def test_a_policy_binds_whom_its_scope_is_not_certainly_false_of(sentence):
+    scope, binds = SCOPES[sentence]
+    kin = family(model={"ec_high": 2 * 10**24})
+    (ruling,) = ask(known(runs(), subjects=kin), simple(scope=Scope(scope))).rulings
+    assert ruling.governs == binds
+
+
+def test_cells_without_requirements_do_not_gate():
+    gate = {"t": Cell(("audit",)), "u": Cell((), (("intends", "audit"),))}
+    both = simple(line("t"), line("u", At("b", Fraction("0.20"))), gates={"scale": gate})
+    decision = ask(known(runs()), both)
+    assert (decision.verdict, [it.finding.threshold for it in decision.cells]) == ("permit", ["t"])
+    weak = replace(both, gates={"scale": {"t": Cell((), (("intends", "audit"),))}})
+    assert codes(ask(known(runs()), weak)) == {"empty-gate"}
+
+
+# -- versions (7, 35) --------------------------------------------------------------------------------------------------
+
+
+def test_a_stricter_version_counts_at_once():
+    strict, loose = at_level("0.20"), at_level("0.50")
+    told = known(runs(correct=15))
+    assert ask(told, loose).verdict == "permit"
+    assert ask(told, *versions(loose, strict)).verdict == "hold"
+    assert ask(told, *versions(loose, strict, at=AT)).verdict == "hold"
+    assert ask(told, *versions(loose, strict, at=AT + SECOND)).verdict == "permit"
+
+
+def test_a_looser_version_helps_only_later_evidence():
+    strict, loose = at_level("0.20"), at_level("0.50")
+    word = stated(HONEST, at=LATE + DAY)
+    old, new = runs(correct=15), runs(correct=15, **FRESH)
+    ledgers = {
+        "old evidence": (known(old), "hold"),
+        "old evidence and a new word": (facts(old, attestations=[word]), "hold"),
+        "new evidence and an old word": (known(new), "hold"),
+        "new evidence and a new word": (facts(new, attestations=[word]), "permit"),
+        "old evidence beside the new": (known(old, new, attestations=[word]), "hold"),
+    }
+    for sentence, (told, verdict) in ledgers.items():
+        assert ask(told, *versions(strict, loose)).verdict == verdict, sentence
+
+
+LOOSER = {  # sentence: (the stricter first version, the looser second one)
+    "a higher level": (at_level("0.20"), at_level("0.50")),
+    "a smaller margin": (
+        at_level("0.40", rule_out=quick(buffer=buffer(margin=Fraction("0.25")))),
+        at_level("0.40"),
+    ),
+    "less confidence": (
+        at_level("0.27", rule_out=quick(confidence=Fraction("0.999"))),
+        at_level("0.27", rule_out=quick(confidence=Fraction("0.90"))),
+    ),
+    "another role that runs it": (at_level("0.50", rule_out=quick(run_by=BOARD)), at_level("0.50")),
+    "less coverage": (
+        at_level("0.50", rule_out=quick(coverage=Fraction(1))),
+        at_level("0.50", rule_out=quick(coverage=Fraction("0.98"))),
+    ),
+    "fewer assumptions": (at_level("0.50", rule_out=quick(assumes=("extra",))), at_level("0.50")),
+}
+
+
+@pytest.mark.parametrize("sentence", LOOSER)
+def test_every_way_to_be_looser(sentence):
+    strict, loose = LOOSER[sentence]
+    made = {"correct": 15 if "level" in sentence or "margin" in sentence or "confidence" in sentence else 0}
+    made |= {"scored": 98, "correct": 0} if "coverage" in sentence else {}
+    old, new = known(runs(**made)), facts(runs(**made, **FRESH), attestations=[stated(HONEST, at=LATE + DAY)])
+    assert ask(old, strict).verdict == "hold"
+    assert ask(old, loose).verdict == "permit"
+    assert ask(old, *versions(strict, loose)).verdict == "hold"
+    assert ask(new, *versions(strict, loose)).verdict == "permit"
+
+
+def test_a_new_threshold_needs_later_plans():
+    """What was planned before the policy had it shows nothing about it."""
+    first = simple(line("t"))
+    second = simple(line("t"), line("u"), gated=["t", "u"])
+    old = known(runs())
+    assert ask(old, second).verdict == "permit"
+    decision = ask(old, *versions(first, second))
+    assert (state(decision), state(decision, "u"), decision.verdict) == ("below", "not ruled out", "hold")
+    assert ask(known(runs(), runs(**FRESH)), *versions(first, second)).verdict == "permit"
+
+
+def test_a_new_requirement_needs_a_later_word():
+    reached = Threshold("t", Amount("training_compute", Fraction(1)), None)
+    first = simple(reached, requires=["audit"])
+    second = simple(reached, requires=["other"], requirements=named(Attested("other", "", BOARD, "subject", HALF_YEAR)))
+    for at, stands in ((LATE - DAY, False), (LATE + DAY, True)):
+        told = facts(attestations=[attested("other", by=[BOARD], at=at), attested("audit")])
+        assert ask(told, *versions(first, second)).cells[0].requirements[0].met == stands
+
+
+@pytest.mark.parametrize("what", ["assumption", "exception", "forecast", "judgement"])
+def test_a_new_name_of_any_kind_needs_what_is_later(what):
+    """A result, though, that the threshold knew before it serves."""
+    extra = Assumption("extra", BOARD, HALF_YEAR)
+    way = ExceptionRule("way", "interim", ("audit",), ("other",), (BOARD,), HALF_YEAR)
+    other = Attested("other", "", BOARD, "subject", HALF_YEAR)
+    first = simple(requirements=named(AUDIT, other))
+    forecasting = quick(buffer=buffer(margin=Fraction(0), forecast_by=BOARD, fresh_for=HALF_YEAR))
+    second = {
+        "assumption": simple(
+            line("t", rule_out=quick(assumes=("extra",))), assumptions={**first.assumptions, "extra": extra}
+        ),
+        "exception": simple(
+            Threshold("t", Amount("training_compute", Fraction(1)), None),
+            requirements=named(AUDIT, other),
+            exceptions=named(way),
+        ),
+        "forecast": simple(line("t", rule_out=forecasting), measures=first.measures),
+        "judgement": simple(line("v", judged=Judged(BOARD, ("a",)))),
+    }[what]
+    if what == "forecast":
+        first = replace(first, measures={}, thresholds=named(Threshold("t", HUGE, None)))
+    for at, stands in ((LATE - DAY, False), (LATE + DAY, True)):
+        made = runs() if stands is False or what != "forecast" else runs(**FRESH)
+        made = runs(**FRESH) if what in {"forecast", "judgement"} else made
+        told = known(
+            made,
+            attestations=[
+                stated("extra", by=[BOARD], at=at),
+                attested("other", by=[BOARD]),
+                stated(HONEST, at=LATE + DAY),
+            ],
+            amendments=[amended("way", at=at)],
+            forecasts=[forecast(by=[BOARD], at=at)],
+            judgements=[judged("v", "below", made, at=at + 3 * DAY if stands else at)],
+        )
+        decision = ask(told, *versions(first, second))
+        assert decision.cells[0].opens == stands, at
+
+
+def test_what_an_earlier_version_called_reached_stays_reached():
+    low, high = at_level("0.20"), at_level("0.90")
+    told = known(runs(correct=40))
+    assert state(ask(told, high)) == "below"
+    assert state(ask(told, *versions(low, high))) == "reached"
+    late = facts(runs(correct=40, **FRESH), attestations=[stated(HONEST, at=LATE + DAY)])
+    assert state(ask(late, *versions(low, high))) == "below"
+
+
+def test_a_line_of_an_earlier_version_that_no_result_has_seen_asks_for_nothing():
+    """Not even for the forecast that its margin would rest on."""
+    forecasting = quick(buffer=buffer(margin=Fraction(0), forecast_by=BOARD, fresh_for=HALF_YEAR))
+    first, second = simple(line("t", rule_out=forecasting)), simple(line("t"))
+    told = facts(runs(**FRESH), attestations=[stated(HONEST, at=LATE + DAY)])
+    assert ask(told, *versions(first, second)).verdict == "permit"
+    assert ask(known(runs()), *versions(first, second)).verdict == "hold"
+
+
+def test_nothing_that_is_older_than_the_policy_in_the_ledger_counts_in_favour():
+    for entered, verdict in ((PLANNED, "permit"), (PLANNED + SECOND, "hold")):
+        version = Version(simple(), "", EFFECTIVE, entered)
+        assert ask(known(runs()), version).verdict == verdict
+    assert state(ask(known(runs(correct=100)), Version(simple(), "", EFFECTIVE, AT))) == "reached"
+
+
+def test_a_set_aside_that_is_older_than_the_horizon_takes_nothing_out():
+    """The second version is looser; from its own horizon the bad result counts."""
+    strict, loose = at_level("0.20"), at_level("0.50")
+    bad, word = runs(correct=60, seed=1), stated(HONEST, at=LATE + DAY)
+    new = runs(correct=15, **FRESH)
+    for at, verdict in ((LATE - DAY, "hold"), (LATE + DAY, "permit")):
+        told = facts(bad, new, attestations=[word], set_asides=[aside(bad.result, at=at)])
+        assert ask(told, *versions(strict, loose)).verdict == verdict
+
+
+def test_versions_that_do_not_govern_are_passed_over():
+    strict, loose = at_level("0.20"), at_level("0.50")
+    free = replace(loose, gates={}, not_governed={"scale": "section 1"})
+    told = known(runs(correct=15))
+    assert ask(told, *versions(loose, free, loose)).verdict == "permit"
+    assert ask(told, *versions(free, loose)).verdict == "hold"  # none that governs was there when the evidence began
+    assert ask(told, *versions(strict, free, loose)).verdict == "hold"
+    assert codes(ask(told, *versions(loose, free))) == {"ungoverned"}
+
+
+def test_the_versions_between_must_permit_too():
+    loose, strict = at_level("0.50"), at_level("0.20")
+    told = known(runs(correct=15))
+    assert ask(told, loose).verdict == "permit"
+    assert ask(told, *versions(loose, strict, loose)).verdict == "hold"
+
+
+def test_the_shortest_time_to_report_of_any_version_that_saw_the_plan_counts():
+    short, long = simple(report_within=Duration(0, 7 * 86400)), simple(report_within=Duration(0, 60 * 86400))
+    told = known(runs(), runs(seed=1, reported=False, planned_at=LATE - 2 * DAY, report_by=AT + 90 * DAY))
+    assert codes(ask(told, long)) == set()
+    assert "unreported" in codes(ask(told, *versions(short, long)))
+
+
+def test_a_plan_is_open_until_every_version_that_saw_it_is_content():
+    strict = simple(line("t", rule_out=quick(coverage=Fraction(1))))
+    loose = simple(line("t", rule_out=quick(coverage=Fraction("0.90"))))
+    told = known(runs(), runs(seed=1, scored=95))
+    assert "unreported" not in codes(ask(told, loose))
+    assert "unreported" in codes(ask(told, *versions(strict, loose)))
+
+
+def test_a_role_that_judged_before_is_heard():
+    first, second = (simple(Threshold("t", None, None, Judged(role, ("a",)))) for role in (TEAM, BOARD))
+    said = judged("t", "reached", by=(), members=[TEAM])
+    told = known(runs(), judgements=[said])
+    assert state(ask(told, second)) == "not ruled out"
+    assert state(ask(told, *versions(first, second))) == "reached"
+
+
+# -- room and time of several (41, 43) ---------------------------------------------------------------------------------
+
+
+def test_a_permit_ends_with_the_next_version_of_any_policy():
+    for later in (simple(version="2.0.0"), simple(id="other"), OPEN_SCALE):
+        assert ask(known(runs()), simple(), since(later, AT + DAY)).bounds.not_after == AT + DAY
+
+
+def test_the_least_of_all_versions_and_policies_bounds_a_permit():
+    week = Permits(Duration(0, 7 * 86400), Duration(0, 3600), BOARD)
+    hasty, narrow = simple(permits=week), simple(refresh=replace(simple().refresh, multiple=Fraction(2)))
+    for first, second in ((hasty, narrow), (narrow, hasty)):
+        bounds = ask(known(runs()), *versions(first, second)).bounds
+        assert (bounds.not_after, bounds.most_effective_compute) == (AT + 7 * DAY, 2 * 10**24)
+        other = replace(second, id="other")
+        bounds = ask(known(runs()), first, other).bounds
+        assert (bounds.not_after, bounds.most_effective_compute) == (AT + 7 * DAY, 2 * 10**24)
+
+
+def test_the_ledgers_age_is_that_of_every_policy_that_governs():
+    patient = Permits(Duration(0, 30 * 86400), Duration(0, 7200), BOARD)
+    for second in (simple(id="other"), simple(id="other", permits=patient)):
+        decision = ask(known(runs()), simple(permits=patient), second, at=AT + HOUR)
+        assert decision.verdict == ("hold" if second.permits != patient else "permit")
+        assert {it.verdict for it in decision.rulings} == {decision.verdict}
+
+
+def test_an_incident_does_not_need_a_version_to_be_heard():
+    told = known(runs(), incidents=[incident(thresholds=["t"], at=EFFECTIVE - 300 * DAY)])
+    assert state(ask(told, simple())) == "reached"
