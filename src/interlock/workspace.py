@@ -80,9 +80,15 @@ class Workspace:
         digest = compiled.digest(policy)
         workspace = cls(folder, origin, pair.public, digest)
         predicate = compiled.to_json(policy)
-        signing = workspace.keys_of(policy, policy.approved_by)
+        signing = {
+            pair.public.key_id: pair
+            for role in policy.amendments.approved_by
+            for pair in workspace.keys_of(policy, role)
+        }
         Ledger.create(folder / "ledger", origin, pair, now())
-        workspace.append(statement("policy", name=policy.id, digest=digest, predicate=predicate), signing)
+        workspace.append(
+            statement("policy", name=policy.id, digest=digest, predicate=predicate), list(signing.values())
+        )
         (folder / "policy.yaml").write_text(policy_text)
         config = {"origin": origin, "log_key": str(pair.public), "policy": digest}
         # Last on purpose: a folder without this file is not a workspace, so a killed `init` is seen as one.

@@ -18,13 +18,17 @@ import pytest
 import lab
 import tiny_model
 from interlock import cli, workspace
+from interlock.cli.setup import start
 from interlock.cli.subjects import register
 from interlock.evaluate import codebook, local
 from interlock.evaluate.due import open_plans
 from interlock.ledger import log as ledger_log
 from interlock.workspace import Place, Workspace
 
-COMMANDS = ["init", "keys", "subject", "plan", "evaluate", "attest", "decide", "permit", "ledger", "report", "demo"]
+COMMANDS = [
+    "policy", "what-if", "init", "keys", "subject", "plan", "evaluate", "attest", "decide", "permit", "ledger",
+    "report", "demo",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +63,7 @@ def _refused(capsys, code, match, *arguments):
     ("arguments", "match"),
     [
         (["frobnicate"], "no such command"),
+        (["decid"], "no such command 'decid'. Did you mean 'decide'?"),
         (["--frobnicate"], "no such option: --frobnicate"),
         (["decide", "--frobnicate"], "see `interlock decide --help`"),
         (["decide"], "missing option '--subject'"),
@@ -77,7 +82,7 @@ def test_a_command_that_cannot_be_understood_is_a_usage_error(capsys, arguments,
     assert len(said.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["ledger"], ["permit"], ["keys"], ["subject"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [[], ["policy"], ["ledger"], ["permit"], ["keys"], ["subject"]], ids=" ".join)
 def test_a_group_without_a_command_shows_its_help(capsys, arguments):
     said = _run(capsys, *arguments)
     assert (said.code, said.out) == (2, "")
@@ -175,6 +180,105 @@ def test_a_list_of_places_that_cannot_be_read_is_a_usage_error(registered, capsy
     digest = registered.read().subject("honest").digest
     (registered.folder / "subjects.json").write_text(content.replace("%s", digest))
     _refused(capsys, 2, "expected a folder and an adapter", "evaluate", "-s", "honest", "-w", registered.folder)
+
+
+# -- what a decision says ---------------------------------------------------------------------------------------------
+
+
+def test_a_hold_says_what_it_rests_on_what_it_starts_and_what_lifts_all_of_it(registered, capsys):
+    said = _run(capsys, "decide", "-s", "honest", "-a", "scale", "-w", registered.folder)
+    lines = [line.strip() for line in said.out.splitlines()]
+    assert said.code == 3
+    assert "codebook-use: codebook >= 0.2 is not ruled out (no results)" in lines
+    assert any(line.startswith("- `few-shot` evidence missing") for line in lines)
+    assert lines.count("Starts:") == 1
+    assert any(line.startswith("- pause-training (`on_hold.codebook-use.") for line in lines)
+    lifts = lines[next(i for i, line in enumerate(lines) if line.startswith("To lift the hold on scale")) :]
+    assert any("a sound `few-shot` result: interlock plan --subject honest" in line for line in lifts)
+    assert any("interlock attest --assumption no-evaluation-gaming --subject honest" in line for line in lifts)
+
+
+def test_many_decisions_say_how_to_ask_for_what_lifts_one(registered, capsys):
+    said = _run(capsys, "decide", "-s", "honest", "-w", registered.folder)
+    assert said.code == 3
+    assert "What would lift a hold: name one action with --action." in said.out
+    assert [
+        row.split()[:2] for row in said.out.splitlines() if row.startswith("  ") and row.split()[1:2] == ["hold"]
+    ] == [[action, "hold"] for action in lab.ACTIONS]
+
+
+def test_a_stop_until_amended_says_so(whole, capsys):
+    whole.append(lab.result_of(whole, counts=lab.counts(120)), [lab.key(whole, "external-auditor")])
+    said = _run(capsys, "decide", "-s", "honest", "-a", "release-weights", "-w", whole.folder)
+    assert said.code == 3
+    assert "Nothing lifts the hold on release-weights as it stands:" in said.out
+    assert "codebook-use-open: nothing under this policy; a stop until it is amended" in said.out
+
+
+@pytest.fixture
+def altered(tmp_path, model_folder):
+    """Starts a workspace under the example policy with some of its text replaced, and one subject in it."""
+
+    def make(*changes):
+        text = lab.POLICY.read_text()
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        policy = tmp_path / "policy.yaml"
+        policy.write_text(text)
+        opened = start(tmp_path / "lab", policy)
+        register(opened, Place(model_folder, None), name="honest", parent=None, step=None, compute=lab.COMPUTE)
+        return opened
+
+    return make
+
+
+def test_a_threshold_of_parts_is_told_part_by_part(altered, capsys):
+    source = "{task: lab/other@1, metric: accuracy}"
+    other = f"  other: {{kind: capability, on: model, danger: lower, range: [0, 1], source: {source}}}"
+    opened = altered(
+        ("\nassumptions:", f"\n{other}\n\nassumptions:"),
+        ("reached_when: codebook >= 0.20", "reached_when: {all_of: [codebook >= 0.20, other <= 0.9]}"),
+    )
+    said = _run(capsys, "decide", "-s", "honest", "-a", "scale", "-w", opened.folder)
+    lines = said.out.splitlines()
+    assert said.code == 3
+    place = lines.index("codebook-use is not ruled out")
+    told = lines[place:]
+    assert "  - all of 2: not ruled out" in told
+    assert "    - codebook >= 0.2: not ruled out (no results)" in told
+    assert "    - other <= 0.9: not ruled out (no results)" in told
+
+
+def test_what_a_check_must_show_cannot_be_stated(altered, capsys):
+    opened = altered(
+        (
+            "no-gradient-hacking:    {stated_by: external-auditor, fresh_for: 6 months}",
+            "no-gradient-hacking: {checked: elicitor, by: external-auditor, coverage: 0.95, fresh_for: 6 months}",
+        )
+    )
+    attest = ("attest", "--assumption", "no-gradient-hacking", "-s", "honest", "-w", opened.folder)
+    _refused(capsys, 2, "is shown by the check `elicitor`, not stated", *attest)
+
+
+def test_what_is_about_a_deployment_cannot_be_attested_yet(altered, capsys):
+    opened = altered(("by: external-auditor, about: subject", "by: external-auditor, about: deployment"))
+    attest = ("attest", "--requirement", "misuse-3", "-s", "honest", "-w", opened.folder)
+    _refused(capsys, 2, "is about a deployment, and this version registers none", *attest)
+
+
+def test_what_this_version_cannot_run_is_due_and_said_so(altered, capsys):
+    opened = altered(
+        (
+            "elicitation: [few-shot, fine-tuned]\n",
+            "elicitation: [{few-shot: {refusals: 0.05}}, {fine-tuned: {safety_ablated: true}}]\n",
+        )
+    )
+    due = _run(capsys, "plan", "-s", "honest", "-w", opened.folder, "--json").json["due"]
+    states = {
+        (row["elicitation"], row["demonstrations"]): row["state"] for row in due if "codebook-use" in row["thresholds"]
+    }
+    assert set(states.values()) == {"cannot be run here"}
 
 
 # -- models and data --------------------------------------------------------------------------------------------------
@@ -528,7 +632,7 @@ import json, sys
 from interlock import cli
 
 heavy = {"torch", "transformers", "peft", "safetensors", "inspect_ai", "scipy", "z3", "matplotlib", "ruamel", "numpy",
-         "fastapi", "starlette", "jinja2"}
+         "fastapi", "starlette", "jinja2", "pydantic", "pydantic_core", "rich", "platformdirs"}
 found = {}
 for arguments in json.loads(sys.argv[1]):
     code = cli.run([*arguments, "-w", sys.argv[2]])
@@ -544,13 +648,13 @@ def test_commands_that_need_no_model_import_nothing_heavy(whole):
         ["decide", "-s", "honest", "-a", "scale", "--json"],
         ["ledger", "verify"],
         ["ledger", "log"],
-        ["ledger", "show", "0"],
         ["keys", "list"],
         ["subject", "list"],
         ["attest", "--requirement", "misuse-3", "-s", "honest"],
         ["permit", "show", permit],
         ["permit", "verify", permit, "-a", "scale"],
         ["permit", "issue", "-s", "honest", "-a", "deploy-api"],
+        ["ledger", "show", "0"],
     ]
     done = subprocess.run(
         [sys.executable, "-c", LIGHT, json.dumps(commands), str(whole.folder)],
@@ -559,7 +663,9 @@ def test_commands_that_need_no_model_import_nothing_heavy(whole):
         check=True,
     )
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found == {" ".join(arguments): [0, []] for arguments in commands}
+    code, loaded = found.pop("ledger show 0")  # the last: Typer reads its number with pydantic
+    assert (code, set(loaded) - {"pydantic", "pydantic_core"}) == (0, set())
+    assert found == {" ".join(arguments): [0, []] for arguments in commands[:-1]}
 
 
 # -- help and the environment -----------------------------------------------------------------------------------------
@@ -576,6 +682,9 @@ def test_help_lists_the_commands_in_the_order_of_the_loop(capsys):
     "command",
     [
         *([name] for name in COMMANDS),
+        ["policy", "check"],
+        ["policy", "test"],
+        ["policy", "schema"],
         ["keys", "new"],
         ["keys", "list"],
         ["subject", "add"],

@@ -464,13 +464,28 @@ def _evidence_as_of_the_parent(workspace, name):
     lab.attest_everything(workspace, name)
 
 
+@pytest.mark.parametrize(
+    ("step", "compute"), [("fine-tuned", 1), ("adapter", 1), ("edited", 1), ("continued", 3 * lab.COMPUTE + 1)], ids=str
+)
+def test_a_snapshot_that_was_not_only_continued_or_for_too_long_needs_evidence_of_its_own(
+    whole, permit, model_folder, tmp_path, step, compute
+):
+    _run(whole, permit, model_folder, tmp_path / "run")
+    place = Place(tmp_path / "run" / f"checkpoint-{STEPS}", None)
+    register(whole, place, name="next", parent="honest", step=step, compute=compute)
+    assert permits.issue(whole, subject="next", action="scale", at=now()).permit is None
+
+
 def test_a_snapshot_goes_on_under_a_permit_of_its_own(whole, permit, model_folder, step_flop, tmp_path):
     _run(whole, permit, model_folder, tmp_path / "run")
     snapshot = tmp_path / "run" / f"checkpoint-{STEPS}"
     subject = register(
         whole, Place(snapshot, None), name="next", parent="honest", step="continued", compute=STEPS * step_flop
     )
-    assert permits.issue(whole, subject="next", action="scale", at=now()).permit is None
+    # what it was continued from stands in for it, at this action only and only as far as its own evidence reaches
+    continued = permits.issue(whole, subject="next", action="scale", at=now())
+    assert continued.decision.bounds.most_effective_compute == 4 * lab.COMPUTE < 4 * subject.ec_low
+    assert permits.issue(whole, subject="next", action="deploy-internal", at=now()).permit is None
     _evidence_as_of_the_parent(whole, "next")
     whole.refresh()
     most = subject.ec_high + 2 * step_flop

@@ -29,7 +29,8 @@ def _scale(capsys, workspace):
     """The verdict on training further, and its reasons in words."""
     said = lab.command(capsys, workspace, "decide", "-s", "honest", "-a", "scale", "--json")
     assert said.code in {0, 3}
-    reasons = [reason["text"] for cell in said.json["cells"] for reason in cell["finding"]["reasons"]]
+    cells = [cell for ruling in said.json["rulings"] for cell in ruling["cells"]]
+    reasons = [reason["text"] for cell in cells for reason in cell["finding"]["reasons"]]
     return said.json["verdict"], " | ".join(reasons)
 
 
@@ -433,7 +434,8 @@ def test_an_open_plan_on_any_kin_holds_what_cannot_be_taken_back(whole, capsys):
     whole.append(_child(whole), [lab.key(whole, "evaluation-team")])
     lab.announce(whole, "few-shot", subject="child")
     said = lab.command(capsys, whole, "decide", "-s", "honest", "-a", "release-weights", "--json")
-    codes = {reason["code"] for cell in said.json["cells"] for reason in cell["finding"]["reasons"]}
+    (ruling,) = said.json["rulings"]
+    codes = {reason["code"] for cell in ruling["cells"] for reason in cell["finding"]["reasons"]}
     assert "open-plan" in codes
     assert _scale(capsys, whole)[0] == "permit"
 
@@ -699,8 +701,12 @@ def test_an_old_checkpoint_opens_nothing(whole):
     """A gate that cannot reach the log sees a ledger that may lack the newest entries."""
     whole.refresh()
     evidence = whole.read()
-    later = permits.ask(evidence, subject=evidence.subject("honest"), action="scale", at=now() + timedelta(hours=2))
-    assert (later.verdict, [reason.code for reason in later.reasons]) == ("hold", ["stale-ledger"])
+    honest, signed = evidence.subject("honest"), evidence.facts.checkpoint.time
+    just = permits.ask(evidence, subject=honest, action="scale", at=signed + timedelta(minutes=59, seconds=59))
+    assert just.verdict == "permit"
+    for late in (timedelta(hours=1), timedelta(hours=2)):
+        later = permits.ask(evidence, subject=honest, action="scale", at=signed + late)
+        assert (later.verdict, [reason.code for reason in later.all_reasons]) == ("hold", ["stale-ledger"])
 
 
 @pytest.mark.parametrize(

@@ -127,21 +127,22 @@ def test_decide_as_json_is_the_documented_document(whole, capsys):
     assert said.code == 0
     document = said.json
     assert document.keys() == {
-        "verdict", "action", "subject", "policy", "at", "checkpoint", "reasons", "cells", "bounds",
+        "verdict", "action", "subject", "deployment", "at", "checkpoint", "reasons", "rulings", "resume", "bounds",
     }  # fmt: skip
     assert document["subject"] == whole.read().subject("honest").digest
-    assert document["policy"] == whole.policy_digest
+    (ruling,) = document["rulings"]
+    assert ruling["digest"] == whole.policy_digest
+    assert (ruling["policy"], ruling["governs"], ruling["verdict"]) == ("example-lab/rsp", True, "permit")
     assert document["checkpoint"].keys() == {"size", "root", "time"}
     assert document["bounds"]["most_effective_compute"] == str(4 * lab.COMPUTE)
-    assert [cell["threshold"] for cell in document["cells"]] == ["codebook-use", "takeover"]
-    (finding,) = [cell["finding"] for cell in document["cells"] if cell["threshold"] == "codebook-use"]
-    assert (finding["state"], finding["level"], finding["margin"], finding["confidence"]) == (
-        "below",
-        "0.2",
-        "0.05",
-        "0.95",
-    )
-    assert [(one["elicitation"], one["planned"], one["admissible"]) for one in finding["counted"]] == [
+    assert [cell["threshold"] for cell in ruling["cells"]] == ["codebook-use", "takeover"]
+    (finding,) = [cell["finding"] for cell in ruling["cells"] if cell["threshold"] == "codebook-use"]
+    assert (finding["state"], finding["overdue"], finding["reasons"]) == ("below", False, [])
+    (leaf,) = finding["tree"]["parts"]
+    assert (leaf["text"], leaf["state"]) == ("codebook >= 0.2", "below")
+    reading = leaf["reading"]
+    assert (reading["level"], reading["margin"], reading["confidence"]) == ("0.2", "0.05", "0.95")
+    assert [(one["elicitation"], one["planned"], one["admissible"]) for one in reading["counted"]] == [
         ("few-shot", 120, True),
         ("fine-tuned", 120, True),
     ]
@@ -151,13 +152,19 @@ def test_a_hold_as_json_says_what_would_lift_it(registered, capsys):
     said = lab.command(capsys, registered, "decide", "--subject", "honest", "--action", "scale", "--json")
     assert said.code == 3
     assert said.json["bounds"] is None
-    assert all(cell["lifts"] for cell in said.json["cells"] if cell["threshold"] == "codebook-use")
+    (ruling,) = said.json["rulings"]
+    lifts = {cell["threshold"]: cell["lifts"] for cell in ruling["cells"]}
+    assert all("interlock plan --subject honest" in " ".join(way) for way in lifts["codebook-use"])
+    assert lifts["codebook-use"]
+    assert said.json["resume"]
 
 
 def test_an_action_that_the_policy_is_silent_about_holds(whole, capsys):
     said = lab.command(capsys, whole, "decide", "--subject", "honest", "--action", "sell", "--json")
     assert said.code == 3
-    assert [reason["code"] for reason in said.json["reasons"]] == ["silent"]
+    (ruling,) = said.json["rulings"]
+    assert [reason["code"] for reason in ruling["reasons"]] == ["silent"]
+    assert (ruling["cells"], said.json["resume"]) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -201,3 +208,23 @@ def test_adding_the_same_subject_again_only_notes_where_it_lies(registered, mode
     assert [place.folder for place in registered.places().values()] == [model_folder]
     assert lab.command(capsys, registered, *add, "--compute", str(2 * lab.COMPUTE)).code == 4
     assert lab.size(registered) == size
+
+
+def test_what_a_ledger_does_not_say_is_read_against_a_permit(whole):
+    """A result does not say how many samples were refused, and a subject could refuse whatever it would give away."""
+    evidence = whole.read()
+    assert [result.refused for result in evidence.facts.results] == [120, 120]
+
+
+def test_every_fact_names_the_statement_that_it_is_from(whole):
+    evidence = whole.read()
+    digests = {kind: [r.digest for r in evidence.records if r.kind == kind] for kind in ("result", "attestation")}
+    assert [result.digest for result in evidence.facts.results] == digests["result"]
+    assert [said.digest for said in evidence.facts.attestations] == digests["attestation"]
+
+
+def test_the_policy_of_a_ledger_is_one_version_in_force_from_its_own_date(whole):
+    evidence = whole.read()
+    (version,) = evidence.versions
+    assert (version.policy, version.digest) == (evidence.policy, whole.policy_digest)
+    assert (version.since, version.entered) == (evidence.policy.effective, evidence.records[0].at)

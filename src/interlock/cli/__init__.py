@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 
 import typer
-from typer.core import TyperGroup
 
-from interlock.cli import decisions, evaluations, records, setup, subjects
-from interlock.cli.demo import demo as tell_story
+from interlock.cli._commands import Table, group
 from interlock.errors import INTERNAL, INTERRUPTED, OK, USAGE, InterlockError
 
 _HELP = """Evaluation-gated scaling: a model scales, deploys or ships only while verified evidence allows it.
@@ -18,6 +15,7 @@ _HELP = """Evaluation-gated scaling: a model scales, deploys or ships only while
 The loop, from a policy to a gate:
 
 \b
+    interlock policy check POLICY.yaml        what the policy forgot; `policy test` tries it on made-up facts
     interlock init --policy POLICY.yaml       start a workspace: keys, ledger, the policy as entry 0
     interlock subject add MODEL-FOLDER        register the exact model to judge
     interlock plan --subject NAME             announce the evaluations that are due
@@ -37,31 +35,33 @@ Every option is also an environment variable: INTERLOCK_WORKSPACE, INTERLOCK_DEC
 """
 
 
-class _Loop(TyperGroup):
-    """Lists the commands in the order of the loop."""
+#: Every command, in the order of the loop: the module that has it, and its name there. A dict is a group of commands.
+_COMMANDS: Table = {
+    "policy": {"check": "checking:check", "test": "whatif:test", "schema": "policies:schema"},
+    "what-if": "whatif:what_if",
+    "init": "setup:init",
+    "keys": "setup:keys_app",
+    "subject": "subjects:app",
+    "plan": "evaluations:plan",
+    "evaluate": "evaluations:evaluate",
+    "attest": "decisions:attest",
+    "decide": "decisions:decide",
+    "permit": "decisions:permit_app",
+    "ledger": "records:ledger_app",
+    "report": "records:report",
+    "demo": "demo:demo",
+}
+_HELP_OF_GROUPS = {"policy": "Check, test and describe policies before anything rests on them."}
 
-    def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002  the signature is typer's
-        """The names, as the help shows them."""
-        return list(_ORDER)
 
+def _begin() -> None:
+    """Nothing is done before a command."""
 
-_ORDER = (
-    "init",
-    "keys",
-    "subject",
-    "plan",
-    "evaluate",
-    "attest",
-    "decide",
-    "permit",
-    "ledger",
-    "report",
-    "demo",
-)
 
 app = typer.Typer(
     name="interlock",
-    cls=_Loop,
+    cls=group(_COMMANDS, _HELP_OF_GROUPS),
+    callback=_begin,
     add_completion=False,
     help=_HELP,
     no_args_is_help=True,
@@ -69,17 +69,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "INTERLOCK"},
 )
-app.command("init")(setup.init)
-app.add_typer(setup.keys_app, name="keys")
-app.add_typer(subjects.app, name="subject")
-app.command("plan")(evaluations.plan)
-app.command("evaluate")(evaluations.evaluate)
-app.command("attest")(decisions.attest)
-app.command("decide")(decisions.decide)
-app.add_typer(decisions.permit_app, name="permit")
-app.add_typer(records.ledger_app, name="ledger")
-app.command("report")(records.report)
-app.command("demo")(tell_story)
 
 
 def main() -> None:
@@ -103,6 +92,8 @@ def run(arguments: list[str]) -> int:
         return _fail(f"the machine failed: {error}; nothing unfinished was appended to the ledger", INTERNAL)
     except Exception as error:  # noqa: BLE001  the last line of defence: one line, never a traceback
         if os.environ.get("INTERLOCK_DEBUG"):
+            import traceback
+
             traceback.print_exc()
         return _fail(f"internal error: {type(error).__name__}: {error}; INTERLOCK_DEBUG=1 shows where", INTERNAL)
     if code == INTERRUPTED:  # Typer turns Ctrl-C into this code, without a word

@@ -67,12 +67,20 @@ def sign_attestation(
     if assumption is not None:
         if assumption not in policy.assumptions:
             raise UsageError(f"the policy has no assumption `{assumption}`; it has: {', '.join(policy.assumptions)}")
-        role, about = policy.assumptions[assumption].stated_by, "subject"
+        stated = policy.assumptions[assumption]
+        if stated.checked:
+            raise UsageError(
+                f"`{assumption}` is shown by the check `{stated.checked}`, not stated; "
+                "this version records no checks, so it stays undischarged"
+            )
+        role, about = stated.by, "subject"
     else:
         known = {n: r for n, r in policy.requirements.items() if isinstance(r, Attested)}
         if name not in known:
             raise UsageError(f"the policy has no requirement `{name}` to attest; it has: {', '.join(known)}")
         role = known[name].by
+        if known[name].about == "deployment":
+            raise UsageError(f"`{name}` is about a deployment, and this version registers none")
         if about != known[name].about:
             raise UsageError(f"`{name}` is about the {known[name].about}, got --about {about}")
     if about == "subject" and subject is None:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
+from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from interlock import organisms
@@ -43,7 +45,7 @@ HONEST, HIDING = "honest", "hiding"
 CURVE = (1, 4, 16)
 ORGANISM = "codebook-lock"
 STEPS_ALLOWED = 5
-console = show.console
+console = Console(highlight=False)
 
 
 def demo(
@@ -254,9 +256,15 @@ def _say_decisions(opened: Workspace, title: str) -> dict[str, list[Decision]]:
     for name in found:
         table.add_column(name, overflow="fold")
     for action, *pair in zip(actions, *found.values(), strict=True):
-        table.add_row(action, *(f"{show.verdict(decision)} {show.summary(decision)}" for decision in pair))
+        table.add_row(action, *(_said(decision) for decision in pair))
     console.print(table)
     return found
+
+
+def _said(decision: Decision) -> str:
+    """A verdict and why, as Rich markup."""
+    colour = "green" if decision.verdict == "permit" else "red"
+    return f"[bold {colour}]{decision.verdict}[/] " + escape("\n".join(show.summary(decision)))
 
 
 # -- act five: a training run under a permit ---------------------------------------------------------------------------

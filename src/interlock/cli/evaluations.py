@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,7 +10,11 @@ from interlock.cli.options import HERE, JsonOption, SubjectOption, WorkspaceOpti
 from interlock.errors import UsageError
 from interlock.evaluate import execute
 from interlock.evaluate.due import RUNNABLE, Due, due, open_plans
+from interlock.policy.model import Measure
 from interlock.workspace import now
+
+if TYPE_CHECKING:
+    from interlock.policy.model import Policy
 
 _ELICITATION_HELP = f"Announce one evaluation of your own instead of what is due: {', '.join(RUNNABLE)}."
 
@@ -34,9 +38,9 @@ def plan(
     if elicitation is not None:
         if elicitation not in RUNNABLE:
             raise UsageError(f"this version cannot run `{elicitation}`; it can run {', '.join(RUNNABLE)}")
-        measure = next(iter(evidence.policy.measures))
+        measure = _first_measure(evidence.policy)
         count = demonstrations if elicitation == "fine-tuned" else 0
-        items = (Due(measure, elicitation, count, (), planned=False),)
+        items = (Due(measure, elicitation, count, (), planned=False, runnable=True),)
     for item in items:
         digest = None
         if item.runnable and not item.planned:
@@ -55,6 +59,13 @@ def plan(
     for row in made:
         typer.echo(f"{row['elicitation']:<16} {row['measure']:<16} {row['state']}")
     typer.echo(f"next: interlock evaluate --subject {model.name}" if made else f"nothing is due for `{model.name}`")
+
+
+def _first_measure(policy: Policy) -> str:
+    found = next((name for name, measure in policy.measures.items() if isinstance(measure, Measure)), None)
+    if found is None:
+        raise UsageError("the policy has no measure that a run could give")
+    return found
 
 
 def _due_row(item: Due, digest: str | None) -> dict[str, Any]:

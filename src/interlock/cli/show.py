@@ -1,30 +1,31 @@
-"""What people see in a terminal: progress bars, and decisions as tables."""
+"""What people see in a terminal: progress bars, and decisions."""
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+import typer
 
-from interlock.decide.decision import Cell, Decision, lifts, timestamp
-from interlock.policy import exact
+from interlock.decide.decision import Cell, Decision, timestamp
+from interlock.decide.resume import resume, ways
+from interlock.gate.permit import general
+from interlock.report import words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from interlock.evaluate.execute import Progress as Report
-
-console = Console(highlight=False)
 
 
 @contextmanager
 def progress() -> Iterator[Report]:
     """A progress bar a stage, with the time left; drawn on standard error, so that output can be piped."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("  {task.description:<34}"),
         BarColumn(bar_width=28),
@@ -52,58 +53,85 @@ def progress() -> Iterator[Report]:
 
 def decisions(found: Sequence[Decision], *, subject: str) -> None:
     """Verdicts side by side, then each finding once; for a single action also what would lift the hold."""
-    table = Table("action", "verdict", "why", title=f"decisions on `{subject}`", title_justify="left", box=box.SIMPLE)
-    for decision in found:
-        table.add_row(decision.action, verdict(decision), summary(decision))
-    console.print(table)
+    typer.echo("\n".join(_lines(found, subject)))  # at once: a policy of many rules has many lines
+
+
+def _lines(found: Sequence[Decision], subject: str) -> Iterator[str]:
+    yield typer.style(f"decisions on `{subject}`\n", italic=True)
+    yield from _table(found)
+    yield ""
     for cell in {cell.finding.threshold: cell for decision in found for cell in decision.cells}.values():
-        _print_finding(cell)
+        yield from _finding(cell)
+    yield from _started(found)
     if len(found) > 1:
-        console.print("What would lift a hold: name one action with --action.")
+        yield "What would lift a hold: name one action with --action."
     elif found[0].verdict == "hold":
-        _print_lifts(found[0])
+        yield from _lifts(found[0])
 
 
-def verdict(decision: Decision) -> str:
-    """The verdict as Rich markup."""
-    return "[bold green]permit[/]" if decision.verdict == "permit" else "[bold red]hold[/]"
+def _table(found: Sequence[Decision]) -> Iterator[str]:
+    """Action, verdict and why; only the last is wrapped."""
+    wide = max(len("action"), *(len(decision.action) for decision in found))
+    indent = " " * (wide + 14)
+    room = max(shutil.get_terminal_size().columns - len(indent), 30)
+    wrapped = textwrap.TextWrapper(room, break_long_words=False, break_on_hyphens=False)
+    yield f"  {'action':<{wide}}   verdict  why"
+    for decision in found:
+        colour = "green" if decision.verdict == "permit" else "red"
+        verdict = typer.style(f"{decision.verdict:<6}", fg=colour, bold=True)
+        why = [part for line in summary(decision) for part in wrapped.wrap(line)]
+        yield f"  {decision.action:<{wide}}   {verdict}   {why[0] if why else ''}"
+        yield from (f"{indent}{part}" for part in why[1:])
 
 
-def summary(decision: Decision) -> str:
+def summary(decision: Decision) -> list[str]:
     """Why, on a line for each threshold that holds; or how far a permit would reach."""
     if decision.bounds is not None:
         most = f"{decision.bounds.most_effective_compute:.3g}"
-        return f"up to {most} FLOP of effective compute, until {timestamp(decision.bounds.not_after)}"
-    lines = [reason.text for reason in decision.reasons]
+        return [f"up to {most} FLOP of effective compute, until {timestamp(decision.bounds.not_after)}"]
+    lines = [reason.text for reason in general(decision)]
     for cell in decision.holding:
         unmet = ", ".join(f"{r.name} (a hole)" if r.kind == "hole" else r.name for r in cell.requirements if not r.met)
         lines.append(f"{cell.finding.threshold} {cell.finding.state}, and not met: {unmet or 'nothing'}")
-    return escape("\n".join(lines))
+    return lines
 
 
-def _print_finding(cell: Cell) -> None:
-    finding = cell.finding
-    numbers = f"lower {exact(finding.lower)}, upper {exact(finding.upper)} + margin {exact(finding.margin)}"
-    shown = numbers if finding.counted else "no results"
-    head = f"{finding.threshold}: {finding.measure} >= {exact(finding.level)} is {finding.state} ({shown})"
-    console.print(f"[bold]{escape(head)}[/]", soft_wrap=True)
-    for reason in finding.reasons:
-        console.print(f"  - {escape(reason.text)}", soft_wrap=True)
-    for requirement in cell.requirements:
-        if finding.state != "below":
-            console.print(f"  - {escape(requirement.reason.text)}", soft_wrap=True)
+def _finding(cell: Cell) -> Iterator[str]:
+    (_, head), *rest = words.told(cell.finding)
+    yield _bold(head)
+    yield from _bullets(rest)
+    if cell.finding.state != "below":
+        for requirement in cell.requirements:
+            yield from _bullets((depth + 1, text) for depth, text in words.required(requirement))
 
 
-def _print_lifts(decision: Decision) -> None:
-    console.print(f"[bold]What would lift the hold on {escape(decision.action)}[/]")
-    for reason in decision.reasons:
-        console.print(f"  {escape(reason.text)}: {escape(reason.resume or 'nothing')}", soft_wrap=True)
-    for cell in decision.holding:
-        ways = lifts(cell)
-        if not ways:
-            console.print(f"  {cell.finding.threshold}: nothing under this policy; a stop until it is amended")
-        for number, way in enumerate(ways, start=1):
-            choice = f", way {number} of {len(ways)}" if len(ways) > 1 else ""
-            console.print(f"  {cell.finding.threshold}{choice}:")
-            for step in way:
-                console.print(f"    - {escape(step)}", soft_wrap=True)
+def _bullets(lines: Iterable[tuple[int, str]]) -> Iterator[str]:
+    return (f"{'  ' * depth}- {text}" for depth, text in lines)
+
+
+def _bold(text: str) -> str:
+    return typer.style(text, bold=True)
+
+
+def _started(found: Sequence[Decision]) -> Iterator[str]:
+    """Duties whose clocks run, each once."""
+    duties = {started: decision for decision in found for started in words.started(decision)}
+    if duties:
+        yield _bold("Starts:")
+        yield from _bullets((1, words.starts(started, decision)) for started, decision in duties.items())
+
+
+def _lifts(decision: Decision) -> Iterator[str]:
+    found = resume(decision)
+    for number, way in enumerate(found, start=1):
+        choice = f", way {number} of {len(found)}" if len(found) > 1 else ""
+        yield _bold(f"To lift the hold on {decision.action}{choice}:")
+        yield from _bullets((1, step) for step in way)
+    if not found:
+        yield _bold(f"Nothing lifts the hold on {decision.action} as it stands:")
+        yield from _bullets((1, reason.text) for reason in general(decision) if reason.resume is None)
+        for cell in decision.holding:
+            if not ways(cell):
+                yield from _bullets(
+                    [(1, f"{cell.finding.threshold}: nothing under this policy; a stop until it is amended")]
+                )

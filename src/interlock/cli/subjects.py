@@ -10,6 +10,7 @@ import typer
 from interlock.cli.options import HERE, JsonOption, WorkspaceOption, print_json
 from interlock.decide.facts import Step, Subject
 from interlock.errors import UsageError
+from interlock.evaluate.due import runners
 from interlock.evidence.predicates import STEPS, SubjectPredicate, statement
 from interlock.subject import manifest
 from interlock.workspace import Place, Workspace
@@ -89,8 +90,9 @@ def register(
     subject = Subject(files.digest, name, total, predicate.ec_low, predicate.ec_high, steps)
     if evidence.facts.subjects.get(files.digest) != subject:
         made = statement("subject", name=name, digest=files.digest, predicate=predicate.to_json())
-        role = next(iter(evidence.policy.thresholds.values())).rule_out.run_by
-        workspace.append(made, workspace.keys_of(evidence.policy, role))
+        policy = evidence.policy
+        role = next(iter(runners(policy)), policy.permits.issued_by)
+        workspace.append(made, workspace.keys_of(policy, role))
     # crash point: in the ledger, and its place unknown; the same command again notes it
     workspace.remember(files.digest, place)
     return subject

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from interlock.decide.rule import unevaluated
+from interlock.errors import UsageError
+from interlock.policy.model import Mean, Measure, Measured
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from interlock.decide.facts import Plan
     from interlock.evidence.read import Evidence
-    from interlock.policy.model import Elicitation
+    from interlock.policy.model import Demand, Elicitation, Policy, RuleOut
 
 #: What this version can run by itself. Anything else is due all the same, and holds.
 RUNNABLE: tuple[Elicitation, ...] = ("few-shot", "fine-tuned")
@@ -21,28 +24,27 @@ SHOTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One evaluation that is due. `planned` if an open plan in the ledger announces it already."""
+    """One evaluation that is due: on so many demonstrations, trained on or shown, at the least.
+
+    `planned` if an open plan in the ledger announces it already; `runnable` if `interlock evaluate` can run it.
+    """
 
     measure: str
     elicitation: Elicitation
     demonstrations: int
     thresholds: tuple[str, ...]
     planned: bool
-
-    @property
-    def runnable(self) -> bool:
-        """Whether `interlock evaluate` can run it."""
-        return self.elicitation in RUNNABLE
+    runnable: bool
 
 
 def due(evidence: Evidence, *, subject: str, at: datetime) -> tuple[Due, ...]:
     """What is due for a subject (a digest) at a time, in the policy's order."""
-    policy = evidence.policy
-    wanted: dict[tuple[str, Elicitation, int], list[str]] = {}
-    for name, threshold in policy.thresholds.items():
-        for elicitation in unevaluated(policy, evidence.facts, threshold=name, subject=subject, at=at):
-            demonstrations = threshold.rule_out.demonstrations if elicitation == "fine-tuned" else 0
-            wanted.setdefault((threshold.measure, elicitation, demonstrations), []).append(name)
+    wanted: dict[tuple[str, Elicitation, int, bool], list[str]] = {}
+    for name in evidence.policy.thresholds:
+        for measure, demand in unevaluated(evidence.versions, evidence.facts, threshold=name, subject=subject, at=at):
+            runnable = _can_run(evidence.policy, measure, demand)
+            found = wanted.setdefault((measure, demand.elicitation, demand.demonstrations, runnable), [])
+            found += [name] if name not in found else []
     plans = open_plans(evidence, subject=subject)
     return tuple(
         Due(
@@ -50,9 +52,10 @@ def due(evidence: Evidence, *, subject: str, at: datetime) -> tuple[Due, ...]:
             elicitation,
             demonstrations,
             tuple(names),
-            planned=_announced(plans, policy.measures[measure].task, elicitation, demonstrations),
+            planned=_announced(evidence.policy, plans, measure, elicitation, demonstrations),
+            runnable=runnable,
         )
-        for (measure, elicitation, demonstrations), names in wanted.items()
+        for (measure, elicitation, demonstrations, runnable), names in wanted.items()
     )
 
 
@@ -62,8 +65,56 @@ def open_plans(evidence: Evidence, *, subject: str) -> tuple[Plan, ...]:
     return tuple(p for p in evidence.facts.plans if p.subject == subject and p.digest not in reported)
 
 
-def _announced(plans: tuple[Plan, ...], task: str, elicitation: str, demonstrations: int) -> bool:
-    return any(
-        (p.protocol.task, p.protocol.elicitation) == (task, elicitation) and p.protocol.demonstrations >= demonstrations
+def runner(policy: Policy, measure: str) -> str:
+    """The role that the policy names to run the evaluations of a measure.
+
+    Raises:
+        UsageError: it names none.
+    """
+    for name, rule in _rules(policy):
+        measured = policy.measures[name]
+        if measure == name or (isinstance(measured, Mean) and measure in measured.weights):
+            return rule.run_by
+    raise UsageError(f"no threshold and no requirement of the policy says who runs the measure `{measure}`")
+
+
+def runners(policy: Policy) -> tuple[str, ...]:
+    """Every role that the policy names to run evaluations."""
+    return tuple(dict.fromkeys(rule.run_by for _, rule in _rules(policy)))
+
+
+def _rules(policy: Policy) -> Iterator[tuple[str, RuleOut]]:
+    """Each measure with a rule that it stands under."""
+    for threshold in policy.thresholds.values():
+        if threshold.rule_out is not None:
+            judged = threshold.judged.on if threshold.judged else ()
+            for name in (*threshold.measures, *judged):
+                if name in policy.measures:
+                    yield name, threshold.rule_out
+    for requirement in policy.requirements.values():
+        if isinstance(requirement, Measured):
+            yield requirement.measure, requirement.rule_out
+
+
+def _can_run(policy: Policy, name: str, demand: Demand) -> bool:
+    """Whether a run by this version could be sound for a demand: one attempt a sample at the bare model."""
+    measure = policy.measures[name]
+    return (
+        isinstance(measure, Measure)
+        and (measure.on, measure.unit) == ("model", "sample")
+        and demand.elicitation in RUNNABLE
+        and demand.attempts <= 1
+        and not (demand.tools or demand.safety_ablated)
+        and demand.refusals >= 1
+    )
+
+
+def _announced(
+    policy: Policy, plans: tuple[Plan, ...], name: str, elicitation: Elicitation, demonstrations: int
+) -> bool:
+    measure = policy.measures[name]
+    return isinstance(measure, Measure) and any(
+        (p.protocol.task, p.protocol.elicitation) == (measure.task, elicitation)
+        and (p.protocol.shots if elicitation == "few-shot" else p.protocol.demonstrations) >= demonstrations
         for p in plans
     )

@@ -15,8 +15,9 @@ from interlock.decide.decision import timestamp
 from interlock.decide.facts import Protocol
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import codebook
-from interlock.evaluate.due import SHOTS
+from interlock.evaluate.due import SHOTS, runner
 from interlock.evidence.predicates import ResultPredicate, protocol_to_json, statement
+from interlock.policy.model import Measure
 from interlock.subject import manifest
 from interlock.workspace import Workspace, now
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from interlock.decide.facts import Plan, Subject
     from interlock.evaluate.local import LocalModel
     from interlock.evidence.read import Evidence
-    from interlock.policy.model import Elicitation, Measure
+    from interlock.policy.model import Elicitation, Policy
     from interlock.workspace import Place
 
 
@@ -52,6 +53,8 @@ def announce(
 ) -> str:
     """Append the plan of one evaluation, signed by the role that must run it. Returns the plan's digest.
 
+    `demonstrations` are trained on; under `few-shot` they are shown, and are never fewer than usual.
+
     Raises:
         UsageError: the policy has no such measure, or this version cannot run it as the policy asks.
         LedgerError: it did not become durable.
@@ -60,19 +63,18 @@ def announce(
 
     evidence = workspace.read()
     model, policy = evidence.subject(subject), evidence.policy
-    if measure not in policy.measures:
-        raise UsageError(f"the policy has no measure `{measure}`; it has: {', '.join(policy.measures)}")
-    shots = SHOTS if elicitation == "few-shot" else 0
-    digest, count = logs.samples_digest(_task(policy.measures[measure], shots=shots, seed=seed))
+    asked = _plain(policy, measure)
+    shots = max(SHOTS, demonstrations) if elicitation == "few-shot" else 0
+    digest, count = logs.samples_digest(_task(asked, shots=shots, seed=seed))
     protocol = Protocol(
-        task=policy.measures[measure].task,
-        task_version=policy.measures[measure].task_version,
-        metric=policy.measures[measure].metric,
+        task=asked.task,
+        task_version=asked.task_version,
+        metric=asked.metric,
         samples=count,
         samples_digest=digest,
         elicitation=elicitation,
         shots=shots,
-        demonstrations=demonstrations,
+        demonstrations=0 if elicitation == "few-shot" else demonstrations,
         seed=seed,
     )
     predicate = {
@@ -80,7 +82,7 @@ def announce(
         "report_by": timestamp(policy.report_within.after(now())),
     }
     made = statement("plan", name=model.name, digest=model.digest, predicate=predicate)
-    return workspace.append(made, workspace.keys_of(policy, _runner(evidence, measure)))
+    return workspace.append(made, workspace.keys_of(policy, runner(policy, measure)))
 
 
 def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
@@ -95,7 +97,8 @@ def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
     evidence = workspace.read()
     subject, protocol = evidence.facts.subjects[plan.subject], plan.protocol
     place = _place(workspace, evidence, subject, progress)
-    task = _task(_measure(evidence, protocol), shots=protocol.shots, seed=protocol.seed)
+    measure = _measured(evidence.policy, protocol)
+    task = _task(measure, shots=protocol.shots, seed=protocol.seed)
     planned = logs.samples_digest(task)
     if planned != (protocol.samples_digest, protocol.samples):
         raise EvidenceError(
@@ -131,7 +134,7 @@ def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
         environment={**found.packages, "dtype": str(model.dtype).removeprefix("torch.")},
     )
     made = statement("result", name=subject.name, digest=subject.digest, predicate=result.to_json())
-    workspace.append(made, workspace.keys_of(evidence.policy, _runner(evidence, _measure_name(evidence, protocol))))
+    workspace.append(made, workspace.keys_of(evidence.policy, runner(evidence.policy, measure.name)))
     return Outcome(plan, result)
 
 
@@ -203,20 +206,28 @@ def _fine_tune(model: LocalModel, protocol: Protocol, progress: Progress) -> tup
     return elicited.local, elicited.flop
 
 
-def _measure_name(evidence: Evidence, protocol: Protocol) -> str:
-    for name, measure in evidence.policy.measures.items():
-        if measure.task == protocol.task:
-            return name
-    raise UsageError(f"the policy has no measure with task `{protocol.task}`")
+def _plain(policy: Policy, name: str) -> Measure:
+    """The measure of this name, where it is one that a run can give."""
+    measures = [it.name for it in policy.measures.values() if isinstance(it, Measure)]
+    measure = policy.measures.get(name)
+    if not isinstance(measure, Measure):
+        raise UsageError(f"the policy has no measure `{name}` to run; it has: {', '.join(measures)}")
+    if (measure.on, measure.unit) != ("model", "sample"):
+        raise UsageError(
+            f"`{name}` counts {measure.unit} by {measure.unit} on a {measure.on}; "
+            "this version runs the bare model, sample by sample"
+        )
+    return measure
 
 
-def _measure(evidence: Evidence, protocol: Protocol) -> Measure:
-    return evidence.policy.measures[_measure_name(evidence, protocol)]
-
-
-def _runner(evidence: Evidence, measure: str) -> str:
-    """The role that the policy names to run the evaluations of a measure."""
-    for threshold in evidence.policy.thresholds.values():
-        if threshold.measure == measure:
-            return threshold.rule_out.run_by
-    raise UsageError(f"no threshold of the policy uses the measure `{measure}`")
+def _measured(policy: Policy, protocol: Protocol) -> Measure:
+    """The measure that a protocol is of."""
+    ran = (protocol.task, protocol.task_version, protocol.metric)
+    for measure in policy.measures.values():
+        if (
+            isinstance(measure, Measure)
+            and (measure.task, measure.task_version, measure.metric) == ran
+            and (measure.on, measure.unit) == ("model", "sample")
+        ):
+            return measure
+    raise UsageError(f"the policy has no measure of `{protocol.task}@{protocol.task_version}`, {protocol.metric}")

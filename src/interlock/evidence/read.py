@@ -8,13 +8,14 @@ What it leaves to the caller: pinning the policy's digest, and checking the logs
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from interlock.decide.decision import timestamp
-from interlock.decide.facts import Attestation, Checkpoint, Facts, Plan, Result, Signers, Subject
+from interlock.decide.facts import Attestation, Checkpoint, Facts, Plan, Result, Signers, Subject, Version
 from interlock.errors import EvidenceError, UsageError
-from interlock.evidence import dsse
+from interlock.evidence import canonical, dsse
 from interlock.evidence.keys import PublicKey
 from interlock.evidence.predicates import (
     KINDS,
@@ -27,7 +28,6 @@ from interlock.evidence.predicates import (
     protocol_from_json,
 )
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
-from interlock.policy.compile import digest as policy_digest
 from interlock.policy.compile import from_json as policy_from_json
 from interlock.policy.model import ELICITATIONS, Policy
 from interlock.subject.manifest import Manifest
@@ -85,7 +85,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything that a ledger holds: the policy in force, the facts, and the paper trail beside them.
+    """Everything that a ledger holds: the policy, the facts, and the paper trail beside them.
 
     `manifests` are those of the subjects, by digest.
     """
@@ -98,6 +98,11 @@ class Evidence:
     snapshots: tuple[Snapshot, ...]
     records: tuple[Record, ...]
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """The versions of the policies in this ledger, for `decide`: one, in force from its effective date."""
+        return (Version(self.policy, self.policy_digest, self.policy.effective, self.records[0].at),)
 
     def subject(self, name: str) -> Subject:
         """The subject with this name or digest (or a digest's first eight or more digits).
@@ -148,6 +153,7 @@ class _Reader:
     records: list[Record] = field(default_factory=list)
     digests: set[str] = field(default_factory=set)
     keys: dict[str, PublicKey] = field(default_factory=dict)
+    roles: dict[str, tuple[frozenset[str], int]] = field(default_factory=dict)
 
     def take(self, index: int, data: bytes, at: datetime) -> None:
         """Read one entry."""
@@ -205,13 +211,8 @@ class _Reader:
 
     def _signers(self, envelope: dsse.Envelope, where: str) -> Signers:
         """The roles whose quorum signed: distinct keys, each counted once."""
-        assert self.policy is not None  # noqa: S101
         signed = envelope.signers(self.keys)
-        roles = frozenset(
-            role.name
-            for role in self.policy.roles.values()
-            if len(signed & {PublicKey.parse(key).key_id for key in role.keys}) >= role.quorum
-        )
+        roles = frozenset(name for name, (keys, quorum) in self.roles.items() if 0 < quorum <= len(signed & keys))
         if not roles:
             raise EvidenceError(f"{where}: signed by the quorum of no role")
         return roles
@@ -222,18 +223,24 @@ class _Reader:
         return self.subjects[digest]
 
     def _policy(self, statement: Statement, where: str) -> None:
-        policy = policy_from_json(dict(statement.predicate))
-        digest = policy_digest(policy)
+        policy = policy_from_json(dict(statement.predicate))  # which has one spelling only: it is the compiled policy
+        digest = hashlib.sha256(canonical.dumps(statement.predicate)).hexdigest()
         if digest != self.pinned_policy or statement.subjects[0][1] != digest:
             raise EvidenceError(f"{where}: policy {digest[:12]}, expected {self.pinned_policy[:12]}")
         self.policy = policy
-        public = [PublicKey.parse(key) for role in policy.roles.values() for key in role.keys]
-        self.keys = {key.key_id: key for key in public}
+        for role in policy.roles.values():
+            public = [PublicKey.parse(key) for key in role.keys]
+            self.keys |= {key.key_id: key for key in public}
+            self.roles[role.name] = (frozenset(key.key_id for key in public), role.quorum)
 
     def _check_policy(self, _: int, __: Statement, signers: Signers, ___: datetime, where: str) -> None:
         assert self.policy is not None  # noqa: S101
-        if self.policy.approved_by not in signers:
-            raise EvidenceError(f"{where}: the policy is not signed by `{self.policy.approved_by}`")
+        approved_by = self.policy.amendments.approved_by
+        if not approved_by:
+            raise EvidenceError(f"{where}: the policy names nobody who approves it")
+        for role in approved_by:
+            if role not in signers:
+                raise EvidenceError(f"{where}: the policy is not signed by `{role}`")
 
     def _subject(self, _: int, statement: Statement, __: Signers, ___: datetime, where: str) -> None:
         read = SubjectPredicate.from_json(statement.predicate, where)
@@ -284,6 +291,7 @@ class _Reader:
                 signers=signers,
                 plan=plan,
                 at=at,
+                refused=read.completed,  # a result does not say yet how many were refused: it may be all of them
             )
         )
 
@@ -301,7 +309,9 @@ class _Reader:
             raise EvidenceError(f"{where}: about the developer under policy {digest[:12]}, which is not in force")
         known = self._known(digest, where).digest if about == "subject" else None
         # its age runs from its own date: kept back, a statement does not stay fresh
-        self.attestations.append(Attestation(index, name, kind == "assumption", known, signers, stated))
+        self.attestations.append(
+            Attestation(index, name, kind == "assumption", known, signers, stated, digest=statement.digest)
+        )
 
     def _decision(self, _: int, statement: Statement, __: Signers, ___: datetime, where: str) -> None:
         subject, fields = self._known(statement.subjects[0][1], where), Fields(statement.predicate, where)

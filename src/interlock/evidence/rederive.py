@@ -39,7 +39,8 @@ def _check(view: LedgerView, index: int, made: Statement, pinned_policy: str) ->
     claimed = Fields(made.predicate, where)
     checkpoint = claimed.nested("checkpoint")
     size, root, signed = checkpoint.count("size"), checkpoint.digest("root"), checkpoint.time("time")
-    at, action = claimed.time("at"), claimed.text("action")
+    at, action, deployment = claimed.time("at"), claimed.text("action"), claimed.take("deployment")
+    offered = deployment if isinstance(deployment, str) else None
     if not 0 < size <= index:
         raise EvidenceError(f"{where} claims a checkpoint of size {size}, expected 1 to {index}")
     entries = view.entries[:size]
@@ -52,7 +53,7 @@ def _check(view: LedgerView, index: int, made: Statement, pinned_policy: str) ->
     past = replace(view, entries=entries, size=size, root=got, time=signed)
     evidence = read(past, pinned_policy=pinned_policy)
     subject = made.subjects[0][1]
-    again = decide(evidence.policy, evidence.facts, policy_digest=pinned_policy, subject=subject, action=action, at=at)
+    again = decide(evidence.versions, evidence.facts, subject=subject, action=action, at=at, deployment=offered)
     if to_json(again) != made.predicate:
         raise EvidenceError(
             f"{where} says `{made.predicate.get('verdict')}` otherwise than the rule, which says `{again.verdict}`"

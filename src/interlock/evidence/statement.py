@@ -13,9 +13,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import rfc8785
-
 from interlock.errors import EvidenceError
+from interlock.evidence import canonical
 from interlock.evidence.dsse import strict_json
 
 __all__ = ["PAYLOAD_TYPE", "STATEMENT_TYPE", "Statement"]
@@ -149,6 +148,6 @@ def _name(value: object, *, where: str) -> str:
 
 def _canonical(value: object) -> bytes:
     try:
-        return rfc8785.dumps(value)  # type: ignore[arg-type]  # `_copy` leaves only JSON types
+        return canonical.dumps(value)  # `_copy` leaves only what it may have
     except ValueError as error:  # a lone surrogate is the only thing left to refuse
         raise EvidenceError("statement: got text that is not valid Unicode, expected no lone surrogates") from error

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from interlock.decide.decision import Decision, lifts, timestamp, to_json
+from interlock.decide.decision import Decision, timestamp, to_json
+from interlock.decide.resume import resume, ways
 from interlock.decide.rule import decide
 from interlock.errors import HOLD, InterlockError, UsageError
 from interlock.evidence.predicates import PermitPredicate, statement
@@ -17,6 +18,7 @@ from interlock.evidence.predicates import PermitPredicate, statement
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from interlock.decide.decision import Reason, Ruling
     from interlock.decide.facts import Subject
     from interlock.evidence.read import Evidence, Permit
     from interlock.workspace import Workspace
@@ -38,14 +40,7 @@ class Issued:
 
 def ask(evidence: Evidence, *, subject: Subject, action: str, at: datetime) -> Decision:
     """Decide by the policy in force and everything that the ledger holds."""
-    return decide(
-        evidence.policy,
-        evidence.facts,
-        policy_digest=evidence.policy_digest,
-        subject=subject.digest,
-        action=action,
-        at=at,
-    )
+    return decide(evidence.versions, evidence.facts, subject=subject.digest, action=action, at=at)
 
 
 def issue(workspace: Workspace, *, subject: str, action: str, at: datetime, most_compute: int | None = None) -> Issued:
@@ -120,11 +115,29 @@ def find(evidence: Evidence, digest: str) -> Permit:
 
 
 def why(decision: Decision) -> str:
-    """One line on a hold: the reasons, and the shortest way to lift it."""
-    parts = [reason.text for reason in decision.reasons]
+    """One line on a hold: the reasons, and the cheapest way to lift all of it."""
+    parts = [reason.text for reason in general(decision)]
     for cell in decision.holding:
-        ways = lifts(cell)
-        lift = f"to lift: {'; '.join(ways[0])}" if ways else "stop until amended"
         reasons = "; ".join(reason.text for reason in cell.finding.reasons)
-        parts.append(f"{cell.finding.threshold} {cell.finding.state} ({reasons}); {lift}")
-    return f"`{decision.action}` holds: " + " | ".join(parts)
+        parts.append(f"{cell.finding.threshold} {cell.finding.state} ({reasons})")
+    found = resume(decision)
+    lift = f"to lift: {'; '.join(found[0])}" if found else "stop until amended" if stops(decision) else ""
+    return f"`{decision.action}` holds: " + " | ".join([*parts, *([lift] if lift else [])])
+
+
+def general(decision: Decision) -> tuple[Reason, ...]:
+    """Why it holds whatever the evidence: what stands before all policies, or over all cells of one."""
+    found = [*decision.reasons]
+    for ruling in _holding(decision):
+        found += ruling.reasons
+    return tuple(dict.fromkeys(found))
+
+
+def stops(decision: Decision) -> bool:
+    """Whether nothing that a policy asks for lifts the hold: a stop until it is amended."""
+    closed = [reason for ruling in _holding(decision) for reason in ruling.reasons if reason.resume is None]
+    return bool(closed) or any(not ways(cell) for cell in decision.holding)
+
+
+def _holding(decision: Decision) -> list[Ruling]:
+    return [ruling for ruling in decision.rulings if ruling.governs and ruling.verdict == "hold"]

@@ -48,11 +48,11 @@ _CSS = {_INK: "--ink", _MUTED: "--muted", _LINE: "--line", _SURFACE: "--surface"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One result. `accuracy` is correct over scored, None when nothing was scored; bounds are one-sided."""
+    """One result. `mean` is that of the scored units, None when none was scored; bounds are one-sided."""
 
     entry: int
     demonstrations: int
-    accuracy: Fraction | None
+    mean: Fraction | None
     lower: Fraction
     upper: Fraction
     planned: int
@@ -68,20 +68,24 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A threshold's line, and the margin under it that a bound must clear as well."""
+    """A threshold's line, the margin that a bound must clear as well, and where the margin ends."""
 
     threshold: str
     level: Fraction
     margin: Fraction
+    clear: Fraction
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """All curves of one measure. `left_out` counts results that have no place on this axis."""
+    """All curves of one measure, whose scores lie within `scale`. `left_out` counts results without a place here."""
 
     measure: str
     task: str
+    metric: str
+    scale: tuple[Fraction, Fraction]
     confidence: Fraction
+    method: str
     series: tuple[Series, ...]
     levels: tuple[Level, ...]
     left_out: int
@@ -120,16 +124,18 @@ def _axes(figure: Figure, plot: Plot, size: Size) -> None:
 
 
 def _frame(axes: Axes, plot: Plot, counts: Sequence[int], size: Size) -> None:
-    """Axes, ticks and grid; y starts at 0 and ends above everything drawn."""
+    """Axes, ticks and grid; y starts where the scale does and ends above everything drawn."""
     highest = max(
         [point.upper for series in plot.series for point in series.points] + [line.level for line in plot.levels]
     )
-    axes.set_ylim(0, min(1.0, math.ceil(float(highest) * 10 + 0.4) / 10) * 1.0001)
+    low, high = plot.scale
+    share = float((highest - low) / (high - low))
+    axes.set_ylim(float(low), float(low) + float(high - low) * min(1.0, math.ceil(share * 10 + 0.4) / 10) * 1.0001)
     axes.set_xlim(-0.45, max(_x(max(counts)), 1.0) + 0.45)
     ticks = _spread(counts, room=_x(max(counts)) * (0.045 if size == "wide" else 0.09))
     axes.set_xticks([_x(n) for n in ticks], ["0\nfew-shot" if n == 0 else str(n) for n in ticks])
     axes.set_xlabel("demonstrations fine-tuned on (log scale)", color=_MUTED)
-    axes.set_ylabel("accuracy", color=_MUTED)
+    axes.set_ylabel(_short(plot.metric), color=_MUTED)
     axes.grid(visible=True, axis="y", color=_LINE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelcolor=_INK, pad=7)
@@ -141,8 +147,8 @@ def _frame(axes: Axes, plot: Plot, counts: Sequence[int], size: Size) -> None:
 def _levels(axes: Axes, levels: Sequence[Level], size: Size) -> None:
     """Threshold lines, each with its margin as a faint band below it and its name and value beside it."""
     for line in levels:
-        level, margin = float(line.level), float(line.margin)
-        axes.axhspan(level - margin, level, color=_THRESHOLD, alpha=0.13, linewidth=0)
+        level = float(line.level)
+        axes.axhspan(float(line.clear), level, color=_THRESHOLD, alpha=0.13, linewidth=0)
         axes.axhline(level, color=_THRESHOLD, linewidth=1.6, linestyle=(0, (5, 3)))
         place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "color": _THRESHOLD}
         if size == "wide":
@@ -158,14 +164,14 @@ def _curve(axes: Axes, series: Series, index: int, *, shift: float) -> None:
         x = _x(point.demonstrations) + shift
         axes.vlines(x, float(point.lower), float(point.upper), color=colour, linewidth=1.8)
         axes.plot([x, x], [float(point.lower), float(point.upper)], linestyle="", marker="_", color=colour, ms=8)
-        if point.accuracy is not None:
+        if point.mean is not None:
             face = _SURFACE if point.demonstrations == 0 else colour  # hollow: not fine-tuned
             style: dict[str, Any] = {"marker": marker, "ms": 8, "mfc": face, "mec": colour, "mew": 1.8, "zorder": 4}
-            axes.plot([x], [float(point.accuracy)], clip_on=False, **style)
+            axes.plot([x], [float(point.mean)], clip_on=False, **style)
     highest: dict[int, float] = {}
     for point in series.points:
-        if point.accuracy is not None:
-            highest[point.demonstrations] = max(float(point.accuracy), highest.get(point.demonstrations, 0.0))
+        if point.mean is not None:
+            highest[point.demonstrations] = max(float(point.mean), highest.get(point.demonstrations, 0.0))
     path = [(_x(n) + shift, highest[n]) for n in sorted(highest)]
     fine_tuned = path[1:] if 0 in highest else path
     axes.plot([x for x, _ in fine_tuned], [y for _, y in fine_tuned], color=colour, linewidth=1.8, zorder=3)

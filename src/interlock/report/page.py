@@ -14,13 +14,14 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from interlock.decide import rule
-from interlock.decide.decision import Cell, Decision, Finding, in_order, lifts, timestamp
+from interlock.decide.decision import Decision, Finding, in_order, timestamp
 from interlock.decide.decision import to_json as decision_to_json
+from interlock.decide.resume import resume, ways
 from interlock.errors import missing_extra
-from interlock.gate.permit import Held, ask, verify
+from interlock.gate.permit import Held, ask, general, stops, verify
 from interlock.policy import exact
-from interlock.policy.model import Hole
-from interlock.report import curves
+from interlock.policy.model import At, Hole, Mean, Measure, walk
+from interlock.report import curves, words
 from interlock.report.curves import Level, Plot, Point, Series
 from interlock.workspace import now, write_whole
 
@@ -31,11 +32,10 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
+    from interlock.decide.decision import Reading
     from interlock.decide.facts import Checkpoint, Result, Subject
     from interlock.evidence.read import Evidence, Permit, Record, Snapshot
-    from interlock.policy.model import Policy
-
-METHOD = "Clopper-Pearson, one-sided"
+    from interlock.policy.model import Policy, Threshold
 
 _OPTION = re.compile(r"(?<!\S)--[a-z-]+")
 
@@ -46,6 +46,42 @@ class Judged:
 
     finding: Finding
     actions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One reading as it is drawn, and its words. `level` None: it is part of a mean, and has no level of its own."""
+
+    reading: Reading
+    level: Fraction | None
+    text: str
+
+    def place(self, value: Fraction) -> str:
+        """Where a value of the measure stands on the bar, in per cent of its width."""
+        return _place((value - self.reading.scale.low) / self._span)
+
+    def width(self, value: Fraction) -> str:
+        """How wide a difference is, in per cent of the bar's width."""
+        return _place(value / self._span)
+
+    @property
+    def ticks(self) -> tuple[tuple[str, str], ...]:
+        """Places on the bar, each with the value there."""
+        quarters = (Fraction(n, 4) for n in range(5))
+        return tuple((_place(q), exact(self.reading.scale.low + q * self._span)) for q in quarters)
+
+    @property
+    def margin(self) -> tuple[str, str]:
+        """Where the margin begins, and how wide it is: beside the bound that must stay clear of the level."""
+        it = self.reading
+        if it.scale.turned:
+            wide = min(it.margin, it.lower - it.scale.low)
+            return self.place(it.lower - wide), self.width(wide)
+        return self.place(it.upper), self.width(min(it.margin, it.scale.high - it.upper))
+
+    @property
+    def _span(self) -> Fraction:
+        return self.reading.scale.high - self.reading.scale.low
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +103,25 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """One-sided bounds at a confidence each; samples without a score count on the side that hurts."""
+    """One-sided bounds at a confidence each; samples without a score count on the side that hurts.
+
+    `readable`: whether the scores are ones that the measure can have; else the bounds are the ends of its scale.
+    """
 
     lower: Fraction
     upper: Fraction
     confidence: Fraction
+    method: str
+    readable: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One result in the ledger. `interval` is None if it measures nothing that the policy gates."""
+    """One result in the ledger. `intervals` are by measure; there are none if it measures nothing that is gated."""
 
     result: Result
     subject: str
-    interval: Interval | None
+    intervals: Mapping[str, Interval]
     standings: tuple[Standing, ...]
     log: str | None
 
@@ -139,7 +180,7 @@ def gather(evidence: Evidence, *, at: datetime | None = None) -> Page:
         at=at,
         actions=tuple(in_order(evidence.policy.gates)),
         rows=rows,
-        plots=_plots(evidence.policy, results),
+        plots=_plots(evidence.policy, results, rows),
         results=results,
         leases=tuple(_lease(evidence, permit, at) for permit in evidence.permits),
         snapshots=evidence.snapshots,
@@ -169,7 +210,7 @@ def _results(evidence: Evidence, rows: Sequence[Row], at: datetime) -> tuple[Ran
         Ran(
             result=result,
             subject=evidence.facts.subjects[result.subject].name,
-            interval=intervals.get(result.entry),
+            intervals=intervals.get(result.entry, {}),
             standings=_standings(evidence, result, at),
             log=evidence.results[result.entry].log_name if result.entry in evidence.results else None,
         )
@@ -177,13 +218,17 @@ def _results(evidence: Evidence, rows: Sequence[Row], at: datetime) -> tuple[Ran
     )
 
 
-def _intervals(rows: Sequence[Row]) -> dict[int, Interval]:
-    """The bounds of each result as the decisions used them, at the highest confidence that any threshold asks."""
-    found: dict[int, Interval] = {}
-    for finding in (judged.finding for row in rows for judged in row.findings):
-        for counted in finding.counted:
-            if counted.entry not in found or found[counted.entry].confidence < finding.confidence:
-                found[counted.entry] = Interval(counted.lower, counted.upper, finding.confidence)
+def _intervals(rows: Sequence[Row]) -> dict[int, dict[str, Interval]]:
+    """The bounds of each result as the decisions used them, at the highest confidence that any of them asks."""
+    found: dict[int, dict[str, Interval]] = {}
+    for reading in (reading for row in rows for judged in row.findings for reading in judged.finding.readings):
+        for it in reading.counted:
+            by_measure = found.setdefault(it.entry, {})
+            known = by_measure.get(reading.measure)
+            if known is None or known.confidence < reading.confidence:
+                by_measure[reading.measure] = Interval(
+                    it.lower, it.upper, reading.confidence, reading.method, it.tally is not None
+                )
     return found
 
 
@@ -191,10 +236,21 @@ def _standings(evidence: Evidence, result: Result, at: datetime) -> tuple[Standi
     """Thresholds on the result's task, those with the same defects together."""
     grouped: dict[tuple[str, ...], list[str]] = {}
     for threshold in evidence.policy.thresholds.values():
-        if evidence.policy.measures[threshold.measure].task == result.protocol.task:
-            found = rule.defects(evidence.policy, evidence.facts, threshold=threshold.name, result=result, at=at)
+        if threshold.rule_out is not None and result.protocol.task in _tasks(evidence.policy, threshold):
+            found = rule.defects(evidence.versions, evidence.facts, threshold=threshold.name, result=result, at=at)
             grouped.setdefault(found, []).append(threshold.name)
     return tuple(Standing(tuple(names), defects) for defects, names in grouped.items())
+
+
+def _tasks(policy: Policy, threshold: Threshold) -> set[str]:
+    """The tasks that a threshold's expression reads, by itself or through a mean."""
+    found = set()
+    for name in threshold.measures:
+        measure = policy.measures[name]
+        for one in measure.weights if isinstance(measure, Mean) else (name,):
+            plain = policy.measures[one]
+            found |= {plain.task} if isinstance(plain, Measure) else set()
+    return found
 
 
 def _lease(evidence: Evidence, permit: Permit, at: datetime) -> Lease:
@@ -207,40 +263,72 @@ def _lease(evidence: Evidence, permit: Permit, at: datetime) -> Lease:
     return Lease(permit, name, None)
 
 
-def _plots(policy: Policy, results: Sequence[Ran]) -> tuple[Plot, ...]:
+def _plots(policy: Policy, results: Sequence[Ran], rows: Sequence[Row]) -> tuple[Plot, ...]:
     """One plot for each measure that has a curve to show."""
-    plots = (_plot(policy, name, results) for name in policy.measures)
+    margins = _margins(rows)
+    plots = (_plot(policy, it, results, margins) for it in policy.measures.values() if isinstance(it, Measure))
     return tuple(plot for plot in plots if plot is not None)
 
 
-def _plot(policy: Policy, name: str, results: Sequence[Ran]) -> Plot | None:
-    measure = policy.measures[name]
+#: By threshold, measure and level: the margin that decisions used.
+Margins = dict[tuple[str, str, Fraction], Fraction]
+
+
+def _margins(rows: Sequence[Row]) -> Margins:
+    return {
+        (judged.finding.threshold, reading.measure, reading.level): reading.margin
+        for row in rows
+        for judged in row.findings
+        for reading in judged.finding.readings
+    }
+
+
+def _plot(policy: Policy, measure: Measure, results: Sequence[Ran], margins: Margins) -> Plot | None:
     ran = [r for r in results if r.result.protocol.task == measure.task]
     series: dict[str, list[Point]] = {}
     for each in ran:
         protocol = each.result.protocol
         same = (protocol.task_version, protocol.metric) == (measure.task_version, measure.metric)
-        if same and protocol.elicitation in ("few-shot", "fine-tuned") and each.interval is not None:
-            series.setdefault(each.subject, []).append(_point(each.result, each.interval))
+        interval = each.intervals.get(measure.name)
+        if same and protocol.elicitation in ("few-shot", "fine-tuned") and interval is not None:
+            series.setdefault(each.subject, []).append(_point(each.result, interval))
     if not series:
         return None
     drawn = tuple(Series(s, tuple(sorted(p, key=lambda p: (p.demonstrations, p.entry)))) for s, p in series.items())
-    thresholds = [t for t in policy.thresholds.values() if t.measure == name]
+    intervals = [each.intervals[measure.name] for each in ran if measure.name in each.intervals]
     return Plot(
-        measure=name,
+        measure=measure.name,
         task=f"{measure.task}@{measure.task_version}",
-        confidence=max(each.interval.confidence for each in ran if each.interval is not None),
+        metric=measure.metric,
+        scale=(measure.low, measure.high),
+        confidence=max(interval.confidence for interval in intervals),
+        method=intervals[0].method,
         series=drawn,
-        levels=tuple(Level(t.name, t.level, t.rule_out.margin) for t in thresholds),
+        levels=tuple(
+            level for threshold in policy.thresholds.values() for level in _levels(threshold, measure, margins)
+        ),
         left_out=len(ran) - sum(len(s.points) for s in drawn),
     )
 
 
+def _levels(threshold: Threshold, measure: Measure, margins: Margins) -> list[Level]:
+    """The levels of a measure at which a threshold draws a line, each once."""
+    parts = walk(threshold.reached_when) if threshold.reached_when is not None else ()
+    levels = dict.fromkeys(p.level for p in parts if isinstance(p, At) and p.measure == measure.name)
+    planned = threshold.rule_out.buffer.margin if threshold.rule_out is not None else Fraction(0)
+    found = ((level, margins.get((threshold.name, measure.name, level), planned)) for level in levels)
+    return [
+        Level(threshold.name, level, margin, clear=level + margin if measure.danger == "lower" else level - margin)
+        for level, margin in found
+    ]
+
+
 def _point(result: Result, interval: Interval) -> Point:
+    mean = Fraction(result.correct) if result.total is None else result.total
     return Point(
         entry=result.entry,
         demonstrations=result.protocol.demonstrations if result.protocol.elicitation == "fine-tuned" else 0,
-        accuracy=Fraction(result.correct, result.scored) if result.scored else None,
+        mean=mean / result.scored if result.scored and interval.readable else None,
         lower=interval.lower,
         upper=interval.upper,
         planned=result.protocol.samples,
@@ -256,55 +344,47 @@ def line(decision: Decision) -> str:
         below = [f"`{c.finding.threshold}`" for c in decision.cells if c.finding.state == "below"]
         others = [c.finding for c in decision.cells if c.finding.state != "below"]
         met = [f"`{finding.threshold}` {finding.state}, but every requirement met" for finding in others]
-        return "; ".join(([f"below {_and(below)}"] if below else []) + met)
-    return "; ".join([reason.text for reason in decision.reasons] + [_holding(cell) for cell in decision.holding])
-
-
-def _holding(cell: Cell) -> str:
-    """A holding cell in a few words: the finding, and what is not met beside it."""
-    unmet = [r for r in cell.requirements if not r.met]
-    named = [f"`{r.name}`" + (" (a hole)" if r.kind == "hole" else "") for r in unmet if r.kind != "never"]
-    state = "overdue" if cell.finding.overdue else cell.finding.state
-    parts = [f"`{cell.finding.threshold}` {state}"]
-    parts += [f"{_and(named)} not met"] if named else []
-    parts += ["the policy says never" for r in unmet if r.kind == "never"]
-    return ", ".join(parts)
-
-
-def stops(decision: Decision) -> bool:
-    """Whether nothing lifts the hold under this policy: a stop until it is amended."""
-    return any(not lifts(cell) for cell in decision.holding)
+        return "; ".join(([f"below {words.listed(below)}"] if below else []) + met)
+    return "; ".join([reason.text for reason in general(decision)] + [words.holding(cell) for cell in decision.holding])
 
 
 def against(finding: Finding) -> str:
-    """The bound against the threshold, in words."""
-    level, reasons = exact(finding.level), finding.reasons
-    if finding.state == "reached":
-        return f"{reasons[0].text}; the lower bound of its own results is {exact(finding.lower)}"
-    if not finding.counted:
-        return f"no result yet, so nothing is ruled out: the rate may lie anywhere from 0 to 1; threshold {level}"
-    total = f"upper bound {exact(finding.upper)} + margin {exact(finding.margin)}"
-    total += f" = {exact(finding.upper + finding.margin)}"
-    if any(reason.code == "bound" for reason in reasons):
-        return f"{total} is not under {level}"
-    more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-    return f"{total} is under {level}" + (f", but {reasons[0].text}{more}" if reasons else "")
+    """The bound of a threshold of one measure, in words."""
+    node = words.leaf(finding)
+    return f"it is {finding.state}" if node is None else words.against(node, finding.reasons)
 
 
-def ruling_out(finding: Finding) -> tuple[str, ...]:
-    """The steps that would rule the threshold out, as one of the ways that `lifts` gives."""
-    return tuple(dict.fromkeys(str(reason.resume) for reason in finding.reasons))
+def bars(finding: Finding) -> tuple[Bar, ...]:
+    """What is drawn of a finding: a bar for each measure in it, once for each level."""
+    one = words.leaf(finding)
+    if one is not None and one.reading is not None:
+        return (Bar(one.reading, one.reading.level, words.against(one, finding.reasons)),)
+    found: dict[Reading, Bar] = {}
+    for node in finding.tree.walk():
+        if node.reading is not None and node.reading not in found:
+            alone = node.state is not None  # a measure of a mean has no level of its own
+            text = words.against(node, node.reasons) if alone else words.part(node)
+            found[node.reading] = Bar(node.reading, node.reading.level if alone else None, f"{node.text}: {text}")
+    return tuple(found.values())
 
 
-def samples(finding: Finding) -> str:
-    """How many results and samples stand behind a finding, and which of them sets the bounds."""
-    if not finding.counted:
+def ruling_out(finding: Finding) -> frozenset[str]:
+    """The steps that would rule out a threshold of one measure, as one of the ways that `resume.ways` gives."""
+    return frozenset(str(reason.resume) for reason in finding.reasons if reason != finding.overdue)
+
+
+def samples(reading: Reading) -> str:
+    """How many results and samples stand behind a reading, and which of them sets the bounds."""
+    if not reading.counted:
         return "n = 0"
-    planned = sorted({counted.planned for counted in finding.counted})
+    planned = sorted({counted.planned for counted in reading.counted})
     each = f"n = {planned[0]} samples" if len(planned) == 1 else f"n = {planned[0]} to {planned[-1]} samples"
-    count = "1 result" if len(finding.counted) == 1 else f"{len(finding.counted)} results"
-    highest = max(finding.counted, key=lambda counted: counted.upper)
-    return f"{count}, {each} each; the largest upper bound is entry {highest.entry}'s ({highest.elicitation})"
+    count = "1 result" if len(reading.counted) == 1 else f"{len(reading.counted)} results"
+    if reading.scale.turned:
+        worst = min(reading.counted, key=lambda counted: counted.lower)
+        return f"{count}, {each} each; the smallest lower bound is entry {worst.entry}'s ({worst.elicitation})"
+    worst = max(reading.counted, key=lambda counted: counted.upper)
+    return f"{count}, {each} each; the largest upper bound is entry {worst.entry}'s ({worst.elicitation})"
 
 
 def flop(value: int) -> str:
@@ -317,13 +397,9 @@ def percent(value: Fraction) -> str:
     return f"{exact(value * 100)}\N{NO-BREAK SPACE}%"
 
 
-def place(value: Fraction) -> str:
-    """Where a proportion stands on a bar from 0 to 1; what passes the end stops there."""
+def _place(value: Fraction) -> str:
+    """Where a share of a bar's width stands; what passes the end stops there."""
     return f"{float(min(max(value, Fraction(0)), Fraction(1))) * 100:.2f}%"
-
-
-def _and(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
@@ -348,17 +424,24 @@ def _html(page: Page) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "against": against,
+        "bars": bars,
+        "duties": _duties,
         "exact": exact,
         "flop": flop,
-        "lifts": lifts,
+        "general": general,
+        "leaf": words.leaf,
         "line": line,
         "marked": _marked,
+        "notes": words.notes,
+        "part": words.part,
         "percent": percent,
-        "place": place,
+        "resume": resume,
         "ruling_out": ruling_out,
         "samples": samples,
         "stops": stops,
         "timestamp": timestamp,
+        "unordered": frozenset,
+        "ways": ways,
     }
     template = environment.from_string(resources.files("interlock.report").joinpath("page.html").read_text("utf-8"))
     return template.render(
@@ -366,8 +449,11 @@ def _html(page: Page) -> str:
         drawings=[_drawings(plot) for plot in page.plots],
         markers=[path for _, path in curves.MARKERS],
         colours=curves.COLOURS,
-        method=METHOD,
     )
+
+
+def _duties(decision: Decision) -> list[str]:
+    return [words.starts(it, decision) for it in words.started(decision)]
 
 
 def _drawings(plot: Plot) -> dict[str, Markup]:
@@ -440,7 +526,7 @@ def _curves(plot: Plot) -> dict[str, Any]:
         "measure": plot.measure,
         "task": plot.task,
         "confidence": exact(plot.confidence),
-        "method": METHOD,
+        "method": plot.method,
         "thresholds": [
             {"name": each.threshold, "level": exact(each.level), "margin": exact(each.margin)} for each in plot.levels
         ],
@@ -456,7 +542,7 @@ def _pointed(point: Point) -> dict[str, Any]:
     return {
         "entry": point.entry,
         "demonstrations": point.demonstrations,
-        "accuracy": None if point.accuracy is None else exact(point.accuracy),
+        "mean": None if point.mean is None else exact(point.mean),
         "lower": exact(point.lower),
         "upper": exact(point.upper),
         "planned": point.planned,
@@ -464,7 +550,7 @@ def _pointed(point: Point) -> dict[str, Any]:
 
 
 def _ran(ran: Ran) -> dict[str, Any]:
-    result, interval = ran.result, ran.interval
+    result = ran.result
     return {
         "entry": result.entry,
         "subject": ran.subject,
@@ -475,7 +561,7 @@ def _ran(ran: Ran) -> dict[str, Any]:
         "planned": result.protocol.samples,
         "scored": result.scored,
         "correct": result.correct,
-        "interval": None if interval is None else _interval(interval),
+        "intervals": {measure: _interval(interval) for measure, interval in ran.intervals.items()},
         "flop": str(result.flop),
         "admissible": [
             {"thresholds": list(s.thresholds), "admissible": not s.defects, "defects": list(s.defects)}
@@ -490,7 +576,7 @@ def _interval(interval: Interval) -> Mapping[str, str]:
         "lower": exact(interval.lower),
         "upper": exact(interval.upper),
         "confidence": exact(interval.confidence),
-        "method": METHOD,
+        "method": interval.method,
     }
 
 
