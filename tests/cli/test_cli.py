@@ -399,6 +399,15 @@ def test_a_policy_that_is_not_there_or_not_text_is_a_usage_error(tmp_path, capsy
         _refused(capsys, 2, "cannot read the policy", "init", "--policy", policy, "-w", tmp_path / "lab")
 
 
+def test_a_policy_that_has_expired_begins_no_ledger(tmp_path, capsys):
+    policy = tmp_path / "policy.yaml"
+    effective = "effective: 2026-01-01T00:00:00Z"
+    policy.write_text(lab.POLICY.read_text().replace(effective, f"{effective}\nexpires: 2026-02-01T00:00:00Z", 1))
+    said = _refused(capsys, 2, f"{policy}:8:10: ", "init", "--policy", policy, "-w", tmp_path / "lab")
+    assert "expired" in said.err
+    assert not (tmp_path / "lab" / "interlock.json").exists()
+
+
 @pytest.mark.parametrize("name", ["../outside.pub", "/tmp/outside.pub"])  # noqa: S108
 def test_a_policy_cannot_have_keys_written_outside_the_workspace(tmp_path, capsys, name):
     policy = tmp_path / "policy.yaml"

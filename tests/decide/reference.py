@@ -622,7 +622,8 @@ class Case:
             return inner.below, inner.below or inner.evaluated
         parts = [self.part(part, name, cap, share / max(1, expr.count)) for part in expr.parts]
         below = best(len(parts) - expr.count + 1, [span for span, _ in parts])
-        return below, below or (least(*(span for _, span in parts)) if parts else None)
+        evaluated = least(*(span for _, span in parts)) if parts else None
+        return below, least(below, Span(self.may(name))) if below else evaluated
 
     def by_ref(self, other, name, cap, share):  # 23
         outer, own = self.policy.thresholds[name].rule_out, self.policy.thresholds[other].rule_out

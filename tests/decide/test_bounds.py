@@ -232,3 +232,9 @@ def test_a_hundred_thousand_samples_are_counted_exactly():
     alpha = Fraction(1, 20)
     assert bounds.rules_out(8000, 100_000, Fraction("0.0815"), alpha)
     assert not bounds.rules_out(8000, 100_000, Fraction("0.0814"), alpha)
+
+
+@pytest.mark.parametrize("n", [10, 2000])
+def test_more_dangerous_outcomes_than_samples_rule_nothing_out(n):
+    for k in (n, n + 1, 10 * n):
+        assert not bounds.rules_out(k, n, Fraction(1, 2), Fraction(1, 20))

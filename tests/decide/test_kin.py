@@ -22,6 +22,7 @@ from decide.cases import (
     TEAM,
     aside,
     ask,
+    attested,
     buffer,
     codes,
     digest,
@@ -39,7 +40,7 @@ from decide.cases import (
     state,
 )
 from interlock.decide.facts import Step, Subject
-from interlock.policy.model import At, Judged, Mean, Measured, RuledOut, Threshold
+from interlock.policy.model import At, AtLeast, Judged, Mean, Measured, RuledOut, Threshold
 
 CHEAP = simple(attacker_budget=Fraction(1, 100))
 BAD = {"correct": 100}
@@ -264,6 +265,23 @@ def test_a_repetition_ends_the_finding_that_needs_it():
     under = simple(permits=replace(simple().permits, lease=refresh().period))
     decision = ask(told, under, action="deploy-internal")
     assert decision.bounds.not_after == refresh().period.after(PLANNED + 3 * DAY)
+
+
+def test_a_repetition_ends_the_evaluation_that_needs_it():
+    """A reached threshold counts as evaluated by one of two parts, and that part is below only by the answer."""
+    both = AtLeast(2, (At("a", Fraction("0.20")), At("b", Fraction("0.20"))))
+    lease = replace(simple().permits, lease=refresh().period)
+    under = simple(line("t", both), permits=lease)
+    told = known(
+        runs(planned_at=PLANNED + 20 * DAY), runs(**PARENTS, **BAD), runs(**AGAIN),
+        incidents=[incident(thresholds=["t"])], attestations=[attested("audit")],
+    )  # fmt: skip
+    decision = ask(told, under, action="deploy-internal")
+    assert (decision.verdict, state(decision)) == ("permit", "reached")
+    assert decision.bounds.not_after == refresh().period.after(PLANNED + 3 * DAY)
+    fresh = replace(told, checkpoint=replace(told.checkpoint, time=decision.bounds.not_after))
+    ended = ask(fresh, under, action="deploy-internal", at=decision.bounds.not_after)
+    assert "overdue" in codes(ended)
 
 
 def test_a_result_of_the_parent_that_was_set_aside_needs_no_answer():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ from rich.markup import escape
 
 from interlock.cli.options import JsonOption, print_json
 from interlock.errors import FAILED, OK, PolicyError, UsageError
+from interlock.policy.draft import draft
 from interlock.policy.lint import CHECKS, LEVELS, Check, Finding, lint
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from interlock.policy.model import Policy
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
-_MAX_BYTES = 1 << 20  # a policy of more is refused by the loader
 _CHECKS = {check.id: check for check in CHECKS}
 
 
@@ -76,49 +75,12 @@ def _loaded(files: list[Path]) -> list[tuple[Path, Policy]]:
     policies, problems = [], []
     for file in files:
         try:
-            policies.append((file, _load(file)))
+            policies.append((file, draft(file)))
         except PolicyError as error:
             problems += error.problems
     if problems:
         raise PolicyError(problems)
     return policies
-
-
-def _load(file: Path) -> Policy:
-    """A policy, with stand-ins for key files that are not there yet: a policy is checked before its keys are made."""
-    from interlock.policy.load import key_files, load, loads
-
-    text = _text(file)
-    if text is None:
-        return load(file)  # says what is wrong
-    names = [name for name in key_files(text, name=str(file)) if not Path(name).is_absolute() and ".." not in name]
-    if all((file.parent / name).is_file() for name in names):
-        return load(file)
-    with TemporaryDirectory(prefix="interlock-check-") as folder:
-        for name in names:
-            copy, given = Path(folder) / name, file.parent / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(given.read_bytes() if given.is_file() else _stand_in())
-        try:
-            return loads(text, name=str(file), folder=Path(folder))
-        except PolicyError as error:
-            raise PolicyError([it.replace(folder, str(file.parent)) for it in error.problems]) from None
-
-
-def _text(file: Path) -> str | None:
-    """What is in a file, if it is one that may be a policy."""
-    try:
-        return file.read_text(encoding="utf-8") if file.is_file() and file.stat().st_size <= _MAX_BYTES else None
-    except (OSError, ValueError):
-        return None
-
-
-def _stand_in() -> bytes:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    from interlock.evidence.keys import KeyPair
-
-    return f"{KeyPair(Ed25519PrivateKey.generate()).public}\n".encode()
 
 
 def _json(file: Path, policy: Policy, findings: tuple[Finding, ...]) -> dict[str, Any]:

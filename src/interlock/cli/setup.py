@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +33,8 @@ def start(folder: Path, policy: Path) -> Workspace:
     """Make a workspace in `folder` from a policy file.
 
     Raises:
-        PolicyError: the policy has mistakes. UsageError: a file is missing, or there is a workspace already.
+        PolicyError: the policy has mistakes, or has expired.
+        UsageError: a file is missing, or there is a workspace already.
     """
     from interlock.policy.load import key_files, loads
 
@@ -51,7 +53,7 @@ def start(folder: Path, policy: Path) -> Workspace:
             public.write_text(source.read_text())
         elif not public.exists():
             keys.new_key(public.with_suffix(".key"))
-    loaded = loads(text, name=str(policy), folder=folder)
+    loaded = loads(text, name=str(policy), folder=folder, at=datetime.now(UTC))
     return Workspace.create(folder, policy=loaded, policy_text=text)
 
 

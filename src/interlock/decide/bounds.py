@@ -43,11 +43,13 @@ def _ways(k: int, n: int, p: Fraction) -> int:
 
 
 def is_under(k: int, n: int, p: Fraction, bound: Fraction) -> bool:
-    """Whether P(X <= k) < bound, for `0 <= k <= n` and `0 < p <= 1`. Exact for any n.
+    """Whether P(X <= k) < bound, for `0 < p <= 1`. Exact for any n; counts that cannot be show nothing.
 
     From `_LONG` samples on, the tail is first enclosed between two rationals (`_enclosed`); where `bound` lies outside,
     that decides. Else, and for fewer samples, the whole sum does.
     """
+    if k >= n:  # certain; also of more outcomes than samples, which nothing here may take for rare
+        return bound > 1
     if n >= _LONG and p < 1:
         low, high, shift = _enclosed(k, n, p)
         wanted = bound.numerator << shift

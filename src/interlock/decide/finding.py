@@ -293,7 +293,7 @@ class _Finding:
         if isinstance(expr, AtLeast):
             node = self._at_least(expr, share)
             parts = [self._part_evaluated(part, share / expr.count) for part in expr.parts]
-            return Held(node.expires, node.reach) if node.holds else _all_of(parts)
+            return Held(min([node.expires, *self.excused]), node.reach) if node.holds else _all_of(parts)
         assert self.rule is not None  # noqa: S101  a leaf has a rule
         line = self.view.own_line(expr.measure, expr.level, self.rule)
         return _all_of(self._measure_evaluated(measure, self.rule) for measure, _ in line.bases)

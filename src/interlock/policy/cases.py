@@ -12,9 +12,9 @@ it opens a gate.
 
 from interlock.policy._cases.coverage import coverage
 from interlock.policy._cases.file import load
-from interlock.policy._cases.policy import draft
 from interlock.policy._cases.run import lines, reasons, run, version
 from interlock.policy._cases.values import Case, Coverage, Expected, Failure, Outcome
+from interlock.policy.draft import draft
 
 __all__ = [
     "Case",

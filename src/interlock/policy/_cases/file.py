@@ -9,12 +9,12 @@ from interlock.decide.facts import BEGINNING, Deployment, Subject, Version
 from interlock.errors import InterlockError, PolicyError, UsageError
 from interlock.policy import _scalar as scalar
 from interlock.policy._cases.facts import KINDS, Known, Telling, digest, states, subjects
-from interlock.policy._cases.policy import draft
 from interlock.policy._cases.read import Entry, ListComposer, Problems, known
 from interlock.policy._cases.values import Case, Expected
 from interlock.policy._scalar import quote, suggest
 from interlock.policy._written.yaml import MAX_BYTES, Node, Refused, plain
 from interlock.policy.compile import digest as policy_digest
+from interlock.policy.draft import draft
 from interlock.policy.model import STANDARD_ACTIONS
 from interlock.policy.time import LATEST
 
