@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from interlock.decide.exchange import answer, question_from_json, question_to_json
+from interlock.decide.exchange import answer, main, question_from_json, question_to_json
 
 ROOT = Path(__file__).parents[2] / "conformance" / "decide"
 sys.path.insert(0, str(ROOT))
@@ -46,6 +47,14 @@ def test_there_are_five_thousand_of_every_kind():
         "deployments",
     )
     assert all(about[f"with {kind}"] > 100 for kind in kinds), about
+
+
+def test_one_case_a_line_is_answered(monkeypatch, capsys):
+    """What the command does, within this process."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(json.dumps(case) + "\n" for case in SOME[:3])))
+    main()
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert answers == [{"id": case["id"], "answer": case["answer"]} for case in SOME[:3]]
 
 
 def ask(*command, every):

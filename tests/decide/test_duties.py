@@ -10,10 +10,14 @@ import pytest
 from decide.cases import (
     AT,
     BOARD,
+    DAY,
     EFFECTIVE,
+    MODEL,
     PLANNED,
+    REFERENCE,
     STATED,
     TEAM,
+    amended,
     ask,
     attested,
     incident,
@@ -80,6 +84,13 @@ def test_an_incident_starts_a_duty_from_the_moment_that_it_names():
         assert begun == since
     assert started(told, with_duty(duty("incident", "theft", moment="discovery"))) == []
     assert started(told, with_duty(duty("incident", "leak"))) == []
+
+
+def test_an_exception_that_is_opened_for_all_or_for_the_subject_starts_a_duty():
+    opened = [amended("way"), amended("way", subject=MODEL, at=STATED + DAY), amended("way", subject=REFERENCE)]
+    told = known(runs(), amendments=[*opened, amended("other")])
+    begun = [("do", "way", STATED), ("do", "way", STATED + DAY)]
+    assert started(told, with_duty(duty("exception", "way"))) == begun
 
 
 def test_an_alert_starts_a_duty_and_gates_nothing():

@@ -43,12 +43,14 @@ from decide.cases import (
     run,
     runs,
     simple,
+    since,
     state,
     stated,
     withdrawn,
 )
 from interlock.decide.bounds import Tally, decays_under
 from interlock.decide.facts import Check
+from interlock.decide.rule import defects
 from interlock.policy.model import (
     ASSUMED,
     Amount,
@@ -233,6 +235,14 @@ COUNTS = {  # whatever is wrong with a bad result beside a good one, it counts
 def test_a_bad_result_counts_whatever_is_wrong_with_it(sentence):
     bad = runs(**{"correct": 100, "seed": 1, **COUNTS[sentence]})
     assert found(known(runs(), bad)) == "reached"
+
+
+def test_a_run_of_the_bare_model_is_no_run_of_a_deployment():
+    under = simple(measures=named(measure("a", on="deployment")))
+    assert "no-deployment" in codes(ask(known(runs()), under))
+    assert "no deployment is asked about" in defects(
+        [since(under)], known(runs()), threshold="t", result=known(runs()).results[0], at=AT
+    )
 
 
 def test_results_are_not_pooled():

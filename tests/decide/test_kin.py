@@ -173,6 +173,16 @@ def test_a_stand_in_reaches_no_further_than_what_it_measured():
     assert ask(known(old, subjects=family(model=GROWN)), simple()).bounds.most_effective_compute == 12 * 10**22
 
 
+def test_of_two_that_last_as_long_the_one_that_reaches_further_is_relied_on():
+    told = known(runs(), runs(subject=FOUNDATION), subjects=family(model=GROWN), honest=(MODEL, FOUNDATION))
+    assert ask(told, simple()).bounds.most_effective_compute == 12 * 10**22
+
+
+def test_a_lineage_that_runs_in_a_circle_is_walked_once():
+    kin = family(foundation={"steps": (Step(MODEL, "continued", 1),)})
+    assert state(ask(known(runs(), subjects=kin), simple())) == "below"
+
+
 def test_a_stand_in_without_room_is_not_relied_on():
     """The buffer covers twofold growth: the parent's evaluation reaches 2 x 10^22, where the subject may be at 4."""
     narrow = line("t", rule_out=quick(buffer=buffer(multiple=Fraction(2))))

@@ -154,6 +154,7 @@ def test_an_open_cell_is_below_or_has_every_requirement_met(case):
         met = bool(cell.requirements) and all(it.met for it in cell.requirements)
         assert cell.opens == (cell.finding.overdue is None and (cell.finding.state == "below" or met))
         assert not (cell.finding.overdue and cell.finding.state == "below")
+        assert all(it.reason.text for it in cell.requirements)
 
 
 @law

@@ -13,9 +13,11 @@ from decide.cases import (
     BOARD,
     DAY,
     EFFECTIVE,
+    FOUNDATION,
     HALF_YEAR,
     HONEST,
     HOUR,
+    MEASURES,
     OFFERED,
     PLANNED,
     SECOND,
@@ -52,6 +54,8 @@ from interlock.policy.model import (
     Cell,
     ExceptionRule,
     Judged,
+    Mean,
+    Measured,
     Permits,
     Scope,
     Threshold,
@@ -341,6 +345,42 @@ def test_the_versions_between_must_permit_too():
     assert ask(told, *versions(loose, strict, loose)).verdict == "hold"
 
 
+def test_the_hold_names_the_latest_version_that_stands_in_the_way():
+    loose, strict = at_level("0.50"), at_level("0.50", rule_out=quick(run_by=BOARD))
+    decision = ask(known(runs()), *versions(strict, loose, loose))
+    assert [it.code for it in decision.rulings[0].reasons] == ["superseded"]
+    assert f"version {strict.version}, in force before, holds on `t`" in decision.rulings[0].reasons[0].text
+
+
+MEAN = Mean("mean", {"a": Fraction(1, 2), "b": Fraction(1, 2)})
+
+
+def test_a_mean_that_no_result_of_an_earlier_versions_time_concerns_asks_for_nothing():
+    means = {
+        level: simple(line("t", At("mean", Fraction(level))), measures={**MEASURES, "mean": MEAN})
+        for level in ("0.20", "0.50")
+    }
+    told = facts(*(runs(name, 15, **FRESH) for name in "ab"), attestations=[stated(HONEST, at=LATE + DAY)])
+    assert state(ask(told, means["0.20"])) == "not ruled out"
+    assert state(ask(told, *versions(means["0.20"], means["0.50"]))) == "below"
+
+
+def test_a_requirement_of_the_same_name_over_another_measure_draws_no_line():
+    """Nor does one that measured nothing."""
+    reached = Threshold("t", Amount("training_compute", Fraction(1)), None)
+    needs = {
+        "another measure": Measured("safe", "a", Fraction("0.05"), quick()),
+        "a word": Attested("safe", "", BOARD, "subject", HALF_YEAR),
+        "the same measure": Measured("safe", "b", Fraction("0.05"), quick()),
+    }
+    now = simple(reached, requires=["safe"], requirements=named(Measured("safe", "b", Fraction("0.20"), quick())))
+    told = facts(runs("b", 2, planned_at=LATE - DAY), attestations=[stated(HONEST, at=LATE + DAY)])
+    for sentence, need in needs.items():
+        first = simple(reached, requires=["safe"], requirements=named(need))
+        cell = ask(told, *versions(first, now)).cells[0]
+        assert cell.requirements[0].met == (sentence != "the same measure"), sentence
+
+
 def test_the_shortest_time_to_report_of_any_version_that_saw_the_plan_counts():
     short, long = simple(report_within=Duration(0, 7 * 86400)), simple(report_within=Duration(0, 60 * 86400))
     told = known(runs(), runs(seed=1, reported=False, planned_at=LATE - 2 * DAY, report_by=AT + 90 * DAY))
@@ -362,6 +402,15 @@ def test_a_role_that_judged_before_is_heard():
     told = known(runs(), judgements=[said])
     assert state(ask(told, second)) == "not ruled out"
     assert state(ask(told, *versions(first, second))) == "reached"
+
+
+def test_where_nobody_judges_any_more_nothing_answers_a_judgement_on_the_parent():
+    judging = simple(Threshold("t", None, None, Judged(BOARD, ("a",))))
+    mine = runs()
+    theirs = judged("t", "reached", subject=FOUNDATION, by=(), members=[BOARD], at=LATE - 2 * DAY)
+    told = known(mine, judgements=[theirs, judged("t", "below", mine, at=LATE - DAY)])
+    assert state(ask(told, judging)) == "below"
+    assert state(ask(told, *versions(judging, simple()))) == "reached"
 
 
 # -- room and time of several (41, 43) ---------------------------------------------------------------------------------

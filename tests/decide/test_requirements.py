@@ -406,6 +406,16 @@ def test_an_exception_does_not_end_overdue():
     assert (met(decision), decision.verdict, cell(decision).opens) == ({"audit": True}, "hold", False)
 
 
+def test_the_first_thing_to_say_about_a_requirement_is_what_meets_it_or_why_nothing_does():
+    both = Combined("both", 1, ("audit", "interim"))
+    under = replace(with_a_way(both, requires=("both",)), exceptions={})
+    found = ask(facts(attestations=[attested("interim")]), under).cells[0].requirements[0]
+    assert (found.met, found.reason.code) == (True, "attested")
+    assert "`interim`" in found.reason.text
+    missing = ask(facts(), under).cells[0].requirements[0]
+    assert (missing.met, "`audit`" in missing.reason.text) == (False, True)
+
+
 # -- incidents against requirements (34) -------------------------------------------------------------------------------
 
 AGAINST = {  # sentence: (the incident, does the attestation of STATED still stand?)

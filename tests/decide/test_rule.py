@@ -34,17 +34,21 @@ from decide.cases import (
     facts,
     family,
     in_order,
+    known,
     one_gate,
     policy,
     rule_out,
     run,
+    simple,
     since,
     stated,
     statements,
 )
+from interlock.decide.decision import in_order as by_reach
 from interlock.decide.decision import to_json
 from interlock.decide.facts import Step
 from interlock.decide.rule import defects, unevaluated
+from interlock.policy.model import Amount, Threshold
 
 OTHERS = frozenset({AUDITOR, GATEKEEPER, BOARD})
 SECURITY = attested("security-3", about=None)
@@ -387,6 +391,11 @@ def test_the_json_form_can_be_signed_whatever_is_asked():
         assert rfc8785.dumps(to_json(question()))
 
 
+def test_a_threshold_of_amounts_asks_for_no_evaluation():
+    amounts = simple(Threshold("t", Amount("training_compute", Fraction(10)), None))
+    assert unevaluated([since(amounts)], known(), threshold="t", subject=MODEL, at=AT) == ()
+
+
 DEFECTS = {  # sentence: (what is different about a few-shot result, what is said about it)
     "it names no plan": ({"planned": False}, "no plan stands before it"),
     "the wrong role signed": ({"signers": OTHERS}, "it is not signed by `evaluation-team`"),
@@ -398,10 +407,16 @@ DEFECTS = {  # sentence: (what is different about a few-shot result, what is sai
 @pytest.mark.parametrize("sentence", DEFECTS)
 def test_what_is_wrong_with_a_result_is_said(sentence):
     changes, said = DEFECTS[sentence]
-    known = facts(run("few-shot", **changes))
-    found = defects([since(policy())], known, threshold="takeover", result=known.results[0], at=AT)
+    told = facts(run("few-shot", **changes))
+    found = defects([since(policy())], told, threshold="takeover", result=told.results[0], at=AT)
     assert bool(found) == bool(said)
     assert all(said in it for it in found[:1])
+
+
+def test_actions_are_read_from_the_least_to_the_most_irreversible():
+    assert by_reach(["release-weights", "publish", "scale", "deploy-api"]) == [
+        "scale", "deploy-api", "release-weights", "publish",
+    ]  # fmt: skip
 
 
 def test_times_are_told_in_utc_wherever_one_asks():

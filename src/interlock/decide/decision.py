@@ -200,13 +200,10 @@ class Requirement:
     @property
     def reason(self) -> Reason:
         """The first thing to say about it: of a requirement that is met, what meets it."""
-        return next(self._said(self.tree))
-
-    def _said(self, node: Node) -> Iterator[Reason]:
-        yield from node.reasons
-        for part in node.parts:
-            if part.holds or not self.met:
-                yield from self._said(part)
+        node = self.tree
+        while not node.reasons:
+            node = next(part for part in node.parts if part.holds == self.met)
+        return node.reasons[0]
 
 
 @dataclass(frozen=True, slots=True)

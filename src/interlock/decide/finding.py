@@ -117,7 +117,8 @@ class _Finding:
     def _shown(self, place: int, owner: Threshold, expr: Expr) -> list[Reason]:
         """Why an expression of a version is reached (rules 21 to 24); nothing: it is not."""
         view = self.view
-        if isinstance(expr, At) and owner.rule_out is not None:
+        if isinstance(expr, At):
+            assert owner.rule_out is not None  # noqa: S101  the policy's own check: a leaf has a rule
             leaf = Leaf(view, owner.name, view.line(place, expr.measure, expr.level, owner.rule_out))
             reasons = leaf.reached()
             self.excused += leaf.excused
@@ -129,8 +130,6 @@ class _Finding:
         if isinstance(expr, Ref):
             other = view.case.versions[place].policy.thresholds.get(expr.threshold)
             return self._shown(place, other, other.reached_when) if other is not None and other.reached_when else []
-        if not isinstance(expr, AtLeast):
-            return []
         parts = [found for part in expr.parts if (found := self._shown(place, owner, part))]
         return [reason for part in parts for reason in part] if len(parts) >= expr.count else []
 
@@ -143,10 +142,9 @@ class _Finding:
             return [Node("hole", "unspecified", holds=False, reasons=(Reason("hole", text),))]
         ways = [self._below_if(way) for way in self.threshold.below_if]
         if self.threshold.judged is not None:
-            ways.append(self.bench.node())
-        elif expression is not None:
-            ways.append(expression)
-        return ways
+            return [*ways, self.bench.node()]
+        assert expression is not None  # noqa: S101  else it would be a hole
+        return [*ways, expression]
 
     def _below_if(self, way: BelowIf) -> Node:
         if isinstance(way, UnderQuantity):

@@ -107,11 +107,11 @@ class Index:
         return found[0] if len(found) == 1 else None
 
     def line_of_descent(self, subject: str) -> list[str]:
-        """The ancestors that the subject only `continued`, the nearest first (rule 17)."""
+        """The ancestors that a `known` subject only `continued`, the nearest first (rule 17)."""
         found: list[str] = []
         while len(steps := self.facts.subjects[subject].steps) == 1 and steps[0].kind == "continued":
             subject = steps[0].parent
-            if subject not in self.facts.subjects or subject in found:
+            if subject in found:  # a circle, which no ledger has
                 break
             found.append(subject)
         return found

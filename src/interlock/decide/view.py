@@ -228,8 +228,6 @@ class View:
             measure = line.bases[0][0]
             return [r for r in counted[measure.name] if not ((t := tally(r, measure)) and t.puts_under(limit, alpha))]
         everything = [r for results in counted.values() for r in results]
-        if not everything and line.version < self.current:
-            return []
         total = sum(
             weight * scale(m).dangerous([tally(r, m) for r in counted[m.name]], alpha / len(line.bases))
             for m, weight in line.bases
@@ -339,7 +337,7 @@ class View:
         """By what a demand is met, at best (rule 18); None: it is not. Each evaluation reaches `multiple` times as far
         as the effective compute that it measured.
         """
-        best: Held | None = None
+        found: list[Held] = []
         rule, assumptions = sought.rule, assumed(sought.rule, sought.measure, demand)
         for subject in sought.subjects:
             results = self.sound(sought, subject, demand)
@@ -348,10 +346,9 @@ class View:
                 continue
             expires = max(self.expiry(r, rule.refresh, rule.buffer) for r in results)
             reaches = [self.index.facts.subjects[subject].ec_low * multiple, *(it.reach for it in stated)]
-            found = Held(min([expires, *(it.expires for it in stated)]), least(reaches))
-            if self.has_room(found.reach) and (best is None or _further(found, best)):
-                best = found
-        return best
+            held = Held(min([expires, *(it.expires for it in stated)]), least(reaches))
+            found += [held] if self.has_room(held.reach) else []
+        return max(found, key=lambda it: (it.expires, it.reach), default=None)
 
     def has_room(self, reach: Fraction | None) -> bool:
         """Whether the subject is certainly within so much effective compute."""
@@ -479,13 +476,6 @@ class View:
 def least(reaches: Iterable[Fraction | None]) -> Fraction | None:
     """The least of several reaches; None where none sets a limit."""
     return min((reach for reach in reaches if reach is not None), default=None)
-
-
-def _further(one: Held, other: Held) -> bool:
-    """Whether one lasts longer than the other, or as long and reaches further."""
-    if one.expires != other.expires or other.reach is None:
-        return one.expires > other.expires
-    return one.reach is None or one.reach > other.reach
 
 
 def start(result: Result) -> datetime:
