@@ -250,6 +250,17 @@ facts:
   - attestation: {{requirement: secure, by: says, at: 2026-05-21T00:00:00Z}}
 expect: {{scale: permit, deploy-internal: hold}}
 because: {{deploy-internal: ["high: reached", "agreed: not-approved"]}}""",
+    "a word that says whom it is about": f"""
+facts:
+  - result: {{measure: skill, elicitation: prompted, correct: 90, planned: 100, {OTHER}}}
+  - attestation: {{requirement: secure, about: developer, by: says, at: 2026-05-21T00:00:00Z}}
+expect: {{scale: permit}}""",
+    "a word about a subject is none about its developer": f"""
+facts:
+  - result: {{measure: skill, elicitation: prompted, correct: 90, planned: 100, {OTHER}}}
+  - attestation: {{requirement: secure, about: model, by: says, at: 2026-05-21T00:00:00Z}}
+expect: {{scale: hold}}
+because: {{scale: "secure: not-attested"}}""",
     "an approval saw what stood when it was signed": f"""
 facts:
   - result: {{measure: skill, elicitation: prompted, correct: 90, planned: 100, {OTHER}}}
@@ -377,6 +388,16 @@ because: {scale: "lab/rsp: stale-ledger"}""",
     "a threshold that stands at no gate": """
 use: sound
 findings: {early: below}""",
+    "what would last longer than the calendar ends with it": """
+at: 9999-12-31T12:00:00Z
+facts:
+  - result:
+      {measure: skill, elicitation: prompted, correct: 90, planned: 100, run_by: runs,
+       planned_at: 9999-12-31T01:00:00Z, at: 9999-12-31T02:00:00Z}
+  - attestation: {requirement: secure, by: says, at: 9999-12-31T03:00:00Z}
+  - incident: {kind: critical, by: runs, at: 9999-12-31T00:00:00Z}
+expect: {scale: {verdict: permit, not_after: 9999-12-31T23:59:59Z}, deploy-internal: hold}
+duties: {report: 9999-12-31T23:59:59Z, on_hold.high.pause-training: 9999-12-31T23:59:59Z}""",
     "an action that nobody gates": """
 use: sound
 since: 2026-06-02T00:00:00Z
@@ -411,6 +432,7 @@ WRONG = {
     "expect: {scale: {verdict: permit, most_effective_compute: 9e24}}": "got 8000000000000000000000000",
     "expect: {scale: {verdict: permit, not_after: 2026-06-16T00:00:00Z}}": "until 2026-06-16T00:00:00Z, got 2026",
     "findings: {high: reached}": "expected `high` to be reached for `scale`, got below",
+    "since: 2026-06-02T00:00:00Z\nfindings: {high: below}": "to be below, but no policy in force asks about it",
     "findings: {early: reached}": "expected `early` to be reached for `deploy-internal`, got below",
     "because: {scale: secure}": "expected `scale` to hold because `secure`, which is no reason",
     "without: gaming\nbecause: {scale: 'high: assump'}": "because `high: assump`, which is no reason",
@@ -456,6 +478,28 @@ def test_a_looser_version_does_not_help_evidence_before_it(run, monkeypatch):
     assert run(f"{text}\nsince: 2026-05-09T00:00:00Z\nexpect: {{scale: permit}}").passed
 
 
+def test_an_approval_saw_the_kin_of_the_version_in_force_then(run, monkeypatch):
+    """A sibling that only a larger budget makes kin: a version to come does not count, and once in force it does."""
+    older = lab(version="1.0.0", attacker_budget=Fraction(0))
+    monkeypatch.setattr("interlock.policy._cases.file.draft", lambda path: older)
+    text = f"""name: a
+subjects:
+  base: {{effective_compute: 2e24}}
+  model: {{effective_compute: 2e24, from: {{parent: base, step: continued, compute: 1e23}}}}
+  sibling: {{effective_compute: 2e24, from: {{parent: base, step: adapter, compute: 1e22}}}}
+subject: model
+also: {{policy: old.yaml, since: 2026-01-01T00:00:00Z}}
+facts:
+  - result: {{measure: skill, elicitation: prompted, correct: 90, planned: 100, {OTHER}}}
+  - result: {{subject: sibling, measure: skill, elicitation: prompted, correct: 0, planned: 100, {OTHER}}}
+  - approval: {{requirement: agreed, by: board, at: 2026-05-21T00:00:00Z}}"""
+    before = run(f"{text}\nsince: 2026-06-02T00:00:00Z\nexpect: {{deploy-internal: permit}}")
+    assert before.passed, before.failures
+    later = "expect: {deploy-internal: hold}\nbecause: {deploy-internal: 'agreed: not-approved'}"
+    after = run(f"{text}\nsince: 2026-05-30T00:00:00Z\n{later}")
+    assert after.passed, after.failures
+
+
 # -- what no case exercises --------------------------------------------------------------------------------------------
 
 
@@ -475,6 +519,26 @@ def test_a_case_that_fails_exercises_nothing(run):
     used = lab(gates={"scale": {"high": Cell(("secure",))}})
     found = cases.coverage(used, [run("name: a\nuse: sound\nexpect: {scale: hold}", used)])
     assert found.never_permitted == found.never_held == (("scale", "high"),)
+
+
+def test_what_another_policy_finds_covers_nothing(run, monkeypatch):
+    used = lab(gates={"scale": {"high": Cell(("secure",))}})
+    other = lab(id="eu/baseline", thresholds=named(level(expr=At("skill", Fraction(1, 100)))), gates=used.gates)
+    monkeypatch.setattr("interlock.policy._cases.file.draft", lambda path: other)
+    text = """name: a
+also: {policy: eu.yaml}
+facts:
+  - result:
+      {measure: skill, elicitation: prompted, correct: 20, planned: 200, run_by: runs,
+       planned_at: 2026-05-10T00:00:00Z, at: 2026-05-12T00:00:00Z}
+  - assumption: {name: no-evaluation-gaming, by: says, at: 2026-05-15T00:00:00Z}
+expect: {scale: hold}"""
+    outcome = run(text, used)
+    assert [cell.finding.state for cell in outcome.decisions["scale"].cells] == ["reached", "below"]
+    found = cases.coverage(used, [outcome])
+    assert found.never_held == (("scale", "high"),)
+    assert (found.never_below, found.never_reached) == ((), ("high",))
+    assert found.never_unmet == ("secure",)
 
 
 # -- mistakes ----------------------------------------------------------------------------------------------------------
@@ -515,6 +579,10 @@ MISTAKES = {
     "an unknown measure and role": (
         facts(f"result: {{{RESULT}, correct: 1}}".replace("skill", "^skil").replace("runs", "^rums")),
         ["measure `skil` is not defined; did you mean `skill`?", "role `rums` is not defined; did you mean `runs`?"],
+    ),
+    "an approval that saw no mapping": (
+        facts(f"approval: {{requirement: agreed, findings: ^reached, {WHEN}}}"),
+        ["expected `current`, or a mapping of thresholds to states, got `reached`"],
     ),
     "a derived measure": (
         facts(f"result: {{{RESULT}, correct: 1}}".replace("skill", "^both")),
@@ -581,6 +649,19 @@ MISTAKES = {
     ),
     "compute that is none": (case(subjects="{model: {effective_compute: ^lots}}"), ["a whole number of FLOP"]),
     "compute from high to low": (case(subjects="{model: {effective_compute: ^[2, 1]}}"), ["low <= high"]),
+    "compute from three ends": (
+        case(subjects="{model: {effective_compute: ^[1, 2, 3]}}"),
+        ["expected FLOP such as `2e24`, or `[low, high]`, got a list of 3"],
+    ),
+    "a subject made from nobody": (
+        case(subjects="{model: {effective_compute: 1, from: {parent: ^mdel, step: adapter, compute: 1}}}"),
+        ["subject `mdel` is not defined; did you mean `model`?"],
+    ),
+    "a name like no other, where there are few": (
+        facts("lineage: {parent: ^xyz, step: adapter, compute: 1}"),
+        ["subject `xyz` is not defined; there is: `model`"],
+    ),
+    "a lineage without a parent": (facts("^lineage: {step: adapter, compute: 1}"), ["`parent`, got nothing"]),
     "a subject made from itself": (
         facts("lineage: {parent: model, step: continued, compute: 1} # HERE"),
         ["subject `model` comes from itself"],
@@ -594,6 +675,7 @@ MISTAKES = {
         case("deployments: {^model: {}}"),
         ["`model` names a subject and a deployment"],
     ),
+    "deployments without a name each": (case("deployments: ^[api]"), ["expected a mapping, got a list"]),
     "shared facts that nobody uses": (
         "facts: {^honest: []}\ncases:\n" + case(),
         ["no case uses `honest`, so that nothing checks it"],
@@ -632,6 +714,32 @@ def test_a_mistake_is_told_where_it_stands(read, tmp_path, name):
     assert {problem.split(": ", 1)[0] for problem in problems} == marks, problems
     for word in words:
         assert any(word in problem for problem in problems), problems
+
+
+def test_one_problem_is_told_of_one_mistake(read):
+    with pytest.raises(PolicyError) as caught:
+        read(MISTAKES["an approval that saw no mapping"][0].replace("^", ""))
+    assert len(caught.value.problems) == 1, caught.value.problems
+
+
+def test_of_a_fact_of_any_kind_an_unknown_field_is_told(read):
+    text = facts(*(f"{kind}: {{colour: red}}" for kind in KINDS)).replace("^", "")
+    with pytest.raises(PolicyError) as caught:
+        read(text)
+    told = [int(it.split(":")[1]) for it in caught.value.problems if "unknown field `colour`" in it]
+    written = [number for number, line in enumerate(text.splitlines(), start=1) if "colour" in line]
+    assert told == written
+    assert len(told) == len(KINDS)
+
+
+def test_a_policy_that_several_cases_name_is_read_once(read, monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        "interlock.policy._cases.file.draft", lambda path: opened.append(path.name) or small_policy(id="eu/baseline")
+    )
+    one, other = read("".join(case("also: {policy: eu.yaml} # HERE").replace("^name: a", f"name: {it}") for it in "ab"))
+    assert opened == ["eu.yaml"]
+    assert [it.policy.id for it in (*one.also, *other.also)] == ["eu/baseline"] * 2
 
 
 def test_a_file_that_is_not_there_is_a_usage_error(tmp_path):

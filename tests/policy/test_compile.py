@@ -431,6 +431,11 @@ def accepted(compiled):
         return None
 
 
+def test_what_is_no_object_is_no_policy():
+    with pytest.raises(EvidenceError, match="expected an object, got a list"):
+        from_json([to_json(small_policy())])
+
+
 @given(value=json_values)
 def test_anything_else_is_refused(value):
     with pytest.raises(EvidenceError):

@@ -27,6 +27,7 @@ from interlock.policy.model import (
     Hole,
     IncidentKind,
     Judged,
+    Mean,
     Measured,
     Permits,
     Ref,
@@ -118,6 +119,31 @@ def open_line(*requires, **changes):
     return good(gates={**GATES, **kept}, more_thresholds=named(line("open", changes.pop("level", "3/10"), **changes)))
 
 
+def on(name, expr, **changes):
+    """A threshold on something else, with everything that a good one has."""
+    return threshold(name, expr, **{"rule_out": rule(*TRIED), "sources": SECTION, **changes})
+
+
+def cyber(name, level, **changes):
+    return on(name, At("cyber", Fraction(level)), **changes)
+
+
+def amount(name, flop):
+    return on(name, Amount("training_compute", Fraction(flop)), rule_out=None)
+
+
+def releases(closed, opened, *watched):
+    """More thresholds at the closed release and at the open one, all with the same requirement, and at no gate."""
+    more = {"deploy-api": closed, "release-weights": opened}
+    cells = {action: {it.name: Cell(("secure",)) for it in listed} for action, listed in more.items()}
+    mean = Mean("attack", {"cyber": Fraction(1, 2), "bio": Fraction(1, 2)})
+    return good(
+        more_measures=named(measure("cyber"), measure("bio"), mean),
+        more_thresholds=named(*closed, *opened, *watched),
+        gates={**GATES, **{action: {**GATES[action], **row} for action, row in cells.items()}},
+    )
+
+
 def ungoverned(action):
     plain = good()
     kept = {name: row for name, row in GATES.items() if name != action}
@@ -146,6 +172,10 @@ def void(*lines, **changes):
 
 
 WEEK = Duration(0, 7 * 86400)
+
+FORECAST = rule(*TRIED, buffer=buffer(margin=Fraction(0), forecast_by="says", fresh_for=MONTH))
+SMALL = UnderQuantity("effective_compute", Fraction(10**22))
+BOTH = on("both", AtLeast(2, (At("cyber", Fraction(1, 2)), At("bio", Fraction(1, 2)))))
 
 #: check -> (what is wrong, where it is found, the policy)
 FOUND = {
@@ -178,6 +208,14 @@ FOUND = {
         ),
     ],
     "stop-until-amended": [
+        (
+            "training pauses at a hole that stands at no gate",
+            "on_hold.next",
+            good(
+                more_thresholds=named(Threshold("next", None, None, Judged("board", ()), role="watch")),
+                more_on_hold={"next": (Response("pause-training"),)},
+            ),
+        ),
         (
             "a hole at a hole: nothing opens the gate",
             "gates.scale.next",
@@ -432,6 +470,11 @@ FOUND = {
             good(more_roles=named(role("says", 3)), independent=""),
         ),
         (
+            "the auditor is independent of the board alone",
+            "roles",
+            good(more_roles=named(role("says", 3, independent_of=("board",))), independent=""),
+        ),
+        (
             "the independent role has no part in the evidence",
             "roles",
             good(
@@ -656,6 +699,21 @@ def test_a_case_brings_no_error_that_it_is_not_about():
                 "release-weights": {"open": Cell(("secure", "tampering")), "takeover": Cell(("understood",))},
             },
         ),
+        "less compute": releases([amount("big", 10**26)], [amount("smaller", 10**25)]),
+        "the same quantity under which it is below, and a lower level": releases(
+            [cyber("closed", "1/2", below_if=(SMALL,))], [cyber("opened", "2/5", below_if=(SMALL,))]
+        ),
+        "a lesser quantity under which it is below": releases(
+            [cyber("closed", "1/2", below_if=(SMALL,))],
+            [cyber("opened", "1/2", below_if=(replace(SMALL, level=Fraction(10**21)),))],
+        ),
+        "lower levels on the measures of a mean": releases(
+            [on("closed", At("attack", Fraction(1, 2)))],
+            [cyber("cyber-open", "1/2"), on("bio-open", At("bio", Fraction(2, 5)))],
+        ),
+        "beside the same line a lower one, on weaker evidence": releases(
+            [BOTH], [BOTH, cyber("lower", "2/5", rule_out=rule(*TRIED, confidence=Fraction(9, 10)))]
+        ),
         "weights that are never released": good(
             gates=GATES | {"release-weights": {"any": Cell(("never",)), "takeover": Cell(("understood",))}},
             thresholds=named(
@@ -697,11 +755,11 @@ def test_a_case_brings_no_error_that_it_is_not_about():
             more_thresholds=named(
                 Threshold("bio-3", None, None, Judged("board", ("skill",)), sources=SECTION),
                 Threshold("bio-4", None, None, Judged("board", ("skill",)), above=("bio-3",), sources=SECTION),
-                Threshold("bio-5", None, None, Judged("board", ()), above=("bio-4",), sources=SECTION),
+                Threshold("bio-5", None, None, Judged("board", ()), above=("bio-4", "bio-3"), sources=SECTION),
             ),
             gates={
                 **GATES,
-                "deploy-api": {**GATES["deploy-api"], "bio-4": Cell(("secure",))},
+                "deploy-api": {**GATES["deploy-api"], "bio-4": Cell(("secure",)), "bio-5": Cell(("secure",))},
                 "scale": {**GATES["scale"], "bio-5": Cell(("never",))},
                 "release-weights": {**GATES["release-weights"], "bio-3": Cell(("never",))},
             },
@@ -735,6 +793,84 @@ def test_the_model_that_tells_two_lines_apart_lies_between_them():
     assert "at most 0.5 on `skill`" in finding.message  # between 0.45 and 0.55
 
 
+# sentence -> (the policy, the threshold, the model that shows it)
+LOOSER = {
+    "more compute": (
+        releases([amount("big", 10**26)], [amount("bigger", 10**27)]),
+        "big",
+        "a model whose `training_compute` lies between the two levels",
+    ),
+    "a higher level, under which a forecast says what to keep free": (
+        releases([cyber("closed", "1/2")], [cyber("opened", "3/5", rule_out=FORECAST)]),
+        "closed",
+        "a model shown to be at most 0.55 on `cyber` and no better is ruled out for `opened` alone",
+    ),
+    "a greater quantity under which it is below": (
+        releases(
+            [cyber("closed", "1/2", below_if=(SMALL,))],
+            [cyber("opened", "2/5", below_if=(replace(SMALL, level=Fraction(10**23)),))],
+        ),
+        "closed",
+        "a model whose `effective_compute` is just under 1e+23 is ruled out for `opened` alone",
+    ),
+    "fewer assumptions": (
+        releases(
+            [cyber("closed", "1/2", rule_out=rule(*TRIED, assumes=("no-test-awareness",)))],
+            [cyber("opened", "2/5")],
+        ),
+        "closed",
+        "a model for which nobody has shown `no-test-awareness`",
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", LOOSER)
+def test_what_is_looser_is_told_with_the_model_that_shows_it(sentence):
+    policy, name, model = LOOSER[sentence]
+    policy = replace(policy, assumptions={**policy.assumptions, **named(stated("no-test-awareness"))})
+    assert from_json(to_json(policy)) == policy
+    [finding] = found(policy, "open-weights-looser")
+    assert finding.message == (
+        f"`release-weights` is looser than `deploy-api` on `{name}`: {model}: `deploy-api` holds and `release-weights` "
+        f"opens; ask at least as much"
+    )
+
+
+# sentence -> (the policy, the threshold)
+NO_STRICTER = {
+    "as much compute": (releases([amount("big", 10**26)], [amount("as-big", 10**26)]), "big"),
+    "one level, under which a forecast says what to keep free": (
+        releases([cyber("closed", "1/2")], [cyber("opened", "1/2", rule_out=FORECAST)]),
+        "closed",
+    ),
+    "one level on each measure of a mean": (
+        releases(
+            [on("closed", At("attack", Fraction(1, 2)))],
+            [cyber("cyber-open", "1/2"), on("bio-open", At("bio", Fraction(1, 2)))],
+        ),
+        "closed",
+    ),
+    "two measures together": (releases([BOTH], [BOTH]), "both"),
+    "one screen": (
+        releases(
+            [cyber("closed", "1/2", below_if=(UnderScreen("screen"),))],
+            [cyber("opened", "1/2", below_if=(UnderScreen("screen"),))],
+            cyber("screen", "1/5", role="watch"),
+        ),
+        "closed",
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", NO_STRICTER)
+def test_what_is_no_stricter_is_told(sentence):
+    policy, name = NO_STRICTER[sentence]
+    assert from_json(to_json(policy)) == policy
+    [finding] = found(policy, "open-weights-not-stricter")
+    assert finding.message.startswith(f"`release-weights` has the same line as `deploy-api` on `{name}`; ")
+    assert not found(policy, "open-weights-looser")
+
+
 def test_an_alternative_keeps_a_role_without_keys_from_being_an_error():
     policy = good(
         more_roles=KEYLESS,
@@ -744,6 +880,38 @@ def test_an_alternative_keeps_a_role_without_keys_from_being_an_error():
         gates=cell("high", "either"),
     )
     assert not found(policy, "role-without-keys")
+
+
+def combined(count):
+    """A gate on so many of two thresholds, of which one can never be ruled out."""
+    of = (Ref("stuck"), Ref("high"))
+    either = on("either", AtLeast(count, of), rule_out=None)
+    return void(line("stuck", "1/2", rule_out=VOID), either, gates=cell("either", "secure"))
+
+
+def test_one_of_two_that_must_both_be_reached_is_enough_to_rule_out():
+    told = [it.path for it in found(combined(1), "never-ruled-out")]
+    assert told == ["thresholds.either", "thresholds.stuck"]
+    assert [it.path for it in found(combined(2), "never-ruled-out")] == ["thresholds.stuck"]
+
+
+@pytest.mark.parametrize(
+    ("gate", "is_open"), [("unsigned", False), ("any", False), ("all", True), ("high", True)], ids=str
+)
+def test_what_nobody_can_evaluate_is_not_open_whatever_it_asks(gate, is_open):
+    """Of two that must both be reached, the other one may be ruled out instead."""
+    of = (Ref("unsigned"), Ref("high"))
+    policy = good(
+        more_roles=KEYLESS,
+        more_thresholds=named(
+            line("unsigned", "1/2", rule_out=rule(*TRIED, run_by="trust")),
+            on("any", AtLeast(1, of), rule_out=None),
+            on("all", AtLeast(2, of), rule_out=None),
+        ),
+        more_requirements=named(Defined("next-defined", "takeover")),
+        gates=cell(gate, "next-defined"),
+    )
+    assert [it.path for it in found(policy, "always-open")] == [f"gates.scale.{gate}"] * is_open
 
 
 def test_an_open_exception_is_a_way_out():
@@ -766,6 +934,46 @@ def test_a_role_without_keys_is_reported_once_with_all_that_waits():
 
 def test_a_pause_on_a_gated_threshold_has_its_end_in_the_gate():
     assert not found(good(more_on_hold={"high": (Response("pause-training"),)}), "stop-without-resume")
+
+
+def test_what_is_done_once_at_an_alert_stops_nothing():
+    policy = good(
+        more_thresholds=named(line("early", "1/4", role="watch")), more_on_hold={"early": (Response("reassess"),)}
+    )
+    assert not found(policy, "stop-without-resume")
+
+
+def test_a_ladder_may_end_in_a_stop():
+    [(_, _, policy)] = FOUND["ladder-without-next"]
+    assert not found(replace(policy, gates=everywhere("cyber-high", "understood")), "ladder-without-next")
+
+
+def test_marginal_risk_that_all_who_amend_approve_is_not_faulted():
+    assert not found(exception("marginal-risk", by=("board", "says")), "marginal-risk-approval")
+
+
+def test_where_nothing_is_evaluated_no_auditor_is_missed():
+    [*_, (_, _, policy)] = FOUND["no-external-auditor"]
+    judged = {
+        name: replace(it, reached_when=None, rule_out=None, judged=Judged("board", ("secure",)))
+        for name, it in policy.thresholds.items()
+    }
+    assert not found(replace(policy, thresholds=judged), "no-external-auditor")
+
+
+def test_an_approval_that_two_requirements_ask_for_is_one_place():
+    policy = good(
+        more_requirements=named(
+            Approved("go-ahead", "go", "board", "subject", MONTH),
+            Combined("case", 2, ("secure", "go-ahead")),
+            Combined("whole", 2, ("case", "go-ahead")),
+        ),
+        gates=cell("high", "whole"),
+    )
+    [finding] = found(policy, "discretion-counted")
+    assert finding.message == (
+        "somebody's judgement decides in 1 place, by no rule written here: `requirements.go-ahead`"
+    )
 
 
 def test_kinds_that_are_listed_are_not_noted():
@@ -792,6 +1000,30 @@ def test_seventeen_samples_do_where_the_line_is_at_a_quarter_less_margin():
     assert {"takes 11"} == {it.message[it.message.index("takes") :][:8] for it in found(short, "too-few-samples")}
 
 
+def sized(level, **changes):
+    """A level of a measure that is evaluated on nine samples, and what is said of those."""
+    odd = rule(*TRIED, buffer=buffer(margin=Fraction(0)))
+    policy = good(
+        more_measures=named(measure("odd", least_samples=9, **changes)),
+        more_thresholds=named(on("odd-high", At("odd", level), rule_out=odd)),
+        gates=everywhere("odd-high", "secure"),
+    )
+    assert from_json(to_json(policy)) == policy
+    return [it.message for it in found(policy, "too-few-samples")]
+
+
+def test_under_the_end_of_the_range_any_sample_rules_out():
+    assert sized(Fraction(1)) == []
+    assert sized(Fraction(1, 5)) != []
+
+
+def test_a_level_too_fine_for_floats_takes_more_samples_than_anybody_has():
+    fine, coarse = Fraction(1, 10**200), Fraction(10**200)
+    for said in (sized(fine), sized(fine, high=coarse), sized(Fraction(1), high=coarse)):
+        [message] = said
+        assert int(re.search("it takes ([0-9]+)", message)[1]) > 10**99
+
+
 def test_an_understanding_measure_fills_the_hole():
     policy = good(
         more_measures=named(measure("insight", "understanding", danger="lower")),
@@ -805,9 +1037,10 @@ def test_an_understanding_measure_fills_the_hole():
 
 def test_a_takeover_threshold_within_another_is_listed():
     either = Threshold("either", AtLeast(1, (Ref("takeover"), Ref("high"))), None, sources=SECTION)
-    gated = {action: {"either": Cell(("understood",))} for action in GATES}
+    outer = Threshold("outer", AtLeast(1, (Ref("either"), Ref("high"))), None, sources=SECTION)
+    gated = {action: {"outer": Cell(("understood",))} for action in GATES}
     policy = good(
-        more_thresholds=named(either), gates=gated | {"deploy-api": {**GATES["deploy-api"], **gated["scale"]}}
+        more_thresholds=named(either, outer), gates=gated | {"deploy-api": {**GATES["deploy-api"], **gated["scale"]}}
     )
     assert not found(policy, "takeover-unlisted")
 

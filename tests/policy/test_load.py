@@ -1,5 +1,6 @@
 """What a written policy becomes: every field of the language, and what is filled in where one is left out."""
 
+import shutil
 from datetime import UTC, date, datetime
 from fractions import Fraction
 
@@ -55,6 +56,7 @@ from interlock.policy import (
     from_json,
     to_json,
 )
+from interlock.policy.draft import draft
 from interlock.policy.load import key_files, loads
 
 HALF = Fraction(1, 2)
@@ -184,6 +186,45 @@ def test_the_key_files_of_a_policy_are_known_before_they_are_there(full_text):
     assert key_files("roles: [a]", name="lab.yaml") == ()
     with pytest.raises(PolicyError, match=r"lab\.yaml:1:1: expected a mapping"):
         key_files("- a", name="lab.yaml")
+
+
+def test_a_draft_needs_no_key_files(text, folder, tmp_path):
+    """What is not there is stood in for by a key that is the same each time, and what is there is read."""
+    (tmp_path / "lab.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "board-1.pub").write_bytes((folder / "keys" / "board-1.pub").read_bytes())
+    read, real = draft(tmp_path / "lab.yaml"), loads(text, name="lab.yaml", folder=folder)
+    assert read == draft(tmp_path / "lab.yaml")
+    shared = set(read.roles["board"].keys) & set(real.roles["board"].keys)
+    assert len(shared) == 1
+    assert read.gates == real.gates
+
+
+def test_a_draft_with_its_keys_is_told_its_own_problems(text, folder, tmp_path):
+    with pytest.raises(PolicyError) as plain:
+        loads(text.replace("gates:", "gate:"), name=str(tmp_path / "lab.yaml"), folder=folder)
+    shutil.copytree(folder / "keys", tmp_path / "keys")
+    (tmp_path / "lab.yaml").write_text(text.replace("gates:", "gate:"), encoding="utf-8")
+    with pytest.raises(PolicyError) as drafted:
+        draft(tmp_path / "lab.yaml")
+    assert drafted.value.problems == plain.value.problems
+
+
+def test_a_draft_without_its_keys_is_told_its_problems_where_it_stands(text, tmp_path):
+    (tmp_path / "lab.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "board-2.pub").write_text("no key", encoding="utf-8")
+    with pytest.raises(PolicyError) as drafted:
+        draft(tmp_path / "lab.yaml")
+    [problem] = drafted.value.problems
+    assert problem.startswith(f"{tmp_path / 'lab.yaml'}:")
+    assert f"in key file `{tmp_path / 'keys' / 'board-2.pub'}`" in problem
+
+
+def test_a_draft_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "lab.yaml").write_bytes(b"policy: \xff")
+    with pytest.raises(PolicyError, match=r"lab.yaml:1:9: expected UTF-8 text, got byte `0xff`"):
+        draft(tmp_path / "lab.yaml")
 
 
 def test_text_without_a_folder_has_no_key_files(text):

@@ -374,6 +374,7 @@ class Telling:
             return None
         if not isinstance(node.value, dict):
             entry.wrong(node, f"expected `current`, or a mapping of thresholds to states, got {quote(plain(node))}")
+            return None
         return states(entry, "findings", self.known.thresholds)
 
     def judgement(self, entry: Entry, name: str) -> None:
@@ -484,7 +485,7 @@ def step(entry: Entry, subjects: Collection[str]) -> told.Step:
     """How a subject came from a parent."""
     parent = entry.need("parent", known("subject", {name: name for name in subjects}))
     kind, compute = entry.need("step", scalar.one_of(*STEPS)), entry.need("compute", scalar.flop)
-    return told.Step(digest(parent), kind, compute)
+    return told.Step(digest(parent or ""), kind, compute)  # that there is no parent was told
 
 
 def subjects(nodes: Mapping[str, Node], found: Problems) -> dict[str, told.Subject]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from interlock.decide.decision import finding_digest, in_order, timestamp
+from interlock.decide.clock import Clock
+from interlock.decide.decision import in_order, timestamp
 from interlock.decide.facts import Version
-from interlock.decide.index import Index
+from interlock.decide.requirement import saw_finding
 from interlock.decide.resume import resume
 from interlock.decide.rule import Decider
+from interlock.decide.view import Case as Asked
+from interlock.decide.view import View
 from interlock.policy._cases.facts import clocks
 from interlock.policy._cases.values import Failure, Outcome
 from interlock.policy.compile import digest
@@ -73,20 +76,17 @@ def _until(facts: Facts, approval: Approval) -> Facts:
 
 def _seen(case: Case, versions: Sequence[Version], facts: Facts, approval: Approval) -> Iterator[str]:
     """The digests of the findings that an approval saw (rule 30): in the states that it names, or that stood then."""
-    saw, index = case.saw[approval.digest], Index(facts)
-    decisions = _decisions(case, Decider(versions, facts), _gated(versions), approval.at)
-    for ruling in (ruling for decision in decisions.values() for ruling in decision.rulings):
-        budgets = [it.policy.attacker_budget for it in versions if it.policy.id == ruling.policy]
-        kin = index.kin(case.subject, max(budgets))
-        told = [it.digest for it in facts.results if it.subject in kin]
-        told += [it.digest for it in facts.incidents if it.subject is None or it.subject in kin]
-        for finding in (cell.finding for cell in ruling.cells):
-            name = finding.threshold
-            judged = [it.digest for it in facts.judgements if it.threshold == name and it.subject in kin]
-            state = finding.state if saw is None else saw.get(name)
-            if state is not None:
-                where = {"policy": ruling.policy, "threshold": name, "subject": case.subject}
-                yield finding_digest(where, state, [*told, *judged])
+    saw, decider = case.saw[approval.digest], Decider(versions, facts)
+    for action, decision in _decisions(case, decider, _gated(versions), approval.at).items():
+        for ruling in decision.rulings:
+            known = decider.policies[ruling.policy]
+            current = max(place for place, it in enumerate(known) if it.since <= approval.at)
+            asked = Asked(known, decider.index, action, Clock(approval.at))
+            view = View(asked, current, known[0].entered, case.subject, case.deployment)
+            for finding in (cell.finding for cell in ruling.cells):
+                state = finding.state if saw is None else saw.get(finding.threshold)
+                if state is not None:
+                    yield saw_finding(view, finding, state)
 
 
 # -- comparing ---------------------------------------------------------------------------------------------------------

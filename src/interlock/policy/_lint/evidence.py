@@ -25,6 +25,8 @@ _NINE_TENTHS = Fraction(9, 10)
 #: The slowest clocks among published policies: RSP 2.2 (6 months), Frontier Safety Framework 1.0 (6x).
 _SLOWEST, _WIDEST = Duration(6, 0), Fraction(6)
 _BUDGET = Fraction(1, 100)
+#: What is less is taken for this, so that floats can hold it and its square.
+_LEAST = Fraction(1, 10**100)
 
 
 def _untrained(view: View, threshold: Threshold) -> bool:
@@ -198,7 +200,7 @@ def too_few_samples(view: View, _ways: Ways) -> Iterator[Hit]:
                 if rule is None or measure.name != at.measure or measure.least_samples <= 1:
                     continue
                 enough = _enough(view, at, rule, share)
-                if enough and measure.least_samples < enough:
+                if measure.least_samples < enough:
                     yield Hit(
                         f"measures.{measure.name}.source.at_least",
                         f"`at_least: {measure.least_samples}` cannot rule `{threshold.name}` out, even if no sample is "
@@ -215,14 +217,12 @@ def _shares(expr: Expr | None, share: Fraction) -> Iterator[tuple[At, Fraction]]
 
 
 def _enough(view: View, at: At, rule: RuleOut, share: Fraction) -> int:
-    """The fewest samples that rule the level out if none is dangerous (rules 1 and 2); 0 if that is not known.
+    """The fewest samples that rule the level out if none is dangerous (rules 1 and 2).
 
     In floats, rounded towards fewer: what is reported is certain.
     """
-    scale, alpha = view.scale(at.measure), float((1 - rule.confidence) * share)
-    gap = float((view.line(at, rule) - scale.low) / (scale.high - scale.low))
-    if gap <= 0 or alpha <= 0:
-        return 0
+    scale, alpha = view.scale(at.measure), float(max((1 - rule.confidence) * share, _LEAST))
+    gap = float(max((view.line(at, rule) - scale.low) / (scale.high - scale.low), _LEAST))
     if gap >= 1:
         return 1
     binary = scale.low == 0 and scale.high == 1

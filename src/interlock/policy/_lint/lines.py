@@ -157,9 +157,10 @@ class Gates:
         found = []
         for line in lines:
             if isinstance(expr, At) and isinstance(line.part, At):
-                found.append(self._with_requirements(self._at(expr, owner, line), line, owner.name, cell))
+                match = self._at(expr, owner, line.part, line.owner)
+                found.append(self._with_requirements(match, line, owner.name, cell))
             elif isinstance(expr, Amount) and isinstance(line.part, Amount) and line.part.quantity == expr.quantity:
-                found.append(self._with_requirements(self._amount(expr, line), line, owner.name, cell))
+                found.append(self._with_requirements(_amount(expr, line.part), line, owner.name, cell))
         if isinstance(expr, At):
             found.append(self._mean(expr, owner, cell, lines))
         return max(found, key=lambda match: match.rank, default=Match(Rank.MISSING))
@@ -173,22 +174,21 @@ class Gates:
 
     # -- two lines
 
-    def _at(self, leaf: At, owner: Threshold, line: _Line) -> Match:
-        loose, strict = owner.rule_out, line.owner.rule_out
-        if loose is None or strict is None or not isinstance(line.part, At):
-            return Match(Rank.MISSING)
-        if line.part.measure != leaf.measure:  # a mean and one of its measures: neither bounds the other
-            both = set(self.view.plain(line.part.measure)) & set(self.view.plain(leaf.measure))
+    def _at(self, leaf: At, owner: Threshold, other: At, by: Threshold) -> Match:
+        loose, strict = owner.rule_out, by.rule_out
+        if loose is None or strict is None or other.measure != leaf.measure:
+            # A mean and one of its measures: neither bounds the other.
+            both = set(self.view.plain(other.measure)) & set(self.view.plain(leaf.measure))
             return Match(Rank.UNCLEAR if both else Rank.MISSING)
-        if line.owner.name == owner.name:
+        if by.name == owner.name:
             return Match(Rank.EQUAL)
         return _together(
             [
-                self._levels(leaf, loose, line.part, strict, line.owner.name),
+                self._levels(leaf, loose, other, strict, by.name),
                 _numbers(loose, strict),
                 _demands(loose, strict),
                 self._assumed(leaf.measure, loose, strict),
-                _other_ways(owner.below_if, line.owner.below_if, line.owner.name),
+                _other_ways(owner.below_if, by.below_if, by.name),
             ]
         )
 
@@ -214,12 +214,6 @@ class Gates:
         if missing := sorted(both[0] - both[1]):
             return Match(Rank.LOOSER, f"a model for which nobody has shown {listing(missing)}")
         return Match(Rank.EQUAL)
-
-    def _amount(self, amount: Amount, line: _Line) -> Match:
-        level = line.part.level if isinstance(line.part, Amount) else amount.level
-        if level > amount.level:
-            return Match(Rank.LOOSER, f"a model whose `{amount.quantity}` lies between the two levels")
-        return Match(Rank.STRICTER if level < amount.level else Rank.EQUAL)
 
     # -- two cells
 
@@ -276,6 +270,12 @@ def _together(found: Iterable[Match]) -> Match:
     return every[0] if every[0].rank < Rank.EQUAL else every[-1]
 
 
+def _amount(loose: Amount, strict: Amount) -> Match:
+    if strict.level > loose.level:
+        return Match(Rank.LOOSER, f"a model whose `{loose.quantity}` lies between the two levels")
+    return Match(Rank.STRICTER if strict.level < loose.level else Rank.EQUAL)
+
+
 def _numbers(loose: RuleOut, strict: RuleOut) -> Match:
     for name in ("confidence", "coverage"):
         one, other = getattr(loose, name), getattr(strict, name)
@@ -318,7 +318,7 @@ def _other_ways(loose: tuple[BelowIf, ...], strict: tuple[BelowIf, ...], name: s
                 Rank.LOOSER,
                 f"a model whose `{way.quantity}` is just under {float(way.level):.3g} is ruled out for `{name}` alone",
             )
-    return Match(Rank.EQUAL if len(strict) == len(loose) else Rank.STRICTER)
+    return Match(Rank.EQUAL if set(strict) == set(loose) else Rank.STRICTER)
 
 
 # -- the checks

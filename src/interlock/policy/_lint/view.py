@@ -144,15 +144,11 @@ class View:
 
     def scale(self, name: str) -> Scale:
         """The range of a measure or a mean."""
-        measure = self.policy.measures[name]
-        if isinstance(measure, Mean):
-            parts = [(weight, self.scale(other)) for other, weight in measure.weights.items()]
-            low = sum((weight * part.low for weight, part in parts), Fraction(0))
-            high = sum((weight * part.high for weight, part in parts), Fraction(0))
-            return Scale(low, high, all(part.flipped for _, part in parts))
-        if isinstance(measure, Measure):
-            return Scale(measure.low, measure.high, measure.danger == "lower")
-        raise AssertionError(f"`{name}` stands in a predicate and has no range")
+        measure, parts = self.policy.measures[name], self.plain(name)
+        weights = measure.weights if isinstance(measure, Mean) else {name: Fraction(1)}
+        low = sum((weights[part.name] * part.low for part in parts), Fraction(0))
+        high = sum((weights[part.name] * part.high for part in parts), Fraction(0))
+        return Scale(low, high, all(part.danger == "lower" for part in parts))
 
     def line(self, leaf: At, rule: RuleOut) -> Fraction:
         """Where the bound must be under, turned: the level less the margin. A forecast margin counts as nothing."""

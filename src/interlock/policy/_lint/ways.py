@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal
 from interlock.policy.model import (
     ASSUMED,
     ASSUMED_OF_PROPENSITY,
-    Amount,
     Approved,
     At,
+    AtLeast,
     Attested,
     Combined,
     Defined,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from interlock.policy._lint.view import View
-    from interlock.policy.model import Cell, Expr, Measure, RuleOut, Threshold
+    from interlock.policy.model import Cell, Expr, Judged, Measure, RuleOut, Threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +90,25 @@ class Ways:
         if threshold.hole:
             found.append(_hole(threshold))
         elif threshold.judged is not None:
-            found.append(self._judged(threshold))
-        elif threshold.reached_when is not None:
+            found.append(self._judged(threshold.judged))
+        else:
             found.append(self._expr(threshold.reached_when, threshold))
         return _any(found)
 
-    def _judged(self, threshold: Threshold) -> Blocks:
-        judged = threshold.judged
-        if judged is None:
-            return _NONE
+    def _judged(self, judged: Judged) -> Blocks:
         requirements = [name for name in judged.on if name in self.view.policy.requirements]
         return self.signed(judged.by).union(*(self.met(name) for name in requirements))
 
-    def _expr(self, expr: Expr, threshold: Threshold) -> Blocks:
-        if isinstance(expr, At):
+    def _expr(self, expr: Expr | None, threshold: Threshold) -> Blocks:
+        if isinstance(expr, At) and threshold.rule_out is not None:
             return self._under(expr.measure, threshold.rule_out)
-        if isinstance(expr, Amount):
-            return _NONE
         if isinstance(expr, Ref):
             return self.below(expr.threshold)
-        return _at_least(len(expr.parts) - expr.count + 1, [self._expr(part, threshold) for part in expr.parts])
+        if isinstance(expr, AtLeast):
+            return _at_least(len(expr.parts) - expr.count + 1, [self._expr(part, threshold) for part in expr.parts])
+        return _NONE
 
-    def _under(self, measure: str, rule: RuleOut | None) -> Blocks:
-        if rule is None:
-            return _NONE
+    def _under(self, measure: str, rule: RuleOut) -> Blocks:
         found = self.signed(rule.run_by)
         if rule.buffer.forecast_by:
             found |= self.signed(rule.buffer.forecast_by)
@@ -136,18 +131,18 @@ class Ways:
         if threshold.hole:
             return _hole(threshold)
         if threshold.judged is not None:
-            return self._judged(threshold)
-        return self._reported(threshold.reached_when, threshold) if threshold.reached_when else _NONE
+            return self._judged(threshold.judged)
+        return self._reported(threshold.reached_when, threshold)
 
-    def _reported(self, expr: Expr, threshold: Threshold) -> Blocks:
-        if isinstance(expr, At):
-            return self.signed(threshold.rule_out.run_by) if threshold.rule_out else _NONE
-        if isinstance(expr, Amount):
-            return _NONE
+    def _reported(self, expr: Expr | None, threshold: Threshold) -> Blocks:
+        if isinstance(expr, At) and threshold.rule_out is not None:
+            return self.signed(threshold.rule_out.run_by)
         if isinstance(expr, Ref):
             return _any([self.below(expr.threshold), self.evaluated(expr.threshold)])
-        every = _NONE.union(*(self._reported(part, threshold) for part in expr.parts))
-        return _any([self._expr(expr, threshold), every])
+        if isinstance(expr, AtLeast):
+            every = _NONE.union(*(self._reported(part, threshold) for part in expr.parts))
+            return _any([self._expr(expr, threshold), every])
+        return _NONE
 
     # -- requirements (29 to 33)
 
