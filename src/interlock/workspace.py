@@ -130,6 +130,23 @@ class Workspace:
         """
         return read(self.ledger.read(), pinned_policy=self.policy_digest)
 
+    def check_logs(self, evidence: Evidence) -> int:
+        """Check that the log of every result is here, with the bytes that its result names. Returns how many there are.
+
+        Raises:
+            EvidenceError: a log is missing or altered.
+        """
+        for entry, result in evidence.results.items():
+            path = self.folder / result.log_name
+            if not path.resolve().is_relative_to(self.folder.resolve()) or not path.is_file():
+                raise EvidenceError(f"the log of ledger entry {entry} is missing: `{result.log_name}`")
+            got = hashlib.sha256(path.read_bytes()).hexdigest()
+            if got != result.log:
+                raise EvidenceError(
+                    f"`{result.log_name}` was altered: SHA-256 {got[:12]}, entry {entry} names {result.log[:12]}"
+                )
+        return len(evidence.results)
+
     def append(self, made: Statement, signing: Sequence[keys.KeyPair]) -> str:
         """Sign a statement, check that it would be read back, and append it. Returns the statement's digest.
 

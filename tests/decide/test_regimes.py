@@ -10,6 +10,7 @@ import pytest
 from decide.cases import (
     AT,
     AUDIT,
+    AUDITOR,
     BOARD,
     DAY,
     EFFECTIVE,
@@ -300,6 +301,42 @@ def test_what_an_earlier_version_called_reached_stays_reached():
     assert state(ask(told, *versions(low, high))) == "reached"
     late = facts(runs(correct=40, **FRESH), attestations=[stated(HONEST, at=LATE + DAY)])
     assert state(ask(late, *versions(low, high))) == "below"
+
+
+def test_quantities_alone_are_judged_by_the_version_of_today():
+    """An earlier version's expression stays reached only if a result contributes to that."""
+    big, huge = Amount("training_compute", Fraction(1)), Amount("training_compute", Fraction(10) ** 30)
+    leaf = At("a", Fraction("0.20"))
+    now = simple(Threshold("t", AtLeast(2, (huge, At("a", Fraction("0.90")))), quick()))
+    for earlier, correct, expected in (
+        (big, 40, "below"),  # reached by a quantity, whatever was measured
+        (AtLeast(2, (big, leaf)), 40, "reached"),
+        (AtLeast(2, (big, leaf)), 15, "below"),
+        (AtLeast(1, (big, leaf)), 15, "below"),
+    ):
+        first = simple(Threshold("t", earlier, quick()))
+        assert state(ask(known(runs(correct=correct)), *versions(first, now))) == expected, (earlier, correct)
+
+
+def test_a_set_aside_is_of_the_independent_role_of_every_version_that_saw_the_result():
+    first, second = simple(independent=BOARD), simple(independent=AUDITOR)
+    bad = runs(correct=100, seed=1)
+    for by, expected in (([AUDITOR], "reached"), ([BOARD], "reached"), ([AUDITOR, BOARD], "below")):
+        told = known(runs(), bad, set_asides=[aside(bad.result, by=by, at=LATE + DAY)])
+        assert state(ask(told, *versions(first, second))) == expected, by
+    late = runs(correct=100, **{**FRESH, "seed": 1})
+    told = known(runs(), late, set_asides=[aside(late.result, by=[AUDITOR], at=AT)])
+    assert state(ask(told, *versions(first, second))) == "below"
+
+
+def test_a_measure_that_changes_its_task_does_not_lose_its_open_plans():
+    """Of any version before, not only of those that have seen the plan."""
+    tasks = [{**MEASURES, "a": replace(MEASURES["a"], task=f"lab/{name}")} for name in ("old", "older", "a")]
+    old, older, now = (simple(measures=its) for its in tasks)
+    for task, expected in (("old", "unreported"), ("older", "unreported"), ("another", "")):
+        told = known(runs(), runs(task, reported=False, report_by=LATE + 3 * DAY, planned_at=LATE + 2 * DAY))
+        held = codes(ask(told, *versions(old, older, now)))
+        assert ("unreported" in held) == bool(expected), task
 
 
 def test_a_line_of_an_earlier_version_that_no_result_has_seen_asks_for_nothing():

@@ -24,6 +24,7 @@ from decide.cases import (
     MONTH,
     OFFERED,
     PLANNED,
+    QUARTER,
     REFERENCE,
     SECOND,
     SIBLING,
@@ -257,6 +258,23 @@ def test_an_approval_has_seen_everything_about_the_kin(sentence):
     told, still = MORE[sentence]
     assert approving(told, saw(OPEN, "t", "not ruled out")) == still
     assert approving(told, saw(told, "t", "not ruled out"))
+
+
+def test_an_approval_of_what_is_not_ruled_out_ends_when_it_may_be_reached():
+    """The parent was reached, and the subject's own answer to that ends before its evaluation."""
+    bad = {"subject": FOUNDATION, "correct": 100, "elicitation": "fine-tuned", "demonstrations": 100}
+    answer = {**bad, "subject": MODEL, "correct": 15, "signers": [AUDITOR], "plan_signers": [AUDITOR]}
+    later = PLANNED + 3 * DAY
+    told = known(runs(correct=15, planned_at=PLANNED + 20 * DAY), runs(**bad), runs(**answer, planned_at=later))
+    under = replace(APPROVING, permits=replace(APPROVING.permits, lease=QUARTER))
+    ends = {}
+    for seen in ("not ruled out", "reached"):
+        signed = replace(told, approvals=(approved("signed", saw(told, "t", seen)),))
+        decision = ask(signed, under, action="deploy-internal")
+        assert (decision.verdict, cell(decision).finding.state) == ("permit", "not ruled out")
+        ends[seen] = decision.bounds.not_after
+    assert ends["not ruled out"] == QUARTER.after(later)
+    assert ends["not ruled out"] < ends["reached"]
 
 
 def test_who_approved_the_worse_approved_this():

@@ -312,7 +312,7 @@ def _act_five(opened: Workspace) -> None:
 def _act_six(opened: Workspace) -> None:
     _act(6, "Everything verifies from the ledger")
     evidence = opened.read()
-    logs = execute.check_logs(opened, evidence)
+    logs = opened.check_logs(evidence)
     again = rederive(opened.ledger.read(), pinned_policy=opened.policy_digest)
     table = Table("entries", "root", "signatures", "logs unaltered", "decisions derived again")
     checkpoint = evidence.facts.checkpoint

@@ -35,11 +35,9 @@ def fresh(folder: Path) -> tuple[Workspace, Evidence]:
     Raises:
         UsageError, LedgerError, EvidenceError: there is no workspace, or it does not verify.
     """
-    from interlock.evaluate.execute import check_logs
-
     workspace = Workspace.open(folder)
     if workspace.can_sign_checkpoints():
         workspace.refresh()
     evidence = workspace.read()
-    check_logs(workspace, evidence)
+    workspace.check_logs(evidence)
     return workspace, evidence

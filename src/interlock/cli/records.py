@@ -9,7 +9,6 @@ import typer
 
 from interlock.cli.options import HERE, JsonOption, WorkspaceOption, fresh, print_json
 from interlock.decide.decision import timestamp
-from interlock.evaluate.execute import check_logs
 from interlock.evidence.rederive import rederive
 from interlock.workspace import Workspace
 
@@ -24,7 +23,7 @@ def verify(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> No
     """
     opened = Workspace.open(workspace)
     evidence = opened.read()
-    logs = check_logs(opened, evidence)
+    logs = opened.check_logs(evidence)
     again = rederive(opened.ledger.read(), pinned_policy=opened.policy_digest)
     checkpoint = evidence.facts.checkpoint
     found = {

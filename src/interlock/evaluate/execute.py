@@ -138,26 +138,6 @@ def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
     return Outcome(plan, result)
 
 
-def check_logs(workspace: Workspace, evidence: Evidence) -> int:
-    """Check that the log of every result is here and has the bytes that its result names. Returns how many there are.
-
-    Raises:
-        EvidenceError: a log is missing or altered.
-    """
-    import hashlib
-
-    for entry, result in evidence.results.items():
-        path = workspace.folder / result.log_name
-        if not path.resolve().is_relative_to(workspace.folder.resolve()) or not path.is_file():
-            raise EvidenceError(f"the log of ledger entry {entry} is missing: `{result.log_name}`")
-        got = hashlib.sha256(path.read_bytes()).hexdigest()
-        if got != result.log:
-            raise EvidenceError(
-                f"`{result.log_name}` was altered: SHA-256 {got[:12]}, entry {entry} names {result.log[:12]}"
-            )
-    return len(evidence.results)
-
-
 def log_folder(workspace: Workspace, plan: str) -> Path:
     """The folder of Inspect logs that belongs to one plan."""
     return workspace.folder / "logs" / plan[:16]
