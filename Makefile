@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE := 1
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench clean organism
+.PHONY: demo test check proofs bench clean organism
 
 demo: $(INSTALLED)
 	$(BIN)/interlock demo
@@ -19,6 +19,12 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Slow proofs that the rule is right: every line and branch is tested, and changes to it are noticed (see docs/results).
+proofs: $(INSTALLED)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[proofs]'
+	$(BIN)/coverage run -m pytest tests/decide tests/policy tests/conformance
+	$(BIN)/coverage report
 
 # Installs the engines that `decide` is compared with, and measures (see benchmarks/README.md).
 bench: $(INSTALLED)
