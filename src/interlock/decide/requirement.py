@@ -59,8 +59,9 @@ def attestations(view: View, rule: Attested) -> list[tuple[Attestation, datetime
 
 def incident_against(view: View, name: str) -> datetime | None:
     """When the last incident against a requirement was, or against anything that rests on it (rule 34)."""
-    named = _resting_on(view, name)
-    against = (it for it in view.index.incidents if it.requirements & named and not view.aside(it.digest, it.at))
+    naming = [it for it in view.index.incidents if it.requirements]
+    named = _resting_on(view, name) if naming else set()
+    against = (it for it in naming if it.requirements & named and not view.aside(it.digest, it.at))
     return max((it.at for it in against if it.subject is None or it.subject in view.kin(it.at)), default=None)
 
 
