@@ -23,10 +23,12 @@ from decide.cases import (
     HOUR,
     MODEL,
     PLANNED,
+    PROMPTED,
     SECOND,
     SIBLING,
     STALE,
     TEAM,
+    YEAR,
     ask,
     attested,
     codes,
@@ -34,11 +36,15 @@ from decide.cases import (
     facts,
     family,
     in_order,
+    incident,
     known,
+    named,
     one_gate,
     policy,
+    quick,
     rule_out,
     run,
+    runs,
     simple,
     since,
     stated,
@@ -48,7 +54,7 @@ from interlock.decide.decision import in_order as by_reach
 from interlock.decide.decision import to_json
 from interlock.decide.facts import Step
 from interlock.decide.rule import defects, unevaluated
-from interlock.policy.model import Amount, Threshold
+from interlock.policy.model import Amount, Attested, Measured, Threshold
 
 OTHERS = frozenset({AUDITOR, GATEKEEPER, BOARD})
 SECURITY = attested("security-3", about=None)
@@ -304,9 +310,9 @@ def test_a_result_that_is_not_sound_is_missing(sentence):
     decision = ask(in_order(**changed))
     assert decision.verdict == "hold"
     assert "missing-evidence" in codes(decision)
-    assert unevaluated([since(policy())], in_order(**changed), threshold="takeover", subject=MODEL, at=AT) == (
-        ("codebook", FEW_SHOT),
-    )
+    assert unevaluated(
+        [since(policy())], in_order(**changed), owner=("thresholds", "takeover"), subject=MODEL, at=AT
+    ) == (("codebook", FEW_SHOT),)
 
 
 @pytest.mark.parametrize("name", ["no-evaluation-gaming", "no-gradient-hacking", "good-demonstrations"])
@@ -393,7 +399,19 @@ def test_the_json_form_can_be_signed_whatever_is_asked():
 
 def test_a_threshold_of_amounts_asks_for_no_evaluation():
     amounts = simple(Threshold("t", Amount("training_compute", Fraction(10)), None))
-    assert unevaluated([since(amounts)], known(), threshold="t", subject=MODEL, at=AT) == ()
+    assert unevaluated([since(amounts)], known(), owner=("thresholds", "t"), subject=MODEL, at=AT) == ()
+
+
+def test_what_a_measured_requirement_asks_for_is_due_until_it_is_run_and_again_after_an_incident():
+    safe = Measured("safe", "b", Fraction("0.20"), quick())
+    under, owner = [since(simple(requirements=named(safe, Attested("audit", "", AUDITOR, "subject", YEAR))))], "safe"
+    for told, expected in (
+        (known(), (("b", PROMPTED),)),
+        (known(runs("b")), ()),
+        (known(runs("b"), incidents=[incident(requirements=["safe"])]), (("b", PROMPTED),)),
+    ):
+        assert unevaluated(under, told, owner=("requirements", owner), subject=MODEL, at=AT) == expected
+    assert unevaluated(under, known(), owner=("requirements", "audit"), subject=MODEL, at=AT) == ()
 
 
 DEFECTS = {  # sentence: (what is different about a few-shot result, what is said about it)

@@ -40,7 +40,7 @@ def plan(
             raise UsageError(f"this version cannot run `{elicitation}`; it can run {', '.join(RUNNABLE)}")
         measure = _first_measure(evidence.policy)
         count = demonstrations if elicitation == "fine-tuned" else 0
-        items = (Due(measure, elicitation, count, (), planned=False, runnable=True),)
+        items = (Due(measure, elicitation, count, (), (), planned=False, runnable=True),)
     for item in items:
         digest = None
         if item.runnable and not item.planned:
@@ -77,6 +77,7 @@ def _due_row(item: Due, digest: str | None) -> dict[str, Any]:
         "elicitation": item.elicitation,
         "demonstrations": item.demonstrations,
         "thresholds": list(item.thresholds),
+        "requirements": list(item.requirements),
         "plan": digest,
         "state": state,
     }

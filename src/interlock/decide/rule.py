@@ -17,16 +17,17 @@ from interlock.decide.duties import started
 from interlock.decide.finding import find
 from interlock.decide.index import Index
 from interlock.decide.quantity import amount
-from interlock.decide.requirement import require
+from interlock.decide.requirement import incident_against, require
 from interlock.decide.view import Case, Sought, View
-from interlock.policy.model import Amount, AtLeast
+from interlock.policy.model import Amount, AtLeast, Threshold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from interlock.decide.facts import Facts, Result, Version
-    from interlock.policy.model import Demand, Expr
+    from interlock.decide.view import Section
+    from interlock.policy.model import Demand, Expr, RuleOut
     from interlock.policy.time import Duration
 
 
@@ -288,15 +289,15 @@ class _Gate:
 
 
 def unevaluated(
-    versions: Sequence[Version], facts: Facts, *, threshold: str, subject: str, at: datetime
+    versions: Sequence[Version], facts: Facts, *, owner: tuple[Section, str], subject: str, at: datetime
 ) -> tuple[tuple[str, Demand], ...]:
-    """The (measure, demand) pairs of a threshold that no sound, fresh result on the subject covers under the version
-    in force.
+    """The (measure, demand) pairs of an `owner` (thresholds or requirements, and a name there) that no sound, fresh
+    result on the subject covers under the version in force.
     """
     found = _view(versions, facts, subject, at)
     return tuple(
         (sought.measure.name, demand)
-        for sought in _sought(found, threshold)
+        for sought in _sought(found, owner)
         for demand in sought.rule.elicitation
         if not found.sound(sought, subject, demand)
     )
@@ -311,7 +312,7 @@ def defects(
     found = _view(versions, facts, result.subject, at)
     against = [
         (demand.elicitation != result.protocol.elicitation, tuple(found.defects(result, sought, demand)))
-        for sought in _sought(found, threshold)
+        for sought in _sought(found, ("thresholds", threshold))
         if sought.measure.task == result.protocol.task
         for demand in sought.rule.elicitation
     ]
@@ -319,14 +320,17 @@ def defects(
     return nearest[1]
 
 
-def _sought(view: View, name: str) -> list[Sought]:
-    """What a threshold looks for, measure by measure."""
-    threshold = view.policy.thresholds[name]
-    rule = threshold.rule_out
+def _sought(view: View, owner: tuple[Section, str]) -> list[Sought]:
+    """What a threshold or a measured requirement looks for, measure by measure."""
+    section, name = owner
+    held = getattr(view.policy, section)[name]
+    rule: RuleOut | None = getattr(held, "rule_out", None)
     if rule is None:
         return []
-    bases = [base for one in threshold.measures for base, _ in view.own_line(one, Fraction(0), rule).bases]
-    return [Sought(("thresholds", name), rule, base, (view.subject,)) for base in bases]
+    measures = held.measures if isinstance(held, Threshold) else [held.measure]
+    after = incident_against(view, name) if section == "requirements" else None
+    bases = [base for one in measures for base, _ in view.own_line(one, Fraction(0), rule).bases]
+    return [Sought(owner, rule, base, (view.subject,), after) for base in bases]
 
 
 def _view(versions: Sequence[Version], facts: Facts, subject: str, at: datetime) -> View:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from interlock.decide.facts import Plan
+    from interlock.decide.view import Section
     from interlock.evidence.read import Evidence
     from interlock.policy.model import Demand, Elicitation, Policy, RuleOut
 
@@ -33,29 +34,33 @@ class Due:
     elicitation: Elicitation
     demonstrations: int
     thresholds: tuple[str, ...]
+    requirements: tuple[str, ...]
     planned: bool
     runnable: bool
 
 
 def due(evidence: Evidence, *, subject: str, at: datetime) -> tuple[Due, ...]:
     """What is due for a subject (a digest) at a time, in the policy's order."""
-    wanted: dict[tuple[str, Elicitation, int, bool], list[str]] = {}
-    for name in evidence.policy.thresholds:
-        for measure, demand in unevaluated(evidence.versions, evidence.facts, threshold=name, subject=subject, at=at):
-            runnable = _can_run(evidence.policy, measure, demand)
+    policy, wanted = evidence.policy, dict[tuple[str, Elicitation, int, bool], list[tuple[Section, str]]]()
+    owners: list[tuple[Section, str]] = [("thresholds", name) for name in policy.thresholds]
+    owners += [("requirements", name) for name in policy.requirements]
+    for owner in owners:
+        for measure, demand in unevaluated(evidence.versions, evidence.facts, owner=owner, subject=subject, at=at):
+            runnable = _can_run(policy, measure, demand)
             found = wanted.setdefault((measure, demand.elicitation, demand.demonstrations, runnable), [])
-            found += [name] if name not in found else []
+            found += [owner] if owner not in found else []
     plans = open_plans(evidence, subject=subject)
     return tuple(
         Due(
             measure,
             elicitation,
             demonstrations,
-            tuple(names),
-            planned=_announced(evidence.policy, plans, measure, elicitation, demonstrations),
+            tuple(name for section, name in found if section == "thresholds"),
+            tuple(name for section, name in found if section == "requirements"),
+            planned=_announced(policy, plans, measure, elicitation, demonstrations),
             runnable=runnable,
         )
-        for (measure, elicitation, demonstrations, runnable), names in wanted.items()
+        for (measure, elicitation, demonstrations, runnable), found in wanted.items()
     )
 
 
