@@ -105,6 +105,8 @@ def test_a_group_without_a_command_shows_its_help(capsys, arguments):
         (["attest", "--assumption", "a", "--requirement", "b"], "give one of --assumption and --requirement"),
         (["plan", "-s", "honest", "--elicitation", "rl-fine-tuned"], "cannot run `rl-fine-tuned`"),
         (["plan", "-s", "honest", "--elicitation", "begging"], "cannot run `begging`; it can run few-shot, fine-tuned"),
+        (["plan", "-s", "honest", "--elicitation", "few-shot", "--measure", "x"], "a run can give `codebook`"),
+        (["plan", "-s", "honest", "--measure", "codebook"], "--measure goes with --elicitation"),
         (["permit", "issue", "-s", "nobody", "-a", "scale"], "`nobody`"),
         (["permit", "issue", "-s", "honest", "-a", "scale", "--most-compute", "x"], "--most-compute is `x`"),
         (["ledger", "show", "99"], "the ledger has 2 entries, got 99"),

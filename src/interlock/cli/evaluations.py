@@ -22,6 +22,9 @@ _ELICITATION_HELP = f"Announce one evaluation of your own instead of what is due
 def plan(
     subject: SubjectOption,
     elicitation: Annotated[str | None, typer.Option(help=_ELICITATION_HELP)] = None,
+    measure: Annotated[
+        str | None, typer.Option(help="The measure, with --elicitation; may be left out if there is one.")
+    ] = None,
     demonstrations: Annotated[int, typer.Option(min=1, help="How many to fine-tune on, with --elicitation.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 0,
     workspace: WorkspaceOption = HERE,
@@ -35,12 +38,14 @@ def plan(
     model = evidence.subject(subject)
     items = due(evidence, subject=model.digest, at=now())
     made: list[dict[str, Any]] = []
+    if elicitation is None and measure is not None:
+        raise UsageError("--measure goes with --elicitation; without it everything that is due is announced")
     if elicitation is not None:
         if elicitation not in RUNNABLE:
             raise UsageError(f"this version cannot run `{elicitation}`; it can run {', '.join(RUNNABLE)}")
-        measure = _first_measure(evidence.policy)
+        name = _measure(evidence.policy, measure)
         count = demonstrations if elicitation == "fine-tuned" else 0
-        items = (Due(measure, elicitation, count, (), (), planned=False, runnable=True),)
+        items = (Due(name, elicitation, count, (), (), planned=False, runnable=True),)
     for item in items:
         digest = None
         if item.runnable and not item.planned:
@@ -61,11 +66,17 @@ def plan(
     typer.echo(f"next: interlock evaluate --subject {model.name}" if made else f"nothing is due for `{model.name}`")
 
 
-def _first_measure(policy: Policy) -> str:
-    found = next((name for name, measure in policy.measures.items() if isinstance(measure, Measure)), None)
-    if found is None:
-        raise UsageError("the policy has no measure that a run could give")
-    return found
+def _measure(policy: Policy, asked: str | None) -> str:
+    """The measure to run: the one asked for, or the only one that a run could give."""
+    known = [name for name, measure in policy.measures.items() if isinstance(measure, Measure)]
+    if asked is None and len(known) == 1:
+        return known[0]
+    if asked not in known:
+        got = "--measure is missing" if asked is None else f"--measure is `{asked}`"
+        raise UsageError(
+            f"{got}; a run can give {', '.join(f'`{name}`' for name in known) or 'no measure of this policy'}"
+        )
+    return asked
 
 
 def _due_row(item: Due, digest: str | None) -> dict[str, Any]:

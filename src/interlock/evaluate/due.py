@@ -41,7 +41,8 @@ class Due:
 
 def due(evidence: Evidence, *, subject: str, at: datetime) -> tuple[Due, ...]:
     """What is due for a subject (a digest) at a time, in the policy's order."""
-    policy, wanted = evidence.policy, dict[tuple[str, Elicitation, int, bool], list[tuple[Section, str]]]()
+    policy = evidence.policy
+    wanted: dict[tuple[str, Elicitation, int, bool], list[tuple[Section, str]]] = {}
     owners: list[tuple[Section, str]] = [("thresholds", name) for name in policy.thresholds]
     owners += [("requirements", name) for name in policy.requirements]
     for owner in owners:
