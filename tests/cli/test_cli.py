@@ -283,6 +283,17 @@ def test_what_this_version_cannot_run_is_due_and_said_so(altered, capsys):
     assert set(states.values()) == {"cannot be run here"}
 
 
+def test_what_a_measured_requirement_asks_for_is_due(altered, capsys):
+    word = "{attested: safeguards against misuse withstood red teaming, by: external-auditor, about: subject, "
+    word += "fresh_for: 6 months}"
+    measured = "{measured: codebook <= 0.05, elicitation: [{prompted: {attempts: 3}}]}"
+    opened = altered((word, measured))
+    due = _run(capsys, "plan", "-s", "honest", "-w", opened.folder, "--json").json["due"]
+    (row,) = [row for row in due if row["requirements"]]
+    assert (row["measure"], row["elicitation"], row["requirements"]) == ("codebook", "prompted", ["misuse-3"])
+    assert (row["thresholds"], row["state"]) == ([], "cannot be run here")
+
+
 # -- models and data --------------------------------------------------------------------------------------------------
 
 
