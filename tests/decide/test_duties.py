@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from fractions import Fraction
 
 import pytest
@@ -12,6 +13,7 @@ from decide.cases import (
     BOARD,
     DAY,
     EFFECTIVE,
+    HOUR,
     MODEL,
     PLANNED,
     REFERENCE,
@@ -127,6 +129,23 @@ def test_an_answer_to_something_reached_runs_from_the_result_that_showed_it():
     under = simple(on_hold={"t": (Response("pause-training"),)})
     assert [since for *_, since in started(BAD, under)] == [PLANNED.replace(day=2)]
     assert [since for *_, since in started(OPEN, under)] == [None]
+
+
+def test_a_duty_is_due_when_its_clock_ends():
+    """Counted from its start or, where that is the decision, from the time asked about."""
+    working = Clock(business_days=1, zone="Europe/Brussels", holidays=(date(2026, 6, 3),))
+    for one, within, due in (
+        (duty("effective"), SOON, EFFECTIVE + HOUR),
+        (duty("hold"), SOON, AT + DAY + HOUR),
+        (duty("hold"), working, datetime(2026, 6, 4, 21, 59, 59, tzinfo=UTC)),
+        (duty("hold"), None, None),
+    ):
+        under = with_duty(replace(one, within=within))
+        decision = ask(replace(OPEN, checkpoint=replace(OPEN.checkpoint, time=AT + DAY)), under, at=AT + DAY)
+        (begun,) = decision.rulings[0].started
+        assert begun.due(decision.at) == due
+        told = to_json(decision)["rulings"][0]["duties"][0]["due"]
+        assert told == (due.strftime("%Y-%m-%dT%H:%M:%SZ") if due else None)
 
 
 def test_duties_change_no_verdict_and_are_told_in_the_json():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from interlock.decide.bounds import Tally
     from interlock.decide.facts import Checkpoint
+    from interlock.policy.duty import Clock
 
 State = Literal["below", "reached", "not ruled out"]
 Verdict = Literal["permit", "hold"]
@@ -225,12 +226,19 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A duty that starts with what was found. `since` is when its clock began; None: with the decision itself."""
+    """A duty that starts with what was found. `since` is when its clock began; None: with the decision itself. `within`
+    is how long it has; None: as long as it takes.
+    """
 
     duty: str
     what: str
     about: str
     since: datetime | None
+    within: Clock | None
+
+    def due(self, at: datetime) -> datetime | None:
+        """By when it is to be done, if the decision is of that time."""
+        return self.within.after(self.since or at) if self.within else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,10 +358,7 @@ def to_json(decision: Decision) -> dict[str, Any]:
                 "verdict": ruling.verdict,
                 "reasons": [_reason(reason) for reason in ruling.reasons],
                 "cells": [cell(it) for it in ruling.cells],
-                "duties": [
-                    {"duty": it.duty, "what": it.what, "about": it.about, "since": timestamp(it.since or decision.at)}
-                    for it in ruling.started
-                ],
+                "duties": [_started(it, decision.at) for it in ruling.started],
             }
             for ruling in decision.rulings
         ],
@@ -369,6 +374,17 @@ def to_json(decision: Decision) -> dict[str, Any]:
 
 def _reason(reason: Reason) -> dict[str, Any]:
     return {"code": reason.code, "text": reason.text, "resume": reason.resume}
+
+
+def _started(it: Started, at: datetime) -> dict[str, Any]:
+    due = it.due(at)
+    return {
+        "duty": it.duty,
+        "what": it.what,
+        "about": it.about,
+        "since": timestamp(it.since or at),
+        "due": timestamp(due) if due else None,
+    }
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

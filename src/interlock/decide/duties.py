@@ -47,7 +47,7 @@ def _answer(view: View, response: Response, about: str, finding: Finding | None 
     told = f": {', '.join(response.notify)}" if response.notify else ""
     turned = f" to {', '.join(response.to)}" if response.to else ""
     since = _reached_since(view, finding) if finding is not None and finding.state == "reached" else None
-    return Started(f"on_hold.{about}.{response.do}", f"{response.do}{turned}{told}", about, since)
+    return Started(f"on_hold.{about}.{response.do}", f"{response.do}{turned}{told}", about, since, response.within)
 
 
 def _reached_since(view: View, finding: Finding) -> datetime | None:
@@ -62,7 +62,7 @@ def _reached_since(view: View, finding: Finding) -> datetime | None:
 def _duties(view: View, cells: Sequence[Cell], verdict: Verdict) -> Iterator[Started]:
     for name, duty in view.policy.duties.items():
         for about, since in _starts(view, duty, cells, verdict):
-            yield Started(name, duty.what, about, since)
+            yield Started(name, duty.what, about, since, duty.within)
 
 
 def _starts(view: View, duty: Duty, cells: Sequence[Cell], verdict: Verdict) -> Iterator[tuple[str, datetime | None]]:

@@ -134,8 +134,11 @@ def holding(cell: Cell) -> str:
 
 
 def starts(started: Started, decision: Decision) -> str:
-    """A duty that starts, what started it, and when its clock began."""
-    return f"{started.what} (`{started.duty}`, for {started.about}, since {timestamp(started.since or decision.at)})"
+    """A duty that starts, what started it, when its clock began, and when it ends."""
+    due = started.due(decision.at)
+    by = f"by {timestamp(due)}: " if due else ""
+    since = timestamp(started.since or decision.at)
+    return f"{by}{started.what} (`{started.duty}`, for {started.about}, since {since})"
 
 
 def started(decision: Decision) -> tuple[Started, ...]:

@@ -13,7 +13,6 @@ from interlock.decide.resume import resume
 from interlock.decide.rule import Decider
 from interlock.decide.view import Case as Asked
 from interlock.decide.view import View
-from interlock.policy._cases.facts import clocks
 from interlock.policy._cases.values import Failure, Outcome
 from interlock.policy.compile import digest
 from interlock.policy.model import Cell
@@ -143,7 +142,7 @@ def _failures(outcome: Outcome, versions: Sequence[Version], facts: Facts) -> It
     for action, texts in case.resume.items():
         yield from _resumed(decisions[action], texts)
     for name, due in case.duties.items():
-        yield from _duty(outcome, versions, name, due)
+        yield from _duty(outcome, name, due)
 
 
 def _verdict(decision: Decision, expected: Expected) -> Iterator[Failure]:
@@ -227,18 +226,14 @@ def _resumed(decision: Decision, texts: Sequence[str]) -> Iterator[Failure]:
             )
 
 
-def _duty(outcome: Outcome, versions: Sequence[Version], name: str, due: datetime | None) -> Iterator[Failure]:
+def _duty(outcome: Outcome, name: str, due: datetime | None) -> Iterator[Failure]:
     """The duty must have started; with `due`, one start of it must be due at that time."""
     rulings = [ruling for decision in outcome.decisions.values() for ruling in decision.rulings]
-    starts = {
-        (ruling.digest, it.since or outcome.case.at) for ruling in rulings for it in ruling.started if it.duty == name
-    }
-    if not starts:
-        started = sorted({it.duty for ruling in rulings for it in ruling.started})
-        yield Failure(f"expected duty `{name}` to start, which it did not", tuple(f"started: {it}" for it in started))
-    elif due is not None:
-        within = {version.digest: clocks(version.policy).get(name) for version in versions}
-        dues = {clock.after(start) for policy, start in starts if (clock := within[policy]) is not None}
-        if due not in dues:
-            got = ", ".join(timestamp(it) for it in sorted(dues)) or "no deadline"
-            yield Failure(f"expected duty `{name}` to be due at {timestamp(due)}, got {got}")
+    started = [it for ruling in rulings for it in ruling.started]
+    dues = {it.due(outcome.case.at) for it in started if it.duty == name}
+    if not dues:
+        others = sorted({it.duty for it in started})
+        yield Failure(f"expected duty `{name}` to start, which it did not", tuple(f"started: {it}" for it in others))
+    elif due is not None and due not in dues:
+        got = ", ".join(timestamp(it) for it in sorted(it for it in dues if it)) or "no deadline"
+        yield Failure(f"expected duty `{name}` to be due at {timestamp(due)}, got {got}")
