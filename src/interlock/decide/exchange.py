@@ -17,7 +17,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from interlock.decide import facts as told
-from interlock.decide.decision import timestamp
+from interlock.decide.decision import Decision, timestamp
 from interlock.decide.facts import Facts, Version
 from interlock.decide.rule import decide
 from interlock.policy import _scalar as scalar
@@ -74,9 +74,9 @@ def question_from_json(obj: dict[str, Any]) -> Question:
     return Question(versions, _read(Facts, obj["facts"]), obj["subject"], obj["action"], at, obj["deployment"])
 
 
-def answer(question: Question) -> dict[str, Any]:
-    """What `decide` says, as far as an implementation must say the same."""
-    decision = decide(
+def decided(question: Question) -> Decision:
+    """What `decide` says, all of it."""
+    return decide(
         question.versions,
         question.facts,
         subject=question.subject,
@@ -84,6 +84,11 @@ def answer(question: Question) -> dict[str, Any]:
         at=question.at,
         deployment=question.deployment,
     )
+
+
+def answer(question: Question) -> dict[str, Any]:
+    """What `decide` says, as far as an implementation must say the same."""
+    decision = decided(question)
     return {
         "verdict": decision.verdict,
         "most_effective_compute": str(decision.bounds.most_effective_compute) if decision.bounds else None,
