@@ -21,6 +21,7 @@ from decide.cases import (
     MONTH,
     OFFERED,
     PLANNED,
+    QUARTER,
     REFERENCE,
     SECOND,
     SIBLING,
@@ -39,6 +40,7 @@ from decide.cases import (
     family,
     forecast,
     incident,
+    judged,
     known,
     line,
     measure,
@@ -69,8 +71,10 @@ from interlock.policy.model import (
     AtLeast,
     ComputeRatio,
     Demand,
+    Judged,
     Mean,
     Threshold,
+    Unbounded,
     UnderReference,
 )
 from interlock.policy.time import Duration
@@ -262,6 +266,12 @@ def test_a_set_aside_counts_from_the_horizon_to_the_checkpoint():
         assert state(ask(told, from_then)) == expected
 
 
+def test_a_role_without_a_name_sets_nothing_aside():
+    bad = runs(correct=100, seed=1)
+    told = known(runs(), bad, set_asides=[aside(bad.result, by=[""])])
+    assert state(ask(told, simple(independent=""))) == "reached"
+
+
 def test_a_plain_measure_is_decided_exactly_and_not_on_the_grid_of_the_printed_bounds():
     """The bounds of 665 in 1892 and of 499 in 1591 lie between 1/3 and the next steps of the grid."""
     low, high = bounds.lower(665, 1892, ALPHA), bounds.upper(499, 1591, ALPHA)
@@ -315,6 +325,35 @@ def test_a_mean_may_be_of_one_measure():
 def test_an_evaluation_of_no_samples_is_none_and_of_one_is_one():
     for samples, overdue in ((0, True), (1, False)):
         assert ("overdue" in codes(ask(known(runs(samples=samples)), simple()))) is overdue
+
+
+def test_no_measure_asks_for_so_little_that_no_samples_are_an_evaluation():
+    under = simple(measures=named(measure("a", least_samples=0)))
+    assert "overdue" in codes(ask(known(runs(samples=0)), under))
+
+
+def test_a_rule_that_two_thresholds_share_finds_for_each_what_counts_for_it():
+    """What was planned before the policy had one of them shows nothing about that one, whichever is asked first."""
+    shared = quick()
+    first, second = line("t", rule_out=shared), line("u", rule_out=shared)
+    for lines in ((first, second), (second, first)):
+        decision = ask(known(runs()), *three(simple(first), simple(*lines, gated=["t", "u"])))
+        assert (state(decision, "t"), state(decision, "u")) == ("below", "not ruled out")
+
+
+@pytest.mark.parametrize(("on", "ran", "said"), [
+    ("deployment", None, "it ran another deployment"),
+    ("deployment", digest("other"), "it ran another deployment"),
+    ("model", OFFERED, "it ran a deployment, not the model"),
+])  # fmt: skip
+def test_a_result_of_the_wrong_deployment_is_told_as_such(on, ran, said):
+    under = simple(measures=named(measure("a", on=on)))
+    (missing,) = (
+        reason.text
+        for reason in cell(ask(known(runs(deployment=ran)), under, deployment=OFFERED)).finding.reasons
+        if reason.code == "missing-evidence"
+    )
+    assert missing == f"`prompted` evidence missing (entry 2: {said})"
 
 
 def test_a_result_that_was_withdrawn_evaluates_nothing():
@@ -401,6 +440,12 @@ def test_fine_tuned_on_nothing_is_not_fine_tuned():
         assert state(ask(told, under)) == expected
 
 
+def test_what_a_rule_assumes_that_goes_without_saying_is_told_once():
+    under = simple(line("t", rule_out=quick(assumes=("no-evaluation-gaming",))))
+    (part,) = cell(ask(facts(runs()), under)).finding.tree.parts
+    assert [reason.code for reason in part.reasons] == ["assumption"]
+
+
 def test_understanding_a_propensity_takes_no_behaviour_for_granted():
     lies = named(measure("a", kind="propensity"))
     under = simple(
@@ -471,6 +516,13 @@ def test_a_plan_for_a_task_that_a_measure_had_matters_and_for_one_that_it_will_h
     assert "unreported" not in codes(ask(told, since(simple()), since(NEW_TASK, AT + DAY)))
 
 
+def test_a_plan_for_a_task_by_which_a_measure_had_no_bounds_matters():
+    unbounded = Unbounded("a", "capability", "model", "lab/old", 1, "accuracy")
+    old = simple(measures={**MEASURES, "a": unbounded}, gates={}, thresholds={})
+    told = known(runs(), runs("old", reported=False))
+    assert "unreported" in codes(ask(told, *three(old, simple())))
+
+
 def test_a_version_without_the_threshold_asks_no_report_of_a_plan():
     """A report of 99 in 100 is enough for the one version that has it."""
     told = known(runs(**FRESH), runs(scored=99), attestations=[stated("no-evaluation-gaming", at=LATE + DAY)])
@@ -480,6 +532,106 @@ def test_a_version_without_the_threshold_asks_no_report_of_a_plan():
 def test_a_plan_that_is_due_is_told_of_once():
     told = known(runs(), runs(seed=1, reported=False))
     assert codes(ask(told, simple(), action="release-weights")) == {"unreported"}
+
+
+# -- judgements (25, 27, 28) -------------------------------------------------------------------------------------------
+
+JUDGING = simple(Threshold("t", None, None, Judged(BOARD, ("a",))))
+GOOD = runs()
+SAID = judged("t", "below", GOOD)
+
+
+def judging(*names, **changes):
+    """The same policy, judged on other things."""
+    return replace(JUDGING, thresholds=named(Threshold("t", None, None, Judged(BOARD, names, **changes))))
+
+
+def finds(told, *under):
+    """The state, and whether it is overdue."""
+    found = cell(ask(told, *(under or [JUDGING]))).finding
+    return found.state, found.overdue is not None
+
+
+def test_a_judgement_may_rest_on_one_sample_and_on_a_word_of_the_same_second():
+    one, word = runs(samples=1), attested("audit", at=SAID.at)
+    assert finds(facts(one, judgements=[judged("t", "below", one)])) == ("below", False)
+    assert finds(facts(attestations=[word], judgements=[judged("t", "below", word)]), judging("audit"))[0] == "below"
+
+
+def test_a_judgement_is_over_at_its_own_age_however_fresh_what_it_rests_on():
+    made, fresh = runs(planned_at=AT - 40 * DAY), judging("a", fresh_for=MONTH)
+    for days, expected in ((31, ("not ruled out", True)), (30, ("below", False))):
+        old = judged("t", "below", made, at=AT - days * DAY)
+        assert finds(facts(made, judgements=[old]), fresh) == expected
+
+
+def test_an_evaluation_by_judgement_lasts_as_long_as_the_latest_of_several():
+    fresh = judging("a", fresh_for=MONTH)
+    said = [judged("t", "reached", GOOD, at=SAID.at + days * DAY) for days in (1, 2, 0)]
+    decision = ask(facts(GOOD, attestations=[attested("audit")], judgements=said), fresh)
+    assert cell(decision).finding.evaluated.expires == MONTH.after(SAID.at + 2 * DAY)
+
+
+def test_a_judgement_counts_from_when_the_policy_has_its_threshold_to_the_checkpoint():
+    begun = SAID.at + DAY
+    asking = (since(replace(JUDGING, thresholds={}, gates={})), since(JUDGING, begun))
+    late = runs(planned_at=begun)
+    for at, supported in ((begun + DAY, False), (begun + DAY + SECOND, True), (AT, True), (AT + SECOND, False)):
+        told = facts(late, judgements=[judged("t", "below", late, at=at)])
+        assert finds(told, *asking) == (("below", False) if supported else ("not ruled out", True))
+    early = runs(planned_at=begun, at=begun - 2 * DAY)
+    said = judged("t", "below", early, at=begun - SECOND)
+    assert finds(facts(early, judgements=[said]), *asking) == ("not ruled out", True)
+
+
+def test_a_judgement_lasts_as_long_as_the_latest_of_the_items_that_it_names_for_one_ground():
+    made = [runs(seed=days, planned_at=PLANNED + days * DAY, at=PLANNED) for days in (1, 2, 0)]
+    told = facts(*made, judgements=[judged("t", "below", *made)])
+    assert cell(ask(told, JUDGING)).finding.tree.expires == QUARTER.after(PLANNED + 2 * DAY)
+
+
+def test_a_judgement_on_nothing_answers_nothing():
+    theirs = judged("t", "reached", subject=FOUNDATION, at=SAID.at - DAY)
+    for fresh_for in (None, MONTH):
+        assert finds(facts(GOOD, judgements=[theirs, SAID]), judging(fresh_for=fresh_for)) == ("reached", True)
+
+
+def test_only_a_judgement_that_says_below_shows_it():
+    told = facts(GOOD, judgements=[judged("t", "reached", GOOD)])
+    assert [part.holds for part in cell(ask(told, JUDGING)).finding.tree.parts] == [False]
+
+
+def test_what_no_member_said_does_not_hide_what_one_said():
+    theirs, ours = judged("t", "reached", by=[TEAM]), judged("t", "reached", by=(), members=[BOARD])
+    for said in ([theirs, ours], [ours, theirs], [SAID, theirs, ours]):
+        assert finds(facts(GOOD, judgements=said))[0] == "reached"
+
+
+def test_what_was_judged_of_a_cheap_child_is_not_answered_and_of_a_cheap_sibling_is():
+    near = replace(JUDGING, attacker_budget=Fraction(1, 100))
+    for subject, expected in ((CHILD, "reached"), (SIBLING, "below")):
+        said = judged("t", "reached", subject=subject, at=SAID.at - DAY)
+        assert finds(facts(GOOD, judgements=[SAID, said]), near)[0] == expected
+
+
+def test_a_judgement_on_the_parent_is_answered_as_long_as_the_latest_answer_lasts():
+    """An earlier judgement rests on a later plan, and outlasts the answers, the second of which outlasts the first."""
+    made = [runs(seed=days, planned_at=PLANNED + days * DAY, at=PLANNED) for days in (2, 0, 1)]
+    theirs = judged("t", "reached", subject=FOUNDATION, at=PLANNED + 2 * DAY)
+    said = [judged("t", "below", it, at=PLANNED + days * DAY) for it, days in zip(made, (1, 3, 4), strict=True)]
+    told = facts(*made, judgements=[theirs, *said])
+    for answers, days in ((said, 1), (said[:2], 0)):
+        finding = cell(ask(replace(told, judgements=(theirs, *answers)), JUDGING)).finding
+        assert (finding.state, finding.tree.expires) == ("below", QUARTER.after(PLANNED + days * DAY))
+
+
+def test_who_judges_is_asked_of_the_versions_that_have_the_threshold():
+    without = replace(JUDGING, thresholds={}, gates={})
+    said = judged("t", "reached", by=(), members=[BOARD])
+    told = facts(GOOD, judgements=[said])
+    assert finds(told, since(without), since(JUDGING, AT))[0] == "reached"
+    unjudged = replace(JUDGING, thresholds=named(line("t")))
+    assert finds(told, since(unjudged), since(JUDGING, AT))[0] == "reached"
 
 
 # -- leaning on another subject (26) -----------------------------------------------------------------------------------

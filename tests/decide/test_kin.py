@@ -14,6 +14,7 @@ from decide.cases import (
     CHILD,
     DAY,
     FOUNDATION,
+    HONEST,
     MEASURES,
     MODEL,
     PLANNED,
@@ -38,9 +39,10 @@ from decide.cases import (
     simple,
     since,
     state,
+    stated,
 )
 from interlock.decide.facts import Step, Subject
-from interlock.policy.model import At, AtLeast, Judged, Mean, Measured, RuledOut, Threshold
+from interlock.policy.model import At, AtLeast, Judged, Mean, Measured, Ref, RuledOut, Threshold
 
 CHEAP = simple(attacker_budget=Fraction(1, 100))
 BAD = {"correct": 100}
@@ -261,6 +263,17 @@ def test_every_positive_result_of_the_ancestor_is_repeated():
     assert state(ask(told, simple(), action="deploy-internal")) == "reached"
     told = known(runs(), runs(**PARENTS, **BAD), harder, runs(**{**AGAIN, "demonstrations": 200}))
     assert state(ask(told, simple(), action="deploy-internal")) == "below"
+
+
+@pytest.mark.parametrize(("still", "expected"), [(True, "below"), (False, "reached")])
+def test_a_repetition_counts_from_when_the_policy_has_the_threshold_that_it_answers_for(still, expected):
+    """The first version refers to `u`; the second has `t` at that level itself, and `u` no more or still."""
+    began = PLANNED + 2 * DAY
+    first = simple(Threshold("t", Ref("u"), None), line("u"), gated=["t"])
+    second = simple(line("t"), *([line("u")] if still else []), gated=["t"])
+    told = known(runs(planned_at=began), runs(**PARENTS, **BAD), runs(**AGAIN), attestations=[stated(HONEST, at=AT)])
+    decision = ask(told, since(first), since(second, began), action="deploy-internal")
+    assert (decision.verdict == "permit", state(decision)) == (still, expected)
 
 
 def test_what_was_repeated_still_counts_where_the_ancestor_was_continued():

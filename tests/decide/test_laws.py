@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 slow_or_rare = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 #: Without shrinking: a case is made of some hundred choices, and a smaller one would take minutes to find.
 found_only = (Phase.explicit, Phase.reuse, Phase.generate)
-law = settings(max_examples=20 * EFFORT, deadline=None, suppress_health_check=slow_or_rare, phases=found_only)
+law = settings(max_examples=20 * EFFORT, suppress_health_check=slow_or_rare, phases=found_only)
 data = st.data()
 questions = cases()
 FAMILY = (MODEL, FOUNDATION, CHILD, SIBLING)

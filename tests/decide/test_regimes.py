@@ -19,8 +19,10 @@ from decide.cases import (
     HONEST,
     HOUR,
     MEASURES,
+    MODEL,
     OFFERED,
     PLANNED,
+    REFERENCE,
     SECOND,
     TEAM,
     amended,
@@ -46,6 +48,7 @@ from decide.cases import (
     stated,
 )
 from interlock.decide.facts import Version
+from interlock.decide.rule import Decider, decide
 from interlock.policy.model import (
     Amount,
     Assumption,
@@ -58,6 +61,7 @@ from interlock.policy.model import (
     Mean,
     Measured,
     Permits,
+    Ref,
     Scope,
     Threshold,
 )
@@ -97,6 +101,15 @@ def test_without_standing_every_policy_holds(sentence):
     assert all(ruling.verdict == "hold" for ruling in decision.rulings)
 
 
+def test_while_no_policy_is_in_force_the_hold_says_when_the_first_will_be():
+    told = known(runs())
+    later = (since(simple(), AT + 2 * DAY), since(simple(id="other"), AT + DAY))
+    (reason,) = ask(told, *later).reasons
+    assert reason.text == "no policy is in force; the first takes effect at 2026-06-02T00:00:00Z"
+    (reason,) = decide([], told, subject=MODEL, action="scale", at=AT).reasons
+    assert reason.text == "no policy is in force"
+
+
 def test_a_deployment_of_another_subject_is_none_of_this():
     told = known(runs())
     told = replace(told, deployments={OFFERED: replace(told.deployments[OFFERED], subject=digest("foundation"))})
@@ -109,6 +122,32 @@ def test_what_is_dated_after_the_checkpoint_serves_nothing_and_counts_still():
     assert state(ask(known(runs(at=AT + SECOND)), simple())) == "not ruled out"
     assert state(ask(facts(runs(), attestations=[stated(HONEST, at=AT + SECOND)]), simple())) == "not ruled out"
     assert state(ask(known(runs(), runs(correct=100, seed=1, planned_at=AT + HOUR)), simple())) == "reached"
+
+
+QUESTIONS = (
+    {"subject": MODEL, "action": "scale", "at": AT},
+    {"subject": REFERENCE, "action": "scale", "at": AT},
+    {"subject": MODEL, "action": "sell", "at": AT},
+    {"subject": MODEL, "action": "scale", "at": AT, "deployment": digest("nothing")},
+    *({"subject": MODEL, "action": "scale", "at": AT + step} for step in (-SECOND, SECOND, HOUR - SECOND, HOUR)),
+)
+
+
+@pytest.mark.parametrize("first", QUESTIONS)
+def test_what_was_asked_before_changes_no_answer(first):
+    told = known(runs())
+    decider = Decider([since(simple())], told)
+    for question in (first, *QUESTIONS, first):
+        assert decider.decide(**question) == decide([since(simple())], told, **question)
+
+
+def test_a_hold_is_told_with_every_reason_and_a_permit_with_none():
+    two = simple(line("t"), line("u", At("b", Fraction("0.20"))), gated=["t", "u"])
+    told = known(runs(correct=15), runs("b"))
+    assert [it.code for it in ask(told, two).all_reasons] == ["bound", "not-attested"]
+    for permitted in (known(runs(), runs("b")), replace(told, attestations=(*told.attestations, attested("audit")))):
+        decision = ask(permitted, two)
+        assert (decision.verdict, decision.all_reasons) == ("permit", ())
 
 
 # -- regimes (39, 40) --------------------------------------------------------------------------------------------------
@@ -165,6 +204,13 @@ def test_a_policy_binds_whom_its_scope_is_not_certainly_false_of(sentence):
     kin = family(model={"ec_high": 2 * 10**24})
     (ruling,) = ask(known(runs(), subjects=kin), simple(scope=Scope(scope))).rulings
     assert ruling.governs == binds
+
+
+@pytest.mark.parametrize("never", [AtLeast(1, ()), AtLeast(3, (HUGE, HUGE))])
+def test_a_policy_whose_scope_nothing_could_satisfy_binds_everybody(never):
+    """Such a scope says nothing, and nothing opens a gate."""
+    (ruling,) = ask(known(runs()), simple(scope=Scope(never))).rulings
+    assert ruling.governs
 
 
 def test_cells_without_requirements_do_not_gate():
@@ -389,6 +435,40 @@ def test_the_hold_names_the_latest_version_that_stands_in_the_way():
     assert f"version {strict.version}, in force before, holds on `t`" in decision.rulings[0].reasons[0].text
 
 
+def numbered(*policies):
+    """The same, each with a version of its own."""
+    return versions(*(replace(it, version=f"{place}.0.0") for place, it in enumerate(policies, 1)))
+
+
+def superseded(told, *policies):
+    """Why a policy holds although the version in force would permit."""
+    ((reason,),) = [it.reasons for it in ask(told, *numbered(*policies)).rulings]
+    assert reason.code == "superseded"
+    assert reason.resume is not None
+    return reason.text
+
+
+def test_what_supersedes_is_told_by_the_latest_version_that_holds_and_by_what_it_holds_on():
+    two = simple(line("t"), line("u", At("b", Fraction("0.20"))), gated=["t", "u"])
+    one, empty, told = simple(), replace(simple(), gates={"scale": {}}), known(runs())
+    for policies, where in (
+        ((two, one), "version 1.0.0, in force before, holds on `u`"),
+        ((two, one, one), "version 1.0.0, in force before, holds on `u`"),
+        ((two, two, one), "version 2.0.0, in force before, holds on `u`"),
+        ((empty, one), "version 1.0.0, in force before, holds on the gate"),
+        ((replace(one, expires=LATE), one), "version 1.0.0, in force before, holds on the gate"),
+    ):
+        assert superseded(told, *policies) == f"{where}: a looser version helps only later evidence"
+
+
+def test_what_supersedes_is_told_where_every_version_that_governs_would_permit():
+    free = replace(simple(), gates={}, not_governed={"scale": "section 1"})
+    narrow = simple(refresh=replace(simple().refresh, multiple=Fraction(1)))
+    wide = known(runs(), subjects=family(model={"ec_high": 2 * 10**24}))
+    for told, first in ((known(runs()), free), (wide, narrow)):
+        assert superseded(told, first, simple()) == "earlier versions do not permit it together"
+
+
 MEAN = Mean("mean", {"a": Fraction(1, 2), "b": Fraction(1, 2)})
 
 
@@ -411,7 +491,8 @@ def test_a_requirement_of_the_same_name_over_another_measure_draws_no_line():
         "the same measure": Measured("safe", "b", Fraction("0.05"), quick()),
     }
     now = simple(reached, requires=["safe"], requirements=named(Measured("safe", "b", Fraction("0.20"), quick())))
-    told = facts(runs("b", 2, planned_at=LATE - DAY), attestations=[stated(HONEST, at=LATE + DAY)])
+    bad = runs("a", 100, planned_at=LATE - DAY)
+    told = facts(runs("b", 2, planned_at=LATE - DAY), bad, attestations=[stated(HONEST, at=LATE + DAY)])
     for sentence, need in needs.items():
         first = simple(reached, requires=["safe"], requirements=named(need))
         cell = ask(told, *versions(first, now)).cells[0]
@@ -475,6 +556,29 @@ def test_the_ledgers_age_is_that_of_every_policy_that_governs():
         decision = ask(known(runs()), simple(permits=patient), second, at=AT + HOUR)
         assert decision.verdict == ("hold" if second.permits != patient else "permit")
         assert {it.verdict for it in decision.rulings} == {decision.verdict}
+
+
+def test_a_policy_that_does_not_govern_asks_for_no_fresh_ledger():
+    patient = Permits(Duration(0, 30 * 86400), Duration(0, 7200), BOARD)
+    assert ask(known(runs()), simple(permits=patient), OPEN_SCALE, at=AT + HOUR).verdict == "permit"
+
+
+def test_a_permit_by_requirements_reaches_no_further_than_the_evaluation():
+    """Of another threshold, or of an ancestor that stands in."""
+    narrow = line("u", rule_out=quick(buffer=buffer(multiple=Fraction(2))))
+    audited = {"attestations": [attested("audit")]}
+    refers = simple(Threshold("t", Ref("u"), None), narrow, gated=["t"])
+    decision = ask(known(runs(correct=15), **audited), refers)
+    assert (state(decision), decision.bounds.most_effective_compute) == ("not ruled out", 2 * 10**24)
+    grown = family(model={"ec_low": 2 * 10**22, "ec_high": 2 * 10**22})
+    decision = ask(known(runs(correct=15, subject=FOUNDATION), subjects=grown, **audited), simple())
+    assert (state(decision), decision.bounds.most_effective_compute) == ("not ruled out", 4 * 10**22)
+
+
+def test_a_permit_that_would_be_over_at_once_is_none_and_says_what_to_do():
+    under = simple(permits=replace(simple().permits, lease=Duration(0, 0)))
+    ((reason,),) = [it.reasons for it in ask(known(runs()), under).rulings]
+    assert (reason.code, reason.resume) == ("expired", "evaluate again")
 
 
 def test_an_incident_does_not_need_a_version_to_be_heard():

@@ -50,10 +50,12 @@ from decide.cases import (
     one_gate,
     policy,
     quick,
+    refresh,
     run,
     runs,
     saw,
     simple,
+    since,
     stated,
     withdrawn,
 )
@@ -73,6 +75,7 @@ from interlock.policy.model import (
     RuledOut,
     Threshold,
 )
+from interlock.policy.time import Duration
 
 SECURITY = attested("security-3", about=None)
 MISUSE = attested("misuse-3")
@@ -167,6 +170,12 @@ def test_what_is_attested_about_the_developer_or_kin_does_not_serve_the_subject(
     assert ask(facts(run("few-shot"), attestations=[*both, MISUSE]), under).verdict == "permit"
 
 
+def test_of_several_words_the_latest_counts():
+    words = [attested("audit", at=STATED - DAY), attested("audit"), attested("audit", at=STATED - 2 * DAY)]
+    found = ask(facts(attestations=words), needing(AUDIT)).cells[0].requirements[0]
+    assert found.tree.expires == HALF_YEAR.after(STATED)
+
+
 # -- overdue (28) ------------------------------------------------------------------------------------------------------
 
 OVERDUE = {  # a security attestation opens this gate, and none of these lets it
@@ -249,6 +258,10 @@ MORE = {  # sentence: (what else the ledger learns, is the approval still good?)
     "an incident of another family": (known(runs(correct=15), incidents=[incident(subject=REFERENCE)]), True),
     "a judgement of the threshold": (known(runs(correct=15), judgements=[judged("t", "reached")]), False),
     "a judgement of another threshold": (known(runs(correct=15), judgements=[judged("u", "reached")]), True),
+    "a judgement of another family": (
+        known(runs(correct=15), judgements=[judged("t", "reached", subject=REFERENCE)]),
+        True,
+    ),
     "another word": (known(runs(correct=15), attestations=[attested("audit")]), True),
 }
 
@@ -284,9 +297,42 @@ def test_who_approved_the_worse_approved_this():
     assert not approving(reached, saw(reached, "t", "not ruled out"))
 
 
+def test_an_approval_of_the_worse_is_none_of_what_is_ruled_out():
+    ruled_out = known(runs())
+    assert not approving(ruled_out, saw(ruled_out, "t", "reached"))
+    assert approving(ruled_out, saw(ruled_out, "t", "below"))
+
+
+APPROVED_ABOUT = {  # sentence: (what it is to be about, what it is about, is a deployment asked for?, met?)
+    "the subject": ("subject", MODEL, False, True),
+    "the developer": ("developer", None, False, True),
+    "the developer, where the subject is meant": ("subject", None, False, False),
+    "the deployment": ("deployment", OFFERED, True, True),
+    "nothing, where a deployment is meant and none is asked about": ("deployment", None, False, False),
+}
+
+
+@pytest.mark.parametrize("sentence", APPROVED_ABOUT)
+def test_what_an_approval_is_about(sentence):
+    about, whom, asked, stands = APPROVED_ABOUT[sentence]
+    signed = replace(OPEN, approvals=(approved("signed", saw(OPEN, "t", "not ruled out"), about=whom),))
+    under = replace(APPROVING, requirements=named(replace(SIGNED, about=about)))
+    decision = ask(signed, under, deployment=OFFERED if asked else None)
+    assert met(decision) == {"signed": stands}
+
+
+def test_an_approval_counts_from_when_the_policy_asks_for_it_to_the_checkpoint():
+    begun = STATED + DAY
+    asking = (since(simple(line("t"))), since(APPROVING, begun))
+    for at, stands in ((begun - SECOND, False), (begun, True), (AT, True), (AT + SECOND, False)):
+        told = replace(OPEN, approvals=(approved("signed", saw(OPEN, "t", "not ruled out"), at=at),))
+        assert met(ask(told, *asking)) == {"signed": stands}
+
+
 # -- measured, defined, ruled out, combined (31, 32) -------------------------------------------------------------------
 
 SAFE = Measured("safe", "b", Fraction("0.20"), quick())
+ASSUMING = policy().assumptions
 MEASURED = {  # sentence: (ledger, met?)
     "under the level by the margin": (known(runs("b", 8)), True),
     "not under it": (known(runs("b", 9)), False),
@@ -327,6 +373,38 @@ def test_measured_by_a_mean():
     assert met(ask(known(runs("b")), under)) == {"safe": False}
 
 
+MEAN = {**MEASURES, "mean": Mean("mean", {"b": Fraction(1, 2), "c": Fraction(1, 2)})}
+
+
+def test_measured_by_a_mean_of_which_every_part_is_soundly_evaluated():
+    under = needing(replace(SAFE, measure="mean"), measures=MEAN)
+    for unsound in "bc":
+        told = known(*(runs(name, planned=name != unsound) for name in "bc"))
+        assert met(ask(told, under)) == {"safe": False}
+    assert met(ask(known(runs("b"), runs("c")), under)) == {"safe": True}
+
+
+def test_what_two_parts_of_a_mean_lack_is_told_once():
+    decision = ask(facts(runs("b"), runs("c")), needing(replace(SAFE, measure="mean"), measures=MEAN))
+    (requirement,) = decision.cells[0].requirements
+    assert [reason.code for reason in requirement.tree.reasons] == ["assumption"]
+
+
+@pytest.mark.parametrize("lie", "bc")
+def test_measured_by_a_mean_as_far_as_each_part_reaches(lie):
+    """Training compute keeps what is assumed of the one that is no lie from being void, up to 2 x 10^24 FLOP."""
+    bounded = replace(ASSUMING["no-evaluation-gaming"], void_at=("small",))
+    under = needing(
+        replace(SAFE, measure="mean"),
+        measures={**MEAN, **named(measure(lie, kind="propensity"))},
+        assumptions=named(bounded, replace(bounded, name="no-test-awareness", void_at=())),
+    )
+    small = Threshold("small", Amount("training_compute", Fraction(2 * 10**24)), None)
+    under = replace(under, thresholds={**under.thresholds, "small": small})
+    told = known(runs("b"), runs("c"), attestations=[stated("no-test-awareness")])
+    assert ask(told, under).bounds.most_effective_compute == 2 * 10**24 - 1
+
+
 def test_defined_and_ruled_out():
     under = needing(
         Defined("there", "u"), Defined("empty", "hole"), Defined("missing", "nothing"), RuledOut("out", "u")
@@ -335,6 +413,15 @@ def test_defined_and_ruled_out():
     under = replace(under, thresholds=lines)
     assert met(ask(known(runs()), under)) == {"there": True, "empty": False, "missing": False, "out": True}
     assert met(ask(known(runs(correct=15)), under))["out"] is False
+
+
+COUNTS = {1: "any of", 2: "at least 2 of", 3: "all of"}
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_combination_says_how_many_it_needs(count):
+    under = needing(Combined("some", count, ("x", "y", "z")), *(replace(AUDIT, name=name) for name in "xyz"))
+    assert cell(ask(facts(), under)).requirements[0].tree.text == f"{COUNTS[count]} x, y, z"
 
 
 @pytest.mark.parametrize(("count", "needed"), [(1, 1), (2, 2), (3, 3)])
@@ -417,6 +504,15 @@ def test_a_part_of_a_combination_may_have_a_way_round():
     assert met(ask(told, with_a_way(both, requires=("both",)))) == {"both": True}
 
 
+def test_an_opening_counts_from_when_the_policy_has_its_exception():
+    """It still does when a later version has it, too."""
+    without = replace(with_a_way(), exceptions={})
+    for versions, stands in (((without, with_a_way()), False), ((with_a_way(), with_a_way()), True)):
+        asking = [since(versions[0]), since(versions[1], STATED + DAY)]
+        decision = ask(facts(attestations=[attested("interim")], amendments=[OPENED]), *asking)
+        assert met(decision) == {"audit": stands}
+
+
 def test_an_exception_does_not_end_overdue():
     told = known(attestations=[attested("interim")], amendments=[OPENED])
     under = simple(line("t"), requirements=named(AUDIT, INTERIM), exceptions=named(WAY))
@@ -432,6 +528,50 @@ def test_the_first_thing_to_say_about_a_requirement_is_what_meets_it_or_why_noth
     assert "`interim`" in found.reason.text
     missing = ask(facts(), under).cells[0].requirements[0]
     assert (missing.met, "`audit`" in missing.reason.text) == (False, True)
+
+
+TWICE, THRICE = (
+    Measured(name, of, Fraction("0.20"), quick(refresh=refresh(multiple=Fraction(multiple))))
+    for name, of, multiple in (("twice", "b", 2), ("thrice", "c", 3))
+)
+WORD = Attested("word", "a word", AUDITOR, "subject", QUARTER)
+TOLD = known(
+    runs("b"), runs("c"), attestations=[attested("word", at=PLANNED)], amendments=[replace(OPENED, at=PLANNED)]
+)  # everything ends a quarter after PLANNED
+REACH = {"twice": 2 * 10**24, "thrice": 3 * 10**24, "word": 4 * 10**24}
+
+
+def reaches(*more, asked, **changes):
+    """How far a permit reaches that opens by what is asked for."""
+    under = needing(TWICE, THRICE, WORD, *more, requires=[asked], **changes)
+    return ask(TOLD, under).bounds.most_effective_compute
+
+
+@pytest.mark.parametrize("parts", [("twice", "word"), ("word", "twice"), ("thrice", "twice"), ("twice", "thrice")])
+def test_a_combination_reaches_as_far_as_the_least_of_what_meets_it(parts):
+    assert reaches(Combined("both", 2, parts), asked="both") == REACH["twice"]
+
+
+@pytest.mark.parametrize("parts", [("twice", "word"), ("word", "twice"), ("thrice", "twice"), ("twice", "thrice")])
+def test_an_exception_reaches_as_far_as_the_least_that_it_asks_for(parts):
+    way = replace(WAY, requires=parts, lasts=YEAR)
+    assert reaches(AUDIT, asked="audit", exceptions=named(way)) == REACH["twice"]
+
+
+@pytest.mark.parametrize("own", REACH)
+@pytest.mark.parametrize("other", REACH)
+def test_of_two_ways_that_last_as_long_the_one_that_reaches_further_counts(own, other):
+    way = replace(WAY, instead_of=(own,), requires=(other,), lasts=YEAR)
+    assert reaches(asked=own, exceptions=named(way)) == max(REACH[own], REACH[other])
+
+
+def test_the_way_that_lasts_longest_counts_although_it_reaches_less_far():
+    way = replace(WAY, instead_of=("word",), requires=("twice",), lasts=YEAR)
+    word = replace(WORD, fresh_for=Duration(2, 0))
+    under = needing(TWICE, word, requires=["word"], exceptions=named(way))
+    decision = ask(TOLD, under)
+    assert cell(decision).requirements[0].tree.expires == QUARTER.after(PLANNED)
+    assert decision.bounds.most_effective_compute == REACH["twice"]
 
 
 # -- incidents against requirements (34) -------------------------------------------------------------------------------
@@ -458,6 +598,18 @@ def test_an_incident_unmeets_a_requirement_until_it_is_shown_again(sentence):
     assert met(ask(again, needing(AUDIT), at=AT + DAY)) == {"audit": True}
 
 
+def test_of_several_incidents_the_last_one_counts():
+    happened = [incident(requirements=["audit"], at=STATED + days * DAY) for days in (-1, 1, -2)]
+    assert met(ask(facts(attestations=[attested("audit")], incidents=happened), needing(AUDIT))) == {"audit": False}
+    assert met(ask(facts(attestations=[attested("audit")], incidents=happened[::2]), needing(AUDIT))) == {"audit": True}
+
+
+def test_an_unmet_requirement_says_since_which_incident():
+    told = facts(attestations=[attested("audit")], incidents=[incident(requirements=["audit"], at=STATED)])
+    (requirement,) = cell(ask(told, needing(AUDIT))).requirements
+    assert requirement.reason.text.endswith(" since the incident of 2026-05-02T00:00:00Z")
+
+
 def test_an_incident_asks_for_a_later_plan():
     happened = incident(requirements=["safe"], at=PLANNED)
     late = runs("b", seed=1, planned_at=PLANNED + SECOND)
@@ -479,6 +631,32 @@ def test_an_incident_against_a_whole_is_against_its_parts_and_its_ways_round():
         attestations=[attested("interim", at=AT)], amendments=[replace(OPENED, at=AT)], incidents=[against_audit]
     )
     assert met(ask(late, with_a_way())) == {"audit": True}
+
+
+def test_an_opening_and_what_it_asks_for_are_both_later_than_the_incident():
+    happened = incident(requirements=["audit"], at=AT - DAY)
+    for said, opened, stands in ((AT, AT, True), (AT, AT - DAY, False), (AT - DAY, AT, False)):
+        told = facts(
+            attestations=[attested("interim", at=said)],
+            amendments=[replace(OPENED, at=opened)],
+            incidents=[happened],
+        )
+        assert met(ask(told, with_a_way())) == {"audit": stands}
+
+
+def test_an_incident_against_a_part_is_against_that_part_and_not_against_others_or_the_whole():
+    """An incident against another whole is against nothing of this one."""
+    over, both = Combined("over", 1, ("both",)), Combined("both", 1, ("audit",))
+    under = needing(AUDIT, INTERIM, both, over, Combined("other", 1, ("interim",)), requires=("audit", "interim"))
+    for against, expected in (
+        ("audit", {"audit": False, "interim": True}),
+        ("both", {"audit": False, "interim": True}),
+        ("over", {"audit": False, "interim": True}),
+        ("other", {"audit": True, "interim": False}),
+    ):
+        words = [attested("audit"), attested("interim")]
+        told = facts(attestations=words, incidents=[incident(requirements=[against], at=AT - DAY)])
+        assert met(ask(told, under)) == expected
 
 
 def test_an_incident_against_a_whole_is_against_its_parts_wherever_they_stand():

@@ -24,6 +24,7 @@ from decide.cases import (
     MODEL,
     PLANNED,
     PROMPTED,
+    REFERENCE,
     SECOND,
     SIBLING,
     STALE,
@@ -38,6 +39,7 @@ from decide.cases import (
     in_order,
     incident,
     known,
+    line,
     named,
     one_gate,
     policy,
@@ -54,7 +56,7 @@ from interlock.decide.decision import in_order as by_reach
 from interlock.decide.decision import to_json
 from interlock.decide.facts import Step
 from interlock.decide.rule import defects, unevaluated
-from interlock.policy.model import Amount, Attested, Measured, Threshold
+from interlock.policy.model import Amount, Attested, Demand, Measured, Threshold
 
 OTHERS = frozenset({AUDITOR, GATEKEEPER, BOARD})
 SECURITY = attested("security-3", about=None)
@@ -409,9 +411,25 @@ def test_what_a_measured_requirement_asks_for_is_due_until_it_is_run_and_again_a
         (known(), (("b", PROMPTED),)),
         (known(runs("b")), ()),
         (known(runs("b"), incidents=[incident(requirements=["safe"])]), (("b", PROMPTED),)),
+        (known(runs("b"), incidents=[incident(requirements=["safe"], subject=FOUNDATION)]), (("b", PROMPTED),)),
+        (known(runs("b"), incidents=[incident(requirements=["safe"], subject=REFERENCE)]), ()),
     ):
         assert unevaluated(under, told, owner=("requirements", owner), subject=MODEL, at=AT) == expected
     assert unevaluated(under, known(), owner=("requirements", "audit"), subject=MODEL, at=AT) == ()
+
+
+def test_what_is_due_is_asked_by_the_version_in_force_or_else_by_the_first():
+    asks = {one: simple(line("t", rule_out=quick(elicitation=(one,)))) for one in (PROMPTED, FEW_SHOT)}
+    under = [since(asks[PROMPTED], AT - DAY), since(asks[FEW_SHOT], AT)]
+    for at, demand in ((AT - 2 * DAY, PROMPTED), (AT - SECOND, PROMPTED), (AT, FEW_SHOT)):
+        told = replace(known(), checkpoint=replace(known().checkpoint, time=at))
+        for versions in (under, under[::-1]):
+            assert unevaluated(versions, told, owner=("thresholds", "t"), subject=MODEL, at=at) == (("a", demand),)
+
+
+def test_an_incident_against_a_requirement_of_its_name_makes_no_threshold_due():
+    told, owner = known(runs(), incidents=[incident(requirements=["t"])]), ("thresholds", "t")
+    assert unevaluated([since(simple())], told, owner=owner, subject=MODEL, at=AT) == ()
 
 
 DEFECTS = {  # sentence: (what is different about a few-shot result, what is said about it)
@@ -429,6 +447,35 @@ def test_what_is_wrong_with_a_result_is_said(sentence):
     found = defects([since(policy())], told, threshold="takeover", result=told.results[0], at=AT)
     assert bool(found) == bool(said)
     assert all(said in it for it in found[:1])
+
+
+NEAREST = {  # sentence: (what is demanded, what is wrong with a few-shot result, in its first words)
+    "what one of its own elicitation lacks": (
+        [PROMPTED, Demand("few-shot", attempts=5, tools=True)],
+        ["it made 1 attempts", "it had no tools"],
+    ),
+    "what it lacks for the one that asks for the least more": (
+        [Demand("few-shot", attempts=5, tools=True), Demand("few-shot", demonstrations=99)],
+        ["it showed 5 examples"],
+    ),
+    "of another elicitation, if there is none of its own": ([Demand("prompted", attempts=5)], ["it is `few-shot`"]),
+}
+
+
+@pytest.mark.parametrize("sentence", NEAREST)
+def test_what_is_wrong_with_a_result_is_told_by_the_demand_that_it_comes_nearest_to(sentence):
+    demands, said = NEAREST[sentence]
+    told = known(runs(elicitation="few-shot"))
+    for asked in (demands, demands[::-1]):
+        under = [since(simple(line("t", rule_out=quick(elicitation=tuple(asked)))))]
+        found = defects(under, told, threshold="t", result=told.results[0], at=AT)
+        assert [it.startswith(words) for it, words in zip(found, said, strict=True)] == [True] * len(said)
+
+
+def test_a_result_of_no_measure_of_the_threshold_measures_something_else():
+    told = known(runs("b"))
+    found = defects([since(simple())], told, threshold="t", result=told.results[0], at=AT)
+    assert found == ("it measures something else",)
 
 
 def test_actions_are_read_from_the_least_to_the_most_irreversible():

@@ -4,7 +4,7 @@ import hashlib
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from interlock.errors import PolicyError, UsageError
@@ -1031,7 +1031,7 @@ EDIT = st.tuples(
 )  # a place, as a share of the length; how many bytes go; which come instead
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(edits=st.lists(EDIT, min_size=1, max_size=4))
 @example(edits=[(0.0, 3, b'"\\UFFFFFFFF"')])
 @pytest.mark.parametrize("name", ["text", "full_text"])

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlock.errors import PolicyError, UsageError
@@ -816,7 +816,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(tree=TREES)
 def test_whatever_is_written_is_read_or_refused_in_words(read, tree):
     import json

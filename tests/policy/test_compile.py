@@ -153,7 +153,7 @@ def policies(draw):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(policy=policies())
 def test_compiling_and_reading_back_is_the_identity(policy):
     compiled = to_json(policy)
@@ -412,7 +412,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_whatever_is_accepted_compiles_to_itself(data):
     compiled = to_json(full_policy())

@@ -139,7 +139,7 @@ class Bench:
         return self.view.expiry(result, refresh, self.rule.buffer if self.rule else None)
 
     def _complete(self, result: Result, measure: Measure | Unbounded) -> bool:
-        """Whether a judgement may rest on a result: planned, complete, fresh, and of the measure."""
+        """Whether a judgement may rest on a result while it is fresh: planned, complete, and of the measure."""
         view, plan, samples = self.view, result.plan, result.protocol.samples
         return (
             plan is not None
@@ -149,5 +149,4 @@ class Bench:
             and view.counts_from("thresholds", self.threshold.name, start(result))
             and samples > 0
             and result.scored >= (self.rule.coverage if self.rule else 1) * samples
-            and not view.passed(self._expiry(result))
         )

@@ -6,7 +6,7 @@ Each becomes a `Node` of the explanation, which holds if the requirement is met.
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
+from math import inf
 from typing import TYPE_CHECKING
 
 from interlock.decide.decision import Held, Node, Reason, Requirement, finding_digest, timestamp
@@ -21,6 +21,7 @@ from interlock.policy.time import LATEST
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from fractions import Fraction
 
     from interlock.decide.decision import Finding, State
     from interlock.decide.facts import Attestation
@@ -34,8 +35,7 @@ def require(view: View, names: Sequence[str], finding: Finding) -> tuple[Require
     found = []
     for name in names:
         tree = _Requirements(view, finding, exceptions=not closed).node(name)
-        kind = "never" if name == "never" else _kind(view, name)
-        found.append(Requirement(name, kind, tree.holds, tree))
+        found.append(Requirement(name, _kind(view, name), tree.holds, tree))
     return tuple(found)
 
 
@@ -83,10 +83,10 @@ def _kind(view: View, name: str) -> str:
 
 def _never_met(view: View, name: str) -> bool:
     """Whether a requirement, however deep, is a hole or `never`: no exception opens its cell."""
-    rule = view.policy.requirements.get(name)
+    rule = view.policy.requirements[name]
     if isinstance(rule, Combined):
         return any(_never_met(view, part) for part in rule.of)
-    return isinstance(rule, (Hole, Never)) or name == "never"
+    return isinstance(rule, (Hole, Never))
 
 
 class _Requirements:
@@ -211,14 +211,14 @@ class _Requirements:
         if after is not None:
             reason = Reason("incident-against", f"an incident is against `{rule.name}`{_since(after)}")
             return Node(kind, rule.name, holds=False, reasons=(reason,))
-        threshold = self.view.policy.thresholds.get(rule.threshold)
-        if isinstance(rule, RuledOut) and threshold is not None:
+        if isinstance(rule, RuledOut):
             tree = find(self.view, rule.threshold).tree
             if not tree.holds:
                 return Node(kind, rule.name, holds=False, parts=(tree,), need=1)
             reason = Reason(kind, f"`{rule.threshold}` is ruled out until {timestamp(tree.expires)}")
             return Node(kind, rule.name, True, None, (reason,), (tree,), expires=tree.expires, reach=tree.reach)  # noqa: FBT003
-        if isinstance(rule, Defined) and threshold is not None and not threshold.hole:
+        threshold = self.view.policy.thresholds.get(rule.threshold)
+        if threshold is not None and not threshold.hole:
             return Node(kind, rule.name, holds=True, reasons=(Reason(kind, f"`{rule.threshold}` is defined"),))
         reason = Reason("undefined", f"`{rule.threshold}` is not defined yet; an amendment has to")
         return Node(kind, rule.name, holds=False, reasons=(reason,))
@@ -278,9 +278,9 @@ def saw_finding(view: View, finding: Finding, state: State) -> str:
     return finding_digest(where, state, told)
 
 
-def _lasting(node: Node) -> tuple[datetime, bool, Fraction]:
+def _lasting(node: Node) -> tuple[datetime, Fraction | float]:
     """What lasts longest, and of that what reaches furthest."""
-    return node.expires, node.reach is None, node.reach or Fraction(0)
+    return node.expires, inf if node.reach is None else node.reach
 
 
 def _since(after: datetime | None) -> str:

@@ -18,7 +18,7 @@ from interlock.decide.finding import find
 from interlock.decide.index import Index
 from interlock.decide.quantity import amount
 from interlock.decide.requirement import incident_against, require
-from interlock.decide.view import Case, Sought, View
+from interlock.decide.view import Case, Sought, View, plain
 from interlock.policy.model import Amount, AtLeast, Threshold
 
 if TYPE_CHECKING:
@@ -117,9 +117,9 @@ class Decider:
             first = min((v.since for versions in self.policies.values() for v in versions), default=None)
             when = f"; the first takes effect at {timestamp(first)}" if first else ""
             reasons.append(Reason("not-in-force", f"no policy is in force{when}"))
-        stale = {view.policy.id: self._stale(view) for view in asked if governs(view)}
+        stale = {view.policy.id: self._stale(view) if governs(view) else [] for view in asked}
         stands = not reasons and not any(stale.values())
-        judged = [self._judge(view, stale.get(view.policy.id, []), stands=stands) for view in asked]
+        judged = [self._judge(view, stale[view.policy.id], stands=stands) for view in asked]
         return _Seen(clock.since, clock.until, tuple(reasons), tuple(judged))
 
     def _standing(self, subject: str, deployment: str | None, clock: Clock) -> list[Reason]:
@@ -146,7 +146,7 @@ class Decider:
     def _stale(self, view: View) -> list[Reason]:
         """Whether the ledger's checkpoint is too old for a policy (rule 38)."""
         checkpoint, age = self.facts.checkpoint, view.policy.permits.ledger_age
-        if not (view.passed(checkpoint.time) and view.passed(age.after(checkpoint.time))):
+        if not view.passed(age.after(checkpoint.time)):
             return []
         text = f"the ledger's checkpoint is of {timestamp(checkpoint.time)}, older than the policy allows"
         return [Reason("stale-ledger", text, "have the log sign a new checkpoint")]
@@ -160,7 +160,7 @@ class Decider:
         def ruling(verdict: Verdict, cells: tuple[Cell, ...], reasons: Sequence[Reason]) -> Ruling:
             begun = started(view, cells, verdict) if known else ()
             name, number = version.policy.id, version.policy.version
-            why = against(reasons, cells) if verdict == "hold" else ()
+            why = against(reasons, cells)
             return Ruling(name, number, version.digest, True, verdict, cells, tuple(reasons), begun, why)  # noqa: FBT003
 
         if not governs(view):
@@ -178,7 +178,7 @@ class Decider:
                 reach = min(gate.reach() for gate in gates)
                 return _Judged(ruling("permit", gates[-1].cells, ()), reach, leases, ends)
         gate = gates[-1] if gates else _Gate(view)  # the last ones, with everything since the first version counted
-        if stands and gate.permits and not reasons:
+        if stands and gate.permits:
             reasons = gate.no_room() or [_superseded(view)]
         return _Judged(ruling("hold", gate.cells, reasons))
 
@@ -209,19 +209,19 @@ def governs(view: View) -> bool:
     if view.case.action in view.policy.not_governed:
         return False
     scope, known = view.policy.scope.subjects, view.subject in view.index.facts.subjects
-    return scope is None or not (known and _certainly_false(view, scope))
+    return not (known and _certainly_false(view, scope))
 
 
-def _certainly_false(view: View, expr: Expr) -> bool:
+def _certainly_false(view: View, expr: Expr | None) -> bool:
     if isinstance(expr, AtLeast):
         parts = [_certainly_false(view, part) for part in expr.parts]
-        return 0 < expr.count <= len(parts) and sum(parts) >= len(parts) - expr.count + 1
+        return expr.count <= len(parts) and sum(parts) > len(parts) - expr.count
     return isinstance(expr, Amount) and amount(view, expr.quantity, expr.level, kind="scope").holds
 
 
 def _superseded(view: View) -> Reason:
     """What stands is only enough because a later version asks for less (rule 35)."""
-    for gate in _gates(view, 0)[-2::-1]:
+    for gate in reversed(_gates(view, 0)):
         if not gate.permits:
             held = next((f"`{cell.finding.threshold}`" for cell in gate.cells if not cell.opens), "the gate")
             text = f"version {gate.view.policy.version}, in force before, holds on {held}"
@@ -247,7 +247,7 @@ class _Gate:
     def _cell(self, name: str, requires: Sequence[str]) -> Cell:
         finding = find(self.view, name)
         requirements = require(self.view, requires, finding)
-        met = bool(requirements) and all(it.met for it in requirements)
+        met = all(it.met for it in requirements)
         return Cell(finding, requirements, finding.overdue is None and (finding.state == "below" or met))
 
     def ends(self) -> list[datetime]:
@@ -329,7 +329,7 @@ def _sought(view: View, owner: tuple[Section, str]) -> list[Sought]:
         return []
     measures = held.measures if isinstance(held, Threshold) else [held.measure]
     after = incident_against(view, name) if section == "requirements" else None
-    bases = [base for one in measures for base, _ in view.own_line(one, Fraction(0), rule).bases]
+    bases = [base for one in measures for base, _ in plain(view.policy, one)]
     return [Sought(owner, rule, base, (view.subject,), after) for base in bases]
 
 

@@ -139,9 +139,8 @@ class View:
         return self.index.relatives(self.subject, self.share(moment))
 
     def seen(self, version: int, start: datetime) -> bool:
-        """Whether a version was in force at some time since `start`."""
-        after = self.case.versions[version + 1 :]
-        return not after or after[0].since > start
+        """Whether an earlier version was in force at some time since `start`."""
+        return self.case.versions[version + 1].since > start
 
     def line(self, version: int, measure: str, level: Fraction, rule: RuleOut) -> Line:
         """The line that a version draws at a level of one of its measures."""
@@ -232,7 +231,7 @@ class View:
             weight * scale(m).dangerous([tally(r, m) for r in counted[m.name]], alpha / len(line.bases))
             for m, weight in line.bases
         )
-        return [] if total <= limit and everything else everything
+        return [] if total <= limit else everything
 
     # -- soundness -----------------------------------------------------------------------------------------------------
 
@@ -289,7 +288,7 @@ class View:
             return False
         versions = self.case.versions
         then = max((place for place, version in enumerate(versions) if version.since <= moment), default=0)
-        return then == self.current or name in getattr(self.case.versions[then].policy, section)
+        return name in getattr(versions[then].policy, section)
 
     def expiry(self, result: Result, refresh: Refresh, buffer: Buffer | None) -> datetime:
         """When a result stops being fresh; its age runs from its plan's ledger time (rule 14)."""
@@ -299,7 +298,7 @@ class View:
             moments.append(buffer.period.after(begun))
         for incident in self.index.incidents:
             called = incident.kind in refresh.events or (
-                incident.kind == "refresh" and bool(refresh.discretion) and refresh.discretion in incident.members
+                incident.kind == "refresh" and refresh.discretion in incident.members
             )
             if (
                 called
@@ -510,19 +509,23 @@ def tally(result: Result, measure: Measure) -> Tally | None:
     return Tally(n, total + unscored * high, total + unscored * low, low, high, binary=False)
 
 
-def _line(version: int, policy: Policy, name: str, level: Fraction, rule: RuleOut) -> Line:
+def plain(policy: Policy, name: str) -> tuple[Base, ...]:
+    """The plain measures that a measure consists of."""
     measure = policy.measures[name]
     if isinstance(measure, Mean):
-        bases = tuple(
+        return tuple(
             (base, w) for one, w in measure.weights.items() if isinstance(base := policy.measures[one], Measure)
         )
-        low = sum((weight * base.low for base, weight in bases), Fraction(0))
-        high = sum((weight * base.high for base, weight in bases), Fraction(0))
-        whole = Scale(low, high, bases[0][0].danger == "lower")
-    else:
-        assert isinstance(measure, Measure)  # noqa: S101  the policy's own check: a predicate is over nothing else
-        bases, whole = ((measure, Fraction(1)),), scale(measure)
-    return Line(version, name, level, bases, isinstance(measure, Measure), whole.turn(level), rule)
+    assert isinstance(measure, Measure)  # noqa: S101  the policy's own check: a predicate is over nothing else
+    return ((measure, Fraction(1)),)
+
+
+def _line(version: int, policy: Policy, name: str, level: Fraction, rule: RuleOut) -> Line:
+    bases = plain(policy, name)
+    low = sum((weight * base.low for base, weight in bases), Fraction(0))
+    high = sum((weight * base.high for base, weight in bases), Fraction(0))
+    whole = Scale(low, high, bases[0][0].danger == "lower")
+    return Line(version, name, level, bases, isinstance(policy.measures[name], Measure), whole.turn(level), rule)
 
 
 def fits(result: Result, measure: Measure | Unbounded) -> bool:

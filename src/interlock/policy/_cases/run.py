@@ -15,7 +15,7 @@ from interlock.decide.view import Case as Asked
 from interlock.decide.view import View
 from interlock.policy._cases.values import Failure, Outcome
 from interlock.policy.compile import digest
-from interlock.policy.model import Cell
+from interlock.policy.model import Cell, Never
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -185,11 +185,14 @@ def _at_gate(decision: Decision, threshold: str) -> list[tuple[str, Finding]]:
 
 def _watched(case: Case, versions: Sequence[Version], facts: Facts, threshold: str) -> list[tuple[str, Finding]]:
     """A threshold that stands at no gate, such as an alert: as if `deploy-internal` asked about it alone."""
-    gate = {"deploy-internal": {threshold: Cell(("never",))}}
+    gate, closed = {"deploy-internal": {threshold: Cell(("never",))}}, {"never": Never("never")}
     asking = [
-        replace(version, policy=replace(version.policy, gates=gate, not_governed={}))
-        for version in versions
-        if threshold in version.policy.thresholds
+        replace(
+            it,
+            policy=replace(it.policy, gates=gate, not_governed={}, requirements={**it.policy.requirements, **closed}),
+        )
+        for it in versions
+        if threshold in it.policy.thresholds
     ]
     decision = _decisions(case, Decider(asking, facts), gate, case.at)["deploy-internal"]
     return _at_gate(decision, threshold)
