@@ -96,6 +96,12 @@ def alpha_of(rule):  # 7, 23
     return 1 - rule.confidence if rule else ONE
 
 
+def tests(threshold):  # 25
+    """How many of its ways rest on a test of their own, at least 1."""
+    ways = [way for way in threshold.below_if if isinstance(way, (model.UnderScreen, model.UnderReference))]
+    return max(1, len(ways) + (threshold.judged is None))
+
+
 def line_of(version, policy, owner, name, level):
     measure = policy.measures[name]
     mean = isinstance(measure, model.Mean)
@@ -138,9 +144,17 @@ def exp_is_less(x, alpha):
 
 
 def can_be_read(result, measure):  # 3
+    if not 0 <= result.scored <= result.protocol.samples:
+        return False
     if result.total is None:
-        return measure.low == 0 and measure.high == 1
+        return measure.low == 0 and measure.high == 1 and 0 <= result.correct <= result.scored
     return result.scored * measure.low <= result.total <= result.scored * measure.high
+
+
+def refused_scores(result, measure):  # 1
+    if measure.kind != "capability" or result.refused is None:
+        return 0
+    return min(max(0, result.scored + result.refused - result.completed), result.scored)
 
 
 def turned_sum(result, measure):
@@ -153,7 +167,8 @@ def rules_out(result, measure, p, alpha):  # 1, 2, 3
     n, r = result.protocol.samples, measure.high - measure.low
     if n <= 0 or p <= measure.low or not can_be_read(result, measure):
         return False
-    total = turned_sum(result, measure) + (n - result.scored) * measure.high
+    total = turned_sum(result, measure) + (n - result.scored) * measure.high + refused_scores(result, measure) * r
+    total = min(total, n * measure.high)
     if result.total is None:
         return binomial(n, 0, int(total), min(p, ONE)) < alpha
     return total / n < p and exp_is_less(2 * n * (p - total / n) ** 2 / r**2, alpha)
@@ -204,6 +219,13 @@ def known(facts, digest):
     return ({digest} | ancestors(facts, digest)) <= set(facts.subjects)
 
 
+def sane(facts, digest):  # 38
+    return all(
+        0 <= subject.ec_low <= subject.ec_high and subject.training_compute >= 0
+        for subject in (facts.subjects[other] for other in {digest} | ancestors(facts, digest))
+    )
+
+
 def cost(facts, origin, digest):
     """The least compute of a way of steps from `origin` to `digest`, or None if there is no way."""
     before = [(step, 0 if step.parent == origin else cost(facts, origin, step.parent)) for step in steps(facts, digest)]
@@ -228,10 +250,11 @@ def kin(facts, digest, budget):
 
 def amount(policy, facts, subject, part):  # 22, 41
     """(whether it is reached, the span of its being below)."""
-    level, low, high = Fraction(part.level), subject.ec_low, subject.ec_high
+    line = [facts.subjects[digest] for digest in ancestors(facts, subject.digest) & set(facts.subjects)] + [subject]
+    level, low, high = Fraction(part.level), max(s.ec_low for s in line), max(s.ec_high for s in line)
     cap = math.ceil(level) - 1
     if part.quantity == "training_compute":
-        low = high = subject.training_compute
+        low = high = max(s.training_compute for s in line)
         cap = math.ceil(level * subject.ec_low / low) - 1 if low else subject.ec_low
     elif part.quantity != "effective_compute":
         other = named(facts, policy.measures[part.quantity].subject)
@@ -243,17 +266,25 @@ def amount(policy, facts, subject, part):  # 22, 41
     return low >= level, Span(reach=Fraction(cap)) if high < level and subject.ec_high <= cap else None
 
 
-def certainly_false(policy, facts, subject, expr):  # 39
+def certainly_false(policy, facts, subject, expr):  # 39, 41
+    """Up to which effective compute it is, as a span."""
     if isinstance(expr, model.Amount):
-        return amount(policy, facts, subject, expr)[1] is not None
-    false = [certainly_false(policy, facts, subject, part) for part in getattr(expr, "parts", ())]
-    return sum(false) >= len(expr.parts) - expr.count + 1 if false else False
+        return amount(policy, facts, subject, expr)[1]
+    found = [certainly_false(policy, facts, subject, part) for part in getattr(expr, "parts", ())]
+    false = sorted((span for span in found if span is not None), key=lambda span: span.reach, reverse=True)
+    needed = len(found) - expr.count + 1 if found else 0
+    return false[needed - 1] if 0 < needed <= len(false) else None
+
+
+def left_out(policy, facts, subject):  # 39, 41
+    scope = policy.scope.subjects
+    return (
+        certainly_false(policy, facts, facts.subjects[subject], scope) if scope and subject in facts.subjects else None
+    )
 
 
 def governs(policy, facts, subject, action):  # 39
-    scope = policy.scope.subjects
-    left_out = scope and subject in facts.subjects and certainly_false(policy, facts, facts.subjects[subject], scope)
-    return action not in policy.not_governed and not left_out
+    return action not in policy.not_governed and left_out(policy, facts, subject) is None
 
 
 def finding_digest(facts, policy, threshold, subject, state, family):  # 30
@@ -261,6 +292,8 @@ def finding_digest(facts, policy, threshold, subject, state, family):  # 30
     seen = [result for result in facts.results if result.subject in family]
     seen += [incident for incident in facts.incidents if incident.subject is None or incident.subject in family]
     seen += [j for j in facts.judgements if j.threshold == threshold and j.subject in family]
+    digests = {fact.digest for fact in seen}
+    seen += [fact for fact in (*facts.withdrawals, *facts.set_asides) if fact.of in digests]
     value = {"policy": policy, "threshold": threshold, "subject": subject, "state": state}
     value["seen"] = sorted(fact.digest for fact in seen)
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -300,10 +333,14 @@ class Case:
     def budget(self, moment):
         return max(policy.attacker_budget for policy in self.seeing(moment))
 
+    def entry_at(self, moment, owner):
+        """That name in the version in force at a moment, or the first if none was."""
+        in_force = [version for version in self.versions if version.since <= moment] or self.versions[:1]
+        return entry_of(in_force[-1].policy, owner)
+
     def counts(self, fact, owner):  # 35
         start = (getattr(fact, "plan", None) or fact).at
-        in_force = [version for version in self.versions if version.since <= start] or self.versions[:1]
-        told = entry_of(in_force[-1].policy, owner) is not None
+        told = self.entry_at(start, owner) is not None
         return told and start >= self.horizon and max(start, fact.at) <= self.facts.checkpoint.time
 
     def withdrawn(self, fact):
@@ -336,14 +373,13 @@ class Case:
             return found
         return [(w, m, [r for r in rs if self.seen(line.version, (r.plan or r).at)]) for w, m, rs in found]
 
-    def lines(self, owner, measure, level):  # 7. Its own comes first
-        found = [line_of(self.index, self.policy, owner, measure, level)]
-        for i, policy in enumerate(version.policy for version in self.versions[: self.index]):
-            entry = entry_of(policy, owner)
-            expr = getattr(entry, "reached_when", None)
-            leaves = [leaf for leaf in model.walk(expr) if isinstance(leaf, model.At)] if expr else []
-            leaves += [entry] if isinstance(entry, model.Measured) else []
-            found += [line_of(i, policy, owner, measure, leaf.level) for leaf in leaves if leaf.measure == measure]
+    def lines(self, name):  # 7
+        """Of a `measured` requirement. Its own comes first."""
+        found, owner = [], ("requirements", name)
+        for i in range(self.index, -1, -1):
+            entry = entry_of(self.versions[i].policy, owner)
+            if isinstance(entry, model.Measured):
+                found.append(line_of(i, self.versions[i].policy, owner, entry.measure, entry.level))
         return found
 
     def under(self, line, digests, p, alpha):  # 5
@@ -370,7 +406,7 @@ class Case:
         ends = [buffer.fresh_for.after(f.at) for f in good if self.counts(f, ("measures", line.name))]
         return max([0, *(f.margin for f in signed)]), latest(Span(end) for end in ends if self.at < end)
 
-    def under_lines(self, lines, digests, cap=ONE, share=ONE):  # 21, the last part
+    def under_lines(self, lines, digests, cap=ONE, share=ONE):  # 7, 21 (the last part), 31
         spans = [Span()]
         for line in lines:
             if any(results for _, _, results in self.concerned(line, digests)):
@@ -380,6 +416,44 @@ class Case:
             elif line.version == self.index:
                 return None
         return least(*spans)
+
+    # Clear before (7)
+
+    def having(self, name):
+        """The earlier versions that have a threshold of that name."""
+        return [i for i in range(self.index) if name in self.versions[i].policy.thresholds]
+
+    def clear(self, i, name, cap, share):
+        under, against = self.clear_threshold(i, name, cap, share)
+        return None if against else under or Span()
+
+    def clear_threshold(self, i, name, cap, share):
+        """(the span of being under, whether it is against)."""
+        policy = self.versions[i].policy
+        threshold = policy.thresholds[name]
+        if threshold.reached_when is None or threshold.judged:
+            return None, False
+        for way in threshold.below_if:
+            span = amount(policy, self.facts, self.me, way)[1] if isinstance(way, model.UnderQuantity) else None
+            if span is not None:
+                return span, False
+        cap, share = min(cap, alpha_of(threshold.rule_out)), share / tests(threshold)
+        return self.clear_part(i, threshold.reached_when, name, cap, share)
+
+    def clear_part(self, i, expr, name, cap, share):
+        policy, digests = self.versions[i].policy, {self.subject, *self.way()}
+        if isinstance(expr, model.At):
+            line = line_of(i, policy, ("thresholds", name), expr.measure, expr.level)
+            some = any(results for _, _, results in self.concerned(line, digests))
+            under = self.under_lines([line], digests, cap, share) if some else None
+            return under, some and under is None
+        if isinstance(expr, model.Amount):
+            return amount(policy, self.facts, self.me, expr)[1], False
+        if isinstance(expr, model.Ref):
+            return self.clear_threshold(i, expr.threshold, cap, share)
+        parts = [self.clear_part(i, part, name, cap, share / max(1, expr.count)) for part in expr.parts]
+        under = best(len(parts) - expr.count + 1, [span for span, _ in parts])
+        return under, under is None and any(against for _, against in parts)
 
     # Soundness
 
@@ -398,41 +472,47 @@ class Case:
         samples = p.unit == measure.unit and measure.samples_digest in ("", p.samples_digest)
         return place and samples and can_be_read(result, measure)
 
-    def fresh(self, result, refresh, buffer):  # 14
-        start = result.plan.at
+    def expiry(self, result, refresh, buffer):  # 14
+        start = (result.plan or result).at
         ends = [refresh.period.after(start)]
         ends += [buffer.period.after(start)] if buffer and buffer.period else []
         for incident in self.facts.incidents:
             asked = incident.kind == "refresh" and refresh.discretion and refresh.discretion in incident.members
             if incident.at >= start and (incident.kind in refresh.events or asked):
                 ends += [incident.at] if self.concerns(incident, result.subject, kin) else []
-        return Span(min(ends)) if self.at < min(ends) else None
+        return min(ends)
+
+    def fresh(self, result, refresh, buffer):  # 14
+        end = self.expiry(result, refresh, buffer)
+        return Span(end) if self.at < end else None
 
     def sound(self, result, owner, rule, demand, measure, run_by):  # 10 to 14
         protocol, trained = result.protocol, demand.elicitation in {"fine-tuned", "rl-fine-tuned"}
+        refused = protocol.samples if result.refused is None else result.refused
         shown = protocol.shots if demand.elicitation == "few-shot" else protocol.demonstrations
         good = (
             self.admissible(result, owner)
             and run_by in result.plan.signers & result.signers
             and self.fits(result, measure)
             and protocol.samples >= max(1, measure.least_samples)  # 12
-            and result.scored >= rule.coverage * protocol.samples
+            and result.scored - refused_scores(result, measure) >= rule.coverage * protocol.samples
             and not (measure.kind == "propensity" and trained)
             and protocol.elicitation == demand.elicitation  # 13
             and result.flop >= demand.flop
             and protocol.attempts >= demand.attempts
             and (protocol.tools or not demand.tools)
             and (protocol.safety_ablated or not demand.safety_ablated)
-            and result.refused <= demand.refusals * protocol.samples
+            and (demand.refusals == 1 or refused <= demand.refusals * protocol.samples)
             and shown >= max(demand.demonstrations, int(demand.elicitation in {"few-shot", "fine-tuned"}))
         )
         return self.fresh(result, rule.refresh, rule.buffer) if good else None
 
-    def sounds(self, digest, owner, rule, demands, measure, *, after=None, run_by=None):
+    def sounds(self, digest, owner, rule, demands, measure, *, after=None, run_by=None, samples=0):
         """(result, span) of all on a subject that are sound for one of the demands and begun after `after`."""
         found, run_by = [], run_by or rule.run_by
         for r in self.facts.results:
-            if r.subject == digest and r.plan and (after is None or r.plan.at > after):
+            later = r.plan and (after is None or r.plan.at > after)
+            if r.subject == digest and later and r.protocol.samples >= samples:
                 found += [(r, self.sound(r, owner, rule, demand, measure, run_by)) for demand in demands]
         return [(result, span) for result, span in found if span is not None]
 
@@ -440,12 +520,13 @@ class Case:
         assumption = self.policy.assumptions.get(name)
         if assumption is None:
             return None
-        about = [a for a in self.facts.attestations if a.is_assumption and a.name == name and a.about == digest]
-        failed = []
+        about = [a for a in self.facts.attestations if a.is_assumption and a.name == name]
+        about, failed = [a for a in about if a.about in (digest, self.subject)], []
         if assumption.checked:
             about = [a for a in about if a.check and a.check.name == assumption.checked]
             failed = [a for a in about if not passed(a.check, assumption)]
-        good = [a for a in about if a not in failed and all(a.at > other.at for other in failed)]
+        good = [a for a in about if a.about == digest and a not in failed]
+        good = [a for a in good if all(a.at > other.at for other in failed)]
         good = [a for a in good if assumption.by in a.signers and run_by not in a.signers and not self.withdrawn(a)]
         ends = [assumption.fresh_for.after(a.at) for a in good if self.counts(a, ("assumptions", name))]
         not_void = [self.finding(threshold).below for threshold in assumption.void_at]
@@ -467,7 +548,8 @@ class Case:
 
     def reach(self, digest, owner):  # 18, 41, 42
         rule = rule_of(self.policy, owner)
-        multiples = [rule.refresh.multiple] + [rule.buffer.multiple] * (owner[0] == "thresholds")
+        grows = owner[0] == "thresholds" or rule.buffer.multiple > 1
+        multiples = [rule.refresh.multiple] + [rule.buffer.multiple] * grows
         return Span(reach=Fraction(self.facts.subjects[digest].ec_low * min(multiples)))
 
     def room(self, span):
@@ -508,15 +590,47 @@ class Case:
 
     def plans(self, owner, measure):  # 19, 20
         """Until when no open plan that matters blocks."""
+        ours = [p for p in self.facts.plans if p.subject in kin(self.facts, self.subject, self.budget(p.at))]
+        return self.unblocked(p for p in ours if self.tasked(p, measure) and self.is_open(p, owner))
+
+    def unblocked(self, plans):  # 20
+        """Until when none of the plans blocks."""
         listed, spans = self.policy.actions.get(self.action), [Span()]
         reversible = listed.reversible if listed else self.action in {"scale", "deploy-internal", "deploy-api"}
-        for plan in self.facts.plans:
-            on_kin = plan.subject in kin(self.facts, self.subject, self.budget(plan.at))
-            if on_kin and self.tasked(plan, measure) and self.is_open(plan, owner):
-                due = min([plan.report_by, *(policy.report_within.after(plan.at) for policy in self.seeing(plan.at))])
-                free = reversible and self.action != "release-weights" and self.at < due
-                spans.append(Span(due) if free else None)
+        for plan in plans:
+            due = min([plan.report_by, *(policy.report_within.after(plan.at) for policy in self.seeing(plan.at))])
+            free = reversible and self.action != "release-weights" and self.at < due
+            spans.append(Span(due) if free else None)
         return least(*spans)
+
+    def stakes(self, i, names):  # 20
+        """Thresholds of a version, with all that they refer to or are listed by."""
+        thresholds = self.versions[i].policy.thresholds
+        more = {t.name for t in thresholds.values() if names & set(t.above)}
+        for expr in [thresholds[name].reached_when for name in names]:
+            more |= {part.threshold for part in model.walk(expr) if isinstance(part, model.Ref)} if expr else set()
+        return names if more <= names else self.stakes(i, names | more)
+
+    def reported(self, name):  # 20
+        """Until when no unreported plan of a threshold blocks."""
+        spans = []
+        for i in [*self.having(name), self.index]:
+            policy = self.versions[i].policy
+            for other in self.stakes(i, {name}):
+                for leaf in policy.thresholds[other].measures:
+                    parts = line_of(i, policy, ("thresholds", other), leaf, ONE).parts
+                    spans += [self.plans(("thresholds", other), measure) for _, measure in parts]
+        return least(Span(), *spans)
+
+    def family(self):  # 20, 30
+        """The kin by the greatest budget of any version up to this one."""
+        versions = self.versions[: self.index + 1]
+        return kin(self.facts, self.subject, max(version.policy.attacker_budget for version in versions))
+
+    def broken(self):  # 20
+        """Until when no silent plan blocks."""
+        family, told = self.family(), [result.plan for result in self.facts.results]
+        return self.unblocked(p for p in self.facts.plans if p.subject in family and p not in told)
 
     # Findings: whether something is reached, and from when it may be
 
@@ -529,7 +643,8 @@ class Case:
                 p = r.protocol
                 hard = (p.demonstrations, r.flop, p.attempts, p.tools, p.safety_ablated, refusals)
                 demands = [model.Demand("fine-tuned", *hard)] if independent else []
-                mine = self.sounds(self.subject, line.owner, rule, demands, measure, after=r.at, run_by=independent)
+                like = {"after": r.at, "run_by": independent, "samples": p.samples}
+                mine = self.sounds(self.subject, line.owner, rule, demands, measure, **like)
                 ends.append(max((span.end for _, span in mine), default=self.at))
         return min(ends)
 
@@ -544,7 +659,7 @@ class Case:
         return self.leaf_reached(line_of(i, self.versions[i].policy, ("thresholds", name), leaf.measure, leaf.level))
 
     def expr_reached(self, i, expr, name):  # 21 to 25
-        """(whether it is reached, whether an `At` contributes to that)."""
+        """(whether it is reached, whether something else than an `Amount` contributes to that)."""
         policy = self.versions[i].policy
         if isinstance(expr, model.At):
             return (self.own_leaf(i, expr, name) <= self.at,) * 2
@@ -553,29 +668,48 @@ class Case:
         if isinstance(expr, model.Ref) and i == self.index:
             return (self.reached(expr.threshold),) * 2
         if isinstance(expr, model.Ref):
-            inner = policy.thresholds[expr.threshold].reached_when
-            return self.expr_reached(i, inner, expr.threshold) if inner else (False, False)
+            return self.come_to(i, expr.threshold)
         parts = [self.expr_reached(i, part, name) for part in expr.parts]
         reached = 0 < expr.count <= sum(part for part, _ in parts)
-        return reached, reached and any(by_at for _, by_at in parts)
+        return reached, reached and any(by_more for _, by_more in parts)
+
+    def reached_before(self, i, name):  # 25
+        """The same of a threshold of an earlier version."""
+        expr = self.versions[i].policy.thresholds[name].reached_when
+        found = [self.come_to(i, other) for other in self.above(i, name)]
+        found += [self.expr_reached(i, expr, name)] if expr else []
+        return any(reached for reached, _ in found), any(by_more for _, by_more in found)
+
+    def come_to(self, i, name):  # 25
+        """The same of one that another leads to."""
+        judged = self.versions[i].policy.thresholds[name].judged
+        for j in [j for j in self.facts.judgements if judged and (j.threshold, j.verdict) == (name, REACHED)]:
+            related = j.subject in relatives(self.facts, self.subject, self.budget(j.at))
+            if related and judged.by in j.members and self.seen(i, j.at):
+                return True, True
+        return (True, True) if self.struck(name) else self.reached_before(i, name)
+
+    def struck(self, name):  # 25
+        """Whether an incident says that a threshold is reached."""
+        incidents = [i for i in self.facts.incidents if name in i.thresholds and not self.set_aside(i)]
+        return any(self.concerns(incident, self.subject, relatives) for incident in incidents)
 
     def ends(self, i, expr, name):  # 43
         """The moments at which something in an expression may be reached."""
         if isinstance(expr, model.At):
             return [self.own_leaf(i, expr, name)]
-        if isinstance(expr, model.Ref) and i == self.index:
-            return [self.may(expr.threshold)]
         if isinstance(expr, model.Ref):
-            return self.ends(i, self.versions[i].policy.thresholds[expr.threshold].reached_when, expr.threshold)
+            return [self.may(expr.threshold) if i == self.index else self.may_before(i, expr.threshold)]
         return [end for part in getattr(expr, "parts", ()) for end in self.ends(i, part, name)]
 
-    def expressions(self, name):
-        """The expressions of a threshold in this version and the earlier ones."""
-        here = [(i, v.policy.thresholds.get(name)) for i, v in enumerate(self.versions[: self.index + 1])]
-        return [(i, threshold.reached_when) for i, threshold in here if threshold and threshold.reached_when]
+    def may_before(self, i, name):  # 43
+        """The moment from which a threshold of an earlier version may be reached before."""
+        moments = self.ends(i, self.versions[i].policy.thresholds[name].reached_when, name)
+        moments += [self.may_before(i, other) for other in self.above(i, name)]
+        return min((moment for moment in moments if moment > self.at), default=FOREVER)
 
-    def above(self, name):
-        return [threshold.name for threshold in self.policy.thresholds.values() if name in threshold.above]
+    def above(self, i, name):
+        return [t.name for t in self.versions[i].policy.thresholds.values() if name in t.above]
 
     def judged_ends(self, name):
         return [self.judged_reached(name, j) for j in self.facts.judgements if j.threshold == name]
@@ -595,18 +729,19 @@ class Case:
         return max((span.end for span in answers if span is not None), default=self.at)
 
     def reached(self, name):  # 25
-        for incident in [i for i in self.facts.incidents if name in i.thresholds]:
-            if self.concerns(incident, self.subject, relatives) and not self.set_aside(incident):
-                return True
-        for i, expr in self.expressions(name):
-            reached, by_at = self.expr_reached(i, expr, name)
-            if reached and (by_at or i == self.index):
-                return True
-        return self.at in self.judged_ends(name) or any(self.reached(other) for other in self.above(name))
+        expr = self.policy.thresholds[name].reached_when
+        return (
+            self.struck(name)
+            or (expr is not None and self.expr_reached(self.index, expr, name)[0])
+            or self.at in self.judged_ends(name)
+            or any(self.reached(other) for other in self.above(self.index, name))
+            or any(self.reached_before(i, name)[1] for i in self.having(name))
+        )
 
     def may(self, name):  # 43
-        moments = [end for i, expr in self.expressions(name) for end in self.ends(i, expr, name)]
-        moments += self.judged_ends(name) + [self.may(other) for other in self.above(name)]
+        moments = self.ends(self.index, self.policy.thresholds[name].reached_when, name) + self.judged_ends(name)
+        moments += [self.may(other) for other in self.above(self.index, name)]
+        moments += [self.may_before(i, name) for i in self.having(name)]
         return min((moment for moment in moments if moment > self.at), default=FOREVER)
 
     # Findings: until when something is below, and evaluated
@@ -631,16 +766,16 @@ class Case:
 
     def leaf(self, leaf, name, cap, share):  # 21, 28
         owner, evaluated = ("thresholds", name), []
-        rule, lines = rule_of(self.policy, owner), self.lines(owner, leaf.measure, leaf.level)
-        digests, measures = self.standing(rule), [measure for _, measure in lines[0].parts]
+        line = line_of(self.index, self.policy, owner, leaf.measure, leaf.level)
+        rule, digests, measures = line.rule, self.standing(line.rule), [measure for _, measure in line.parts]
         for measure in measures:
             sound = {d: self.sounds(d, owner, rule, rule.elicitation, measure) for d in digests}
             evaluated.append(
                 latest(self.room(least(span, self.reach(d, owner))) for d in sound for _, span in sound[d])
             )
         below = None
-        if self.at < self.leaf_reached(lines[0]):
-            under = self.under_lines(lines, {self.subject, *self.way()}, cap, share)
+        if self.at < self.leaf_reached(line):
+            under = self.under_lines([line], {self.subject, *self.way()}, cap, share)
             below = least(self.all_satisfied(owner, measures, digests), under)
         return below, least(*evaluated)
 
@@ -653,18 +788,26 @@ class Case:
     def find(self, threshold, cap, share):  # 25, 28, 42
         name, expr, judged = threshold.name, threshold.reached_when, threshold.judged
         reached, may, ways, evaluated = self.reached(name), self.may(name), [], None
-        tests = [way for way in threshold.below_if if isinstance(way, (model.UnderScreen, model.UnderReference))]
-        share /= max(1, len(tests) + (judged is None))
-        if expr or (judged and judged.on):  # no hole
-            ways = [self.below_if(way, threshold, cap, share) for way in threshold.below_if]
+        part = share / tests(threshold)
+        if not threshold.hole:
+            ways = [(way, self.below_if(way, threshold, cap, part)) for way in threshold.below_if]
             if judged:
-                evaluated = latest(self.supported(j, name) for j in self.facts.judgements)
-                ways.append(latest(self.judged_below(j, name) for j in self.facts.judgements))
+                evaluated = latest(self.room(self.supported(j, name)) for j in self.facts.judgements)
+                ways.append((None, latest(self.judged_below(j, name) for j in self.facts.judgements)))
             else:
-                below, evaluated = self.part(expr, name, cap, share)
-                ways.append(below)
-        below = next((least(span, Span(may)) for span in ways if span is not None and not reached), None)
+                below, evaluated = self.part(expr, name, cap, part)
+                ways.append((None, below))
+        stand = [] if reached else [self.stands(way, span, threshold, cap, share) for way, span in ways]
+        below = next((least(span, Span(may)) for span in stand if span is not None), None)
         return Finding(REACHED if reached else BELOW if below else OPEN, may, below, evaluated)
+
+    def stands(self, way, span, threshold, cap, share):  # 25, 43
+        """The span of a way, where it stands before earlier versions and no unreported plan blocks."""
+        if span is None:
+            return None
+        name, cap = threshold.name, min(cap, alpha_of(threshold.rule_out))
+        lacking = [i for i in self.having(name) if way not in self.versions[i].policy.thresholds[name].below_if]
+        return least(span, self.reported(name), *(self.clear(i, name, cap, share) for i in lacking))
 
     def below_if(self, way, threshold, cap, share):  # 26
         if isinstance(way, model.UnderQuantity):
@@ -689,6 +832,7 @@ class Case:
             least_shown = min((lower(result, measure, alpha) for result in theirs), default=measure.low)
             under = sound and theirs and mine + way.margin <= least_shown
             spans.append(latest(span for _, span in sound) if under else None)
+        spans += [case.plans(owner, measure) for measure in measures]
         finding = case.by_ref(threshold.name, threshold.name, cap, share)
         return self.room(least(*spans, finding.below, self.all_satisfied(owner, measures, [self.subject])))
 
@@ -699,14 +843,19 @@ class Case:
             return None
         if judged.by not in judgement.signers or self.withdrawn(judgement) or not self.counts(judgement, owner):
             return None
-        spans = [Span(judged.fresh_for.after(judgement.at))] if judged.fresh_for else []
+        rule = threshold.rule_out
+        reach = self.reach(self.subject, owner) if rule else Span(reach=self.me.ec_low * self.policy.refresh.multiple)
+        spans = [reach] + ([Span(judged.fresh_for.after(judgement.at))] if judged.fresh_for else [])
         words = [a for a in self.facts.attestations if a.digest in judgement.on and a.at <= judgement.at]
         for item in judged.on:
             items, measure = [self.attested(word, item) for word in words], self.policy.measures.get(item)
             if isinstance(measure, (model.Measure, model.Unbounded)):
                 results = [r for r in self.counting(measure, {self.subject}) if r.digest in judgement.on]
                 items += [self.item(r, measure, threshold) for r in results if r.at < judgement.at]
-            spans.append(latest(items))
+            items = [span for span in items if span is not None]
+            spans += items or [None]
+        until = (rule.refresh, rule.buffer) if rule else (self.policy.refresh, None)
+        spans += [Span(self.expiry(r, *until)) for r in self.facts.results if r.digest in judgement.on]
         found = least(*spans)
         return found if found is not None and self.at < found.end else None
 
@@ -718,13 +867,15 @@ class Case:
         return self.fresh(result, rule.refresh, rule.buffer) if rule else self.fresh(result, self.policy.refresh, None)
 
     def judged_below(self, judgement, name):  # 27, 43
-        found = self.supported(judgement, name)
+        found = self.room(self.supported(judgement, name))
         if found is None or judgement.verdict != BELOW:
             return None
         on = self.policy.thresholds[name].judged.on
         measures = [self.policy.measures[item] for item in on if item in self.policy.measures]
-        if any(r.at >= judgement.at for measure in measures for r in self.counting(measure, {self.subject})):
-            return None
+        for r in [r for measure in measures for r in self.counting(measure, {r.subject for r in self.facts.results})]:
+            related = relatives(self.facts, self.subject, self.budget((r.plan or r).at))
+            if r.subject in related and r.at >= judgement.at:
+                return None
         return least(found, *(self.plans(("thresholds", name), measure) for measure in measures))
 
     # Requirements
@@ -732,7 +883,6 @@ class Case:
     def against(self, name):  # 34
         """The moment of the last incident against a requirement, or None."""
         incidents = [i for i in self.facts.incidents if name in self.hit(set(i.requirements))]
-        incidents = [i for i in incidents if not self.set_aside(i)]
         return max((i.at for i in incidents if self.concerns(i, self.subject, kin)), default=None)
 
     def hit(self, names):  # 34
@@ -760,12 +910,13 @@ class Case:
             return None
         if requirement.about == "deployment" and about is None:
             return None
+        then = self.entry_at(fact.at, ("requirements", name))
+        if type(then) is not type(requirement) or then.what != requirement.what:
+            return None
         return self.unspoilt(fact, ("requirements", name), name, requirement.fresh_for.after(fact.at))
 
     def approved(self, approval, name, cell):  # 30
-        finding = self.finding(cell)
-        budget = max(version.policy.attacker_budget for version in self.versions[: self.index + 1])
-        family = kin(self.facts, self.subject, budget)
+        finding, family = self.finding(cell), self.family()
         digests = {
             state: finding_digest(self.facts, self.policy.id, cell, self.subject, state, family) for state in STATES
         }
@@ -773,16 +924,33 @@ class Case:
         if finding.state not in saw and not (finding.state == OPEN and REACHED in saw):
             return None
         # One that saw `not ruled out` only is over when that is.
-        return least(self.signed(approval, name), Span() if REACHED in saw else Span(finding.may))
+        return least(self.signed(approval, name), self.broken(), Span() if REACHED in saw else Span(finding.may))
 
     def measured(self, requirement):  # 31
-        owner, digests = ("requirements", requirement.name), [self.subject]
-        lines = self.lines(owner, requirement.measure, requirement.level)
-        measures, after = [measure for _, measure in lines[0].parts], self.against(requirement.name)
-        return least(self.all_satisfied(owner, measures, digests, after), self.under_lines(lines, digests))
+        owner, digests, after = ("requirements", requirement.name), [self.subject], self.against(requirement.name)
+        lines = self.lines(requirement.name)
+        measures = [measure for _, measure in lines[0].parts]
+        for line in lines:
+            near = cheap(self.facts, self.subject, line.policy.attacker_budget)
+            if any(self.positive(line, digest) for digest in near):
+                return None
+        plans = [self.plans(owner, measure) for line in lines for _, measure in line.parts]
+        return least(self.all_satisfied(owner, measures, digests, after), self.under_lines(lines, digests), *plans)
+
+    def once_hole(self, name, cell):  # 32
+        """Whether a requirement was a hole and may not be filled so, at a threshold with potential for takeover."""
+        entry = self.policy.requirements.get(name)
+        if isinstance(entry, model.Measured):
+            parts = self.lines(name)[0].parts
+            if all(measure.kind == "understanding" for _, measure in parts):
+                return False
+        was = any(isinstance(v.policy.requirements.get(name), model.Hole) for v in self.versions[: self.index])
+        return was and self.policy.thresholds[cell].takeover_potential
 
     def plainly_met(self, name, cell, exceptions):  # 29 to 32, 34
         requirement = self.policy.requirements.get(name)
+        if self.once_hole(name, cell):
+            return None
         if isinstance(requirement, model.Attested):
             return latest(self.attested(a, name) for a in self.facts.attestations)
         if isinstance(requirement, model.Approved):
@@ -800,18 +968,18 @@ class Case:
 
     def met(self, name, cell, *, exceptions=True):  # 33
         ways = [self.plainly_met(name, cell, exceptions)]
-        closed = any(self.empty(part) for part in self.policy.gates[self.action][cell].requires)
+        closed = any(self.empty(part, cell) for part in self.policy.gates[self.action][cell].requires)
         for rule in self.policy.exceptions.values() if exceptions and not closed else ():
             if name in rule.instead_of and rule.requires and rule.approved_by:
                 opened = latest(self.opened(amendment, rule, name) for amendment in self.facts.amendments)
                 ways.append(least(opened, *(self.met(other, cell, exceptions=False) for other in rule.requires)))
         return latest(ways)
 
-    def empty(self, name):
+    def empty(self, name, cell):
         """Whether a requirement is, or holds, a hole or `never`."""
         requirement = self.policy.requirements.get(name)
-        deeper = [self.empty(part) for part in getattr(requirement, "of", ())]
-        return isinstance(requirement, (model.Hole, model.Never)) or any(deeper)
+        deeper = [self.empty(part, cell) for part in getattr(requirement, "of", ())]
+        return isinstance(requirement, (model.Hole, model.Never)) or self.once_hole(name, cell) or any(deeper)
 
     def opened(self, amendment, rule, name):  # 33
         if amendment.exception != rule.name or amendment.subject not in (None, self.subject):
@@ -823,28 +991,61 @@ class Case:
 
     # Decision
 
-    def cells(self):  # 36
-        """Of each cell that gates: threshold -> (finding, span of being open, {requirement: span})."""
-        found = {}
-        for name, cell in self.policy.gates.get(self.action, {}).items():
-            if cell.requires:
-                finding, met = self.finding(name), {r: self.met(r, name) for r in cell.requires}
-                found[name] = (finding, finding.below or least(finding.evaluated, *met.values()), met)
-        return found
+    def open(self, name):  # 36, 41, 43
+        """Of a cell: (threshold, finding, span of being open, {requirement: span})."""
+        finding = self.finding(name)
+        met = {
+            requirement: self.met(requirement, name) for requirement in self.policy.gates[self.action][name].requires
+        }
+        return name, finding, finding.below or least(finding.evaluated, *met.values()), met
 
-    def permits(self):  # 37, 41, 43
-        cells, policy = self.cells(), self.policy
-        spans = [Span(policy.permits.lease.after(self.at), self.me.ec_low * policy.refresh.multiple)]
-        spans += [Span(policy.expires)] if policy.expires else []
-        spans += [span for _, span, _ in cells.values()]
-        spans += [self.reach(self.subject, ("thresholds", name)) for name in cells if policy.thresholds[name].rule_out]
+    def gating(self):  # 36, 39
+        """The thresholds of the cells that gate, of this version alone."""
+        gates = self.policy.gates.get(self.action, {}) if self.governs() else {}
+        return [name for name, cell in gates.items() if cell.requires]
+
+    def governs(self):
+        return governs(self.policy, self.facts, self.subject, self.action)
+
+    def left(self):  # 36, 41, 43
+        """(the cells that are left, with the reach of their rules; the spans of those that may yet be)."""
+        cells, yet, first = [], [], self.versions[0].entered
+        for i in range(self.index):
+            case = replace(self, versions=self.versions[: i + 1], index=i, horizon=first)
+            for name in [name for name in case.gating() if name not in self.gating()]:
+                clear = None if self.reached_before(i, name)[1] else self.clear(i, name, ONE, ONE)
+                _, finding, _, met = case.open(name)
+                if clear is not None:
+                    yet.append(least(clear, Span(self.may_before(i, name))))
+                elif finding.below:
+                    yet.append(finding.below)
+                else:
+                    cells.append(
+                        (name, finding, least(finding.evaluated or Span(), case.far(name), *met.values()), met)
+                    )
+        return cells, yet
+
+    def far(self, name):  # 41
+        has_rule = self.policy.thresholds[name].rule_out is not None
+        return self.reach(self.subject, ("thresholds", name)) if has_rule else Span()
+
+    def cells(self):  # 36
+        return [self.open(name) for name in self.gating()] + self.left()[0]
+
+    def permits(self):  # 37, 39, 41, 43
+        """Where it does not govern: whether what is left to it leaves room."""
+        mine, (left, yet) = [self.open(name) for name in self.gating()], self.left()
+        lease = Span(self.policy.permits.lease.after(self.at), self.me.ec_low * self.policy.refresh.multiple)
+        spans = [lease] + ([Span(self.policy.expires)] if self.policy.expires else [])
+        spans += [self.far(name) for name, *_ in mine] + [span for _, _, span, _ in [*mine, *left]] + yet
         found = self.room(least(*spans))
-        return found if cells and found is not None and self.at < found.end else None
+        return found if (mine or not self.governs()) and found is not None and self.at < found.end else None
 
 
 def answer(versions, facts, *, subject, deployment, action, at):  # 35, 38 to 40
     """The decision on an action at a time."""
-    policies, rulings, rooms = {}, {}, []
+    policies, rulings, rooms, more = {}, {}, [], []
+    versions = [replace(version, since=max(version.since, version.entered)) for version in versions]
     for version in sorted(versions, key=lambda version: version.since):
         policies.setdefault(version.policy.id, []).append(version)
     force = {name: sum(version.since <= at for version in of) - 1 for name, of in policies.items()}
@@ -854,30 +1055,46 @@ def answer(versions, facts, *, subject, deployment, action, at):  # 35, 38 to 40
     ages = [policies[name][force[name]].policy.permits.ledger_age for name in governing]
     standing = (
         known(facts, subject)
+        and sane(facts, subject)
         and (deployment is None or (offered is not None and offered.subject == subject))
         and at >= facts.checkpoint.time
         and all(at < age.after(facts.checkpoint.time) for age in ages)
     )
+
+    def case(name, index, horizon):
+        return Case(policies[name], index, horizon, facts, subject, deployment, action, at)
+
+    for name, index in force.items():  # 39, 41: those that do not govern
+        told, policy = case(name, index, policies[name][0].entered) if known(facts, subject) else None, None
+        if name in governing or told is None:
+            continue
+        policy = policies[name][index].policy
+        if action not in policy.not_governed:
+            more.append(left_out(policy, facts, subject))
+        if any(told.left()):
+            span = told.permits()
+            more += [span] if span else []
+            governing += [] if span else [name]
+
     for name, index in force.items():
         of, horizon, room = policies[name], policies[name][0].entered, None
         for v in range(index, -1, -1) if standing and name in governing else ():
-            start = max(of[v].since, of[v].entered) if v else of[0].entered
+            start = of[v].since if v else of[0].entered
             here = [i for i in range(v, index + 1) if governs(of[i].policy, facts, subject, action)]
-            if v not in here:
+            if v not in here or index not in here:
                 continue
-            spans = [Case(of, i, start, facts, subject, deployment, action, at).permits() for i in here]
+            spans = [case(name, i, start).permits() for i in here]
             if None not in spans:
                 horizon, room = start, least(*spans)
                 break
         cells = {}
         if known(facts, subject) and name in governing:
-            told = Case(of, index, horizon, facts, subject, deployment, action, at).cells()
-            for threshold, (found, opens, met) in told.items():
+            for threshold, found, opens, met in case(name, index, horizon).cells():
                 overdue, states = not (found.below or found.evaluated), {r: span is not None for r, span in met.items()}
                 cells[threshold] = (found.state, overdue, opens is not None, states)
         rulings[name] = Ruling(name in governing, "hold" if room is None else "permit", cells)
         rooms += [room] if room else []
     if not governing or len(rooms) < len(governing):
         return Answer("hold", rulings)
-    most = least(*rooms, *(Span(version.since) for version in versions if version.since > at))  # 43
+    most = least(*rooms, *more, *(Span(version.since) for version in versions if version.since > at))  # 43
     return Answer("permit", rulings, math.floor(most.reach), most.end)

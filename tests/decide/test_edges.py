@@ -584,10 +584,15 @@ def test_a_judgement_counts_from_when_the_policy_has_its_threshold_to_the_checkp
     assert finds(facts(early, judgements=[said]), *asking) == ("not ruled out", True)
 
 
-def test_a_judgement_lasts_as_long_as_the_latest_of_the_items_that_it_names_for_one_ground():
-    made = [runs(seed=days, planned_at=PLANNED + days * DAY, at=PLANNED) for days in (1, 2, 0)]
+def test_a_judgement_lasts_as_long_as_the_oldest_of_the_items_that_it_names():
+    made = [runs(seed=days, planned_at=PLANNED + days * DAY, at=PLANNED) for days in (1, 0, 2)]
     told = facts(*made, judgements=[judged("t", "below", *made)])
-    assert cell(ask(told, JUDGING)).finding.tree.expires == QUARTER.after(PLANNED + 2 * DAY)
+    assert cell(ask(told, JUDGING)).finding.tree.expires == QUARTER.after(PLANNED)
+
+
+def test_a_judgement_is_over_with_whatever_else_it_names():
+    old = runs("b", planned_at=PLANNED - 100 * DAY)
+    assert finds(facts(GOOD, old, judgements=[judged("t", "below", GOOD, old)])) == ("not ruled out", True)
 
 
 def test_a_judgement_on_nothing_answers_nothing():

@@ -357,7 +357,7 @@ CAPS = {  # sentence: (quantity, level, the subject's statement, most)
 @pytest.mark.parametrize("sentence", CAPS)
 def test_an_amount_caps_the_permit_just_under_its_level(sentence):
     quantity, level, changes, most = CAPS[sentence]
-    told = known(subjects=family(model=changes))
+    told = known(subjects=family(model=changes, foundation=changes))
     for under in (
         simple(Threshold("t", Amount(quantity, Fraction(level)), None), measures=RATIO),
         simple(line("t", below_if=(UnderQuantity(quantity, Fraction(level)),)), measures=RATIO),

@@ -34,7 +34,7 @@ def test_few_shot_alone_holds_every_gate(few_shot, capsys):
     assert _verdicts(capsys, few_shot) == dict.fromkeys(lab.ACTIONS, "hold")
 
 
-def test_thefinished_lab_evidence_opens_three_gates_and_never_the_release_of_weights(whole, capsys):
+def test_the_finished_lab_evidence_opens_three_gates_and_never_the_release_of_weights(whole, capsys):
     opened = {"scale": "permit", "deploy-internal": "permit", "deploy-api": "permit", "release-weights": "hold"}
     assert _verdicts(capsys, whole) == opened
 
@@ -213,7 +213,7 @@ def test_adding_the_same_subject_again_only_notes_where_it_lies(registered, mode
 def test_what_a_ledger_does_not_say_is_read_against_a_permit(whole):
     """A result does not say how many samples were refused, and a subject could refuse whatever it would give away."""
     evidence = whole.read()
-    assert [result.refused for result in evidence.facts.results] == [120, 120]
+    assert [result.refused for result in evidence.facts.results] == [None, None]
 
 
 def test_every_fact_names_the_statement_that_it_is_from(whole):

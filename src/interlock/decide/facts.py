@@ -93,9 +93,9 @@ class Plan:
 class Result:
     """What one run gave. `plan` is None unless an earlier entry of the ledger announced exactly this run.
 
-    Counts satisfy `0 <= refused <= completed`, `0 <= correct <= scored <= completed <= planned`; `flop` is what the
-    elicitation spent. With `total` None every score was 0 or 1 and `correct` of them were 1; else `total` is the sum of
-    the scores of the scored units, and `correct` is 0.
+    Counts satisfy `0 <= refused <= completed`, `0 <= correct <= scored <= completed <= planned`; `refused` None: nobody
+    knows how many. `flop` is what the elicitation spent. With `total` None every score was 0 or 1 and `correct` of them
+    were 1; else `total` is the sum of the scores of the scored units, and `correct` is 0.
     """
 
     entry: int
@@ -110,7 +110,7 @@ class Result:
     plan: Plan | None
     at: datetime
     total: Fraction | None = None
-    refused: int = 0
+    refused: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A signed, reasoned removal of a result, or an incident, from what counts against a permit."""
+    """A signed, reasoned removal of a result, or of what an incident says of a threshold, from what counts against."""
 
     entry: int
     digest: str

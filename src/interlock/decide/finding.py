@@ -10,9 +10,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from interlock.decide.decision import Finding, Held, Node, Reason, State
+from interlock.decide.earlier import Past
 from interlock.decide.judged import Bench
-from interlock.decide.leaf import Leaf, demanded, no_room, not_under
-from interlock.decide.quantity import amount, interval
+from interlock.decide.leaf import Leaf, at_least, demanded, no_room, not_under, tests
+from interlock.decide.quantity import amount
 from interlock.decide.view import Sought, fits, least, scale, tally
 from interlock.policy import exact
 from interlock.policy.model import (
@@ -25,12 +26,11 @@ from interlock.policy.model import (
     Threshold,
     UnderQuantity,
     UnderReference,
-    UnderScreen,
 )
 from interlock.policy.time import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from interlock.decide.view import View
@@ -53,9 +53,15 @@ class _Finding:
     def __init__(self, view: View, threshold: Threshold, outer: Fraction, share: Fraction) -> None:
         self.view, self.threshold, self.rule = view, threshold, threshold.rule_out
         self.alpha = min(outer, 1 - self.rule.confidence) if self.rule else outer
-        self.share = share / max(1, _tests(threshold))
+        self.share = share / max(1, tests(threshold))
         self.bench = Bench(view, threshold)
         self.excused: list[datetime] = []
+        self.past = [
+            Past(view, place)
+            for place, version in enumerate(view.case.versions[: view.current])
+            if threshold.name in version.policy.thresholds
+        ]
+        self.clear = [(past, past.clear(threshold.name, self.alpha, share)) for past in self.past]
 
     def made(self) -> Finding:
         """The finding, with its tree."""
@@ -63,19 +69,22 @@ class _Finding:
         expression = None if expr is None else self._part(expr, self.share)
         reached = self._reached(expression)
         ways = self._ways(expression)
-        way = next((way for way in ways if way.holds), None)
-        state: State = "reached" if reached else "below" if way else "not ruled out"
+        way = None if reached else next((way for way in ways if way.holds), None)
+        hidden = self.view.unreported(self.threshold.name) if way else []
+        late = self.view.blocking(hidden)
+        state: State = "reached" if reached else "below" if way and not late else "not ruled out"
         tree = Node(
             kind="threshold",
             text=self.threshold.name,
             holds=state == "below",
             state=state,
-            reasons=tuple(reached),
+            reasons=tuple(reached or late),
             parts=tuple([*ways, expression] if expression is not None and _speaks_against(expression, ways) else ways),
             need=1,
         )
         if way and state == "below":
-            tree = replace(tree, expires=min([way.expires, *self.excused]), reach=way.reach)
+            ends = [way.expires, *self.excused, *(self.view.due(plan) for plan in hidden)]
+            tree = replace(tree, expires=min(ends), reach=way.reach)
         unreached = min([LATEST, *self.excused])
         evaluated = self._evaluated()
         overdue = self._overdue() if state != "below" and evaluated is None else None
@@ -87,13 +96,11 @@ class _Finding:
         """What makes the threshold reached (rule 25)."""
         view, name = self.view, self.threshold.name
         found = list(expression.reasons) if expression is not None and expression.state == "reached" else []
-        for place in range(view.current):
-            found += self._reached_before(place)
-        for incident in view.index.incidents:
-            concerns = incident.subject is None or incident.subject in view.relatives(incident.at)
-            if name in incident.thresholds and concerns and not view.aside(incident.digest, incident.at):
-                text = f"the incident of entry {incident.entry} (`{incident.kind}`) names it"
-                found.append(Reason("incident", text))
+        for past in self.past:
+            found += past.reached(name)
+            self.excused += past.excused
+        for incident in view.incidents_naming(name):
+            found.append(Reason("incident", f"the incident of entry {incident.entry} (`{incident.kind}`) names it"))
         judged, until = self.bench.reached()
         found += judged
         self.excused += until
@@ -105,34 +112,6 @@ class _Finding:
                     found.append(Reason("reached-above", f"`{other.name}`, a higher level, is reached"))
         return found
 
-    def _reached_before(self, place: int) -> Iterator[Reason]:
-        """What an earlier version would call reached, of all that it has seen."""
-        version = self.view.case.versions[place]
-        past = version.policy.thresholds.get(self.threshold.name)
-        found = [] if past is None or past.reached_when is None else self._shown(place, past, past.reached_when)
-        if any(reason.code != "amount" for reason in found):  # a quantity alone is judged by the level of today
-            for reason in found:
-                yield Reason("reached", f"version {version.policy.version}: {reason.text}")
-
-    def _shown(self, place: int, owner: Threshold, expr: Expr) -> list[Reason]:
-        """Why an expression of a version is reached (rules 21 to 24); nothing: it is not."""
-        view = self.view
-        if isinstance(expr, At):
-            assert owner.rule_out is not None  # noqa: S101  the policy's own check: a leaf has a rule
-            leaf = Leaf(view, owner.name, view.line(place, expr.measure, expr.level, owner.rule_out))
-            reasons = leaf.reached()
-            self.excused += leaf.excused
-            return reasons
-        if isinstance(expr, Amount):
-            ends = interval(view, place, expr.quantity)
-            text = f"{expr.quantity} >= {exact(expr.level)}"
-            return [Reason("amount", text)] if ends is not None and ends[0] >= expr.level else []
-        if isinstance(expr, Ref):
-            other = view.case.versions[place].policy.thresholds.get(expr.threshold)
-            return self._shown(place, other, other.reached_when) if other is not None and other.reached_when else []
-        parts = [found for part in expr.parts if (found := self._shown(place, owner, part))]
-        return [reason for part in parts for reason in part] if len(parts) >= expr.count else []
-
     # -- below ---------------------------------------------------------------------------------------------------------
 
     def _ways(self, expression: Node | None) -> list[Node]:
@@ -140,11 +119,24 @@ class _Finding:
         if self.threshold.hole:
             text = "nobody has said yet when it is reached; only an amendment can"
             return [Node("hole", "unspecified", holds=False, reasons=(Reason("hole", text),))]
-        ways = [self._below_if(way) for way in self.threshold.below_if]
+        ways = [self._as_before(self._below_if(way), way) for way in self.threshold.below_if]
         if self.threshold.judged is not None:
-            return [*ways, self.bench.node()]
+            return [*ways, self._as_before(self.bench.node(), None)]
         assert expression is not None  # noqa: S101  else it would be a hole
-        return [*ways, expression]
+        return [*ways, self._as_before(expression, None)]
+
+    def _as_before(self, node: Node, way: BelowIf | None) -> Node:
+        """A way to be below, and what earlier versions that did not have it make of what they have seen (rule 7)."""
+        name = self.threshold.name
+        asked = [it for past, it in self.clear if way not in past.version.policy.thresholds[name].below_if]
+        against = [it for it in asked if not it.holds]
+        if against:
+            state: State = "reached" if node.state == "reached" else "not ruled out"
+            return Node("versions", node.text, False, state, (), (node, *against), 1 + len(against))  # noqa: FBT003
+        if not node.holds:
+            return node
+        limits = [node, *asked]
+        return replace(node, expires=min(it.expires for it in limits), reach=least(it.reach for it in limits))
 
     def _below_if(self, way: BelowIf) -> Node:
         if isinstance(way, UnderQuantity):
@@ -188,7 +180,9 @@ class _Finding:
         sound = [r for demand in rule.elicitation for r in there.sound(asked, there.subject, demand)]
         told = [r for r in there.counting(measure, there.subject) if r.plan is not None and fits(r, measure)]
         low = min((scale(measure).shown([tally(r, measure)], half) for r in told), default=measure.low)
-        expires = held.expires
+        plans = there.open_plans(measure, ("thresholds", self.threshold.name))
+        reasons += there.blocking(plans)
+        expires = min([held.expires, *(there.due(plan) for plan in plans)])
         if not sound or high + margin > low:
             theirs = f"the lower bound {exact(low)} of {there.name(there.subject)}"
             text = f"upper bound {exact(high)} + {exact(margin)} is not under {theirs}"
@@ -211,24 +205,7 @@ class _Finding:
         return _through(found.tree, kind="ref", text=f"`{expr.threshold}`")
 
     def _at_least(self, expr: AtLeast, share: Fraction) -> Node:
-        parts = [self._part(part, share / expr.count) for part in expr.parts]
-        need = len(parts) - expr.count + 1
-        below = sorted((part for part in parts if part.holds), key=lambda part: part.expires, reverse=True)[:need]
-        reached = [part for part in parts if part.state == "reached"]
-        state: State = "reached" if len(reached) >= expr.count else "below" if len(below) == need else "not ruled out"
-        holds = state == "below"
-        word = {1: "any of", len(parts): "all of"}.get(expr.count, f"at least {expr.count} of")
-        return Node(
-            kind="at-least",
-            text=f"{word} {len(parts)}" if len(parts) > 1 else parts[0].text,
-            holds=holds,
-            state=state,
-            reasons=tuple(reason for part in reached for reason in part.reasons) if state == "reached" else (),
-            parts=tuple(parts),
-            need=need,
-            expires=min(part.expires for part in below) if holds else LATEST,
-            reach=least(part.reach for part in below) if holds else None,
-        )
+        return at_least(expr, [self._part(part, share / expr.count) for part in expr.parts])
 
     def _leaf(self, expr: At, share: Fraction) -> Node:
         """One measure at its level (rule 21)."""
@@ -244,11 +221,8 @@ class _Finding:
                 against, more = self._demanded(self._sought(measure, rule, subjects))
                 reasons = [*reasons, *(reason for reason in against if reason not in reasons)]
                 held = Held(min(held.expires, more.expires), least([held.reach, more.reach]))
-            lines = [*view.earlier_lines(name, expr.measure), leaf.line]
             counted = (view.subject, *view.continued())
-            against, until = not_under(
-                view, lines, expr.measure, counted, lambda line: min(self.alpha, 1 - line.rule.confidence) * share
-            )
+            against, until = not_under(view, [leaf.line], counted, lambda _: self.alpha * share)
             reasons = [*reasons, *against]
             held = Held(min(held.expires, until), held.reach)
             state = "not ruled out" if reasons else "below"
@@ -277,8 +251,7 @@ class _Finding:
         if self.threshold.hole:
             return None
         if self.threshold.judged is not None:
-            until = self.bench.evaluated()
-            return None if until is None else Held(until, None)
+            return self.bench.evaluated()
         assert self.threshold.reached_when is not None  # noqa: S101  else it would be a hole
         return self._part_evaluated(self.threshold.reached_when, self.share)
 
@@ -309,15 +282,9 @@ class _Finding:
         return max(found, key=lambda it: (it.expires, it.reach), default=None)
 
 
-def _tests(threshold: Threshold) -> int:
-    """How many ways to be below rest on a test of their own: alpha is divided among them (rule 25)."""
-    leaning = sum(isinstance(way, (UnderScreen, UnderReference)) for way in threshold.below_if)
-    return leaning + (threshold.judged is None and threshold.reached_when is not None)
-
-
 def _speaks_against(expression: Node, ways: Sequence[Node]) -> bool:
     """Whether the expression of a judged threshold is to be told: it makes it reached, and is no way to be below."""
-    return expression.state == "reached" and expression not in ways
+    return expression.state == "reached" and all(it.state != "reached" for it in ways)
 
 
 def _through(tree: Node, *, kind: str, text: str) -> Node:

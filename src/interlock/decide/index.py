@@ -64,10 +64,11 @@ class Index:
         return frozenset(w.of for w in facts.withdrawals if signers.get(w.of, frozenset()) & w.signers)
 
     def known(self, subject: str) -> bool:
-        """Whether the subject and everything that it came from is in the ledger."""
+        """Whether the subject and everything that it came from is in the ledger, with compute that can be."""
         subjects = self.facts.subjects
-        lineage = {subject, *self.ancestors(subject)} if subject in subjects else set()
-        return bool(lineage) and all(step.parent in subjects for it in lineage for step in subjects[it].steps)
+        lineage = [subjects[it] for it in (subject, *self.ancestors(subject))] if subject in subjects else []
+        sane = all(0 <= it.ec_low <= it.ec_high and it.training_compute >= 0 for it in lineage)
+        return bool(lineage) and sane and all(step.parent in subjects for it in lineage for step in it.steps)
 
     def ancestors(self, subject: str) -> frozenset[str]:
         """Every subject that it was made from."""

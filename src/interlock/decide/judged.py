@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interlock.decide.decision import Node, Reason
-from interlock.decide.view import fits, start
+from interlock.decide.decision import Held, Node, Reason
+from interlock.decide.facts import BEGINNING
+from interlock.decide.leaf import no_room
+from interlock.decide.view import fits, scored, start
 from interlock.policy.model import Attested, Judged, Measure, Threshold, Unbounded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
+    from fractions import Fraction
 
     from interlock.decide.facts import Judgement, Plan, Result
     from interlock.decide.view import View
@@ -55,11 +59,13 @@ class Bench:
         """Whether a judgement shows the subject to be below (rule 27)."""
         assert self.judged is not None  # noqa: S101  asked of judged thresholds only
         text = f"judged by `{self.judged.by}` on {', '.join(self.judged.on)}"
-        showing = self._showing()
-        if showing:
+        showing, reach = self._showing(), self._reach()
+        if showing and self.view.has_room(reach):
             due = [self.view.due(plan) for measure in self._measures() for plan in self._plans(measure)]
             expires = min([max(until for _, until in showing), *due])
-            return Node("judgement", text, holds=True, state="below", expires=expires)
+            return Node("judgement", text, holds=True, state="below", expires=expires, reach=reach)
+        if showing:
+            return Node("judgement", text, holds=False, state="not ruled out", reasons=(no_room(self.view),))
         said = f"no standing judgement of `{self.judged.by}` says that it is below"
         late = [reason for measure in self._measures() for reason in self.view.blocking(self._plans(measure))]
         reasons = (Reason("not-judged", said, self.resume()), *late)
@@ -70,23 +76,34 @@ class Bench:
         assert self.judged is not None  # noqa: S101  asked of judged thresholds only
         return f"`{self.judged.by}` judges it, on fresh evidence: {', '.join(self.judged.on)}"
 
-    def evaluated(self) -> datetime | None:
-        """Until when a judgement of either verdict is supported."""
-        return max((until for _, until in self._supported()), default=None)
+    def evaluated(self) -> Held | None:
+        """Until when a judgement of either verdict is supported, and up to how much compute; None: none is."""
+        until, reach = max((until for _, until in self._supported()), default=None), self._reach()
+        return Held(until, reach) if until is not None and self.view.has_room(reach) else None
+
+    def _reach(self) -> Fraction:
+        """Up to how much effective compute a judgement on the subject's own results reaches (rule 27)."""
+        multiples = [self.rule.refresh.multiple, self.rule.buffer.multiple] if self.rule else []
+        return self.view.model.ec_low * min(multiples, default=self.view.policy.refresh.multiple)
 
     def _showing(self) -> list[tuple[Judgement, datetime]]:
         """The supported judgements `below` that nothing adverse came after, and until when each is supported."""
         measures = self._measures()
         if any(self.view.blocking(self._plans(measure)) for measure in measures):
             return []
-        latest = max(
-            (r.at for measure in measures for r in self.view.counting(measure, self.view.subject)), default=None
-        )
+        latest = max((r.at for measure in measures for r in self._on_relatives(measure)), default=None)
         return [
             (said, until)
             for said, until in self._supported()
             if said.verdict == "below" and (latest is None or latest < said.at)
         ]
+
+    def _on_relatives(self, measure: Measure | Unbounded) -> Iterator[Result]:
+        """Every result wherever positive evidence would be positive for the subject."""
+        for subject in self.view.relatives(BEGINNING):
+            for result in self.view.counting(measure, subject):
+                if subject in self.view.relatives(start(result)):
+                    yield result
 
     def _measures(self) -> list[Measure | Unbounded]:
         found = (self.view.policy.measures.get(name) for name in (self.judged.on if self.judged else ()))
@@ -113,12 +130,13 @@ class Bench:
         ]
 
     def _until(self, judged: Judged, said: Judgement) -> datetime | None:
-        """Until when what a judgement rests on lasts; None: it does not rest on all that it must."""
+        """Until when all that a judgement names lasts; None: it does not name all that it must."""
         items = [self._items(name, said) for name in judged.on]
         if not items or not all(items):
             return None
         own = [judged.fresh_for.after(said.at)] if judged.fresh_for else []
-        return min([*own, *(max(moments) for moments in items)])
+        named = [self._expiry(result) for result in self.view.index.facts.results if result.digest in said.on]
+        return min([*own, *named, *(moment for moments in items for moment in moments)])
 
     def _items(self, name: str, said: Judgement) -> list[datetime]:
         """When the items that a judgement names for one of its grounds expire."""
@@ -148,5 +166,5 @@ class Bench:
             and result.digest not in view.index.set_aside
             and view.counts_from("thresholds", self.threshold.name, start(result))
             and samples > 0
-            and result.scored >= (self.rule.coverage if self.rule else 1) * samples
+            and scored(result, measure) >= (self.rule.coverage if self.rule else 1) * samples
         )

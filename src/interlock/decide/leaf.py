@@ -1,5 +1,5 @@
-"""One measure at one level: what its results show, on the subject and its kin, under every version that drew a line
-(docs/semantics.md, rules 5 to 9, 18 and 21).
+"""One measure at one level: what its results show, on the subject and its kin; and parts taken together
+(docs/semantics.md, rules 5 to 9, 18, 21 and 24).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from interlock.decide.decision import Counted, Held, Node, Reading, Reason, State
 from interlock.decide.view import Sought, assumed, least, scale, start, tally
 from interlock.policy import exact
-from interlock.policy.model import Demand
+from interlock.policy.model import Demand, UnderReference, UnderScreen
 from interlock.policy.time import LATEST
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from interlock.decide.facts import Result
     from interlock.decide.view import Line, View
-    from interlock.policy.model import Measure
+    from interlock.policy.model import AtLeast, Measure, Threshold
 
 ONE = Fraction(1)
 
 
 class Leaf:
-    """A measure at its level, under the version that drew the line and, for its bound, every earlier one (rules 5 to 8
-    and 21). `excused` fills with the moments at which positive evidence on a relative stops being answered.
+    """A measure at its level, under the version that drew the line (rules 5 to 8 and 21). `excused` fills with the
+    moments at which positive evidence on a relative stops being answered.
     """
 
     def __init__(self, view: View, name: str, line: Line) -> None:
@@ -88,7 +88,10 @@ class Leaf:
         found = [
             view.expiry(own, self.rule.refresh, self.rule.buffer)
             for own in view.index.results.get((measure.task, view.subject), ())
-            if own.plan is not None and own.plan.at > result.at and view.is_sound(own, sought, demand, run_by=role)
+            if own.plan is not None
+            and own.plan.at > result.at
+            and own.protocol.samples >= protocol.samples
+            and view.is_sound(own, sought, demand, run_by=role)
         ]
         return max(found, default=None) if role else None
 
@@ -117,6 +120,33 @@ class Leaf:
             expires=held.expires if state == "below" else LATEST,
             reach=held.reach if state == "below" else None,
         )
+
+
+def at_least(expr: AtLeast, parts: list[Node]) -> Node:
+    """A combination of parts (rule 24): it holds as long and as far as those that hold longest (rule 42)."""
+    need = len(parts) - expr.count + 1
+    below = sorted((part for part in parts if part.holds), key=lambda part: part.expires, reverse=True)[:need]
+    reached = [part for part in parts if part.state == "reached"]
+    state: State = "reached" if len(reached) >= expr.count else "below" if len(below) == need else "not ruled out"
+    holds = state == "below"
+    word = {1: "any of", len(parts): "all of"}.get(expr.count, f"at least {expr.count} of")
+    return Node(
+        kind="at-least",
+        text=f"{word} {len(parts)}" if len(parts) > 1 else parts[0].text,
+        holds=holds,
+        state=state,
+        reasons=tuple(reason for part in reached for reason in part.reasons) if state == "reached" else (),
+        parts=tuple(parts),
+        need=need,
+        expires=min(part.expires for part in below) if holds else LATEST,
+        reach=least(part.reach for part in below) if holds else None,
+    )
+
+
+def tests(threshold: Threshold) -> int:
+    """How many ways to be below rest on a test of their own: alpha is divided among them (rule 25)."""
+    leaning = sum(isinstance(way, (UnderScreen, UnderReference)) for way in threshold.below_if)
+    return leaning + (threshold.judged is None and threshold.reached_when is not None)
 
 
 def demanded(view: View, sought: Sought, *, multiple: Fraction) -> tuple[list[Reason], Held]:
@@ -185,7 +215,7 @@ def _missing(view: View, sought: Sought, demand: Demand) -> str:
 
 
 def not_under(
-    view: View, lines: Sequence[Line], measure: str, subjects: Sequence[str], alpha_of: Callable[[Line], Fraction]
+    view: View, lines: Sequence[Line], subjects: Sequence[str], alpha_of: Callable[[Line], Fraction]
 ) -> tuple[list[Reason], datetime]:
     """Rules 7, 9 and 21: the bound of every result, of any age and soundness, plus the margin, is under every line."""
     reasons, expires = [], LATEST
@@ -193,12 +223,12 @@ def not_under(
         counted = [r for m, _ in line.bases for one in subjects for r in view.counting(m, one)]
         if line.version < view.current and not view.concerned(line, counted):
             continue
-        margin, until = view.margin(line, measure)
+        margin, until = view.margin(line, line.measure)
         if until is None:
             by = line.rule.buffer.forecast_by
             growth = f"while compute grows {exact(line.rule.buffer.multiple)}x"
-            text = f"no fresh forecast of `{by}` says how far `{measure}` moves {growth}"
-            reasons.append(Reason("no-forecast", text, f"`{by}` signs a forecast of `{measure}`"))
+            text = f"no fresh forecast of `{by}` says how far `{line.measure}` moves {growth}"
+            reasons.append(Reason("no-forecast", text, f"`{by}` signs a forecast of `{line.measure}`"))
             continue
         expires = min(expires, until)
         alpha = alpha_of(line)

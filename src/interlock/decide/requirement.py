@@ -13,25 +13,27 @@ from interlock.decide.decision import Held, Node, Reason, Requirement, finding_d
 from interlock.decide.facts import BEGINNING
 from interlock.decide.finding import find
 from interlock.decide.leaf import demanded, not_under, reading
-from interlock.decide.view import Sought, least
+from interlock.decide.view import Sought, least, plain
 from interlock.policy import exact
 from interlock.policy.model import Approved, Attested, Combined, Defined, Hole, Measured, Never, RuledOut
 from interlock.policy.time import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from fractions import Fraction
 
     from interlock.decide.decision import Finding, State
     from interlock.decide.facts import Attestation
-    from interlock.decide.view import Line, View
-    from interlock.policy.model import ExceptionRule
+    from interlock.decide.view import Line, Section, View
+    from interlock.policy.model import ExceptionRule, RuleOut, Threshold
+    from interlock.policy.model import Requirement as AnyRequirement
 
 
 def require(view: View, names: Sequence[str], finding: Finding) -> tuple[Requirement, ...]:
     """What stands beside a finding in one cell, met or not."""
-    closed = any(_never_met(view, name) for name in names)
+    threshold = view.policy.thresholds[finding.threshold]
+    closed = any(_never_met(view, name, threshold) for name in names)
     found = []
     for name in names:
         tree = _Requirements(view, finding, exceptions=not closed).node(name)
@@ -51,17 +53,25 @@ def attestations(view: View, rule: Attested) -> list[tuple[Attestation, datetime
         if rule.by in said.signers
         and said.about == about
         and said.digest not in view.index.withdrawn
-        and view.counts_from("requirements", rule.name, said.at)
+        and _on_these_words(view, rule, said.at)
         and (since is None or said.at > since)
         and not view.passed(expires := rule.fresh_for.after(said.at))
     ]
+
+
+def _on_these_words(view: View, rule: Attested | Approved, moment: datetime) -> bool:
+    """Whether a word of that moment counts, and was given when the requirement asked for the same in the same words."""
+    if not view.counts_from("requirements", rule.name, moment):
+        return False
+    past = view.at(moment).requirements[rule.name]
+    return isinstance(past, type(rule)) and past.what == rule.what
 
 
 def incident_against(view: View, name: str) -> datetime | None:
     """When the last incident against a requirement was, or against anything that rests on it (rule 34)."""
     naming = [it for it in view.index.incidents if it.requirements]
     named = _resting_on(view, name) if naming else set()
-    against = (it for it in naming if it.requirements & named and not view.aside(it.digest, it.at))
+    against = (it for it in naming if it.requirements & named)
     return max((it.at for it in against if it.subject is None or it.subject in view.kin(it.at)), default=None)
 
 
@@ -81,12 +91,23 @@ def _kind(view: View, name: str) -> str:
     return "ruled-out" if isinstance(rule, RuledOut) else type(rule).__name__.lower()
 
 
-def _never_met(view: View, name: str) -> bool:
+def _never_met(view: View, name: str, threshold: Threshold) -> bool:
     """Whether a requirement, however deep, is a hole or `never`: no exception opens its cell."""
     rule = view.policy.requirements[name]
-    if isinstance(rule, Combined):
-        return any(_never_met(view, part) for part in rule.of)
-    return isinstance(rule, (Hole, Never))
+    if isinstance(rule, (Hole, Never)) or _badly_filled(view, rule, threshold):
+        return True
+    return isinstance(rule, Combined) and any(_never_met(view, part, threshold) for part in rule.of)
+
+
+def _badly_filled(view: View, rule: AnyRequirement, threshold: Threshold) -> bool:
+    """Whether a hole of an earlier version was filled, at takeover level, by anything but an understanding that is
+    measured (rule 32).
+    """
+    past = (version.policy.requirements.get(rule.name) for version in view.case.versions[: view.current])
+    if not threshold.takeover_potential or not any(isinstance(it, Hole) for it in past):
+        return False
+    bases = plain(view.policy, rule.measure) if isinstance(rule, Measured) else ()
+    return not bases or any(measure.kind != "understanding" for measure, _ in bases)
 
 
 class _Requirements:
@@ -109,7 +130,10 @@ class _Requirements:
         return Node("either", name, holds=True, parts=tuple(ways), need=1, expires=best.expires, reach=best.reach)
 
     def _own(self, name: str, after: datetime | None) -> Node:  # noqa: PLR0911  one line a kind
-        rule = self.view.policy.requirements.get(name)
+        rule = self.view.policy.requirements[name]
+        if _badly_filled(self.view, rule, self.view.policy.thresholds[self.finding.threshold]):
+            text = f"`{name}` was a hole; at takeover level only a measured understanding fills it"
+            return Node("hole", name, holds=False, reasons=(Reason("hole", text),))
         if isinstance(rule, Attested):
             return self._attested(rule, after)
         if isinstance(rule, Approved):
@@ -142,24 +166,31 @@ class _Requirements:
         nobody = rule.about == "deployment" and view.deployment is None
         saw, worst = saw_finding(view, self.finding, self.finding.state), saw_finding(view, self.finding, "reached")
         free = self.finding.state == "not ruled out"
-        until = [
-            expires if worst in said.findings else min(expires, self.finding.unreached)
-            for said in view.index.approvals.get(rule.name, ())
-            if not nobody
-            and rule.by in said.signers
-            and said.about == about
-            and (saw in said.findings or (free and worst in said.findings))
-            and said.digest not in view.index.withdrawn
-            and view.counts_from("requirements", rule.name, said.at)
-            and (after is None or said.at > after)
-            and not view.passed(expires := rule.fresh_for.after(said.at))
-        ]
+        silent = view.silent()
+        hidden = view.blocking(silent)
+        until = (
+            []
+            if hidden
+            else [
+                expires if worst in said.findings else min(expires, self.finding.unreached)
+                for said in view.index.approvals.get(rule.name, ())
+                if not nobody
+                and rule.by in said.signers
+                and said.about == about
+                and (saw in said.findings or (free and worst in said.findings))
+                and said.digest not in view.index.withdrawn
+                and _on_these_words(view, rule, said.at)
+                and (after is None or said.at > after)
+                and not view.passed(expires := rule.fresh_for.after(said.at))
+            ]
+        )
         if until:
-            text = f"`{rule.name}` is approved by `{rule.by}` until {timestamp(max(until))}"
-            return Node("approved", rule.name, holds=True, reasons=(Reason("approved", text),), expires=max(until))
+            ends = min([max(until), *(view.due(plan) for plan in silent)])
+            text = f"`{rule.name}` is approved by `{rule.by}` until {timestamp(ends)}"
+            return Node("approved", rule.name, holds=True, reasons=(Reason("approved", text),), expires=ends)
         resume = f"`{rule.by}` approves what stands now: interlock approve {rule.name} {self._about(rule.about)}"
         text = f"`{rule.name}` ({rule.what}) is not approved by `{rule.by}` on these findings{_since(after)}"
-        return Node("approved", rule.name, holds=False, reasons=(Reason("not-approved", text, resume),))
+        return Node("approved", rule.name, holds=False, reasons=(Reason("not-approved", text, resume), *hidden))
 
     def _about(self, about: str) -> str:
         if about == "developer":
@@ -176,13 +207,19 @@ class _Requirements:
         margin, _ = view.margin(own, rule.measure)
         for measure, _ in own.bases:
             sought = Sought(("requirements", rule.name), rule_out, measure, (view.subject,), after)
-            against, more = demanded(view, sought, multiple=rule_out.refresh.multiple)
+            against, more = demanded(view, sought, multiple=_multiple(rule_out))
             reasons += [reason for reason in against if reason not in reasons]
             held = Held(min(held.expires, more.expires), least([held.reach, more.reach]))
             shown.append(reading(view, sought, level=rule.level, margin=margin, alpha=alpha / len(own.bases)))
-        lines = [*self._earlier(rule), own]
-        against, until = not_under(view, lines, rule.measure, (view.subject,), lambda line: 1 - line.rule.confidence)
-        reasons, expires = reasons + against, min(held.expires, until)
+        earlier = self._earlier(rule)
+        lines = [*earlier, own]
+        against, until = not_under(view, lines, (view.subject,), lambda line: 1 - line.rule.confidence)
+        against += [reason for line in lines for reason in self._shown_nearby(line)]
+        owner: tuple[Section, str] = ("requirements", rule.name)
+        plans = [plan for line in earlier for base, _ in line.bases for plan in view.open_plans(base, owner)]
+        against += [reason for reason in view.blocking(plans) if reason not in reasons]
+        reasons = reasons + list(dict.fromkeys(against))
+        expires = min([held.expires, until, *(view.due(plan) for plan in plans)])
         text = f"{rule.measure} {'>=' if own.bases[0][0].danger == 'lower' else '<='} {exact(rule.level)}"
         found = Node(
             "measured",
@@ -201,9 +238,20 @@ class _Requirements:
         view, found = self.view, []
         for place in range(view.current):
             past = view.case.versions[place].policy.requirements.get(rule.name)
-            if isinstance(past, Measured) and past.measure == rule.measure:
+            if isinstance(past, Measured):
                 found.append(view.line(place, past.measure, past.level, past.rule_out))
         return found
+
+    def _shown_nearby(self, line: Line) -> Iterator[Reason]:
+        """What was made of the subject at little cost shows the level: then the subject does, too."""
+        view, alpha = self.view, 1 - line.rule.confidence
+        share = view.case.versions[line.version].policy.attacker_budget
+        for source in view.index.cheap(view.subject, share):
+            if view.at_level(line, [source], alpha):
+                text = (
+                    f"{view.name(source)}, made from it at little cost, shows {line.measure} at {exact(line.written)}"
+                )
+                yield Reason("reached-derivative", text)
 
     def _known(self, rule: Defined | RuledOut, after: datetime | None) -> Node:
         """Whether a threshold is defined, or below; never again once an incident was against it (rules 32 and 34)."""
@@ -274,8 +322,17 @@ def saw_finding(view: View, finding: Finding, state: State) -> str:
     told = [r.digest for one in kin for r in index.on_subject.get(one, ())]
     told += [it.digest for it in index.incidents if it.subject is None or it.subject in kin]
     told += [it.digest for it in index.judgements.get(finding.threshold, ()) if it.subject in kin]
+    seen = set(told)
+    told += [it.digest for it in index.facts.withdrawals if it.of in seen]
+    told += [it.digest for it in index.facts.set_asides if it.of in seen]
     where = {"policy": view.policy.id, "threshold": finding.threshold, "subject": view.subject}
     return finding_digest(where, state, told)
+
+
+def _multiple(rule: RuleOut) -> Fraction:
+    """How far an evaluation of a measured requirement reaches (rule 18). Without a buffer its multiple is 1."""
+    own = rule.buffer.multiple
+    return min(rule.refresh.multiple, own) if own > 1 else rule.refresh.multiple
 
 
 def _lasting(node: Node) -> tuple[datetime, Fraction | float]:

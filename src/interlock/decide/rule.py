@@ -7,18 +7,19 @@ docs/semantics.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from interlock.decide.clock import Clock
-from interlock.decide.decision import Bounds, Cell, Decision, Reason, Ruling, Verdict, against, timestamp
+from interlock.decide.decision import Bounds, Cell, Decision, Held, Reason, Ruling, Verdict, against, timestamp
 from interlock.decide.duties import started
+from interlock.decide.earlier import Past
 from interlock.decide.finding import find
 from interlock.decide.index import Index
 from interlock.decide.quantity import amount
 from interlock.decide.requirement import incident_against, require
-from interlock.decide.view import Case, Sought, View, plain
+from interlock.decide.view import Case, Sought, View, least, plain
 from interlock.policy.model import Amount, AtLeast, Threshold
 
 if TYPE_CHECKING:
@@ -49,10 +50,10 @@ def decide(
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """What one policy says, and how far: most compute, the leases, and the ends of all that it relies on."""
+    """What one policy says, and how far: most compute (None: any), the leases, the ends of all that it relies on."""
 
     ruling: Ruling
-    reach: Fraction = Fraction(0)
+    reach: Fraction | None = None
     leases: tuple[Duration, ...] = ()
     ends: tuple[datetime, ...] = ()
 
@@ -77,7 +78,7 @@ class Decider:
     def __init__(self, versions: Sequence[Version], facts: Facts) -> None:
         self.facts, self.index = facts, Index(facts)
         policies: dict[str, list[Version]] = {}
-        for version in sorted(versions, key=lambda it: it.since):
+        for version in in_order(versions):
             policies.setdefault(version.policy.id, []).append(version)
         self.policies = {name: tuple(found) for name, found in sorted(policies.items())}
         self._seen: dict[tuple[str, str, str | None], _Seen] = {}
@@ -93,16 +94,17 @@ class Decider:
         if not governing and not reasons:
             reasons = (Reason("ungoverned", f"no policy in force governs `{action}`; silence holds"),)
         permitted = not reasons and all(it.ruling.verdict == "permit" for it in governing)
-        bounds = self._bounds(governing, at) if permitted else None
+        bounds = self._bounds(seen.judged, at) if permitted else None
         rulings = tuple(it.ruling for it in seen.judged)
         verdict: Verdict = "permit" if permitted else "hold"
         return Decision(verdict, action, subject, deployment, self.facts.checkpoint, at, rulings, reasons, bounds)
 
-    def _bounds(self, governing: list[_Judged], at: datetime) -> Bounds:
+    def _bounds(self, judged: Sequence[_Judged], at: datetime) -> Bounds:
         """How far a permit reaches (rules 41 and 43)."""
-        ends = [moment for it in governing for moment in (*it.ends, *(lease.after(at) for lease in it.leases))]
+        ends = [moment for it in judged for moment in (*it.ends, *(lease.after(at) for lease in it.leases))]
         later = [v.since for versions in self.policies.values() for v in versions if v.since > at]
-        return Bounds(min(it.reach for it in governing).__floor__(), min([*ends, *later]))
+        most = min(it.reach for it in judged if it.reach is not None)
+        return Bounds(most.__floor__(), min([*ends, *later]))
 
     def _look(self, subject: str, action: str, at: datetime, deployment: str | None) -> _Seen:
         clock = Clock(at)
@@ -158,14 +160,14 @@ class Decider:
         version, known = view.case.versions[view.current], self.index.known(view.subject)
 
         def ruling(verdict: Verdict, cells: tuple[Cell, ...], reasons: Sequence[Reason]) -> Ruling:
-            begun = started(view, cells, verdict) if known else ()
+            here = tuple(cell for cell in cells if cell.finding.threshold in view.policy.thresholds)
+            begun = started(view, here, verdict) if known else ()
             name, number = version.policy.id, version.policy.version
             why = against(reasons, cells)
             return Ruling(name, number, version.digest, True, verdict, cells, tuple(reasons), begun, why)  # noqa: FBT003
 
         if not governs(view):
-            it = Ruling(version.policy.id, version.policy.version, version.digest, False, "hold", (), (), ())  # noqa: FBT003
-            return _Judged(it)
+            return self._left_open(view)
         reasons = [*_shut(view), *stale]
         if not known:
             return _Judged(ruling("hold", (), reasons))
@@ -181,6 +183,57 @@ class Decider:
         if stands and gate.permits:
             reasons = gate.no_room() or [_superseded(view)]
         return _Judged(ruling("hold", gate.cells, reasons))
+
+    def _left_open(self, view: View) -> _Judged:
+        """A policy that leaves the action open: it holds only where an earlier version did, by what that has seen."""
+        version, action = view.case.versions[view.current], view.case.action
+        scope = None if action in view.policy.not_governed else _outside(view, view.policy.scope.subjects)
+        gate = _Gate(view) if self.index.known(view.subject) else None
+        name, number = version.policy.id, version.policy.version
+        if gate is None or not (gate.cells or gate.limits):
+            return _Judged(Ruling(name, number, version.digest, False, "hold", (), (), ()), scope)  # noqa: FBT003
+        closed = not all(cell.opens for cell in gate.cells)
+        reasons = () if closed else tuple(gate.no_room())
+        holds, why = closed or bool(reasons), against(reasons, gate.cells)
+        ruling = Ruling(name, number, version.digest, holds, "hold", gate.cells, reasons, (), why)
+        return _Judged(ruling, least([gate.reach(), scope]), (view.policy.permits.lease,), tuple(gate.ends()))
+
+
+def in_order(versions: Sequence[Version]) -> list[Version]:
+    """The versions by the time from which they are in force: never before the ledger had them (rule 35)."""
+    return sorted((replace(it, since=max(it.since, it.entered)) for it in versions), key=lambda it: it.since)
+
+
+def _listed(view: View) -> dict[str, tuple[str, ...]]:
+    """The cells that gate the action, with what they require; none where the version does not govern it."""
+    cells = view.policy.gates.get(view.case.action, {}) if governs(view) else {}
+    return {name: cell.requires for name, cell in cells.items() if cell.requires}
+
+
+def _left(view: View) -> tuple[list[tuple[View, Cell]], list[Held]]:
+    """The cells of earlier versions' gates that this version's does not have, as far as what they have seen keeps their
+    thresholds from being below (rule 36): nothing that was reached is got rid of by leaving it out. And until when, and
+    up to how much compute, the others do not.
+    """
+    own, left, limits = _listed(view), [], []
+    for place in range(view.current):
+        case = replace(view.case, versions=view.case.versions[: place + 1])  # as if no later one were
+        then = View(case, place, case.versions[0].entered, view.subject, view.deployment)
+        for name, requires in _listed(then).items():
+            if name in own:
+                continue
+            past = Past(view, place)
+            reached, clear = past.reached(name), past.clear(name, Fraction(1), Fraction(1))
+            if clear.holds and not reached:
+                limits.append(Held(min([clear.expires, *past.excused]), clear.reach))
+                continue
+            finding = find(then, name)
+            if finding.state == "below":
+                limits.append(Held(finding.tree.expires, finding.tree.reach))
+            else:
+                requirements = require(then, requires, finding)
+                left.append((then, Cell(finding, requirements, all(it.met for it in requirements))))
+    return left, limits
 
 
 def _gates(view: View, first: int) -> list[_Gate]:
@@ -208,15 +261,19 @@ def governs(view: View) -> bool:
     """Whether a version governs the action for the subject (rule 39)."""
     if view.case.action in view.policy.not_governed:
         return False
-    scope, known = view.policy.scope.subjects, view.subject in view.index.facts.subjects
-    return not (known and _certainly_false(view, scope))
+    return view.subject not in view.index.facts.subjects or _outside(view, view.policy.scope.subjects) is None
 
 
-def _certainly_false(view: View, expr: Expr | None) -> bool:
-    if isinstance(expr, AtLeast):
-        parts = [_certainly_false(view, part) for part in expr.parts]
-        return expr.count <= len(parts) and sum(parts) > len(parts) - expr.count
-    return isinstance(expr, Amount) and amount(view, expr.quantity, expr.level, kind="scope").holds
+def _outside(view: View, expr: Expr | None) -> Fraction | None:
+    """Up to how much effective compute the subject is certainly outside a scope (rules 39 and 41); None: it is not."""
+    if isinstance(expr, Amount):
+        node = amount(view, expr.quantity, expr.level, kind="scope")
+        return node.reach if node.holds else None
+    if not isinstance(expr, AtLeast):
+        return None
+    parts = sorted((it for part in expr.parts if (it := _outside(view, part)) is not None), reverse=True)
+    need = len(expr.parts) - expr.count + 1
+    return parts[need - 1] if 0 < need <= len(parts) else None
 
 
 def _superseded(view: View) -> Reason:
@@ -235,13 +292,13 @@ class _Gate:
 
     def __init__(self, view: View) -> None:
         self.view = view
-        listed = view.policy.gates.get(view.case.action, {})
-        self.cells = tuple(self._cell(name, cell.requires) for name, cell in listed.items() if cell.requires)
+        own = [(view, self._cell(name, requires)) for name, requires in _listed(view).items()]
+        left, self.limits = _left(view)
+        self.seen = [*own, *left]
+        self.cells = tuple(cell for _, cell in self.seen)
         expires = view.policy.expires
         self.permits = (
-            bool(self.cells)
-            and all(cell.opens for cell in self.cells)
-            and not (expires is not None and view.passed(expires))
+            bool(own) and all(cell.opens for cell in self.cells) and not (expires is not None and view.passed(expires))
         )
 
     def _cell(self, name: str, requires: Sequence[str]) -> Cell:
@@ -253,6 +310,7 @@ class _Gate:
     def ends(self) -> list[datetime]:
         """When the things that the open cells rely on end (rule 43)."""
         found = [self.view.policy.expires] if self.view.policy.expires else []
+        found += [it.expires for it in self.limits]
         for cell in self.cells:
             if cell.finding.state == "below":
                 found.append(cell.finding.tree.expires)
@@ -263,10 +321,10 @@ class _Gate:
 
     def reach(self) -> Fraction:
         """The most effective compute that the evidence reaches (rule 41)."""
-        policy, low = self.view.policy, self.view.model.ec_low
-        limits = [low * policy.refresh.multiple]
-        for cell in self.cells:
-            rule = policy.thresholds[cell.finding.threshold].rule_out
+        low = self.view.model.ec_low
+        limits = [low * self.view.policy.refresh.multiple, *(it.reach for it in self.limits if it.reach is not None)]
+        for view, cell in self.seen:
+            rule = view.policy.thresholds[cell.finding.threshold].rule_out
             if rule is not None:
                 limits.append(low * min(rule.refresh.multiple, rule.buffer.multiple))
             if cell.finding.state == "below":
@@ -335,7 +393,7 @@ def _sought(view: View, owner: tuple[Section, str]) -> list[Sought]:
 
 def _view(versions: Sequence[Version], facts: Facts, subject: str, at: datetime) -> View:
     """The version in force, with everything since the first one counted."""
-    ordered = sorted(versions, key=lambda it: it.since)
+    ordered = in_order(versions)
     case = Case(ordered, Index(facts), "", Clock(at))
     current = max((place for place, it in enumerate(ordered) if it.since <= at), default=0)
     return View(case, current, ordered[0].entered, subject, None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from interlock.decide.bounds import Tally, shows
 from interlock.decide.decision import Held, Reason, Scale, timestamp
+from interlock.decide.facts import BEGINNING
 from interlock.policy import exact
 from interlock.policy.model import (
     ASSUMED,
@@ -20,6 +21,7 @@ from interlock.policy.model import (
     Demand,
     Mean,
     Measure,
+    Ref,
     RuleOut,
     Unbounded,
     walk,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from interlock.decide.clock import Clock
     from interlock.decide.decision import Finding, Node
-    from interlock.decide.facts import Attestation, Plan, Result, Subject, Version
+    from interlock.decide.facts import Attestation, Incident, Plan, Result, Subject, Version
     from interlock.decide.index import Index
     from interlock.policy.model import Assumption, Buffer, Policy, Refresh
 
@@ -150,18 +152,35 @@ class View:
         """The line that this version draws."""
         return self.line(self.current, measure, level, rule)
 
-    def earlier_lines(self, threshold: str, measure: str) -> list[Line]:
-        """The lines that earlier versions drew for the same threshold and measure (rule 7)."""
-        found = []
-        for place in range(self.current):
-            past = self.case.versions[place].policy.thresholds.get(threshold)
-            if past is not None and past.reached_when is not None and past.rule_out is not None:
-                found += [
-                    self.line(place, part.measure, part.level, past.rule_out)
-                    for part in walk(past.reached_when)
-                    if isinstance(part, At) and part.measure == measure
-                ]
-        return found
+    def at_stake(self, threshold: str) -> list[tuple[str, Measure]]:
+        """The plain measures by which a threshold may be reached, each with the threshold whose rule asks for it:
+        through references and higher levels, in this version and the earlier ones (rule 20).
+        """
+        found: dict[tuple[str, Measure], None] = {}
+        for version in self.case.versions[: self.current + 1]:
+            policy, names, todo = version.policy, set[str](), [threshold]
+            while todo:
+                name = todo.pop()
+                held = policy.thresholds.get(name)
+                if held is None or name in names:
+                    continue
+                names.add(name)
+                todo += [it.name for it in policy.thresholds.values() if name in it.above]
+                for part in walk(held.reached_when) if held.reached_when is not None else ():
+                    if isinstance(part, Ref):
+                        todo.append(part.threshold)
+                    elif isinstance(part, At):
+                        found.update(((name, base), None) for base, _ in plain(policy, part.measure))
+        return list(found)
+
+    def unreported(self, threshold: str) -> list[Plan]:
+        """The open plans of all that is at stake: what they hide may be that the threshold is reached."""
+        found = {
+            plan.digest: plan
+            for name, measure in self.at_stake(threshold)
+            for plan in self.open_plans(measure, ("thresholds", name))
+        }
+        return list(found.values())
 
     # -- what counts ---------------------------------------------------------------------------------------------------
 
@@ -178,6 +197,16 @@ class View:
         """This version, and the earlier ones that have seen a moment: what is held against a permit, they all judge."""
         seen = [place for place in range(self.current) if self.seen(place, moment)]
         return [self.case.versions[place].policy for place in (*seen, self.current)]
+
+    def incidents_naming(self, threshold: str) -> list[Incident]:
+        """The incidents that make a threshold reached (rule 25)."""
+        return [
+            it
+            for it in self.index.incidents
+            if threshold in it.thresholds
+            and (it.subject is None or it.subject in self.relatives(it.at))
+            and not self.aside(it.digest, it.at)
+        ]
 
     def aside(self, digest: str, moment: datetime) -> bool:
         """Whether something of that moment was set aside, by the independent role of every version that has seen it."""
@@ -250,8 +279,9 @@ class View:
             yield "it ran another deployment" if measure.on == "deployment" else "it ran a deployment, not the model"
         elif measure.on == "deployment" and self.deployment is None:
             yield "no deployment is asked about"
-        if not (samples > 0 and result.scored >= rule.coverage * samples):
-            yield f"coverage {result.scored}/{samples} is under {exact(rule.coverage)}"
+        answered = scored(result, measure)
+        if not (samples > 0 and answered >= rule.coverage * samples):
+            yield f"coverage {answered}/{samples} is under {exact(rule.coverage)}"
         if samples < measure.least_samples:
             yield f"it has {samples} samples, the policy demands {measure.least_samples}"
         if measure.kind == "propensity" and result.protocol.elicitation in TRAINED:
@@ -286,9 +316,12 @@ class View:
         """
         if moment < self.horizon or moment > self.index.facts.checkpoint.time:
             return False
+        return name in getattr(self.at(moment), section)
+
+    def at(self, moment: datetime) -> Policy:
+        """The version in force at a moment, or the first one before that."""
         versions = self.case.versions
-        then = max((place for place, version in enumerate(versions) if version.since <= moment), default=0)
-        return name in getattr(versions[then].policy, section)
+        return versions[max((i for i, version in enumerate(versions) if version.since <= moment), default=0)].policy
 
     def expiry(self, result: Result, refresh: Refresh, buffer: Buffer | None) -> datetime:
         """When a result stops being fresh; its age runs from its plan's ledger time (rule 14)."""
@@ -364,12 +397,13 @@ class View:
         rule = self.policy.assumptions.get(name)
         if rule is None:
             return None
-        told = [a for a in self.index.statements.get(name, ()) if a.about == subject]
+        told = [a for a in self.index.statements.get(name, ()) if a.about in {subject, self.subject}]
         failed = [a for a in told if a.check is not None and a.check.name == rule.checked and not _passes(a, rule)]
         stated = [
             expires
             for a in told
-            if rule.by in a.signers
+            if a.about == subject
+            and rule.by in a.signers
             and run_by not in a.signers
             and a.digest not in self.index.withdrawn
             and self.counts_from("assumptions", name, a.at)
@@ -417,6 +451,11 @@ class View:
             and (measure.on == "model" or plan.protocol.deployment == self.deployment is not None)
             and not all(self._has_reported(plan, run_by, floor) for run_by, floor in self._floors(plan, owner))
         ]
+
+    def silent(self) -> list[Plan]:
+        """The plans on the subject's kin of which there is no result at all, of any task (rule 30)."""
+        kin = self.kin(BEGINNING)
+        return [it for it in self.index.facts.plans if it.subject in kin and it.digest not in self.index.reports]
 
     def _tasks(self, measure: Measure | Unbounded) -> list[str]:
         """The tasks that this version and earlier ones measure it by."""
@@ -496,17 +535,27 @@ def scale(measure: Measure) -> Scale:
 
 def tally(result: Result, measure: Measure) -> Tally | None:
     """What a result counts to, turned (rules 1 and 2); None: it cannot be read for the measure (rule 3)."""
-    n, scored, low, high = result.protocol.samples, result.scored, measure.low, measure.high
-    unscored, turned = n - scored, measure.danger == "lower"
-    if result.total is None:
-        if low != 0 or high != 1:
-            return None
-        count = scored - result.correct if turned else result.correct
-        return Tally(n, Fraction(count + unscored), Fraction(count))
-    if not scored * low <= result.total <= scored * high:
+    n, told, low, high = result.protocol.samples, result.scored, measure.low, measure.high
+    unscored, refused, turned = n - told, told - scored(result, measure), measure.danger == "lower"
+    if not 0 <= told <= n:
         return None
-    total = scored * (low + high) - result.total if turned else result.total
-    return Tally(n, total + unscored * high, total + unscored * low, low, high, binary=False)
+    if result.total is None:
+        if low != 0 or high != 1 or not 0 <= result.correct <= told:
+            return None
+        count = told - result.correct if turned else result.correct
+        return Tally(n, Fraction(min(count + unscored + refused, n)), Fraction(count))
+    if not told * low <= result.total <= told * high:
+        return None
+    total = told * (low + high) - result.total if turned else result.total
+    most = min(total + unscored * high + refused * (high - low), n * high)
+    return Tally(n, most, total + unscored * low, low, high, binary=False)
+
+
+def scored(result: Result, measure: Measure | Unbounded) -> int:
+    """How many units have a score that counts in favour: of a capability, a refusal has none (rule 1)."""
+    if measure.kind != "capability" or result.refused is None:
+        return result.scored
+    return result.scored - min(max(result.scored + result.refused - result.completed, 0), result.scored)
 
 
 def plain(policy: Policy, name: str) -> tuple[Base, ...]:
@@ -585,5 +634,7 @@ def _too_weak(result: Result, demand: Demand) -> Iterator[str]:
         yield "it had no tools"
     if demand.safety_ablated and not protocol.safety_ablated:
         yield "its refusals were not trained away"
-    if result.refused > demand.refusals * protocol.samples:
+    if result.refused is None and demand.refusals < 1:
+        yield f"it does not say how many samples it refused, at most {exact(demand.refusals)} are allowed"
+    elif result.refused is not None and result.refused > demand.refusals * protocol.samples:
         yield f"it refused {result.refused} of {protocol.samples}, at most {exact(demand.refusals)} are allowed"

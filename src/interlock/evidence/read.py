@@ -291,7 +291,7 @@ class _Reader:
                 signers=signers,
                 plan=plan,
                 at=at,
-                refused=read.completed,  # a result does not say yet how many were refused: it may be all of them
+                refused=None,  # a result does not say yet how many were refused
             )
         )
 

@@ -1,0 +1,138 @@
+"""What earlier versions of a policy make of the evidence that they have seen (docs/semantics.md, rules 7 and 25).
+
+A later version cannot ask less of what was planned before it: a threshold that an earlier one calls reached is reached,
+and one that an earlier one does not call below is not below, whatever the later one calls its measures.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interlock.decide.decision import Node, Reason
+from interlock.decide.leaf import Leaf, at_least, not_under, tests
+from interlock.decide.quantity import amount, interval
+from interlock.policy import exact
+from interlock.policy.model import Amount, At, Ref, UnderQuantity
+from interlock.policy.time import LATEST
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from fractions import Fraction
+
+    from interlock.decide.view import View
+    from interlock.policy.model import Expr, Threshold
+
+#: Why a measure is not under a line. A quantity alone is judged by the level of today.
+_BY_EVIDENCE = {"bound", "no-forecast"}
+
+
+class Past:
+    """One earlier version, at its `place` among the policy's, and one subject. `excused` fills with the moments at
+    which positive evidence on a relative stops being answered.
+    """
+
+    def __init__(self, view: View, place: int) -> None:
+        self.view, self.place, self.version = view, place, view.case.versions[place]
+        self.excused: list[datetime] = []
+
+    # -- reached -------------------------------------------------------------------------------------------------------
+
+    def reached(self, name: str) -> list[Reason]:
+        """What the version has seen that makes a threshold reached; nothing: it is not, or by quantities alone."""
+        found = self._reached(name)
+        if all(reason.code == "amount" for reason in found):
+            return []
+        return [Reason("reached", f"version {self.version.policy.version}: {reason.text}") for reason in found]
+
+    def _reached(self, name: str) -> list[Reason]:
+        policy = self.version.policy
+        threshold = policy.thresholds[name]
+        found = [] if threshold.reached_when is None else self._shown(threshold, threshold.reached_when)
+        for other in policy.thresholds.values():
+            if name in other.above:
+                found += [*self._reached(other.name), *self._told(other)]
+        return found
+
+    def _told(self, threshold: Threshold) -> list[Reason]:
+        """What incidents and members of a judging role say of another threshold than the one that is asked about."""
+        view, name = self.view, threshold.name
+        found = [
+            Reason("incident", f"the incident of entry {it.entry} (`{it.kind}`) names `{name}`")
+            for it in view.incidents_naming(name)
+        ]
+        by = threshold.judged.by if threshold.judged else None
+        return found + [
+            Reason("reached-judged", f"entry {said.entry}: a member of `{by}` judged `{name}` to be reached")
+            for said in view.index.judgements.get(name, ())
+            if said.verdict == "reached"
+            and by in said.members
+            and said.subject in view.relatives(said.at)
+            and view.seen(self.place, said.at)
+        ]
+
+    def _shown(self, owner: Threshold, expr: Expr) -> list[Reason]:
+        """Why an expression is reached (rules 21 to 24); nothing: it is not."""
+        view = self.view
+        if isinstance(expr, At):
+            assert owner.rule_out is not None  # noqa: S101  the policy's own check: a leaf has a rule
+            leaf = Leaf(view, owner.name, view.line(self.place, expr.measure, expr.level, owner.rule_out))
+            reasons = leaf.reached()
+            self.excused += leaf.excused
+            return reasons
+        if isinstance(expr, Amount):
+            ends = interval(view, self.place, expr.quantity)
+            text = f"{expr.quantity} >= {exact(expr.level)}"
+            return [Reason("amount", text)] if ends is not None and ends[0] >= expr.level else []
+        if isinstance(expr, Ref):
+            other = self.version.policy.thresholds[expr.threshold]
+            return [*self._reached(other.name), *self._told(other)]
+        parts = [found for part in expr.parts if (found := self._shown(owner, part))]
+        return [reason for part in parts for reason in part] if len(parts) >= expr.count else []
+
+    # -- below ---------------------------------------------------------------------------------------------------------
+
+    def clear(self, name: str, alpha: Fraction, share: Fraction) -> Node:
+        """Whether nothing that the version has seen speaks against its being below: the node holds, if nothing does."""
+        node = self._under(self.version.policy.thresholds[name], alpha, share)
+        text = f"version {self.version.policy.version}"
+        if _speaks_against(node):
+            return Node("version", text, holds=False, state="not ruled out", parts=(node,), need=1)
+        return Node("version", text, holds=True, expires=node.expires, reach=node.reach)
+
+    def _under(self, threshold: Threshold, alpha: Fraction, share: Fraction) -> Node:
+        if threshold.reached_when is None or threshold.judged is not None:
+            return Node("version", threshold.name, holds=False)
+        for way in threshold.below_if:
+            if isinstance(way, UnderQuantity):
+                node = amount(self.view, way.quantity, way.level, kind="below-if", place=self.place)
+                if node.holds:
+                    return node
+        if threshold.rule_out is not None:
+            alpha = min(alpha, 1 - threshold.rule_out.confidence)
+        return self._part(threshold, threshold.reached_when, alpha, share / max(1, tests(threshold)))
+
+    def _part(self, owner: Threshold, expr: Expr, alpha: Fraction, share: Fraction) -> Node:
+        if isinstance(expr, At):
+            return self._leaf(owner, expr, alpha * share)
+        if isinstance(expr, Amount):
+            return amount(self.view, expr.quantity, expr.level, kind="quantity", place=self.place)
+        if isinstance(expr, Ref):
+            return self._under(self.version.policy.thresholds[expr.threshold], alpha, share)
+        return at_least(expr, [self._part(owner, part, alpha, share / expr.count) for part in expr.parts])
+
+    def _leaf(self, owner: Threshold, expr: At, alpha: Fraction) -> Node:
+        view = self.view
+        assert owner.rule_out is not None  # noqa: S101  the policy's own check: a leaf has a rule
+        line = view.line(self.place, expr.measure, expr.level, owner.rule_out)
+        subjects = (view.subject, *view.continued())
+        seen = any(view.concerned(line, view.counting(m, one)) for m, _ in line.bases for one in subjects)
+        against, until = not_under(view, [line], subjects, lambda _: alpha)
+        holds = seen and not against
+        return Node("measure", line.text, holds, reasons=tuple(against), expires=until if holds else LATEST)
+
+
+def _speaks_against(node: Node) -> bool:
+    """Whether a part that is not under its level has evidence against it."""
+    if node.holds:
+        return False
+    return any(reason.code in _BY_EVIDENCE for reason in node.reasons) or any(map(_speaks_against, node.parts))

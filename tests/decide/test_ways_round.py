@@ -1,0 +1,418 @@
+"""Ways round the rule: each is tried beside what it hides, and beside the honest case, which permits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from fractions import Fraction
+
+import pytest
+
+from decide.cases import (
+    ACTIONS,
+    AT,
+    AUDITOR,
+    BOARD,
+    CHILD,
+    DAY,
+    FOUNDATION,
+    HALF_YEAR,
+    HONEST,
+    MEASURES,
+    MODEL,
+    PLANNED,
+    REFERENCE,
+    STATED,
+    approved,
+    aside,
+    ask,
+    attested,
+    buffer,
+    digest,
+    facts,
+    family,
+    incident,
+    judged,
+    known,
+    line,
+    measure,
+    named,
+    quick,
+    refresh,
+    runs,
+    saw,
+    simple,
+    since,
+    state,
+    stated,
+    withdrawn,
+)
+from interlock.decide.facts import Check, Step, Version
+from interlock.policy.model import (
+    Amount,
+    Approved,
+    Assumption,
+    At,
+    AtLeast,
+    Attested,
+    Cell,
+    Hole,
+    Judged,
+    Measured,
+    Never,
+    Ref,
+    RuledOut,
+    Scope,
+    Threshold,
+    UnderQuantity,
+    UnderReference,
+    UnderScreen,
+)
+
+#: Before the second version took effect; that is before `PLANNED`.
+BEFORE, SECOND_VERSION = datetime(2026, 4, 1, tzinfo=UTC), datetime(2026, 4, 20, tzinfo=UTC)
+B = At("b", Fraction("0.20"))
+API = {"action": "deploy-api"}
+
+
+def verdict(told, *under, **asked):
+    return ask(told, *under, **{**API, **asked}).verdict
+
+
+# -- keeping a result back ---------------------------------------------------------------------------------------------
+
+SCREEN = line("s", B, role="watch")
+HIGHER = line("h", B, above=("t",))
+A, CLEAN_B = runs(), runs("b")
+KEPT_BACK = {  # sentence: (policies, what else is known, the evaluation that is kept back, what it could have been)
+    "of a threshold that a screen puts below": (
+        [simple(line("t", below_if=(UnderScreen("s"),)), SCREEN)], known(CLEAN_B), runs, {"correct": 90}
+    ),
+    "of a threshold that a quantity puts below": (
+        [simple(line("t", below_if=(UnderQuantity("effective_compute", Fraction(10**26)),)))],
+        known(), runs, {"correct": 90},
+    ),
+    "of a judged threshold's own predicate": (
+        [simple(Threshold("t", B, quick(), judged=Judged(BOARD, ("a",))))],
+        known(A, judgements=[judged("t", "below", A)]), runs, {"name": "b", "correct": 90},
+    ),
+    "of a higher level": (
+        [simple(line("t"), HIGHER, gated=("t",))], known(A), runs, {"name": "b", "correct": 90}
+    ),
+    "of what an earlier version measured": (
+        [since(simple(line("t"))), since(simple(line("t", B)), SECOND_VERSION)],
+        known(CLEAN_B), runs, {"correct": 90, "planned_at": BEFORE},
+    ),
+    "of the subject that it leans on": (
+        [simple(line("t", below_if=(UnderReference("reference", ("b",), Fraction(0)),)))],
+        known(
+            runs(correct=20), runs("b", 10), runs(subject=REFERENCE), runs("b", 95, subject=REFERENCE),
+            honest=(MODEL, REFERENCE),
+        ),
+        runs, {"name": "b", "correct": 1, "subject": REFERENCE, "seed": 7},
+    ),
+}  # fmt: skip
+
+
+def add(told, *made):
+    return replace(
+        told,
+        plans=(*told.plans, *(it.plan for it in made if it.plan)),
+        results=(*told.results, *(it.result for it in made if it.result)),
+    )
+
+
+@pytest.mark.parametrize("action", ["deploy-api", "release-weights"])
+@pytest.mark.parametrize("sentence", KEPT_BACK)
+def test_keeping_a_result_back_does_not_help(sentence, action):
+    under, told, make, it = KEPT_BACK[sentence]
+    gates = {name: {"t": Cell(("audit",))} for name in ACTIONS}  # `simple` lets no weights go
+    versions = [one if isinstance(one, Version) else since(one) for one in under]
+    open_gates = [replace(it, policy=replace(it.policy, gates=gates)) for it in versions]
+    assert verdict(told, *open_gates, action=action) == "permit"
+    assert verdict(add(told, make(**it)), *open_gates, action=action) == "hold"
+    assert verdict(add(told, make(**it, reported=False)), *open_gates, action=action) == "hold"
+    unscored = {**it, "correct": 0, "scored": 0}
+    assert verdict(add(told, make(**unscored)), *open_gates, action=action) == "hold"
+
+
+def test_a_permit_ends_when_a_plan_is_due_that_could_show_it_reached():
+    under = simple(line("t", below_if=(UnderQuantity("effective_compute", Fraction(10**26)),)))
+    late = runs(reported=False, planned_at=AT - DAY, report_by=AT + 3 * DAY)
+    assert ask(add(known(), late), under, **API).bounds.not_after == AT + 3 * DAY
+
+
+def approving(told):
+    need = Approved("go", "go", BOARD, "subject", HALF_YEAR)
+    return ask(told, simple(requires=("go",), requirements=named(need, Never("never"))), **API)
+
+
+def test_keeping_back_a_result_does_not_keep_an_approval():
+    """Of another task, too: the approval is of all that was known of the kin."""
+    bad = known(runs(correct=40))
+    told = replace(bad, approvals=(approved("go", saw(bad, "t", "reached"), at=STATED + DAY),))
+    assert approving(told).verdict == "permit"
+    for name in ("a", "c"):
+        for kept in (runs(name, 99, seed=3), runs(name, seed=3, reported=False)):
+            assert approving(add(told, kept)).verdict == "hold"
+    early = runs("c", reported=False, planned_at=AT - DAY, report_by=AT + 3 * DAY)
+    assert approving(add(told, early)).bounds.not_after == AT + 3 * DAY
+
+
+def test_an_approval_is_over_when_what_it_saw_is_withdrawn_or_set_aside():
+    bad, worse = runs(correct=40), runs(correct=50, seed=1)
+    base = known(bad, worse)
+    told = replace(base, approvals=(approved("go", saw(base, "t", "reached"), at=STATED + DAY),))
+    assert approving(told).verdict == "permit"
+    for change in ({"withdrawals": (withdrawn(worse.result),)}, {"set_asides": (aside(worse.result),)}):
+        assert approving(replace(told, **change)).verdict == "hold"
+
+
+# -- amending it away --------------------------------------------------------------------------------------------------
+
+NEAR_MISS = runs(correct=20, planned_at=BEFORE)  # its upper bound is 0.28
+NEW = runs(seed=9)
+LATER = At("a", Fraction("0.50"))
+RENAMED = {**MEASURES, "a2": replace(measure("a"), name="a2")}  # the same task
+SINCE_THEN = {  # sentence: (the first version's thresholds, the second's, what else the second changes)
+    "the level is raised": ([line("t")], [line("t", LATER)], {}),
+    "the measure is renamed": ([line("t")], [line("t", At("a2", Fraction("0.50")))], {"measures": RENAMED}),
+    "it goes behind a reference": ([line("t")], [line("t", Ref("s")), line("s", LATER)], {}),
+    "it comes out of a reference": ([line("t", Ref("s")), line("s")], [line("t", LATER)], {}),
+    "the measure is another one": ([line("t")], [line("t", B)], {}),
+}
+
+
+@pytest.mark.parametrize("sentence", SINCE_THEN)
+def test_a_near_miss_of_an_earlier_version_stays_one(sentence):
+    before, after, changes = SINCE_THEN[sentence]
+    versions = [since(simple(*before, gated=("t",))), since(simple(*after, gated=("t",), **changes), SECOND_VERSION)]
+    assert verdict(known(NEW, CLEAN_B), *versions) == "permit"
+    assert verdict(known(NEAR_MISS, NEW, CLEAN_B), *versions) == "hold"
+
+
+def test_a_result_of_an_earlier_version_is_judged_at_its_share_and_its_outer_confidence():
+    """8 in 100 rule out 0.15 at 0.05, and neither at 0.025 nor at 0.01."""
+    old = runs(correct=8, planned_at=BEFORE)
+    whole, strict = simple(line("t")), Threshold("t", Ref("s"), quick(confidence=Fraction("0.99")))
+    for first in (
+        simple(line("t", AtLeast(2, (At("a", Fraction("0.20")), B)))),
+        simple(strict, line("s"), gated=("t",)),
+    ):
+        assert verdict(known(NEW, old), since(whole), since(whole, SECOND_VERSION)) == "permit"
+        assert verdict(known(NEW), since(first), since(whole, SECOND_VERSION)) == "permit"
+        assert verdict(known(NEW, old), since(first), since(whole, SECOND_VERSION)) == "hold"
+
+
+POSITIVE = runs("b", 90, planned_at=BEFORE)
+JUDGED_B = Threshold("j", None, None, judged=Judged(BOARD, ("c",)))
+NAMED_J = incident(thresholds=["j"], at=BEFORE)
+DROPPED = {  # sentence: (the first version's thresholds, the second's, what is known beside a new result)
+    "a higher level": ([line("t"), HIGHER], [line("t"), replace(HIGHER, above=())], known(NEW, POSITIVE)),
+    "a reference to what was judged": (
+        [line("t", AtLeast(1, (At("a", Fraction("0.20")), Ref("j")))), JUDGED_B], [line("t"), JUDGED_B],
+        known(NEW, judgements=[judged("j", "reached", at=BEFORE)]),
+    ),
+    "a reference to what an incident named": (
+        [line("t", AtLeast(1, (At("a", Fraction("0.20")), Ref("j")))), JUDGED_B], [line("t"), JUDGED_B],
+        known(NEW, incidents=[NAMED_J]),
+    ),
+    "the threshold from the gate": ([line("u", B), line("t")], [line("u", B), line("t")], known(NEW, POSITIVE)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", DROPPED)
+def test_what_made_it_reached_is_not_dropped(sentence):
+    before, after, told = DROPPED[sentence]
+    gated = ("t", "u") if sentence == "the threshold from the gate" else ("t",)
+    first = simple(*before, gated=gated, requires=("never",))
+    second = simple(*after, gated=("t",), requires=("never",))
+    assert verdict(known(NEW), since(first), since(second, SECOND_VERSION)) == "permit"
+    assert verdict(told, since(first), since(second, SECOND_VERSION)) == "hold"
+
+
+def test_what_is_left_of_an_earlier_gate_opens_by_its_own_requirements():
+    """And a permit does not outlive them."""
+    first, second = simple(line("t"), line("u", B), gated=("t", "u")), simple(line("t"), line("u", B), gated=("t",))
+    told = known(NEW, POSITIVE, runs("b", 90, seed=4), attestations=[attested("audit", at=STATED)])
+    decision = ask(told, since(first), since(second, SECOND_VERSION), **API)
+    assert {cell.finding.threshold: cell.opens for cell in decision.cells} == {"t": True, "u": True}
+    assert decision.verdict == "permit"
+    assert (
+        verdict(replace(told, attestations=told.attestations[:-1]), since(first), since(second, SECOND_VERSION))
+        == "hold"
+    )
+
+
+STRICT, LOOSE = simple(line("t")), simple(line("t", At("a", Fraction("0.90"))), id="authority/base")
+LEFT_OPEN = {
+    "by `not_governed`": {
+        "gates": {action: cells for action, cells in STRICT.gates.items() if action != "deploy-api"},
+        "not_governed": {"deploy-api": "section 9"},
+    },
+    "by its scope": {"scope": Scope(Amount("training_compute", Fraction(10**25)))},
+}
+
+
+@pytest.mark.parametrize("sentence", LEFT_OPEN)
+def test_leaving_an_action_open_does_not_open_it_to_what_was_reached(sentence):
+    second = since(replace(STRICT, **LEFT_OPEN[sentence]), PLANNED + 10 * DAY)
+    for correct, expected in ((0, "permit"), (60, "hold")):
+        assert verdict(known(runs(correct=correct)), since(STRICT), second, since(LOOSE)) == expected
+    audited = known(runs(correct=60), attestations=[attested("audit")])
+    decision = ask(audited, since(STRICT), second, since(LOOSE), **API)
+    assert decision.verdict == "permit"
+    assert [ruling.governs for ruling in decision.rulings] == [True, False]
+
+
+def test_a_version_is_not_in_force_before_the_ledger_had_it():
+    bad, loose = runs(correct=45, planned_at=BEFORE), simple(line("t", At("a", Fraction("0.60"))))
+    for begun in (SECOND_VERSION, BEFORE - 20 * DAY):
+        told = known(bad, NEW)
+        assert verdict(told, since(simple()), Version(loose, digest("2"), begun, SECOND_VERSION)) == "hold"
+    alone = Version(simple(), digest("1"), BEFORE - 20 * DAY, AT + DAY)
+    assert ask(known(A), alone).reasons[0].code == "not-in-force"
+
+
+def test_a_word_is_for_the_requirement_as_it_read_then():
+    more = named(Attested("audit", "against state actors", AUDITOR, "subject", HALF_YEAR), Never("never"))
+    first, second = simple(), since(simple(requirements=more), PLANNED + 10 * DAY)
+    reached = known(runs(correct=90), attestations=[attested("audit")])
+    assert verdict(reached, first) == "permit"
+    assert verdict(reached, since(first), second) == "hold"
+    again = [attested("audit", at=PLANNED + 11 * DAY)]
+    for words, expected in (
+        (again, "hold"),
+        ([attested("audit"), *again], "permit"),
+    ):  # the first one wants its own
+        assert verdict(known(runs(correct=90), attestations=words), since(first), second) == expected
+
+
+def test_a_takeover_hole_is_filled_by_a_measured_understanding_only():
+    level = replace(line("t"), takeover_potential=True)
+    hole = simple(level, requires=("why",), requirements=named(Hole("why", "?", BOARD, AT), Never("never")))
+    word = named(Attested("why", "we understand it", BOARD, "subject", HALF_YEAR), Never("never"))
+    known_why = replace(MEASURES["b"], kind="understanding")
+    shown = {
+        "measures": {**MEASURES, "b": known_why},
+        "requirements": named(Measured("why", "b", Fraction("0.2"), quick())),
+    }
+    told = known(runs(correct=90), CLEAN_B, attestations=[attested("why", by=(BOARD,))])
+    assert verdict(told, since(hole), since(replace(hole, requirements=word), BEFORE)) == "hold"
+    assert verdict(told, since(hole), since(replace(hole, **shown), BEFORE)) == "permit"
+    plain = replace(hole, thresholds=named(line("t")))
+    assert verdict(told, since(plain), since(replace(plain, requirements=word), BEFORE)) == "permit"
+
+
+# -- numbers that are not what they seem -------------------------------------------------------------------------------
+
+
+def test_what_was_refused_rules_no_capability_out():
+    for refused, completed, expected in (
+        (100, 100, "hold"),
+        (10, 100, "hold"),
+        (100, 200, "permit"),
+        (None, 100, "permit"),
+    ):
+        made = runs(refused=refused)
+        made = replace(made, result=replace(made.result, completed=completed))
+        assert verdict(known(made), simple()) == expected, refused
+    safe = named(measure("a", kind="safeguard"))
+    assert verdict(known(runs(refused=100)), simple(measures={**MEASURES, **safe})) == "permit"
+
+
+def test_refusals_with_sums_are_dangerous_too():
+    halves = named(measure("a", high=Fraction(2)))
+    for refused, expected in ((0, "below"), (50, "not ruled out")):
+        told = known(runs(total=Fraction(0), refused=refused, samples=1000, scored=1000))
+        assert state(ask(told, simple(line("t", At("a", Fraction(1))), measures={**MEASURES, **halves}))) in {expected}
+
+
+@pytest.mark.parametrize("counts", [{"correct": -5}, {"scored": 120, "correct": 2}, {"scored": -1}])
+def test_counts_that_cannot_be_rule_nothing_out(counts):
+    assert verdict(known(runs(**counts)), simple()) == "hold"
+
+
+def test_compute_that_cannot_be_is_no_subjects():
+    for changes in ({"ec_low": 10**25}, {"ec_low": -1}, {"training_compute": -1}):
+        assert verdict(known(A, subjects=family(model=changes)), simple()) == "hold"
+
+
+def test_what_is_made_of_a_large_subject_is_no_smaller():
+    large = {"training_compute": 10**27, "ec_low": 10**27, "ec_high": 10**27}
+    kin = family(foundation=large, model={"steps": (Step(FOUNDATION, "distilled", 10**22),)})
+    for quantity in ("training_compute", "effective_compute"):
+        small = Amount(quantity, Fraction(10**26))
+        assert state(ask(known(subjects=kin), simple(Threshold("t", small, None)), **API)) == "reached"
+        both = simple(line("t", AtLeast(2, (small, At("a", Fraction("0.20"))))))
+        assert state(ask(known(runs(correct=90), subjects=kin), both, **API)) == "reached"
+
+
+def test_one_sample_repeats_nothing():
+    under = simple(line("t", below_if=(UnderQuantity("effective_compute", Fraction(10**26)),)))
+    bad = runs(correct=90, subject=FOUNDATION)
+    again = {"elicitation": "fine-tuned", "demonstrations": 1, "planned_at": PLANNED + 3 * DAY}
+    for samples, expected in ((1, "reached"), (99, "reached"), (100, "below")):
+        mine = runs(samples=samples, plan_signers=[AUDITOR], signers=[AUDITOR], **again)
+        assert state(ask(known(bad, mine), under, **API)) == expected
+
+
+def test_what_a_cheap_derivative_shows_a_measured_requirement_does_not_deny():
+    need = named(Measured("safe", "b", Fraction("0.20"), quick()), Never("never"))
+    under = simple(requires=("safe",), requirements=need, attacker_budget=Fraction(1, 100))
+    told = known(runs(correct=90), CLEAN_B)
+    assert verdict(told, under) == "permit"
+    assert verdict(add(told, runs("b", 100, subject=CHILD)), under) == "hold"
+    assert verdict(add(told, runs("b", 100, subject=CHILD)), replace(under, attacker_budget=Fraction(0))) == "permit"
+
+
+# -- how far a permit reaches ------------------------------------------------------------------------------------------
+
+
+def test_a_judgement_reaches_no_further_through_another_threshold():
+    tight = quick(refresh=refresh(multiple=Fraction(3, 2)), buffer=buffer(multiple=Fraction(2)))
+    level = Threshold("j", None, tight, judged=Judged(BOARD, ("a",)))
+    told = known(A, judgements=[judged("j", "below", A)])
+    need = named(RuledOut("r", "j"), Never("never"))
+    for under in (
+        simple(level),
+        simple(Threshold("t", Ref("j"), None), level, gated=("t",)),
+        simple(line("t", At("c", Fraction("0.20")), below_if=(UnderScreen("j"),)), level, gated=("t",)),
+    ):
+        assert ask(told, under).bounds.most_effective_compute == 15 * 10**23
+        wide = replace(told, subjects=family(model={"ec_high": 3 * 10**24}))
+        assert ask(wide, under).verdict == "hold"
+    opened = add(told, runs(correct=60, seed=2))
+    opened = replace(opened, judgements=(judged("j", "below", A, at=STATED + DAY),))
+    under = simple(line("t"), level, gated=("t",), requires=("r",), requirements=need)
+    assert ask(opened, under).bounds.most_effective_compute == 15 * 10**23
+
+
+def test_a_permit_ends_where_another_policy_begins_to_govern():
+    base = simple(line("t"), id="authority/base", scope=Scope(Amount("effective_compute", Fraction(11 * 10**23))))
+    assert ask(known(A), simple(), base).bounds.most_effective_compute == 11 * 10**23 - 1
+    both = AtLeast(
+        2, (Amount("effective_compute", Fraction(11 * 10**23)), Amount("training_compute", Fraction(10**25)))
+    )
+    assert ask(known(A), simple(), replace(base, scope=Scope(both))).bounds.most_effective_compute == 4 * 10**24
+
+
+def test_a_measured_requirement_reaches_as_far_as_its_own_margin_is_for():
+    for multiple, most in ((1, 4), (2, 2), (6, 4)):
+        rule = quick(buffer=buffer(multiple=Fraction(multiple)))
+        need = named(Measured("safe", "b", Fraction("0.20"), rule), Never("never"))
+        told = known(runs(correct=90), CLEAN_B)
+        bounds = ask(told, simple(requires=("safe",), requirements=need)).bounds
+        assert bounds.most_effective_compute == most * 10**24
+
+
+def test_a_check_that_failed_on_the_subject_is_not_passed_by_its_ancestor():
+    checked = Assumption(HONEST, AUDITOR, HALF_YEAR, checked="noise", coverage=Fraction("0.5"))
+    kin = family(foundation={"training_compute": 5 * 10**23, "ec_low": 5 * 10**23, "ec_high": 5 * 10**23})
+    words = [
+        stated(HONEST, about=FOUNDATION, check=Check("noise", True, 100, 100)),  # noqa: FBT003
+        stated(HONEST, about=MODEL, check=Check("noise", False, 100, 100), at=STATED + DAY),  # noqa: FBT003
+    ]
+    for said, expected in ((words[:1], "permit"), (words, "hold")):
+        told = facts(runs(subject=FOUNDATION), subjects=kin, attestations=said)
+        assert ask(told, simple(assumptions=named(checked))).verdict == expected
