@@ -230,13 +230,14 @@ def _resumed(decision: Decision, texts: Sequence[str]) -> Iterator[Failure]:
 
 
 def _duty(outcome: Outcome, name: str, due: datetime | None) -> Iterator[Failure]:
-    """The duty must have started; with `due`, one start of it must be due at that time."""
+    """The duty must have started; with `due`, that must be among the times that are told of one start of it."""
     rulings = [ruling for decision in outcome.decisions.values() for ruling in decision.rulings]
     started = [it for ruling in rulings for it in ruling.started]
-    dues = {it.due(outcome.case.at) for it in started if it.duty == name}
-    if not dues:
+    told = [it.dues(outcome.case.at) for it in started if it.duty == name]
+    dues = {moment for it in told for moment in (it.first, it.previous, it.next, it.final) if moment is not None}
+    if not told:
         others = sorted({it.duty for it in started})
         yield Failure(f"expected duty `{name}` to start, which it did not", tuple(f"started: {it}" for it in others))
     elif due is not None and due not in dues:
-        got = ", ".join(timestamp(it) for it in sorted(it for it in dues if it)) or "no deadline"
+        got = ", ".join(timestamp(it) for it in sorted(dues)) or "no deadline"
         yield Failure(f"expected duty `{name}` to be due at {timestamp(due)}, got {got}")
