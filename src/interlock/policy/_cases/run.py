@@ -199,11 +199,24 @@ def _watched(case: Case, versions: Sequence[Version], facts: Facts, threshold: s
 
 
 def _stood(decision: Decision) -> list[str]:
-    """All that may be said of a hold: its reasons in words, their codes, and the states of the thresholds that hold."""
-    found = reasons(decision)
+    """All that may be said of a hold: in words and as codes why it holds, and what its explanation does not show; and
+    the states of thresholds that are not below.
+    """
+    if decision.verdict == "permit":
+        return []
+    found = dict.fromkeys([*reasons(decision), *_not_shown(decision)])
     said = [f"{name}: {reason.text}" for name, reason in found]
     codes = [f"{name}: {reason.code}\n" for name, reason in found]
-    return said + codes + [f"{cell.finding.threshold}: {cell.finding.state}\n" for cell in decision.holding]
+    findings = [cell.finding for cell in decision.cells if cell.finding.state != "below"]
+    return said + codes + [f"{finding.threshold}: {finding.state}\n" for finding in findings]
+
+
+def _not_shown(decision: Decision) -> Iterator[tuple[str, Reason]]:
+    """The reason of every leaf that is not below, or not met, also where the cell opens in another way."""
+    for cell in decision.cells:
+        trees = [(cell.finding.threshold, cell.finding.tree), *((it.name, it.tree) for it in cell.requirements)]
+        for name, tree in trees:
+            yield from ((name, reason) for node in tree.walk() if not node.holds for reason in node.reasons)
 
 
 def _says(line: str, text: str) -> bool:
