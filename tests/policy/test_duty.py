@@ -44,6 +44,8 @@ CLOCKS = {  # sentence: (the clock, from, to)
     "from a Sunday": (days(6), "2026-12-13", "2026-12-21T23:59:59"),
     "past holidays, of which one is a Saturday": (days(2, holidays=CHRISTMAS), "2026-12-24", "2026-12-30T23:59:59"),
     "up to the day before a holiday": (days(1, holidays=CHRISTMAS), "2026-12-23", "2026-12-24T23:59:59"),
+    "a holiday that is over": (days(1, holidays=CHRISTMAS), "2026-12-29", "2026-12-30T23:59:59"),
+    "a holiday on the day itself": (days(1, holidays=CHRISTMAS), "2026-12-28", "2026-12-29T23:59:59"),
     "a holiday told twice": (days(1, holidays=CHRISTMAS[:1] * 2), "2026-12-24", "2026-12-28T23:59:59"),
     "in a zone it is a day later": (days(1, "Europe/Brussels"), "2026-12-10T23:30", "2026-12-14T22:59:59"),
     "in a zone it is a day earlier": (days(1, "America/Los_Angeles"), "2026-12-11T03:00", "2026-12-12T07:59:59"),
@@ -68,8 +70,12 @@ def test_how_long_a_clock_runs(sentence):
 
 
 ZONES = st.sampled_from(["UTC", "Europe/Brussels", "America/Los_Angeles", "Pacific/Apia", "Asia/Kathmandu"])
-STARTS = st.integers(0, 7 * 366 * 86400).map(lambda seconds: moment("2020-01-01") + timedelta(seconds=seconds))
-HOLIDAYS = st.lists(st.dates(date(2020, 1, 1), date(2028, 1, 1)), max_size=12).map(tuple)
+STARTS = st.builds(  # within a few months, so that holidays are near, before and after
+    lambda day, seconds: datetime.combine(day, time(), UTC) + timedelta(seconds=seconds),
+    st.dates(date(2026, 9, 1), date(2027, 3, 31)),
+    st.integers(0, 86399),
+)
+HOLIDAYS = st.lists(st.dates(date(2026, 9, 1), date(2027, 6, 1)), max_size=40).map(tuple)
 WORKING = st.builds(Clock, st.none(), st.integers(1, 40), ZONES, HOLIDAYS)
 LENGTHS = st.builds(Duration, st.integers(0, 5), st.integers(0, 40 * 86400)).filter(lambda it: it.months or it.seconds)
 REPEATS = st.builds(Duration, st.integers(0, 5), st.integers(86400, 90 * 86400)).map(Clock) | WORKING
