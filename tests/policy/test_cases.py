@@ -520,7 +520,10 @@ def test_a_failure_shows_what_stood(run):
 def test_a_second_policy_in_force_is_heard(run, monkeypatch):
     other = small_policy(id="eu/baseline", gates={"scale": {"high": Cell(("never",))}}, measures=lab().measures)
     monkeypatch.setattr("interlock.policy._cases.file.draft", lambda path: other)
-    outcome = run("name: a\nuse: sound\nalso: [{policy: eu.yaml}]\nexpect: {scale: permit, deploy-api: hold}")
+    outcome = run(
+        "name: a\nuse: sound\nalso: [{policy: eu.yaml}]\nexpect: {scale: permit, deploy-api: hold}\n"
+        "because: {deploy-api: 'eu/baseline: silent'}"
+    )
     assert [ruling.policy for ruling in outcome.decisions["scale"].rulings] == ["eu/baseline", "lab/rsp"]
     assert outcome.passed
 
