@@ -113,6 +113,24 @@ def test_a_policy_with_mistakes_is_told_as_such(capsys, tmp_path):
     assert "key file" not in said.err
 
 
+TIMES = ("2026-04-01T00:00:00Z", "2026-06-01T00:00:00Z", "2026-07-01T00:00:00Z")
+DUTY = (
+    "- from 2026-06-01T00:00:00Z by 2026-07-01T00:00:00Z: report (`quarterly`, for policy, "
+    "since 2026-01-01T00:00:00Z, first due 2026-04-01T00:00:00Z)"
+)
+
+
+@pytest.fixture
+def with_duties(tmp_path):
+    """The example policy with a duty for each quarter."""
+    duty = (
+        "{do: report, by: board, starts: {effective: true}, not_before: 2 months, within: 3 months, repeat: 3 months}"
+    )
+    text = POLICY.read_text(encoding="utf-8").replace("amendments:", f"duties: {{quarterly: {duty}}}\namendments:")
+    (tmp_path / "lab.yaml").write_text(text, encoding="utf-8")
+    return tmp_path / "lab.yaml"
+
+
 # -- what-if -----------------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +158,30 @@ def test_it_tells_bounds_reasons_and_what_would_lift_the_hold(capsys):
     assert "codebook-use is reached codebook from 0.2466 to 0.3579 in 2 results; level 0.2, margin 0.05" in text
     assert "what would lift it: - `external-auditor` attests it: interlock attest --requirement security-3" in text
     assert "nothing lifts this hold: a stop until the policy is amended" in text
+
+
+def test_it_tells_the_duties_that_start_once_for_all_actions(capsys, with_duties):
+    said = _run(capsys, "what-if", "--policy", with_duties, "--facts", CASES, "--case", "nothing evaluated")
+    assert all(line.startswith("WHAT IF") for line in said.out.splitlines())
+    text = " ".join(said.out.replace("WHAT IF", "").split())
+    assert text.count("starts:") == 1
+    assert text.endswith(DUTY)
+    assert text.count("- pause-training (`on_hold.codebook-use.pause-training`, for codebook-use, since") == 1
+
+
+def test_verbose_tells_the_duties_that_start(capsys, with_duties):
+    quiet, said = (_run(capsys, "policy", "test", with_duties, CASES, *more) for more in ([], ["-v"]))
+    assert (quiet.code, said.code) == (0, 0)
+    assert DUTY not in " ".join(quiet.out.split())
+    assert DUTY in " ".join(said.out.split())
+    assert max(map(len, said.out.splitlines())) <= 80
+    told = json.loads(_run(capsys, "policy", "test", with_duties, CASES, "--json").out)
+    duties = told["cases"][0]["decisions"]["scale"]["duties"]
+    assert [(it["previous_due"], it["opens"], it["next_due"]) for it in duties if it["duty"] == "quarterly"] == [TIMES]
+
+
+def test_where_no_duty_starts_none_is_told(capsys):
+    assert "starts:" not in _what_if(capsys, "everything in order", "--action", "scale").out
 
 
 def test_a_permit_is_only_supposed_too(capsys):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date, timedelta
 from fractions import Fraction
 
 import pytest
@@ -13,12 +13,15 @@ from decide.cases import (
     BOARD,
     DAY,
     EFFECTIVE,
-    HOUR,
     MODEL,
+    MONTH,
     PLANNED,
+    QUARTER,
     REFERENCE,
+    SECOND,
     STATED,
     TEAM,
+    WEEK,
     amended,
     ask,
     attested,
@@ -28,8 +31,10 @@ from decide.cases import (
     named,
     runs,
     simple,
+    since,
 )
 from interlock.decide.decision import to_json
+from interlock.decide.rule import Decider
 from interlock.policy.duty import Clock, Duty, Response, Start
 from interlock.policy.model import At
 from interlock.policy.time import Duration
@@ -81,9 +86,9 @@ MOMENTS = {"event": STATED, "awareness": STATED.replace(day=5)}
 
 def test_an_incident_starts_a_duty_from_the_moment_that_it_names():
     told = known(runs(), incidents=[incident("theft", moments=MOMENTS)])
-    for moment, since in (("event", STATED), ("awareness", STATED.replace(day=5))):
+    for moment, expected in (("event", STATED), ("awareness", STATED.replace(day=5))):
         ((_, _, begun),) = started(told, with_duty(duty("incident", "theft", moment=moment)))
-        assert begun == since
+        assert begun == expected
     assert started(told, with_duty(duty("incident", "theft", moment="discovery"))) == []
     assert started(told, with_duty(duty("incident", "leak"))) == []
 
@@ -95,12 +100,44 @@ def test_an_exception_that_is_opened_for_all_or_for_the_subject_starts_a_duty():
     assert started(told, with_duty(duty("exception", "way"))) == begun
 
 
-def test_an_alert_starts_a_duty_and_gates_nothing():
-    alert = line("early", At("a", Fraction("0.10")), role="alert", alert_for="t")
-    under = simple(line("t", At("a", Fraction("0.50"))), alert, gated=["t"], duties=named(duty("alert", "early")))
-    assert ask(known(runs(correct=25)), under).verdict == "permit"
-    assert started(known(runs(correct=25)), under) == [("do", "early", None)]
-    assert started(known(runs(correct=5)), under) == []
+EARLY = line("early", At("a", Fraction("0.10")), role="alert", alert_for="t")
+WATCHED = line("early", At("a", Fraction("0.10")), role="watch")
+LAST = PLANNED.replace(day=2)
+LINES = {  # sentence: (the line, what starts the duty, ledger, what starts)
+    "an alert that is reached": (EARLY, "alert", runs(correct=40), [("do", "early", LAST)]),
+    "an alert that is not ruled out": (EARLY, "alert", runs(correct=15), [("do", "early", None)]),
+    "an alert that nobody evaluated": (EARLY, "alert", None, [("do", "early", None)]),
+    "an alert that is shown to be clear": (EARLY, "alert", runs(), []),
+    "a watch is no alert": (WATCHED, "alert", runs(correct=40), []),
+    "an alert line, as a threshold that is reached": (EARLY, "reached", runs(correct=40), [("do", "early", LAST)]),
+    "a watch that is reached": (WATCHED, "reached", runs(correct=40), [("do", "early", LAST)]),
+    "a watch that is not": (WATCHED, "reached", runs(correct=15), []),
+    "a watch that is not ruled out": (WATCHED, "not-ruled-out", runs(correct=15), [("do", "early", None)]),
+    "a watch that is overdue": (WATCHED, "overdue", None, [("do", "early", None)]),
+}
+
+
+@pytest.mark.parametrize("sentence", LINES)
+def test_a_line_at_no_gate_starts_a_duty_and_gates_nothing(sentence):
+    early, on, run, expected = LINES[sentence]
+    gated = line("t", At("b", Fraction("0.50")))
+    told = known(runs("b"), *([run] if run else []))
+    under = simple(gated, early, gated=["t"], duties=named(duty(on, "early")))
+    assert ask(told, under).verdict == "permit"
+    assert started(told, under) == expected
+
+
+def test_a_threshold_that_gates_elsewhere_starts_nothing_here():
+    under = with_duty(duty("reached", "u"), line("t", At("b", Fraction("0.50"))), line("u"))
+    under = replace(under, gates={**under.gates, "deploy-api": {"u": under.gates["scale"]["t"]}})
+    assert started(known(runs(correct=100)), under) == []
+    assert started(known(runs(correct=100)), under, action="deploy-api") == [("do", "u", LAST)]
+
+
+def test_an_overdue_threshold_that_is_reached_is_overdue_from_now():
+    told = known(runs(correct=100, planned=False))
+    under = with_duty(duty("overdue", "t"))
+    assert started(told, under) == [("do", "t", None)]
 
 
 RESPONSES = {  # sentence: (what it answers, when, ledger, does it?)
@@ -131,21 +168,66 @@ def test_an_answer_to_something_reached_runs_from_the_result_that_showed_it():
     assert [since for *_, since in started(OPEN, under)] == [None]
 
 
+def due(told, under, **question):
+    """When each duty is due, as JSON: (first, previous, next, final)."""
+    (ruling,) = to_json(ask(told, under, **question))["rulings"]
+    fields = ("first_due", "previous_due", "next_due", "final_due")
+    return [tuple(it[field] and it[field][:16] for field in fields) for it in ruling["duties"]]
+
+
 def test_a_duty_is_due_when_its_clock_ends():
     """Counted from its start or, where that is the decision, from the time asked about."""
     working = Clock(business_days=1, zone="Europe/Brussels", holidays=(date(2026, 6, 3),))
-    for one, within, due in (
-        (duty("effective"), SOON, EFFECTIVE + HOUR),
-        (duty("hold"), SOON, AT + DAY + HOUR),
-        (duty("hold"), working, datetime(2026, 6, 4, 21, 59, 59, tzinfo=UTC)),
-        (duty("hold"), None, None),
+    told = replace(OPEN, checkpoint=replace(OPEN.checkpoint, time=AT + DAY))
+    for one, within, expected in (
+        (duty("effective"), SOON, ("2026-01-01T01:00", "2026-01-01T01:00", None, "2026-01-01T01:00")),
+        (duty("hold"), SOON, ("2026-06-02T01:00", None, "2026-06-02T01:00", "2026-06-02T01:00")),
+        (duty("hold"), working, ("2026-06-04T21:59", None, "2026-06-04T21:59", "2026-06-04T21:59")),
+        (duty("hold"), None, (None, None, None, None)),
     ):
-        under = with_duty(replace(one, within=within))
-        decision = ask(replace(OPEN, checkpoint=replace(OPEN.checkpoint, time=AT + DAY)), under, at=AT + DAY)
+        assert due(told, with_duty(replace(one, within=within)), at=AT + DAY) == [expected]
+
+
+def test_a_duty_that_repeats_says_when_it_was_due_last_and_is_due_next():
+    one = replace(duty("effective"), within=Clock(QUARTER), repeat=Clock(QUARTER), not_before=Clock(Duration(2, 0)))
+    expected = ("2026-04-01T00:00", "2026-04-01T00:00", "2026-07-01T00:00", None)
+    assert due(GOOD, with_duty(one)) == [expected]
+    (ruling,) = to_json(ask(GOOD, with_duty(one)))["rulings"]
+    assert ruling["duties"][0]["opens"] == "2026-06-01T00:00:00Z"
+
+
+REPORTED = replace(duty("incident", "theft"), repeat=Clock(WEEK), until_resolved=True, after_resolved=Clock(MONTH))
+RESOLUTIONS = {  # sentence: (resolved, when it is due)
+    "not resolved": (None, ("2026-05-02T01:00", "2026-05-30T01:00", "2026-06-06T01:00", None)),
+    "resolved": (
+        STATED.replace(day=20), ("2026-05-02T01:00", "2026-05-16T01:00", "2026-06-20T00:00", "2026-06-20T00:00"),
+    ),
+    "resolved at the checkpoint": (
+        AT, ("2026-05-02T01:00", "2026-05-30T01:00", "2026-07-01T00:00", "2026-07-01T00:00"),
+    ),
+    "said to be resolved later than the ledger's own time": (
+        AT + SECOND, ("2026-05-02T01:00", "2026-05-30T01:00", "2026-06-06T01:00", None),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", RESOLUTIONS)
+def test_an_incident_is_reported_on_until_it_is_resolved_and_a_last_time(sentence):
+    resolved, expected = RESOLUTIONS[sentence]
+    told = known(runs(), incidents=[incident("theft", resolved=resolved)])
+    assert due(told, with_duty(REPORTED)) == [expected]
+
+
+def test_times_are_told_as_of_the_time_asked_about():
+    """Also where the rest of the answer is kept."""
+    one = replace(duty("effective"), repeat=Clock(Duration(0, 60)))
+    decider = Decider([since(with_duty(one))], GOOD)
+    for later in (timedelta(0), timedelta(seconds=90)):
+        decision = decider.decide(subject=MODEL, action="scale", at=AT + later)
         (begun,) = decision.rulings[0].started
-        assert begun.due(decision.at) == due
-        told = to_json(decision)["rulings"][0]["duties"][0]["due"]
-        assert told == (due.strftime("%Y-%m-%dT%H:%M:%SZ") if due else None)
+        times = begun.dues(decision.at)
+        assert times.previous is not None
+        assert times.previous <= decision.at < times.next <= decision.at + timedelta(seconds=60)
 
 
 def test_duties_change_no_verdict_and_are_told_in_the_json():

@@ -18,6 +18,7 @@ from interlock.policy.model import (
     Approved,
     At,
     Cell,
+    Combined,
     ComputeRatio,
     Demand,
     ExceptionRule,
@@ -46,6 +47,8 @@ from policy.samples import (
 )
 from policy.samples import threshold as level
 
+HERE = Path(__file__).parent
+WEEK = replace(DAY, seconds=7 * 86400)
 DEFAULTS = """
 defaults:
   at: 2026-06-01T00:00:00Z
@@ -96,6 +99,7 @@ def lab(**changes):
             Measured("harmless", "leaks", Fraction(1, 10), rule(buffer=buffer(margin=Fraction(0)))),
             Hole("understood", "what would show it", "board", datetime(2027, 6, 1, tzinfo=UTC)),
             NEVER,
+            Combined("either", 1, ("secure", "agreed")),
         ),
         exceptions=named(ExceptionRule("interim", "interim", ("secure",), ("own",), ("board",), MONTH)),
         gates={
@@ -106,6 +110,7 @@ def lab(**changes):
             "run-slow": {"slow": Cell(("never",))},
             "run-tuned": {"tuned": Cell(("never",))},
             "run-future": {"future": Cell(("never",))},
+            "both-ways": {"high": Cell(("either",)), "tuned": Cell(("never",))},
         },
         independent="checks",
         report_within=replace(DAY, seconds=21 * 86400),
@@ -114,6 +119,12 @@ def lab(**changes):
         duties=named(
             Duty("report", "tell", "says", Start("incident", ("critical",), "awareness"), Clock(None, 5)),
             Duty("publish", "tell all", "says", Start("permit", ("scale",)), Clock(DAY)),
+            Duty(
+                *("status", "tell how it stands", "says", Start("incident", ("minor",)), Clock(DAY)),
+                repeat=Clock(WEEK),
+                until_resolved=True,
+                after_resolved=Clock(MONTH),
+            ),
         ),
     )
     return replace(plain, **changes)
@@ -148,6 +159,10 @@ def run(read):
 # -- every kind of fact ------------------------------------------------------------------------------------------------
 
 OTHER = "planned_at: 2026-05-10T00:00:00Z, at: 2026-05-20T00:00:00Z, run_by: runs"
+
+RESOLVED = """facts:
+  - incident: {kind: minor, by: runs, at: 2026-05-01T00:00:00Z, resolved: 2026-05-20T00:00:00Z}
+expect: {scale: hold}"""
 
 # sentence -> a case that must pass
 FACTS = {
@@ -316,6 +331,29 @@ facts:
   - incident: {kind: critical, by: runs, at: 2026-05-28T00:00:00Z, moments: {awareness: 2026-05-26T10:00:00Z}}
 expect: {scale: hold}
 duties: {report: 2026-06-02T23:59:59Z, on_hold.high.pause-training: 2026-06-02T00:00:00Z}""",
+    "what has a deadline may be past it, and is told of all the same": """
+facts:
+  - incident: {kind: critical, by: runs, at: 2026-05-18T00:00:00Z, moments: {awareness: 2026-05-18T00:00:00Z}}
+expect: {scale: hold}
+duties: {report: 2026-05-25T23:59:59Z}""",
+    "a duty that repeats is due at the first time": f"""
+{RESOLVED}
+duties: {{status: 2026-05-02T00:00:00Z}}""",
+    "a duty that repeats is due at the last time before": f"""
+{RESOLVED}
+duties: {{status: 2026-05-16T00:00:00Z}}""",
+    "a duty that repeats until it is resolved is due for a last time": f"""
+{RESOLVED}
+duties: {{status: 2026-06-20T00:00:00Z}}""",
+    "a cell that opens by its requirements says what its evidence does not show": f"""
+facts:
+  - result: {{measure: skill, elicitation: prompted, correct: 45, planned: 100, {OTHER}}}
+  - attestation: {{requirement: secure, by: says, at: 2026-05-21T00:00:00Z}}
+expect: {{both-ways: hold}}
+because:
+  both-ways:
+    ["high: not ruled out", "high: assumption", "`no-evaluation-gaming` is not stated by `says`",
+     "tuned: missing-evidence", "either: not-approved", "fine-tuned evidence missing", "tuned: not ruled out"]""",
     "a permit starts a duty": """
 use: sound
 duties: publish
@@ -441,6 +479,11 @@ WRONG = {
     "without: gaming\nresume: {scale: wait}": "expected `wait` among what would lift the hold of `scale`",
     "duties: report": "expected duty `report` to start, which it did not",
     "duties: {publish: 2026-06-01T00:00:00Z}": "to be due at 2026-06-01T00:00:00Z, got 2026-06-02T00:00:00Z",
+    "without: gaming\nbecause: {scale: 'prompted evidence missing'}": "`prompted evidence missing`, which is no reason",
+    "without: gaming\nbecause: {run-slow: 'high: not ruled out'}": "`high: not ruled out`, which is no reason",
+    f"{RESOLVED.replace('scale', 'run-slow')}\nduties: {{status: 2026-05-09T00:00:00Z}}": (
+        "to be due at 2026-05-09T00:00:00Z, got 2026-05-02T00:00:00Z, 2026-05-16T00:00:00Z, 2026-06-20T00:00:00Z"
+    ),
     "since: 2026-05-01T00:00:00Z": "expects nothing",
 }
 
@@ -450,6 +493,20 @@ def test_what_is_not_as_expected_is_told(run, expectation):
     outcome = run(f"name: a\nuse: sound\n{expectation}")
     assert not outcome.passed
     assert any(WRONG[expectation] in failure.text for failure in outcome.failures), outcome.failures
+
+
+def test_a_policy_and_a_case_of_it_as_an_author_writes_them():
+    """The hold is `takeover`'s; that fine-tuned evidence is missing is said of `autonomy-3`, which its audit opens."""
+    policy = cases.draft(HERE / "few-shot-alone.yaml")
+    (case,) = cases.load(HERE / "few-shot-alone.cases.yaml", policy)
+    outcome = cases.run(case, [cases.version(policy)])
+    assert outcome.passed, outcome.failures
+    assert [cell.finding.threshold for cell in outcome.decisions["scale"].holding] == ["takeover"]
+    for text in ("autonomy-3: few-shot evidence missing", "security-3: not-attested", "misuse-3"):
+        outcome = cases.run(replace(case, because={"scale": (text,)}), [cases.version(policy)])
+        assert [failure.text for failure in outcome.failures] == [
+            f"expected `scale` to hold because `{text}`, which is no reason"
+        ]
 
 
 def test_a_failure_shows_what_stood(run):
@@ -463,7 +520,10 @@ def test_a_failure_shows_what_stood(run):
 def test_a_second_policy_in_force_is_heard(run, monkeypatch):
     other = small_policy(id="eu/baseline", gates={"scale": {"high": Cell(("never",))}}, measures=lab().measures)
     monkeypatch.setattr("interlock.policy._cases.file.draft", lambda path: other)
-    outcome = run("name: a\nuse: sound\nalso: [{policy: eu.yaml}]\nexpect: {scale: permit, deploy-api: hold}")
+    outcome = run(
+        "name: a\nuse: sound\nalso: [{policy: eu.yaml}]\nexpect: {scale: permit, deploy-api: hold}\n"
+        "because: {deploy-api: 'eu/baseline: silent'}"
+    )
     assert [ruling.policy for ruling in outcome.decisions["scale"].rulings] == ["eu/baseline", "lab/rsp"]
     assert outcome.passed
 
@@ -768,6 +828,7 @@ def documented():
             Approved("go-ahead", "the board accepts the risk", "board", "subject", MONTH),
             Hole("understanding", "what would show it", "board", datetime(2027, 6, 1, tzinfo=UTC)),
             NEVER,
+            Combined("either", 1, ("secure", "agreed")),
         ),
         exceptions=named(
             ExceptionRule("interim-security", "interim", ("security-3",), ("go-ahead",), ("board",), MONTH)

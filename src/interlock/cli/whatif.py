@@ -13,6 +13,7 @@ from interlock.cli.options import JsonOption, print_json
 from interlock.decide.decision import timestamp
 from interlock.decide.resume import resume
 from interlock.errors import FAILED, HOLD, OK, UsageError
+from interlock.report import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -118,6 +119,7 @@ def _print_outcome(outcome: Outcome, *, verbose: bool) -> None:
     if verbose:
         for actions, block in _alike(outcome.decisions.values(), _why).items():
             _echo((f"          {line}" for line in (f"{actions}: {block[0]}", *block[1:])), width=_width())
+        _echo((f"          {line}" for line in _starts(outcome.decisions.values())), width=_width())
 
 
 def _print_total(outcomes: Sequence[Outcome]) -> None:
@@ -155,6 +157,18 @@ def _what_if(policy: Policy, case: Case, decisions: Sequence[Decision]) -> Itera
         yield ""
         yield f"{actions}: {block[0]}"
         yield from block[1:]
+    duties = [*_starts(decisions)]
+    if duties:
+        yield ""
+        yield from duties
+
+
+def _starts(decisions: Iterable[Decision]) -> Iterator[str]:
+    """Duties whose clocks run, each once."""
+    duties = {started: decision for decision in decisions for started in words.started(decision)}
+    if duties:
+        yield "starts:"
+        yield from (f"  - {words.starts(started, decision)}" for started, decision in duties.items())
 
 
 def _alike(decisions: Iterable[Decision], told: Callable[[Decision], Iterable[str]]) -> dict[str, tuple[str, ...]]:
@@ -212,7 +226,12 @@ def _lifts(decision: Decision) -> Iterator[str]:
 
 
 def _tested_json(policy: Policy, outcomes: Sequence[Outcome], coverage: Coverage) -> dict[str, Any]:
+    from interlock.decide.decision import started_to_json
     from interlock.policy.cases import lines
+
+    def decided(it: Decision) -> dict[str, Any]:
+        duties = [started_to_json(started, it.at) for started in words.started(it)]
+        return {"verdict": it.verdict, "reasons": list(lines(it)), "duties": duties}
 
     return {
         "policy": {"id": policy.id, "version": policy.version},
@@ -224,10 +243,7 @@ def _tested_json(policy: Policy, outcomes: Sequence[Outcome], coverage: Coverage
                 "where": outcome.case.where,
                 "passed": outcome.passed,
                 "failures": [{"text": it.text, "stood": list(it.stood)} for it in outcome.failures],
-                "decisions": {
-                    action: {"verdict": decision.verdict, "reasons": list(lines(decision))}
-                    for action, decision in outcome.decisions.items()
-                },
+                "decisions": {action: decided(it) for action, it in outcome.decisions.items()},
             }
             for outcome in outcomes
         ],

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from interlock.decide.bounds import Tally
     from interlock.decide.facts import Checkpoint
-    from interlock.policy.duty import Clock
+    from interlock.policy.duty import Dues, Schedule
 
 State = Literal["below", "reached", "not ruled out"]
 Verdict = Literal["permit", "hold"]
@@ -226,19 +226,17 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A duty that starts with what was found. `since` is when its clock began; None: with the decision itself. `within`
-    is how long it has; None: as long as it takes.
-    """
+    """A duty that starts with what was found. `since` is when its clocks began; None: with the decision itself."""
 
     duty: str
     what: str
     about: str
     since: datetime | None
-    within: Clock | None
+    schedule: Schedule
 
-    def due(self, at: datetime) -> datetime | None:
-        """By when it is to be done, if the decision is of that time."""
-        return self.within.after(self.since or at) if self.within else None
+    def dues(self, at: datetime) -> Dues:
+        """When it is due, as the decision of that time tells it."""
+        return self.schedule.dues(self.since or at, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +356,7 @@ def to_json(decision: Decision) -> dict[str, Any]:
                 "verdict": ruling.verdict,
                 "reasons": [_reason(reason) for reason in ruling.reasons],
                 "cells": [cell(it) for it in ruling.cells],
-                "duties": [_started(it, decision.at) for it in ruling.started],
+                "duties": [started_to_json(it, decision.at) for it in ruling.started],
             }
             for ruling in decision.rulings
         ],
@@ -376,14 +374,22 @@ def _reason(reason: Reason) -> dict[str, Any]:
     return {"code": reason.code, "text": reason.text, "resume": reason.resume}
 
 
-def _started(it: Started, at: datetime) -> dict[str, Any]:
-    due = it.due(at)
+def started_to_json(it: Started, at: datetime) -> dict[str, Any]:
+    """A duty that starts, with its times, as plain JSON."""
+    dues = it.dues(at)
+    times = {
+        "first_due": dues.first,
+        "previous_due": dues.previous,
+        "opens": dues.opens,
+        "next_due": dues.next,
+        "final_due": dues.final,
+    }
     return {
         "duty": it.duty,
         "what": it.what,
         "about": it.about,
         "since": timestamp(it.since or at),
-        "due": timestamp(due) if due else None,
+        **{name: timestamp(moment) if moment else None for name, moment in times.items()},
     }
 
 

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 from interlock.decide.decision import Started
 from interlock.decide.finding import find
+from interlock.policy.duty import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from interlock.decide.decision import Cell, Finding, Verdict
+    from interlock.decide.facts import Incident
     from interlock.decide.view import View
-    from interlock.policy.duty import Duty, Response, Start
+    from interlock.policy.duty import Response, Start, Starter
 
 
 def started(view: View, cells: Sequence[Cell], verdict: Verdict) -> tuple[Started, ...]:
@@ -47,7 +49,8 @@ def _answer(view: View, response: Response, about: str, finding: Finding | None 
     told = f": {', '.join(response.notify)}" if response.notify else ""
     turned = f" to {', '.join(response.to)}" if response.to else ""
     since = _reached_since(view, finding) if finding is not None and finding.state == "reached" else None
-    return Started(f"on_hold.{about}.{response.do}", f"{response.do}{turned}{told}", about, since, response.within)
+    what, due = f"{response.do}{turned}{told}", Schedule(response.within)
+    return Started(f"on_hold.{about}.{response.do}", what, about, since, due)
 
 
 def _reached_since(view: View, finding: Finding) -> datetime | None:
@@ -61,43 +64,64 @@ def _reached_since(view: View, finding: Finding) -> datetime | None:
 
 def _duties(view: View, cells: Sequence[Cell], verdict: Verdict) -> Iterator[Started]:
     for name, duty in view.policy.duties.items():
-        for about, since in _starts(view, duty, cells, verdict):
-            yield Started(name, duty.what, about, since, duty.within)
+        if duty.start.on == "incident":
+            for incident, since in _incidents(view, duty.start):
+                about = f"{incident.kind} of entry {incident.entry}"
+                yield Started(name, duty.what, about, since, duty.schedule(_resolved(view, incident)))
+        else:
+            for about, moment in _starts(view, duty.start, cells, verdict):
+                yield Started(name, duty.what, about, moment, duty.schedule())
 
 
-def _starts(view: View, duty: Duty, cells: Sequence[Cell], verdict: Verdict) -> Iterator[tuple[str, datetime | None]]:
-    """What starts a duty, and when its clock began; None: with the decision."""
-    on, of = duty.start.on, duty.start.of
+def _incidents(view: View, start: Start) -> Iterator[tuple[Incident, datetime]]:
+    """The incidents that start a duty, each with the moment from which its clocks run."""
+    for incident in view.index.incidents:
+        moment = incident.moments.get(start.moment)
+        if incident.kind in start.of and moment is not None:
+            yield incident, moment
+
+
+def _resolved(view: View, incident: Incident) -> datetime | None:
+    """When an incident was resolved; not yet, where that is said of a time after the ledger's own."""
+    resolved = incident.resolved
+    return None if resolved is None or resolved > view.index.facts.checkpoint.time else resolved
+
+
+def _starts(view: View, start: Start, cells: Sequence[Cell], verdict: Verdict) -> Iterator[tuple[str, datetime | None]]:
+    """What other than an incident starts a duty, and when its clocks began; None: with the decision."""
+    on, of = start.on, start.of
     if on == "effective":
         yield "policy", view.policy.effective
-    elif on in {"incident", "exception"}:
-        yield from _happened(view, duty.start)
+    elif on == "exception":
+        for amendment in view.index.facts.amendments:
+            if amendment.exception in of and amendment.subject in {None, view.subject}:
+                yield amendment.exception, amendment.at
     elif on in {"hold", "permit"}:
         if verdict == on and (not of or view.case.action in of):
             yield view.case.action, None
-    elif on == "alert":
-        for name in _alerts(view, of):
-            yield name, None
     else:
-        for cell in cells:
-            finding = cell.finding
-            so = {finding.state.replace(" ", "-")} | ({"overdue"} if finding.overdue else set())
-            if on in so and (not of or finding.threshold in of):
-                yield finding.threshold, _reached_since(view, finding) if on == "reached" else None
+        for finding in _findings(view, cells, start):
+            reached = finding.state == "reached" and on != "overdue"
+            if _so(finding, on):
+                yield finding.threshold, _reached_since(view, finding) if reached else None
 
 
-def _happened(view: View, start: Start) -> Iterator[tuple[str, datetime]]:
-    """The incidents, or the openings of exceptions, that start a duty, each with its moment."""
-    for incident in view.index.incidents if start.on == "incident" else ():
-        moment = incident.moments.get(start.moment)
-        if incident.kind in start.of and moment is not None:
-            yield f"{incident.kind} of entry {incident.entry}", moment
-    for amendment in view.index.facts.amendments if start.on == "exception" else ():
-        if amendment.exception in start.of and amendment.subject in {None, view.subject}:
-            yield amendment.exception, amendment.at
+def _findings(view: View, cells: Sequence[Cell], start: Start) -> Iterator[Finding]:
+    """The findings that may start a duty: the alert lines'; or the gate's, and those of named lines at no gate."""
+    of, thresholds = start.of, view.policy.thresholds
+    if start.on == "alert":
+        lines = [name for name, it in thresholds.items() if it.role == "alert" and (not of or name in of)]
+    else:
+        yield from (cell.finding for cell in cells if not of or cell.finding.threshold in of)
+        gated = {name for listed in view.policy.gates.values() for name, cell in listed.items() if cell.requires}
+        lines = [name for name in of if name in thresholds and name not in gated]
+    yield from (find(view, name) for name in lines)
 
 
-def _alerts(view: View, of: Sequence[str]) -> list[str]:
-    """The alert lines that are not shown to be clear."""
-    alerts = [name for name, it in view.policy.thresholds.items() if it.role == "alert" and (not of or name in of)]
-    return [name for name in alerts if find(view, name).state == "reached"]
+def _so(finding: Finding, on: Starter) -> bool:
+    """Whether a finding is what starts the duty. An alert line must be shown to be clear, or it does."""
+    if on == "alert":
+        return finding.state != "below"
+    if on == "overdue":
+        return finding.overdue is not None
+    return finding.state.replace(" ", "-") == on

@@ -134,11 +134,20 @@ def holding(cell: Cell) -> str:
 
 
 def starts(started: Started, decision: Decision) -> str:
-    """A duty that starts, what started it, when its clock began, and when it ends."""
-    due = started.due(decision.at)
-    by = f"by {timestamp(due)}: " if due else ""
-    since = timestamp(started.since or decision.at)
-    return f"{by}{started.what} (`{started.duty}`, for {started.about}, since {since})"
+    """A duty that starts, by when it is to be done next, what started it, and the other times at which it is due.
+
+    Whether an earlier time was kept is not known here; so one that is the last of all is told as past, not as missed.
+    """
+    dues = started.dues(decision.at)
+    due = dues.next or dues.previous
+    opens = f"from {timestamp(dues.opens)} " if dues.opens else ""
+    past = "" if dues.next else ", which is past"
+    by = f"{opens}by {timestamp(due)}{past}: " if due else ""
+    told = [f"`{started.duty}`", f"for {started.about}", f"since {timestamp(started.since or decision.at)}"]
+    named = ((dues.previous, "previously"), (dues.final, "finally"), (dues.first, "first"))
+    others = {moment: which for moment, which in named if moment is not None and moment != due}
+    told += [f"{which} due {timestamp(moment)}" for moment, which in sorted(others.items())]
+    return f"{by}{started.what} ({', '.join(told)})"
 
 
 def started(decision: Decision) -> tuple[Started, ...]:

@@ -199,11 +199,24 @@ def _watched(case: Case, versions: Sequence[Version], facts: Facts, threshold: s
 
 
 def _stood(decision: Decision) -> list[str]:
-    """All that may be said of a hold: its reasons in words, their codes, and the states of the thresholds that hold."""
-    found = reasons(decision)
+    """All that may be said of a hold: in words and as codes why it holds, and what its explanation does not show; and
+    the states of thresholds that are not below.
+    """
+    if decision.verdict == "permit":
+        return []
+    found = dict.fromkeys([*reasons(decision), *_not_shown(decision)])
     said = [f"{name}: {reason.text}" for name, reason in found]
     codes = [f"{name}: {reason.code}\n" for name, reason in found]
-    return said + codes + [f"{cell.finding.threshold}: {cell.finding.state}\n" for cell in decision.holding]
+    findings = [cell.finding for cell in decision.cells if cell.finding.state != "below"]
+    return said + codes + [f"{finding.threshold}: {finding.state}\n" for finding in findings]
+
+
+def _not_shown(decision: Decision) -> Iterator[tuple[str, Reason]]:
+    """The reason of every leaf that is not below, or not met, also where the cell opens in another way."""
+    for cell in decision.cells:
+        trees = [(cell.finding.threshold, cell.finding.tree), *((it.name, it.tree) for it in cell.requirements)]
+        for name, tree in trees:
+            yield from ((name, reason) for node in tree.walk() if not node.holds for reason in node.reasons)
 
 
 def _says(line: str, text: str) -> bool:
@@ -230,13 +243,14 @@ def _resumed(decision: Decision, texts: Sequence[str]) -> Iterator[Failure]:
 
 
 def _duty(outcome: Outcome, name: str, due: datetime | None) -> Iterator[Failure]:
-    """The duty must have started; with `due`, one start of it must be due at that time."""
+    """The duty must have started; with `due`, that must be among the times that are told of one start of it."""
     rulings = [ruling for decision in outcome.decisions.values() for ruling in decision.rulings]
     started = [it for ruling in rulings for it in ruling.started]
-    dues = {it.due(outcome.case.at) for it in started if it.duty == name}
-    if not dues:
+    told = [it.dues(outcome.case.at) for it in started if it.duty == name]
+    dues = {moment for it in told for moment in (it.first, it.previous, it.next, it.final) if moment is not None}
+    if not told:
         others = sorted({it.duty for it in started})
         yield Failure(f"expected duty `{name}` to start, which it did not", tuple(f"started: {it}" for it in others))
     elif due is not None and due not in dues:
-        got = ", ".join(timestamp(it) for it in sorted(it for it in dues if it)) or "no deadline"
+        got = ", ".join(timestamp(it) for it in sorted(dues)) or "no deadline"
         yield Failure(f"expected duty `{name}` to be due at {timestamp(due)}, got {got}")
