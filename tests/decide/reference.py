@@ -202,7 +202,8 @@ def lower(result, measure, alpha):  # 4
 def named(facts, name):
     """The subject that a policy means by a name, or None."""
     found = [subject for subject in facts.subjects.values() if subject.name == name]
-    return facts.subjects.get(name) or (found[0] if len(found) == 1 else None)
+    found = [facts.subjects[name]] if name in facts.subjects else found
+    return found[0] if len(found) == 1 and can_be(found[0]) else None
 
 
 def steps(facts, digest):
@@ -219,11 +220,12 @@ def known(facts, digest):
     return ({digest} | ancestors(facts, digest)) <= set(facts.subjects)
 
 
+def can_be(subject):  # 38
+    return 0 <= subject.ec_low <= subject.ec_high and subject.training_compute >= 0
+
+
 def sane(facts, digest):  # 38
-    return all(
-        0 <= subject.ec_low <= subject.ec_high and subject.training_compute >= 0
-        for subject in (facts.subjects[other] for other in {digest} | ancestors(facts, digest))
-    )
+    return all(can_be(facts.subjects[other]) for other in {digest} | ancestors(facts, digest))
 
 
 def cost(facts, origin, digest):
@@ -424,19 +426,19 @@ class Case:
         return [i for i in range(self.index) if name in self.versions[i].policy.thresholds]
 
     def clear(self, i, name, cap, share):
-        under, against = self.clear_threshold(i, name, cap, share)
-        return None if against else under or Span()
+        _, against, outermost = self.clear_threshold(i, name, cap, share)
+        return None if against else least(Span(), *outermost)
 
     def clear_threshold(self, i, name, cap, share):
-        """(the span of being under, whether it is against)."""
+        """(the span of being under, whether it is against, the spans of the outermost parts that are under)."""
         policy = self.versions[i].policy
         threshold = policy.thresholds[name]
         if threshold.reached_when is None or threshold.judged:
-            return None, False
+            return None, False, []
         for way in threshold.below_if:
             span = amount(policy, self.facts, self.me, way)[1] if isinstance(way, model.UnderQuantity) else None
             if span is not None:
-                return span, False
+                return span, False, [span]
         cap, share = min(cap, alpha_of(threshold.rule_out)), share / tests(threshold)
         return self.clear_part(i, threshold.reached_when, name, cap, share)
 
@@ -446,14 +448,33 @@ class Case:
             line = line_of(i, policy, ("thresholds", name), expr.measure, expr.level)
             some = any(results for _, _, results in self.concerned(line, digests))
             under = self.under_lines([line], digests, cap, share) if some else None
-            return under, some and under is None
+            return under, some and under is None, [under] if under else []
         if isinstance(expr, model.Amount):
-            return amount(policy, self.facts, self.me, expr)[1], False
+            under = amount(policy, self.facts, self.me, expr)[1]
+            return under, False, [under] if under else []
         if isinstance(expr, model.Ref):
             return self.clear_threshold(i, expr.threshold, cap, share)
         parts = [self.clear_part(i, part, name, cap, share / max(1, expr.count)) for part in expr.parts]
-        under = best(len(parts) - expr.count + 1, [span for span, _ in parts])
-        return under, under is None and any(against for _, against in parts)
+        under = best(len(parts) - expr.count + 1, [span for span, _, _ in parts])
+        outermost = [under] if under else [span for _, _, spans in parts for span in spans]
+        return under, under is None and any(against for _, against, _ in parts), outermost
+
+    def has_way(self, i, name, way):  # 25
+        """Whether an earlier version has this very way, and means the same by it."""
+        then, here = self.versions[i].policy, self.policy
+        if way is None or way not in then.thresholds[name].below_if:
+            return False
+        if isinstance(way, model.UnderScreen):
+            screen = then.thresholds[way.threshold]
+            return screen == here.thresholds[way.threshold] and self.mean_alike(then, screen.measures)
+        return self.mean_alike(then, [way.quantity] if isinstance(way, model.UnderQuantity) else way.on)
+
+    def mean_alike(self, then, names):  # 25
+        for name in names:
+            one = then.measures.get(name)
+            if one != self.policy.measures.get(name) or not self.mean_alike(then, getattr(one, "weights", ())):
+                return False
+        return True
 
     # Soundness
 
@@ -806,7 +827,7 @@ class Case:
         if span is None:
             return None
         name, cap = threshold.name, min(cap, alpha_of(threshold.rule_out))
-        lacking = [i for i in self.having(name) if way not in self.versions[i].policy.thresholds[name].below_if]
+        lacking = [i for i in self.having(name) if not self.has_way(i, name, way)]
         return least(span, self.reported(name), *(self.clear(i, name, cap, share) for i in lacking))
 
     def below_if(self, way, threshold, cap, share):  # 26
@@ -911,7 +932,10 @@ class Case:
         if requirement.about == "deployment" and about is None:
             return None
         then = self.entry_at(fact.at, ("requirements", name))
-        if type(then) is not type(requirement) or then.what != requirement.what:
+        standards = [getattr(it, "standard", None) for it in (then, requirement)]
+        if type(then) is not type(requirement) or len(set(standards)) > 1:
+            return None
+        if (then.what, then.about) != (requirement.what, requirement.about):
             return None
         return self.unspoilt(fact, ("requirements", name), name, requirement.fresh_for.after(fact.at))
 
@@ -1012,8 +1036,13 @@ class Case:
         cells, yet, first = [], [], self.versions[0].entered
         for i in range(self.index):
             case = replace(self, versions=self.versions[: i + 1], index=i, horizon=first)
+            if not case.governs():
+                gates = case.policy.gates.get(self.action, {})
+                dropped = [name for name, cell in gates.items() if cell.requires and name not in self.gating()]
+                cap = left_out(case.policy, self.facts, self.subject)
+                yet += [cap] if dropped and self.action not in case.policy.not_governed else []
             for name in [name for name in case.gating() if name not in self.gating()]:
-                clear = None if self.reached_before(i, name)[1] else self.clear(i, name, ONE, ONE)
+                clear = None if self.come_to(i, name)[1] else self.clear(i, name, ONE, ONE)
                 _, finding, _, met = case.open(name)
                 if clear is not None:
                     yet.append(least(clear, Span(self.may_before(i, name))))
@@ -1084,8 +1113,10 @@ def answer(versions, facts, *, subject, deployment, action, at):  # 35, 38 to 40
             if v not in here or index not in here:
                 continue
             spans = [case(name, i, start).permits() for i in here]
+            passed_over = [of[i].policy for i in range(v, index + 1) if i not in here]
+            edges = [left_out(policy, facts, subject) for policy in passed_over if action not in policy.not_governed]
             if None not in spans:
-                horizon, room = start, least(*spans)
+                horizon, room = start, least(*spans, *edges)
                 break
         cells = {}
         if known(facts, subject) and name in governing:

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 from interlock.decide.decision import Node, Reason
 from interlock.decide.leaf import Leaf, at_least, not_under, tests
 from interlock.decide.quantity import amount, interval
+from interlock.decide.view import least
 from interlock.policy import exact
-from interlock.policy.model import Amount, At, Ref, UnderQuantity
+from interlock.policy.model import Amount, At, Mean, Ref, UnderQuantity, UnderReference, UnderScreen
 from interlock.policy.time import LATEST
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
     from fractions import Fraction
 
     from interlock.decide.view import View
-    from interlock.policy.model import Expr, Threshold
+    from interlock.policy.model import BelowIf, Expr, Policy, Threshold
 
 #: Why a measure is not under a line. A quantity alone is judged by the level of today.
 _BY_EVIDENCE = {"bound", "no-forecast"}
@@ -38,8 +40,16 @@ class Past:
     # -- reached -------------------------------------------------------------------------------------------------------
 
     def reached(self, name: str) -> list[Reason]:
-        """What the version has seen that makes a threshold reached; nothing: it is not, or by quantities alone."""
-        found = self._reached(name)
+        """What the version has seen that makes a threshold reached; nothing: it is not, or by quantities alone. What
+        incidents and members of a judging role say of this very threshold is left to this version, which asks too.
+        """
+        return self._told_of(self._reached(name))
+
+    def left(self, name: str) -> list[Reason]:
+        """The same of a threshold that this version does not ask about: with what incidents and members say."""
+        return self._told_of([*self._reached(name), *self._told(self.version.policy.thresholds[name])])
+
+    def _told_of(self, found: list[Reason]) -> list[Reason]:
         if all(reason.code == "amount" for reason in found):
             return []
         return [Reason("reached", f"version {self.version.policy.version}: {reason.text}") for reason in found]
@@ -54,7 +64,7 @@ class Past:
         return found
 
     def _told(self, threshold: Threshold) -> list[Reason]:
-        """What incidents and members of a judging role say of another threshold than the one that is asked about."""
+        """What incidents and members of a judging role say of a threshold."""
         view, name = self.view, threshold.name
         found = [
             Reason("incident", f"the incident of entry {it.entry} (`{it.kind}`) names `{name}`")
@@ -97,7 +107,9 @@ class Past:
         text = f"version {self.version.policy.version}"
         if _speaks_against(node):
             return Node("version", text, holds=False, state="not ruled out", parts=(node,), need=1)
-        return Node("version", text, holds=True, expires=node.expires, reach=node.reach)
+        good = list(_good(node))  # what ends the first of them may be against it
+        expires = min((it.expires for it in good), default=LATEST)
+        return Node("version", text, holds=True, expires=expires, reach=least(it.reach for it in good))
 
     def _under(self, threshold: Threshold, alpha: Fraction, share: Fraction) -> Node:
         if threshold.reached_when is None or threshold.judged is not None:
@@ -129,6 +141,34 @@ class Past:
         against, until = not_under(view, [line], subjects, lambda _: alpha)
         holds = seen and not against
         return Node("measure", line.text, holds, reasons=tuple(against), expires=until if holds else LATEST)
+
+
+def same_way(past: Policy, now: Policy, threshold: str, way: BelowIf | None) -> bool:
+    """Whether a version's threshold has this very way to be below, and means the same by it (rule 25)."""
+    if way is None or way not in past.thresholds[threshold].below_if:
+        return False
+    if isinstance(way, UnderScreen):
+        screen = past.thresholds[way.threshold]
+        return screen == now.thresholds[way.threshold] and _alike(past, now, screen.measures)
+    return _alike(past, now, way.on if isinstance(way, UnderReference) else [way.quantity])
+
+
+def _alike(past: Policy, now: Policy, names: Iterable[str]) -> bool:
+    """Whether two versions mean the same by the names of measures."""
+    for name in names:
+        one, other = past.measures.get(name), now.measures.get(name)
+        if one != other or (isinstance(one, Mean) and not _alike(past, now, one.weights)):
+            return False
+    return True
+
+
+def _good(node: Node) -> Iterator[Node]:
+    """The outermost parts that hold."""
+    if node.holds:
+        yield node
+        return
+    for part in node.parts:
+        yield from _good(part)
 
 
 def _speaks_against(node: Node) -> bool:

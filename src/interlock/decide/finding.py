@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from interlock.decide.decision import Finding, Held, Node, Reason, State
-from interlock.decide.earlier import Past
+from interlock.decide.earlier import Past, same_way
 from interlock.decide.judged import Bench
 from interlock.decide.leaf import Leaf, at_least, demanded, no_room, not_under, tests
 from interlock.decide.quantity import amount
@@ -127,8 +127,8 @@ class _Finding:
 
     def _as_before(self, node: Node, way: BelowIf | None) -> Node:
         """A way to be below, and what earlier versions that did not have it make of what they have seen (rule 7)."""
-        name = self.threshold.name
-        asked = [it for past, it in self.clear if way not in past.version.policy.thresholds[name].below_if]
+        name, policy = self.threshold.name, self.view.policy
+        asked = [it for past, it in self.clear if not same_way(past.version.policy, policy, name, way)]
         against = [it for it in asked if not it.holds]
         if against:
             state: State = "reached" if node.state == "reached" else "not ruled out"

@@ -67,7 +67,7 @@ class Index:
         """Whether the subject and everything that it came from is in the ledger, with compute that can be."""
         subjects = self.facts.subjects
         lineage = [subjects[it] for it in (subject, *self.ancestors(subject))] if subject in subjects else []
-        sane = all(0 <= it.ec_low <= it.ec_high and it.training_compute >= 0 for it in lineage)
+        sane = all(_can_be(it) for it in lineage)
         return bool(lineage) and sane and all(step.parent in subjects for it in lineage for step in it.steps)
 
     def ancestors(self, subject: str) -> frozenset[str]:
@@ -100,12 +100,10 @@ class Index:
         return self.relatives(subject, share) | self.derivatives(subject).keys()
 
     def named(self, name: str) -> Subject | None:
-        """The subject with this digest, or the only one with this name."""
+        """The subject with this digest, or the only one with this name, with compute that can be."""
         subjects = self.facts.subjects
-        if name in subjects:
-            return subjects[name]
-        found = [it for it in subjects.values() if it.name == name]
-        return found[0] if len(found) == 1 else None
+        found = [subjects[name]] if name in subjects else [it for it in subjects.values() if it.name == name]
+        return found[0] if len(found) == 1 and _can_be(found[0]) else None
 
     def line_of_descent(self, subject: str) -> list[str]:
         """The ancestors that a `known` subject only `continued`, the nearest first (rule 17)."""
@@ -116,6 +114,10 @@ class Index:
                 break
             found.append(subject)
         return found
+
+
+def _can_be(subject: Subject) -> bool:
+    return 0 <= subject.ec_low <= subject.ec_high and subject.training_compute >= 0
 
 
 def _grouped(pairs: Iterable[tuple[K, T]]) -> dict[K, tuple[T, ...]]:

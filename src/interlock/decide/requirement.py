@@ -64,7 +64,10 @@ def _on_these_words(view: View, rule: Attested | Approved, moment: datetime) -> 
     if not view.counts_from("requirements", rule.name, moment):
         return False
     past = view.at(moment).requirements[rule.name]
-    return isinstance(past, type(rule)) and past.what == rule.what
+    if not isinstance(past, (Attested, Approved)) or type(past) is not type(rule):
+        return False
+    standards = {getattr(it, "standard", "") for it in (past, rule)}
+    return (past.what, past.about) == (rule.what, rule.about) and len(standards) == 1
 
 
 def incident_against(view: View, name: str) -> datetime | None:

@@ -21,6 +21,7 @@ from interlock.decide.quantity import amount
 from interlock.decide.requirement import incident_against, require
 from interlock.decide.view import Case, Sought, View, least, plain
 from interlock.policy.model import Amount, AtLeast, Threshold
+from interlock.policy.time import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,11 +174,11 @@ class Decider:
             return _Judged(ruling("hold", (), reasons))
         gates: list[_Gate] = []
         for first in range(view.current, -1, -1) if stands else ():
-            gates = _gates(view, first)
+            gates, edges = _gates(view, first)
             if gates and all(gate.permits and not gate.no_room() for gate in gates):
                 leases = tuple(gate.view.policy.permits.lease for gate in gates)
                 ends = tuple(moment for gate in gates for moment in gate.ends())
-                reach = min(gate.reach() for gate in gates)
+                reach = min([*(gate.reach() for gate in gates), *edges])
                 return _Judged(ruling("permit", gates[-1].cells, ()), reach, leases, ends)
         gate = gates[-1] if gates else _Gate(view)  # the last ones, with everything since the first version counted
         if stands and gate.permits:
@@ -186,8 +187,8 @@ class Decider:
 
     def _left_open(self, view: View) -> _Judged:
         """A policy that leaves the action open: it holds only where an earlier version did, by what that has seen."""
-        version, action = view.case.versions[view.current], view.case.action
-        scope = None if action in view.policy.not_governed else _outside(view, view.policy.scope.subjects)
+        version = view.case.versions[view.current]
+        scope = _edge(view)
         gate = _Gate(view) if self.index.known(view.subject) else None
         name, number = version.policy.id, version.policy.version
         if gate is None or not (gate.cells or gate.limits):
@@ -219,11 +220,16 @@ def _left(view: View) -> tuple[list[tuple[View, Cell]], list[Held]]:
     for place in range(view.current):
         case = replace(view.case, versions=view.case.versions[: place + 1])  # as if no later one were
         then = View(case, place, case.versions[0].entered, view.subject, view.deployment)
+        cells = then.policy.gates.get(then.case.action, {})
+        if not governs(then):
+            if any(cell.requires and name not in own for name, cell in cells.items()):
+                limits.append(Held(LATEST, _edge(then)))
+            continue
         for name, requires in _listed(then).items():
             if name in own:
                 continue
             past = Past(view, place)
-            reached, clear = past.reached(name), past.clear(name, Fraction(1), Fraction(1))
+            reached, clear = past.left(name), past.clear(name, Fraction(1), Fraction(1))
             if clear.holds and not reached:
                 limits.append(Held(min([clear.expires, *past.excused]), clear.reach))
                 continue
@@ -236,12 +242,17 @@ def _left(view: View) -> tuple[list[tuple[View, Cell]], list[Held]]:
     return left, limits
 
 
-def _gates(view: View, first: int) -> list[_Gate]:
-    """The gates of the versions from one to that in force, as far as they govern, from the first one's horizon."""
+def _gates(view: View, first: int) -> tuple[list[_Gate], list[Fraction]]:
+    """The gates of the versions from one to that in force, as far as they govern, from the first one's horizon; and up
+    to how much effective compute the others do not.
+    """
     case, version = view.case, view.case.versions[first]
     horizon = max(version.since, version.entered) if first else version.entered
     views = [View(case, at, horizon, view.subject, view.deployment) for at in range(first, view.current + 1)]
-    return [_Gate(it) for it in views if governs(it)] if governs(views[0]) else []
+    if not governs(views[0]):
+        return [], []
+    edges = (_edge(it) for it in views if not governs(it))
+    return [_Gate(it) for it in views if governs(it)], [edge for edge in edges if edge is not None]
 
 
 def _shut(view: View) -> list[Reason]:
@@ -276,9 +287,14 @@ def _outside(view: View, expr: Expr | None) -> Fraction | None:
     return parts[need - 1] if 0 < need <= len(parts) else None
 
 
+def _edge(view: View) -> Fraction | None:
+    """Up to how much effective compute a version does not govern an action that its scope leaves out (rule 41)."""
+    return None if view.case.action in view.policy.not_governed else _outside(view, view.policy.scope.subjects)
+
+
 def _superseded(view: View) -> Reason:
     """What stands is only enough because a later version asks for less (rule 35)."""
-    for gate in reversed(_gates(view, 0)):
+    for gate in reversed(_gates(view, 0)[0]):
         if not gate.permits:
             held = next((f"`{cell.finding.threshold}`" for cell in gate.cells if not cell.opens), "the gate")
             text = f"version {gate.view.policy.version}, in force before, holds on {held}"
