@@ -31,6 +31,7 @@ from decide.cases import (
     digest,
     facts,
     family,
+    forecast,
     incident,
     judged,
     known,
@@ -56,6 +57,7 @@ from interlock.policy.model import (
     AtLeast,
     Attested,
     Cell,
+    ComputeRatio,
     Hole,
     Judged,
     Measured,
@@ -68,6 +70,7 @@ from interlock.policy.model import (
     UnderReference,
     UnderScreen,
 )
+from interlock.policy.time import Duration
 
 #: Before the second version took effect; that is before `PLANNED`.
 BEFORE, SECOND_VERSION = datetime(2026, 4, 1, tzinfo=UTC), datetime(2026, 4, 20, tzinfo=UTC)
@@ -229,6 +232,59 @@ def test_what_made_it_reached_is_not_dropped(sentence):
     second = simple(*after, gated=("t",), requires=("never",))
     assert verdict(known(NEW), since(first), since(second, SECOND_VERSION)) == "permit"
     assert verdict(told, since(first), since(second, SECOND_VERSION)) == "hold"
+
+
+JUDGED_T = Threshold("t", None, None, judged=Judged(BOARD, ("a",)))
+STILL_SAID = {  # sentence: (the threshold whose cell is dropped, what is said of it)
+    "an incident names it": (line("t"), {"incidents": [incident(thresholds=["t"], at=BEFORE)]}),
+    "a member judged it reached": (JUDGED_T, {"judgements": [judged("t", "reached", at=BEFORE)]}),
+}
+
+
+@pytest.mark.parametrize("sentence", STILL_SAID)
+def test_what_was_said_of_a_threshold_is_not_dropped_with_its_cell(sentence):
+    level, said = STILL_SAID[sentence]
+    first = since(simple(level, line("u", B), gated=("t", "u"), requires=("never",)))
+    without = simple(line("u", B), gated=("u",), requires=("never",))
+    for second in (without, replace(without, thresholds=named(level, line("u", B)))):
+        assert verdict(known(CLEAN_B), first, since(second, SECOND_VERSION)) == "permit"
+        assert verdict(known(CLEAN_B, **said), first, since(second, SECOND_VERSION)) == "hold"
+
+
+def test_a_permit_ends_where_a_dropped_cell_would_come_back():
+    scope = Scope(Amount("effective_compute", Fraction(2 * 10**24)))
+    first, second = since(replace(simple(), scope=scope)), since(simple(line("u", B), gated=("u",)), SECOND_VERSION)
+    told = known(runs(correct=90, planned_at=BEFORE), CLEAN_B)
+    assert ask(told, first, second, **API).bounds.most_effective_compute == 2 * 10**24 - 1
+    unscoped = replace(first, policy=simple())
+    assert verdict(told, unscoped, second) == "hold"
+
+
+def test_a_permit_ends_where_a_version_that_is_passed_over_begins_to_govern():
+    narrow = replace(simple(), scope=Scope(Amount("effective_compute", Fraction(2 * 10**24))))
+    versions = since(simple()), since(narrow, BEFORE), since(simple(), PLANNED + DAY)
+    assert ask(known(A), *versions).bounds.most_effective_compute == 2 * 10**24 - 1
+
+
+def test_a_permit_ends_with_what_keeps_an_earlier_version_from_being_against_it():
+    """The first version's margin is a forecast; its other measure was never run, so that it is not below there."""
+    kept = buffer(margin=Fraction(0), forecast_by=AUDITOR, fresh_for=Duration(0, 30 * 86400))
+    first = simple(line("t", AtLeast(1, (At("a", Fraction("0.20")), B)), rule_out=quick(buffer=kept)))
+    told = known(runs(planned_at=BEFORE), NEW, forecasts=[forecast("a", at=PLANNED + 6 * DAY)])
+    decision = ask(told, since(first), since(simple(), SECOND_VERSION), **API)
+    assert decision.bounds.not_after == PLANNED + 36 * DAY
+
+
+def test_a_way_that_means_something_else_is_another_way():
+    """It is 100 times the foundation, and as large as the reference."""
+    level = line("t", below_if=(UnderQuantity("growth", Fraction(2)),))
+    over = {
+        name: since(simple(level, measures={**MEASURES, "growth": ComputeRatio("growth", name)}), at)
+        for name, at in (("foundation", BEFORE - DAY), ("reference", SECOND_VERSION))
+    }
+    told = known(NEAR_MISS)
+    assert verdict(told, replace(over["reference"], since=BEFORE - DAY), over["reference"]) == "permit"
+    assert verdict(told, over["foundation"], over["reference"]) == "hold"
 
 
 def test_what_is_left_of_an_earlier_gate_opens_by_its_own_requirements():
