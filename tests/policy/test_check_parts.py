@@ -1076,14 +1076,6 @@ ALLOWED = {
     "a propensity below a level without takeover potential": requirements(
         measured("lies"), measures=named(measure(), PROPENSITY), cell=("harmless",)
     ),
-    "a propensity that is only recommended": replace(
-        requirements(
-            measured("lies"),
-            measures=named(measure(), PROPENSITY),
-            thresholds=named(threshold(takeover_potential=True)),
-        ),
-        gates=gates({"high": Cell(("secure",), (("recommends", "harmless"),))}),
-    ),
 }
 
 

@@ -28,6 +28,7 @@ from interlock.policy._structure.parts import (
     refers,
 )
 from interlock.policy._structure.rules import check_rules
+from interlock.policy._structure.takeover import check_takeover
 from interlock.policy.model import (
     Amount,
     Approved,
@@ -78,6 +79,7 @@ def check(parts: Parts) -> Iterator[Problem]:
     yield from check_cycles(parts)
     yield from _exceptions(parts)
     yield from check_gates(parts)
+    yield from check_takeover(parts)
     yield from _duties(parts)
     yield from _context(parts)
     yield from _policy(parts)

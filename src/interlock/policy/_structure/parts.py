@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
@@ -176,6 +177,17 @@ def mentioned_kinds(parts: Parts, kinds: Iterable[str], path: Path) -> Iterator[
 def _undefined(known: frozenset[str] | None, section: str, name: str, path: Path, *, at_key: bool) -> Iterator[Problem]:
     if known is not None and name not in known:
         yield Problem(path, f"{_SINGULAR[section]} `{name}` is not defined{suggest(name, known)}", at_key)
+
+
+def listed(cell: Cell) -> Iterator[tuple[Path, str]]:
+    """The requirements of a cell, each with where it is written in it."""
+    plain = cell.modality == "must" and not cell.weaker and not cell.sources
+    for place, name in enumerate(cell.requires):
+        yield (place,) if plain else (cell.modality, place), name
+    places: Counter[str] = Counter()
+    for modality, name in cell.weaker:
+        yield (modality, places[modality]), name
+        places[modality] += 1
 
 
 def counted(count: int, of: int, path: Path) -> list[Path]:
