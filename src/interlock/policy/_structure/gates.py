@@ -30,8 +30,9 @@ def _cells(parts: Parts) -> Iterator[Problem]:
     settled = parts.names["gates"] | parts.names["not_governed"] if whole else frozenset(STANDARD_ACTIONS)
     for action in STANDARD_ACTIONS:
         if action not in settled:
-            hint = suggest(action, settled)
-            yield Problem(("gates",), f"expected a gate for `{action}`, got none{hint}", at_key=True)
+            hint = suggest(action, settled - frozenset(STANDARD_ACTIONS))
+            wanted = f"expected action `{action}` under `gates`, or with its source under `not_governed`"
+            yield Problem(("gates",), f"{wanted}, got neither{hint}", at_key=True)
     for action, cells in parts.gates.items():
         path = ("gates", action)
         for threshold, cell in cells.items():

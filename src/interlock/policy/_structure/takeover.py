@@ -124,9 +124,9 @@ def _inclined(parts: Parts, leaning: Mapping[str, str]) -> dict[str, str]:
         if (isinstance(it, Measured) and _propensity(parts, it.measure))
         or (isinstance(it, RuledOut) and it.threshold in leaning)
     }
-    resting = resting_on(parts, watched)
+    resting = resting_on(parts.requirements, watched)
     for exception in parts.exceptions.values():
         through = next((resting[name] for name in exception.requires if name in resting), None)
         if through is not None:
             watched.update(dict.fromkeys(exception.instead_of, through))
-    return resting_on(parts, watched)
+    return resting_on(parts.requirements, watched)
