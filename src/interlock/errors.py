@@ -12,7 +12,14 @@ The one exception is a gate inside somebody else's loop, which has no other way 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 OK, INTERNAL, USAGE, HOLD, INVALID, FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+
+#: Mistakes that are printed at the most.
+SHOWN = 100
 
 
 class InterlockError(Exception):
@@ -27,14 +34,33 @@ class UsageError(InterlockError):
     exit_code = USAGE
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Mistake:
+    """What is wrong at one place of a file; line and column are counted from 1."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
 class PolicyError(InterlockError):
-    """A policy cannot be loaded. `problems` has one `file:line:column: message` line for each mistake."""
+    """A policy, or its cases, cannot be read. `mistakes` has all that is wrong; the error's text the first 100."""
 
     exit_code = USAGE
 
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(problems))
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        shown, more = self.problems[:SHOWN], len(self.mistakes) - SHOWN
+        super().__init__("\n".join([*shown, *([f"and {more} more, not shown"] if more > 0 else [])]))
+
+    @property
+    def problems(self) -> list[str]:
+        """One `file:line:column: message` line for each mistake."""
+        return [str(mistake) for mistake in self.mistakes]
 
 
 class EvidenceError(InterlockError):

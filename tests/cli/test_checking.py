@@ -8,6 +8,7 @@ from importlib import resources
 import pytest
 import typer
 
+from interlock import cli
 from interlock.cli import checking
 from interlock.errors import FAILED, OK, PolicyError, UsageError
 from interlock.policy.lint import CHECKS
@@ -135,3 +136,56 @@ def test_every_check_is_listed(capsys):
     assert code == OK
     assert all(check.id in said for check in CHECKS)
     assert [check["id"] for check in json.loads(run(capsys, "--list", "--json")[1])] == [check.id for check in CHECKS]
+
+
+def expiring(example):
+    """The shipped policy, which ends on 2 October 2026, on line 8."""
+    effective = "effective: 2026-01-01T00:00:00Z\n"
+    assert effective in EXAMPLE
+    example.write_text(EXAMPLE.replace(effective, f"{effective}expires: 2026-10-02T00:00:00Z\n"), encoding="utf-8")
+    return example
+
+
+def test_a_policy_that_has_expired_is_bad_input(capsys, example):
+    with pytest.raises(PolicyError) as raised:
+        run(capsys, expiring(example), *AT)
+    [problem] = raised.value.problems
+    assert problem == (
+        f"{example}:8:10: expected a policy in force at `2026-11-01T00:00:00Z`, got one that expired at "
+        f"`2026-10-02T00:00:00Z`"
+    )
+    assert raised.value.exit_code == 2
+    assert run(capsys, example, "--at", "2026-10-01")[0] == OK
+
+
+def test_an_expired_policy_may_be_tested_as_of_a_time_before(capsys, example):
+    cases = example.with_name("lab.cases.yaml")
+    cases.write_text(
+        "- name: nothing is known\n  at: 2026-09-01T00:00:00Z\n  subjects: {m: {effective_compute: 1e20}}\n"
+        "  expect: {scale: hold}\n",
+        encoding="utf-8",
+    )
+    expiring(example)
+    code = cli.run(["policy", "test", str(example), str(cases)])
+    assert code == OK, capsys.readouterr()
+
+
+def test_for_programs_what_is_wrong_is_json_too(capsys, example):
+    example.write_text(EXAMPLE.replace("issued_by: gatekeeper", "issued_by: gatekeper"), encoding="utf-8")
+    for arguments in (["policy", "check", "--json", str(example)], ["policy", "test", "--json", str(example)]):
+        assert cli.run(arguments) == 2
+        said = capsys.readouterr()
+        [problem] = json.loads(said.out)["problems"]
+        assert problem["file"] == str(example)
+        assert EXAMPLE.split("\n")[problem["line"] - 1][problem["column"] - 1 :].startswith("gatekeeper")
+        assert problem["message"] == "role `gatekeper` is not defined; did you mean `gatekeeper`?"
+        assert f"{example}:{problem['line']}:{problem['column']}: {problem['message']}" in said.err
+
+
+def test_mistakes_in_cases_are_json_too(capsys, example):
+    cases = example.with_name("lab.cases.yaml")
+    cases.write_text("- name: x\n  colour: red\n", encoding="utf-8")
+    assert cli.run(["policy", "test", "--json", str(example)]) == 2
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert {it["file"] for it in problems} == {str(cases)}
+    assert any("unknown field `colour`" in it["message"] for it in problems)

@@ -356,6 +356,28 @@ DUTIES = named(
 )
 
 
+def settled(policy: model.Policy) -> model.Policy:
+    """The same policy without what a rule asks for and nothing is decided by: no policy with that loads."""
+    lines = (replace(it, rule_out=_used(it, policy.refresh)) for it in policy.thresholds.values())
+    return replace(policy, thresholds=named(*lines))
+
+
+def _used(line: model.Threshold, refresh: model.Refresh) -> model.RuleOut | None:
+    rule, uses = line.rule_out, line.uses
+    if rule is None or not uses or uses == model.RULE_FIELDS:
+        return rule if uses else None
+    left = {
+        "confidence": model.NO_CONFIDENCE,
+        "elicitation": (),
+        "coverage": Fraction(1),
+        "run_by": "",
+        "assumes": (),
+        "refresh": refresh,
+    }
+    none = model.Buffer(rule.buffer.multiple, Fraction(0), "", {})
+    return replace(rule, buffer=none, **{field: it for field, it in left.items() if field not in uses})
+
+
 @st.composite
 def policies(draw: Draw, name: str = "lab", known: dict[str, Any] | None = None) -> model.Policy:
     """Policies as `policy.load` lets them pass."""
@@ -375,7 +397,7 @@ def policies(draw: Draw, name: str = "lab", known: dict[str, Any] | None = None)
     left = draw(one_in(10))
     open_ = {draw(of(*ACTIONS)): "section 1"} if left else {}
     scope = model.Amount("training_compute", Fraction(draw(of(SIZE // 10, 10 * SIZE)))) if draw(one_in(8)) else None
-    return c.policy(
+    made = c.policy(
         id=name,
         version="1.0.0",
         expires=draw(of(AT + 3 * DAY, AT + 300 * DAY)) if draw(one_in(8)) else None,
@@ -398,6 +420,7 @@ def policies(draw: Draw, name: str = "lab", known: dict[str, Any] | None = None)
         duties=DUTIES,
         amendments=model.Amendments(("board",)),
     )
+    return settled(made)
 
 
 @st.composite
@@ -427,7 +450,8 @@ def amended(draw: Draw, before: model.Policy) -> model.Policy:
         if isinstance(need, Measured) and draw(st.booleans()):
             needs[name] = replace(need, rule_out=draw(changed_rules(need.rule_out)))
         elif isinstance(need, model.Attested) and draw(one_in(4)):
-            needs[name] = replace(need, fresh_for=draw(days(60, 30)))
+            changed = {"what": "other words"} if draw(one_in(4)) else {"fresh_for": draw(days(60, 30))}
+            needs[name] = replace(need, **changed)
     changes: list[dict[str, Any]] = [
         {},
         {"permits": replace(before.permits, lease=Duration(0, 3 * 86400))},
@@ -439,9 +463,28 @@ def amended(draw: Draw, before: model.Policy) -> model.Policy:
         if "lend" in before.gates
         else {},
         {"exceptions": {}},
+        {"scope": model.Scope(model.Amount("training_compute", Fraction(draw(of(SIZE // 10, 10 * SIZE)))))},
+        draw(dropped(before)),
+        draw(dropped(before)),
     ]
     after = replace(before, version="2.0.0", thresholds=lines, requirements=needs, **draw(st.sampled_from(changes)))
+    after = settled(after)
     return draw(extended(after)) if draw(one_in(4)) and "new" not in before.thresholds else after
+
+
+@st.composite
+def dropped(draw: Draw, before: model.Policy) -> dict[str, Any]:
+    """A gate of a version less: the whole of it, left open, or one of its cells, of a threshold gated elsewhere."""
+    action = draw(of(*before.gates)) if before.gates else ""
+    others = {name for other, cells in before.gates.items() if other != action for name in cells}
+    if not before.gates.keys() - {action} or not others.issuperset(before.gates[action]):
+        return {}
+    if draw(st.booleans()):
+        left = {other: cells for other, cells in before.gates.items() if other != action}
+        return {"gates": left, "not_governed": {**before.not_governed, action: "section 2"}}
+    cells = dict(before.gates[action])
+    del cells[draw(of(*cells))]
+    return {"gates": {**before.gates, action: cells}} if any(it.requires for it in cells.values()) else {}
 
 
 @st.composite

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import pytest
 
+from decide import reference
 from decide.cases import (
     ACTIONS,
     AT,
@@ -79,7 +80,15 @@ API = {"action": "deploy-api"}
 
 
 def verdict(told, *under, **asked):
-    return ask(told, *under, **{**API, **asked}).verdict
+    """What the rule says, and its second reading."""
+    asked = {**API, **asked}
+    versions = [it if isinstance(it, Version) else since(it) for it in under]
+    second = reference.answer(
+        versions, told, subject=MODEL, deployment=None, action=asked["action"], at=asked.get("at", AT)
+    )
+    decision = ask(told, *under, **asked)
+    assert decision.verdict == second.verdict
+    return decision.verdict
 
 
 # -- keeping a result back ---------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from interlock.evidence.keys import KeyPair
 from interlock.policy import (
+    RULE_FIELDS,
     STANDARD_ACTIONS,
     Action,
     Actor,
@@ -95,8 +96,9 @@ def rule(*demands, **changes):
 
 
 def threshold(name="high", expr=None, **changes):
-    """A threshold at `skill` >= 0.5, or at another expression."""
-    return replace(Threshold(name, expr or At("skill", Fraction(1, 2)), rule()), **changes)
+    """A threshold at `skill` >= 0.5, or at another expression; it has a rule if it measures something itself."""
+    bare = replace(Threshold(name, expr or At("skill", Fraction(1, 2)), None), **changes)
+    return bare if "rule_out" in changes or bare.uses != RULE_FIELDS else replace(bare, rule_out=rule())
 
 
 def stated(name, **changes):

@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from interlock.errors import PolicyError, UsageError
+from interlock.policy._scalar import suggest
 from interlock.policy.load import load, loads
 
 
@@ -187,7 +188,7 @@ MISTAKES = {
     ),
     "an action that is not gated": (
         [("\ngates:", "\n^gates:"), ("release-weights:", "release-weight:")],
-        ["a gate for `release-weights`, got none; did you mean `release-weight`?"],
+        ["action `release-weights` under `gates`, or", "got neither; did you mean `release-weight`?"],
     ),
     "never is built in": (
         [("  misuse-3:", "  ^never:"), (", misuse-3]", ", security-3]"), ("[security-3, s", "^[security-3, s")],
@@ -409,7 +410,13 @@ MISTAKES_IN_FULL = {
         ["quantities such as `training_compute`, got `replication`"],
     ),
     "thresholds that are one another": (
-        [("  cyber-medium:", "  ^cyber-medium:"), ("reached_when: ctf-mean >= 30", "reached_when: cyber-medium")],
+        [
+            ("  cyber-medium:", "  ^cyber-medium:"),
+            (
+                "ctf-mean >= 30, rule_out: {like: cyber-high, buffer: {none: a level between two others}}",
+                "cyber-medium",
+            ),
+        ],
         ["threshold `cyber-medium` depends on itself: `cyber-medium` -> `cyber-medium`"],
     ),
     "thresholds that are one another, along a way": (
@@ -583,15 +590,39 @@ MISTAKES_IN_FULL = {
     # requirements
     "a hole that could be gone round": (
         [("any_of: [security-3, security-interim]", "any_of: [security-3, ^understanding]")],
-        ["`understanding` is never met, and requirement `either` could be met without it"],
+        ["`understanding` is never met, and requirement `either` reads as if it could be; expected it under `all_of`"],
     ),
     "never, gone round": (
         [("any_of: [security-3, security-interim]", "any_of: [security-3, ^never]")],
-        ["`never` is never met, and requirement `either` could be met without it"],
+        ["`never` is never met, and requirement `either` reads as if it could be; expected it under `all_of` only"],
+    ),
+    "never as the only way": (
+        [("any_of: [security-3, security-interim]", "any_of: [^never]")],
+        ["`never` is never met, and requirement `either` reads as if it could be; expected it under `all_of` only"],
+    ),
+    "a hole in a count of which all are needed": (
+        [
+            (
+                "count: 2, of: [security-3, misuse-4, misuse-5]",
+                "count: 4, of: [security-3, misuse-4, misuse-5, ^understanding]",
+            )
+        ],
+        ["`understanding` is never met, and requirement `most` reads as if it could be"],
+    ),
+    "what combines a hole, as the only way": (
+        [
+            ("any_of: [security-3, security-interim]", "any_of: [^stuck]"),
+            ("requirements:\n", "requirements:\n  stuck: {all_of: [security-3, understanding]}\n"),
+        ],
+        ["`understanding` is never met, and requirement `either` reads as if it could be"],
+    ),
+    "a combination in a combination": (
+        [("any_of: [security-3, security-interim]", "any_of: [security-3, ^{all_of: [security-interim]}]")],
+        ["expected the name of a requirement, got a mapping; what stands in a combination is an entry of its own"],
     ),
     "never in a count": (
         [("of: [security-3, misuse-4, misuse-5]", "of: [^never, misuse-4, misuse-5]")],
-        ["`never` is never met, and requirement `most` could be met without it"],
+        ["`never` is never met, and requirement `most` reads as if it could be; expected it under `all_of` only"],
     ),
     "a combination of no requirements": (
         [("any_of: [security-3, security-interim]", "any_of: ^[]")],
@@ -672,7 +703,7 @@ MISTAKES_IN_FULL = {
     ),
     "a standard action that is neither gated nor left open": (
         [("\ngates:", "\n^gates:"), ("  deploy-api: section", "  deploy-testers-too: section")],
-        ["expected a gate for `deploy-api`, got none"],
+        ["expected action `deploy-api` under `gates`, or with its source under `not_governed`, got neither"],
     ),
     "an action that is both": (
         [("  deploy-api: section", "  ^scale: nowhere\n  deploy-api: section")],
@@ -803,7 +834,7 @@ MISTAKES_IN_FULL = {
     "a near miss of nothing": ([("near_miss_of: critical", "near_miss_of: ^critcal")], ["did you mean `critical`?"]),
     "a window that ends before it begins": (
         [("not_before: 2 months", "not_before: ^4 months")],
-        ["expected a time no longer than `within`"],
+        ["a time that never ends after `within`, got `4 months`"],
     ),
     "sources of a plan": (
         [("plans:   {report_within: 21 days}", "plans:   {report_within: 21 days, ^sources: [x]}")],
@@ -985,10 +1016,13 @@ def test_a_hundred_megabytes_are_not_read(tmp_path):
 
 def test_an_expired_policy_is_refused_by_whoever_says_the_time(full_text, folder):
     (line,) = problems(full_text, folder, at=datetime(2028, 12, 1, tzinfo=UTC))
-    assert line == "lab.yaml:7:10: policy expired at `2028-12-01T00:00:00Z`"
+    assert line == (
+        "lab.yaml:7:10: expected a policy in force at `2028-12-01T00:00:00Z`, got one that expired at "
+        "`2028-12-01T00:00:00Z`"
+    )
     before = datetime(2028, 11, 30, 23, 59, 59, tzinfo=UTC)
     assert loads(full_text, name="lab.yaml", folder=folder, at=before).expires == datetime(2028, 12, 1, tzinfo=UTC)
-    with pytest.raises(PolicyError, match="policy expired at"):
+    with pytest.raises(PolicyError, match="expected a policy in force at `2030-01-01T00:00:00Z`, got one that expired"):
         load(folder / "full.yaml", at=datetime(2030, 1, 1, tzinfo=UTC))
 
 
@@ -1006,6 +1040,49 @@ def test_mistakes_of_every_kind_are_told_together(full_text, folder):
     )
     found = problems(changed, folder, at=datetime(2030, 1, 1, tzinfo=UTC))
     assert [line.split(" ")[0] + " " for line in found] == marks
+
+
+def test_a_misspelt_gate_is_told_with_the_name_that_it_has(text, folder):
+    (line, *_) = [
+        it for it in problems(text.replace("  deploy-api: ", "  deploy-apl: "), folder) if "`deploy-api`" in it
+    ]
+    assert "under `not_governed`, got neither; did you mean `deploy-apl`?" in line
+
+
+def test_a_missing_gate_is_not_mistaken_for_another_standard_action(text, folder):
+    without = "\n".join(line for line in text.split("\n") if not line.startswith("  deploy-internal: "))
+    (line,) = problems(without, folder)
+    assert line.endswith("got neither")
+
+
+def test_a_field_that_is_like_no_other_is_told_with_those_there_are(text, folder):
+    (line,) = problems(text.replace("[security-3, misuse-3]", "{should: [security-3]}"), folder)
+    assert line.endswith("unknown field `should`; expected one of `intends`, `must`, `recommends`, `sources`, `will`")
+
+
+def test_a_name_that_is_like_no_other_is_told_with_those_there_are(text, folder):
+    (line,) = problems(text.replace("issued_by: gatekeeper", "issued_by: zzz"), folder)
+    assert line.endswith(
+        "role `zzz` is not defined; expected one of `board`, `evaluation-team`, `external-auditor`, `gatekeeper`"
+    )
+
+
+def test_a_hundred_mistakes_are_printed_and_the_others_counted(text, folder):
+    unknown = "".join(f"field-{n}: x\n" for n in range(250))
+    with pytest.raises(PolicyError) as caught:
+        loads(text + unknown, name="lab.yaml", folder=folder)
+    assert len(caught.value.problems) == 250
+    *shown, last = str(caught.value).split("\n")
+    assert shown == caught.value.problems[:100]
+    assert last == "and 150 more, not shown"
+    assert "expected one of" in shown[99]
+    assert "expected one of" not in caught.value.problems[249]
+
+
+def test_of_many_names_the_nearest_is_found_among_those_that_begin_or_end_alike():
+    many = {f"requirement-{n:05}" for n in range(3000)} | {"security-level"}
+    assert suggest("securitylevel", many) == "; did you mean `security-level`?"
+    assert suggest("zzz", many) == ""
 
 
 def test_an_alias_bomb_does_not_go_off(text, folder):

@@ -49,6 +49,8 @@ from policy.samples import threshold as level
 
 HERE = Path(__file__).parent
 WEEK = replace(DAY, seconds=7 * 86400)
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "policy-language.md").read_text(encoding="utf-8").split("\n## The kinds of fact\n")[1]
 DEFAULTS = """
 defaults:
   at: 2026-06-01T00:00:00Z
@@ -792,6 +794,11 @@ def test_of_a_fact_of_any_kind_an_unknown_field_is_told(read):
     assert len(told) == len(KINDS)
 
 
+def test_a_file_of_cases_without_end_is_not_called_a_policy():
+    with pytest.raises(PolicyError, match=r"/dev/zero:1:1: expected a file of cases of at most 1 MiB"):
+        cases.load(Path("/dev/zero"), small_policy())
+
+
 def test_a_policy_that_several_cases_name_is_read_once(read, monkeypatch):
     opened = []
     monkeypatch.setattr(
@@ -813,7 +820,7 @@ def test_a_file_that_is_not_there_is_a_usage_error(tmp_path):
 
 
 def documented():
-    """A policy with the names that docs/policy-tests.md uses."""
+    """A policy with the names that both pages use."""
     replication, jailbreaks = measure("replication"), measure("jailbreaks", kind="safeguard", on="deployment")
     tries = rule(Demand("few-shot"), Demand("fine-tuned", demonstrations=16))
     return small_policy(
@@ -841,8 +848,8 @@ def documented():
 
 
 def test_every_example_on_the_page_is_true(read):
-    page = (Path(__file__).parents[2] / "docs" / "policy-tests.md").read_text(encoding="utf-8")
-    blocks = [block.split("```")[0] for block in page.split("```yaml\n")[1:]]
+    told = (DOCS / "policy-tests.md").read_text(encoding="utf-8") + PAGE
+    blocks = [block.split("```")[0] for block in told.split("```yaml\n")[1:]]
     assert len(blocks) == 3
     for block in blocks:
         for case in read(block, documented()):
@@ -851,8 +858,7 @@ def test_every_example_on_the_page_is_true(read):
 
 
 def test_the_page_names_every_kind_of_fact():
-    page = (Path(__file__).parents[2] / "docs" / "policy-tests.md").read_text(encoding="utf-8")
-    assert all(f"- {kind}: {{" in page for kind in KINDS)
+    assert all(f"- {kind}: {{" in PAGE for kind in KINDS)
 
 
 def test_the_example_policy_says_what_its_cases_say():

@@ -179,7 +179,7 @@ def test_the_policy_that_uses_everything_does():
     left = {
         (kind.__name__, field.name)
         for kind in {**vars(model), **vars(duty)}.values()
-        if isinstance(kind, type) and is_dataclass(kind)
+        if isinstance(kind, type) and is_dataclass(kind) and kind not in {duty.Dues, duty.Schedule}  # worked out
         for field in fields(kind)
     }
     for value in inside(full_policy()):
@@ -313,8 +313,8 @@ TAMPERED = {
     "a section that is a list": (put("roles", []), "roles: expected an object, got an empty list"),
     "a list that is an object": (put("sources", {}), "sources: expected a list, got an empty mapping"),
     "a pair of three": (put("gates", "scale", "high", "weaker", 0, ["intends", "agreed", "x"]), "expected a list of 2"),
-    "no gates": (put("gates", {}), "a gate for `scale`"),
-    "a standard action without a gate": (drop("gates", "deploy-internal"), "a gate for `deploy-internal`"),
+    "no gates": (put("gates", {}), "action `scale` under `gates`"),
+    "a standard action without a gate": (drop("gates", "deploy-internal"), "action `deploy-internal` under `gates`"),
     "an empty gate": (put("gates", "scale", {}), "at least one threshold at gate `scale`"),
     "an empty cell": (put("gates", "scale", "mixed", "requires", []), "gates.scale.mixed: expected at least one"),
     "an undefined role": (put(*RULE, "run_by", "none"), "role `none` is not defined"),

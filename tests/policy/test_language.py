@@ -45,7 +45,8 @@ from interlock.policy.time import Duration
 
 HERE = Path(__file__).parent / "language"
 PAGE = (Path(__file__).parents[2] / "docs" / "policy-language.md").read_text(encoding="utf-8")
-REFERENCE, EXAMPLES = PAGE.split("\n## What published policies need, and how it is written\n")
+REFERENCE, REST = PAGE.split("\n## What published policies need, and how it is written\n")
+EXAMPLES, _FACTS = REST.split("\n## The kinds of fact\n")
 DAYS, MONTH = Duration(0, 86400), Duration(1, 0)
 EFFECTS = ("Decides", "Starts duties", "Checked", "Recorded")
 

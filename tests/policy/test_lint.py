@@ -578,7 +578,6 @@ FOUND = {
     "marginal-risk-approval": [
         ("the board is left out", "exceptions.way-round.approved_by", exception("marginal-risk", by=("says",)))
     ],
-    "expired": [("last month", "expires", good(expires=AT - timedelta(days=30)))],
     "expiring-soon": [("next month", "expires", good(expires=AT + timedelta(days=30)))],
     "long-lease": [("a year", "permits.lease", good(permits=Permits(Duration(12, 0), DAY, "gatekeeper")))],
     "old-ledger": [("a week", "permits.ledger_age", good(permits=Permits(MONTH, WEEK, "gatekeeper")))],
@@ -1048,7 +1047,7 @@ def test_a_takeover_threshold_within_another_is_listed():
 def test_what_depends_on_the_time_is_left_out_without_one():
     policy = good(expires=AT, more_requirements=named(Hole("understood", "?", "board", AT - timedelta(days=1))))
     assert {it.check for it in lint(policy)} == {"stop-until-amended"}
-    assert {it.check for it in lint(policy, at=AT)} == {"stop-until-amended", "hole-past-review", "expired"}
+    assert {it.check for it in lint(policy, at=AT)} == {"stop-until-amended", "hole-past-review"}
 
 
 def test_a_baseline_may_leave_scaling_to_others():

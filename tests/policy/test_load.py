@@ -1,8 +1,11 @@
 """What a written policy becomes: every field of the language, and what is filled in where one is left out."""
 
+import os
 import shutil
+import threading
 from datetime import UTC, date, datetime
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -219,6 +222,33 @@ def test_a_draft_without_its_keys_is_told_its_problems_where_it_stands(text, tmp
     [problem] = drafted.value.problems
     assert problem.startswith(f"{tmp_path / 'lab.yaml'}:")
     assert f"in key file `{tmp_path / 'keys' / 'board-2.pub'}`" in problem
+
+
+def test_a_draft_is_read_once_so_that_a_pipe_will_do(text, tmp_path):
+    pipe = tmp_path / "lab.yaml"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(text.encode()), daemon=True)
+    writer.start()
+    assert draft(pipe).id == "example-lab/rsp"
+    writer.join(60)
+
+
+def test_a_draft_without_end_is_refused():
+    with pytest.raises(PolicyError, match="expected a policy of at most 1 MiB, got a larger file"):
+        draft(Path("/dev/zero"))
+
+
+def test_a_key_file_outside_has_no_stand_in(text, tmp_path):
+    (tmp_path / "lab.yaml").write_text(text.replace("keys/gatekeeper.pub", "../gatekeeper.pub"), encoding="utf-8")
+    with pytest.raises(PolicyError, match=r"expected a key file at `.*gatekeeper\.pub`, got nothing"):
+        draft(tmp_path / "lab.yaml")
+
+
+def test_a_draft_that_has_expired_is_refused_by_whoever_says_the_time(full_text, tmp_path):
+    (tmp_path / "full.yaml").write_text(full_text, encoding="utf-8")
+    assert draft(tmp_path / "full.yaml").expires is not None
+    with pytest.raises(PolicyError, match="got one that expired at `2028-12-01T00:00:00Z`"):
+        draft(tmp_path / "full.yaml", at=datetime(2030, 1, 1, tzinfo=UTC))
 
 
 def test_a_draft_that_is_no_text_is_refused(tmp_path):

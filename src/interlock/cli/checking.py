@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from interlock.cli.options import JsonOption, print_json
-from interlock.errors import FAILED, OK, PolicyError, UsageError
+from interlock.cli.options import JsonOption, print_json, told_as_json
+from interlock.errors import FAILED, OK, Mistake, PolicyError, UsageError
 from interlock.policy.draft import draft
 from interlock.policy.lint import CHECKS, LEVELS, Check, Finding, lint
 
@@ -37,7 +37,8 @@ def check(
 ) -> int:
     """Check policies: what they forgot, what can never happen, what undoes their purpose.
 
-    Exit code 0 without errors, 5 with errors, 2 if a policy does not load. Warnings and notes do not fail.
+    Exit code 0 without errors, 5 with errors, 2 if a policy does not load, or has expired. Warnings and notes do not
+    fail.
     """
     if list_checks:
         _list(as_json=as_json)
@@ -45,7 +46,8 @@ def check(
     if not files:
         raise UsageError("expected at least one policy file, got none; --list shows the checks")
     moment = _moment(at)
-    found = [(file, policy, lint(policy, at=moment)) for file, policy in _loaded(files)]
+    with told_as_json(as_json):
+        found = [(file, policy, lint(policy, at=moment)) for file, policy in _loaded(files, moment)]
     if as_json:
         print_json({"at": moment.isoformat().replace("+00:00", "Z"), "policies": [_json(*it) for it in found]})
     else:
@@ -65,21 +67,22 @@ def _moment(text: str | None) -> datetime:
         raise UsageError(f"--at: {error}") from None
 
 
-def _loaded(files: list[Path]) -> list[tuple[Path, Policy]]:
+def _loaded(files: list[Path], at: datetime) -> list[tuple[Path, Policy]]:
     """Every policy.
 
     Raises:
-        PolicyError: one does not load; lists the problems of all.
+        PolicyError: one does not load, or has expired; lists the problems of all.
         UsageError: a file cannot be read.
     """
-    policies, problems = [], []
+    policies: list[tuple[Path, Policy]] = []
+    mistakes: list[Mistake] = []
     for file in files:
         try:
-            policies.append((file, draft(file)))
+            policies.append((file, draft(file, at=at)))
         except PolicyError as error:
-            problems += error.problems
-    if problems:
-        raise PolicyError(problems)
+            mistakes += error.mistakes
+    if mistakes:
+        raise PolicyError(mistakes)
     return policies
 
 

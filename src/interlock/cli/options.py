@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from interlock.errors import PolicyError
 from interlock.evidence.read import Evidence
 from interlock.workspace import Workspace
 
@@ -25,6 +29,17 @@ HERE = Path()
 def print_json(value: Any) -> None:  # noqa: ANN401  whatever JSON can hold
     """Print JSON for other programs: sorted, indented, one document."""
     typer.echo(json.dumps(value, indent=2, sort_keys=True))
+
+
+@contextmanager
+def told_as_json(wanted: bool) -> Iterator[None]:  # noqa: FBT001  what an option says
+    """If wanted, print what is wrong with a policy or its cases as JSON too, before the error goes on its way."""
+    try:
+        yield
+    except PolicyError as error:
+        if wanted:
+            print_json({"problems": [asdict(mistake) for mistake in error.mistakes]})
+        raise
 
 
 def fresh(folder: Path) -> tuple[Workspace, Evidence]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interlock.cli.options import JsonOption, print_json
+from interlock.cli.options import JsonOption, print_json, told_as_json
 from interlock.decide.decision import timestamp
 from interlock.decide.resume import resume
 from interlock.errors import FAILED, HOLD, OK, UsageError
@@ -44,9 +44,11 @@ def test(
     """
     from interlock.policy.cases import coverage, draft, run, version
 
-    tested = draft(policy)
     files = cases or [policy.with_name(f"{policy.stem}.cases.yaml")]
-    outcomes = [run(case, [version(tested)]) for case in _cases(files, tested)]
+    with told_as_json(as_json):
+        tested = draft(policy)
+        told = _cases(files, tested)
+    outcomes = [run(case, [version(tested)]) for case in told]
     found = coverage(tested, outcomes)
     if as_json:
         print_json(_tested_json(tested, outcomes, found))
@@ -74,8 +76,9 @@ def what_if(
     """
     from interlock.policy.cases import draft, run, version
 
-    asked = draft(policy)
-    supposed = _case(_cases([facts], asked), case, facts)
+    with told_as_json(as_json):
+        asked = draft(policy)
+        supposed = _case(_cases([facts], asked), case, facts)
     outcome = run(supposed, [version(asked)])
     if action is not None and action not in outcome.decisions:
         raise UsageError(f"no policy gates `{action}`; there is: {', '.join(outcome.decisions)}")

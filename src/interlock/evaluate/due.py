@@ -92,7 +92,7 @@ def runners(policy: Policy) -> tuple[str, ...]:
 def _rules(policy: Policy) -> Iterator[tuple[str, RuleOut]]:
     """Each measure with a rule that it stands under."""
     for threshold in policy.thresholds.values():
-        if threshold.rule_out is not None:
+        if threshold.rule_out is not None and threshold.rule_out.elicitation:
             judged = threshold.judged.on if threshold.judged else ()
             for name in (*threshold.measures, *judged):
                 if name in policy.measures:

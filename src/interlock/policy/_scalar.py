@@ -44,6 +44,8 @@ _UNITS = [f"{unit}s" for unit in (*_SECONDS, *_MONTHS)]
 _MAX_MONTHS, _MAX_DAYS = 1200, 36_600
 _MAX_SECONDS = _MAX_DAYS * 86400
 _MAX_DIGITS = 256
+#: Names that are compared with a misspelt one at the most, and that are listed at the most.
+_MANY_NAMES, _LISTED = 60, 40
 
 
 def quote(value: object) -> str:
@@ -64,8 +66,18 @@ def suggest(wrong: str, known: Collection[str]) -> str:
     """`; did you mean ...?` with the nearest spelling, or nothing."""
     import difflib
 
-    close = difflib.get_close_matches(wrong[:100], sorted(known), n=1, cutoff=0.6)
+    text = wrong[:100]
+    names = sorted(known)
+    if len(names) > _MANY_NAMES:  # then only those that begin or end like it, and not all of these
+        names = [name for name in names if name[:2] == text[:2] or name[-3:] == text[-3:]][:_MANY_NAMES]
+    close = difflib.get_close_matches(text, names, n=1, cutoff=0.6)
     return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def expected_one_of(wrong: str, known: Collection[str]) -> str:
+    """The nearest spelling, or else what may stand there, if that can be listed."""
+    listed = ", ".join(f"`{name}`" for name in sorted(known)) if len(known) <= _LISTED else "the names defined there"
+    return suggest(wrong, known) or f"; expected {'one of ' if len(known) > 1 else ''}{listed or 'none'}"
 
 
 def _error(expected: str, value: object) -> ValueError:

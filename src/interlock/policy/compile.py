@@ -27,7 +27,7 @@ from interlock.policy import _scalar as scalar
 from interlock.policy import duty, model
 from interlock.policy._codec import Codecs, Leaf, Refused
 from interlock.policy._structure import check as _check
-from interlock.policy.model import BUILT_IN, Policy
+from interlock.policy.model import BUILT_IN, NO_CONFIDENCE, Policy
 from interlock.policy.time import Duration
 
 if TYPE_CHECKING:
@@ -190,6 +190,11 @@ def _task(value: object) -> str:
     return scalar.task(f"{scalar.prose(value)}@1")[0]
 
 
+def _confidence(value: object) -> Fraction:
+    """A rule's confidence, or that of a rule that asks for none."""
+    return NO_CONFIDENCE if value == scalar.exact(NO_CONFIDENCE) else scalar.confidence(value)
+
+
 def _quantity(value: object) -> str:
     return str(value) if value in BUILT_IN else scalar.name(value)
 
@@ -240,6 +245,8 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "probability": _number(scalar.proportion),
     "quantity": _quantity,
     "quorum": _whole(1),
+    "RuleOut.confidence": _number(_confidence),
+    "RuleOut.run_by": _or_empty(scalar.name),
     "refusals": _number(scalar.proportion),
     "samples_digest": _matching("[0-9a-f]{64}", "64 lower-case hexadecimal digits"),
     "task": _task,

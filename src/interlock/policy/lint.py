@@ -361,13 +361,6 @@ CHECKS: tuple[Check, ...] = (
         rules.marginal_risk_approval,
     ),
     Check(
-        "expired",
-        "error",
-        "a policy that has expired holds everything",
-        f"{_RULE}, rule 37",
-        rules.expired,
-    ),
-    Check(
         "expiring-soon",
         "warning",
         "an amendment takes time, and a policy that expires holds everything",

@@ -6,7 +6,8 @@ what, so that an author sees all problems at once, each with file, line and colu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,10 @@ from interlock.evidence.keys import PublicKey, load_public
 from interlock.policy import _scalar as scalar
 from interlock.policy._scalar import exact, quote
 from interlock.policy._structure import check as _check
-from interlock.policy._structure.check import Problem
+from interlock.policy._structure.check import Problem, way_round
+from interlock.policy._structure.cycles import never_met
 from interlock.policy._structure.parts import located
+from interlock.policy._structure.rules import useless, useless_rule
 from interlock.policy._written import build as _build
 from interlock.policy._written import document as _document
 from interlock.policy._written import form as _form
@@ -30,8 +33,10 @@ from interlock.policy._written import rule_out as _rule_out
 from interlock.policy._written import yaml as _yaml
 from interlock.policy._written.document import Document
 from interlock.policy._written.expression import Words
-from interlock.policy._written.measured import completed, rules_around
+from interlock.policy._written.measured import completed, thresholds_around
+from interlock.policy._written.source import content_of
 from interlock.policy.model import (
+    RULE_FIELDS,
     Action,
     Actor,
     At,
@@ -54,7 +59,7 @@ from interlock.policy.model import (
 from interlock.policy.time import Duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from interlock.policy.duty import Duty
@@ -62,6 +67,7 @@ if TYPE_CHECKING:
 
 G = TypeVar("G", bound="_form.Form")
 T = TypeVar("T")
+Absent = Callable[[str], PublicKey]
 
 _REQUIRED = frozenset({"roles", "thresholds", "gates"})
 _SECTIONS = (
@@ -74,52 +80,44 @@ _DEFAULT_BUDGET = Fraction(1, 100)  # of the training compute (DESIGN 3.1, kin)
 _UNREAD = Refresh(Fraction(1), Duration(0, 1))  # where the policy's own has mistakes, so that the rest is still checked
 
 
-def load(path: Path, *, at: datetime | None = None) -> Policy:
-    """Read the policy in the file at `path`. Key files are looked for beside it. With `at`, it must not have expired.
+def load(path: Path, *, at: datetime | None = None, absent: Absent | None = None) -> Policy:
+    """Read the policy in the file at `path`. Key files are looked for beside it. With `at`, it must not have expired;
+    with `absent`, that gives a key in place of a key file that is not there.
 
     Raises:
         UsageError: the file is not there, or cannot be read.
         PolicyError: the policy is not valid; lists every problem.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(_yaml.MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise UsageError(f"expected a policy file at `{path}`, got nothing") from None
-    except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise UsageError(f"policy file `{path}` cannot be read: {str(said).lower()}") from None
-    return _read(content, name=str(path), folder=path.parent, at=at)
+    content = content_of(path, "a policy file")
+    return loads(content, name=str(path), folder=path.parent, at=at, absent=absent)
 
 
-def loads(text: str, *, name: str, folder: Path | None, at: datetime | None = None) -> Policy:
-    """Read a policy from `text`. `name` stands for the file in messages; key files are looked for in `folder`. With
-    `at`, it must not have expired.
+def loads(
+    text: str | bytes, *, name: str, folder: Path | None, at: datetime | None = None, absent: Absent | None = None
+) -> Policy:
+    """Read a policy from `text`. `name` stands for the file in messages; key files are looked for in `folder`. The rest
+    is as for `load`.
 
     Raises:
         PolicyError: the policy is not valid; lists every problem.
     """
-    return _read(text, name=name, folder=folder, at=at)
-
-
-def _read(content: bytes | str, *, name: str, folder: Path | None, at: datetime | None) -> Policy:
     composer = _yaml.Composer()
     found = composer.problems
     try:
-        root = composer.compose(content)
+        root = composer.compose(text)
     except _yaml.Refused:
-        raise PolicyError(_lines(found, name=name)) from None
+        raise PolicyError(_yaml.mistakes(found, name=name)) from None
     data = _yaml.plain(root)
     names = _document.names(data, _SECTIONS, _REQUIRED)
     if "requirements" in names:
         names["requirements"] |= {"never"}
-    policy = _Reading(Document(root, data, names, found), folder).policy(at)
+    policy = _Reading(Document(root, data, names, found), folder, absent).policy(at)
     if policy is None or found:
-        raise PolicyError(_lines(found, name=name))
+        raise PolicyError(_yaml.mistakes(found, name=name))
     return policy
 
 
-def key_files(text: str, *, name: str) -> tuple[str, ...]:
+def key_files(text: str | bytes, *, name: str) -> tuple[str, ...]:
     """The key files that a policy's roles name, as written; none where the text is no mapping of roles.
 
     Raises:
@@ -129,15 +127,11 @@ def key_files(text: str, *, name: str) -> tuple[str, ...]:
     try:
         data = _yaml.plain(composer.compose(text))
     except _yaml.Refused:
-        raise PolicyError(_lines(composer.problems, name=name)) from None
+        raise PolicyError(_yaml.mistakes(composer.problems, name=name)) from None
     roles = data.get("roles") if isinstance(data, dict) else None
     entries = [role.get("keys") for role in roles.values() if isinstance(role, dict)] if isinstance(roles, dict) else []
     keys = [key for listed in entries if isinstance(listed, list) for key in listed]
     return tuple(dict.fromkeys(key for key in keys if isinstance(key, str) and key.endswith(".pub")))
-
-
-def _lines(found: list[tuple[_yaml.Mark, str]], *, name: str) -> list[str]:
-    return [f"{name}:{line}:{column}: {message}" for (line, column), message in sorted(set(found))]
 
 
 def _form_of(form: type[G]) -> Callable[[object], G]:
@@ -146,10 +140,11 @@ def _form_of(form: type[G]) -> Callable[[object], G]:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One file being read, and where its key files are."""
+    """One file being read, where its key files are, and what gives a key in place of one that is not there."""
 
     doc: Document
     folder: Path | None
+    absent: Absent | None
 
     def policy(self, at: datetime | None) -> Policy | None:
         """The policy, or nothing when there are problems."""
@@ -160,7 +155,8 @@ class _Reading:
         self.doc.add_checks(parts)
         expires = self.doc.read(scalar.moment, "expires")
         if at and expires and expires <= at:
-            self.doc.add(Problem(("expires",), f"policy expired at `{scalar.stamp(expires)}`"))
+            got = f"one that expired at `{scalar.stamp(expires)}`"
+            self.doc.add(Problem(("expires",), f"expected a policy in force at `{scalar.stamp(at)}`, got {got}"))
         if self.doc.found or not (head and plans and parts.refresh and parts.permits and parts.amendments):
             return None
         return Policy(
@@ -267,6 +263,8 @@ class _Reading:
                 f"expected `ed25519:BASE64`, got {quote(text)}; text without a folder has no files beside it"
             )
         path = self.folder / text
+        if self.absent is not None and ".." not in Path(text).parts and not path.is_file():
+            return self.absent(text)
         if not path.is_file():
             raise ValueError(f"expected a key file at `{path}`, got nothing")
         try:
@@ -325,14 +323,18 @@ class _Reading:
         return self.doc.read(lambda value: words.expression(_form_threshold.expression(value)), *path)
 
     def thresholds(self, words: Words, refresh: Refresh) -> dict[str, Threshold]:
-        thresholds = {}
+        bare: dict[str, Threshold] = {}
+        whens: dict[str, Expr | None] = {}
         for name in self.doc.entries("thresholds"):
             form = self.doc.read(_form_of(_form_threshold.ThresholdForm), "thresholds", name)
-            when = self.expression(words, "thresholds", name, "reached_when")
-            rule = self.rule_out(name, refresh)
-            written = self.doc.entries("thresholds", name)
-            if form and (when or "reached_when" not in written) and (rule or "rule_out" not in written):
-                thresholds[name] = _build.threshold(name, form, words, when=when, rule=rule)
+            when = whens[name] = self.expression(words, "thresholds", name, "reached_when")
+            if form and (when or "reached_when" not in self.doc.entries("thresholds", name)):
+                bare[name] = _build.threshold(name, form, words, when)
+        thresholds = {}
+        for name, when in whens.items():
+            rule = self.rule_out(name, bare, refresh)
+            if name in bare and (rule or "rule_out" not in self.doc.entries("thresholds", name)):
+                thresholds[name] = replace(bare[name], rule_out=rule)
             else:
                 self.check_names(when, name)
         return thresholds
@@ -346,16 +348,35 @@ class _Reading:
                 self.doc.add_all(_check.refers(self.doc.names, "thresholds", part.threshold, at))
         self.doc.add_mentions("thresholds", name, "rule_out")
 
-    def rule_out(self, name: str, refresh: Refresh) -> RuleOut | None:
+    def rule_out(self, name: str, bare: Mapping[str, Threshold], refresh: Refresh) -> RuleOut | None:
         """The threshold's `rule_out`, with what it leaves out taken over from the threshold that it is `like`."""
+        if name in bare and bare[name].uses != RULE_FIELDS:
+            return self.part_of_rule(bare[name], refresh)
         self.doc.read(_form_of(_form_threshold.RuleOutForm), "thresholds", name, "rule_out")
-        merged = self.merged(name)
+        merged = self.merged(name, bare)
         try:
             return _rule_out.rule_out(_form.read(_form_threshold.RuleOutForm, merged), refresh)
         except _form.Wrong:
             return None  # noted where the mistake was written
 
-    def merged(self, name: str) -> dict[str, _yaml.Plain] | None:
+    def part_of_rule(self, threshold: Threshold, refresh: Refresh) -> RuleOut | None:
+        """The `rule_out` of a threshold that measures nothing itself; refused where nothing is decided by it."""
+        path = ("thresholds", threshold.name, "rule_out")
+        written = self.doc.at(*path)
+        if isinstance(written, dict) and not threshold.uses:
+            self.doc.add(useless_rule(threshold, path))
+            return None
+        known = RULE_FIELDS | _form_threshold.RuleOutForm.model_fields.keys()
+        over = [field for field in self.doc.entries(*path) if field in known - threshold.uses]
+        self.doc.add_all(useless(threshold, field, (*path, field)) for field in over)
+
+        def read(entry: _yaml.Plain) -> RuleOut:
+            fields = {it: value for it, value in entry.items() if it not in over} if isinstance(entry, dict) else entry
+            return _rule_out.part(_form.read(_form_threshold.PartForm, fields), refresh)
+
+        return self.doc.read(read, *path)
+
+    def merged(self, name: str, bare: Mapping[str, Threshold]) -> dict[str, _yaml.Plain] | None:
         """The written fields of `rule_out` along the chain of `like`, the nearest first."""
         path = ("thresholds", name, "rule_out", "like")
         fields: dict[str, _yaml.Plain] = {}
@@ -372,6 +393,11 @@ class _Reading:
             if not isinstance(base, str) or base not in self.doc.entries("thresholds"):
                 if len(chain) == 1 and isinstance(base, str):
                     self.doc.add_all(_check.refers(self.doc.names, "thresholds", base, path))
+                return None
+            if base in bare and bare[base].uses != RULE_FIELDS:
+                if len(chain) == 1:
+                    message = f"expected a threshold with a `rule_out` for a measure of its own, got `{base}`"
+                    self.doc.add(Problem(path, message))
                 return None
             if base in chain or len(chain) == _MAX_CHAIN:
                 circle = " -> ".join(f"`{step}`" for step in [*chain, base])
@@ -393,22 +419,23 @@ class _Reading:
         """The requirements. A measured one takes what it leaves out from the thresholds in whose cells it stands."""
         forms = self.doc.section("requirements", _form_requirement.requirement)
         plain = {name: it for name, form in forms.items() if (it := _build.requirement(name, form)) is not None}
-        rules = rules_around(thresholds, gates, plain, exceptions)
+        around = thresholds_around(thresholds, gates, plain, exceptions)
         whole = self.whole(gates, requirements=forms, thresholds=thresholds, exceptions=exceptions)
         made: dict[str, Requirement] = {}
         for name, form in forms.items():
             if name in plain:
                 made[name] = plain[name]
-            elif isinstance(form, _form_requirement.MeasuredForm) and (whole or rules.get(name)):
-                measured = self.measured(name, form, words, rules.get(name, []), refresh)
+            elif isinstance(form, _form_requirement.MeasuredForm) and (whole or around.get(name)):
+                measured = self.measured(name, form, words, around.get(name, []), refresh)
                 made |= {name: measured} if measured else {}
+        self.doc.add_all(_round(forms, made))
         return made
 
     def measured(
-        self, name: str, form: _form_requirement.MeasuredForm, words: Words, rules: list[RuleOut], refresh: Refresh
+        self, name: str, form: _form_requirement.MeasuredForm, words: Words, around: list[Threshold], refresh: Refresh
     ) -> Measured | None:
         level = self.doc.read(lambda _: words.safe(form.measured), "requirements", name, "measured")
-        rule = self.doc.read(lambda _: completed(form, rules, refresh), "requirements", name)
+        rule = self.doc.read(lambda _: completed(form, around, refresh), "requirements", name)
         return Measured(name, level.name, level.level, rule, form.sources) if level and rule else None
 
     def whole(self, gates: Mapping[str, Mapping[str, Cell]], **read: Mapping[str, object]) -> bool:
@@ -446,3 +473,15 @@ class _Reading:
             message = f"expected a `source` for a share below the default `{exact(_DEFAULT_BUDGET)}`, got {got}"
             self.doc.add(Problem(("attacker_budget", "share"), message))
         return form.share, form.source or "no source given"
+
+
+def _round(
+    forms: Mapping[str, _form_requirement.RequirementForm], made: Mapping[str, Requirement]
+) -> Iterator[Problem]:
+    """What is never met under `any_of` and `at_least`, even where all parts are needed: it reads as a way round."""
+    stuck = never_met(made)
+    for name, form in forms.items():
+        for word, listed in _form_requirement.choices(form):
+            for place, part in enumerate(listed):
+                if part in stuck:
+                    yield way_round(name, stuck[part], ("requirements", name, *word, place))

@@ -233,6 +233,8 @@ class RuleOut:
     """What evidence must show before a measure counts as under its level. `confidence` is one-sided.
 
     `assumes` are assumptions beside those of each elicitation. `refresh` is the policy's unless the threshold has one.
+    A threshold that measures nothing itself uses a part of these (`Threshold.uses`). What it does not use asks for
+    nothing: confidence 1/2, no elicitation, no margin, all samples, nobody who runs it, the policy's refresh.
     """
 
     confidence: Fraction
@@ -242,6 +244,12 @@ class RuleOut:
     run_by: str
     refresh: Refresh
     assumes: tuple[str, ...] = ()
+
+
+#: The names of all of them.
+RULE_FIELDS = frozenset(RuleOut.__dataclass_fields__)
+#: The confidence of a rule that asks for none: under every one that may be written, so that it caps no alpha.
+NO_CONFIDENCE = Fraction(1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +314,20 @@ class Threshold:
         """The measures in its expression, each once, in order."""
         parts = walk(self.reached_when) if self.reached_when else ()
         return tuple(dict.fromkeys(part.measure for part in parts if isinstance(part, At)))
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """The fields of its rule by which something is decided: all where it measures, few or none where it does not.
+
+        A judgement rests on results of some coverage and age; what leans on other thresholds divides its alpha.
+        """
+        parts = tuple(walk(self.reached_when)) if self.reached_when else ()
+        if any(isinstance(part, At) for part in parts) or any(isinstance(it, UnderReference) for it in self.below_if):
+            return RULE_FIELDS
+        leaning = self.judged is None and any(isinstance(part, Ref) for part in parts)
+        screened = any(isinstance(it, UnderScreen) for it in self.below_if)
+        judged = frozenset({"coverage", "refresh"}) if self.judged is not None else frozenset()
+        return judged | (frozenset({"confidence"}) if leaning or screened else frozenset())
 
     @property
     def hole(self) -> bool:

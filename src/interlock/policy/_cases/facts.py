@@ -1,6 +1,6 @@
 """The facts of a case: every kind that a ledger knows, written short, to the values that `decide` reads.
 
-What a fact leaves out is read so that it does not help a permit; docs/policy-tests.md lists every field and default.
+What a fact leaves out is read so that it does not help a permit; docs/policy-language.md lists every field and default.
 Digests are made from names, so that the same file always gives the same facts.
 """
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from interlock.decide.facts import BEGINNING, Deployment, Subject, Version
-from interlock.errors import InterlockError, PolicyError, UsageError
+from interlock.errors import InterlockError, PolicyError
 from interlock.policy import _scalar as scalar
 from interlock.policy._cases.facts import KINDS, Known, Telling, digest, states, subjects
 from interlock.policy._cases.read import Entry, ListComposer, Problems, known
 from interlock.policy._cases.values import Case, Expected
 from interlock.policy._scalar import quote, suggest
-from interlock.policy._written.yaml import MAX_BYTES, Node, Refused, plain
+from interlock.policy._written.source import content_of
+from interlock.policy._written.yaml import Node, Refused, mistakes, plain
 from interlock.policy.compile import digest as policy_digest
 from interlock.policy.draft import draft
 from interlock.policy.model import STANDARD_ACTIONS
@@ -34,22 +35,14 @@ def load(path: Path, policy: Policy) -> tuple[Case, ...]:
         UsageError: the file is not there, or cannot be read.
         PolicyError: the cases are not valid; lists every problem.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise UsageError(f"expected a file of cases at `{path}`, got nothing") from None
-    except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise UsageError(f"case file `{path}` cannot be read: {str(said).lower()}") from None
-    composer = ListComposer()
+    content = content_of(path, "a file of cases")
+    composer = ListComposer("a file of cases")
     try:
         cases = _Reading(path, policy, composer.problems).cases(composer.compose(content))
     except Refused:
         cases = ()
     if composer.problems:
-        problems = sorted(set(composer.problems))
-        raise PolicyError([f"{path}:{line}:{column}: {message}" for (line, column), message in problems])
+        raise PolicyError(mistakes(composer.problems, name=str(path)))
     return cases
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from interlock.policy._scalar import flop, quote, suggest
+from interlock.errors import SHOWN
+from interlock.policy._scalar import expected_one_of, flop, quote, suggest
 from interlock.policy._written.yaml import Composer, Mark, Node, plain
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ class Entry:
         for name, node in (self._fields or {}).items():
             if name not in self._asked:
                 self.sound = False
-                self.found.append((node.key_at, f"unknown field {quote(name)}{suggest(name, self._asked)}"))
+                hint = expected_one_of(name, self._asked) if len(self.found) < SHOWN else ""
+                self.found.append((node.key_at, f"unknown field {quote(name)}{hint}"))
         return self.sound
 
 

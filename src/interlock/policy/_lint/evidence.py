@@ -6,11 +6,11 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from interlock.policy._lint.view import Hit, by_message, leaves, listing, spoken
+from interlock.policy._lint.view import Hit, by_message, leaves, listing
 from interlock.policy._lint.ways import assumptions
 from interlock.policy._scalar import exact
 from interlock.policy.model import TRAINED, At, AtLeast, Attested, UnderScreen
-from interlock.policy.time import Duration, longer
+from interlock.policy.time import Duration, longer, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

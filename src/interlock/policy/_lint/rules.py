@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from interlock.policy._lint.view import Hit, by_message, listing, spoken
+from interlock.policy._lint.view import Hit, by_message, listing
 from interlock.policy._lint.ways import assumptions
 from interlock.policy.model import (
     BINDING,
@@ -21,7 +21,7 @@ from interlock.policy.model import (
     UnderReference,
     walk,
 )
-from interlock.policy.time import Duration, longer
+from interlock.policy.time import Duration, longer, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -130,13 +130,6 @@ def _admits(view: View, requires: tuple[str, ...], rule: ExceptionRule) -> bool:
 
 
 # -- permits and dates
-
-
-def expired(view: View, _ways: Ways) -> Iterator[Hit]:
-    """Policies that have run out."""
-    end = view.policy.expires
-    if end is not None and view.at is not None and end <= view.at:
-        yield Hit("expires", f"the policy expired on {end:%Y-%m-%d}, so every gate holds; amend it with a later date")
 
 
 def expiring_soon(view: View, _ways: Ways) -> Iterator[Hit]:

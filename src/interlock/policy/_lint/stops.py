@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from interlock.policy._lint.view import Hit, by_message, leaves, listing
@@ -19,6 +20,7 @@ from interlock.policy.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from fractions import Fraction
 
     from interlock.policy._lint.view import View
     from interlock.policy._lint.ways import Ways
@@ -309,37 +311,52 @@ def _given(view: View, name: str) -> bool:
 
 def dead_cell(view: View, _ways: Ways) -> Iterator[Hit]:
     """Cells that open whenever another one at the same gate does, whatever is measured."""
+    rungs = {name for it in view.policy.thresholds.values() for name in it.above}  # reached with a higher one
+    alike: dict[object, list[_Drawn]] = {}
+    for drawn in sorted(_drawn(view), key=lambda it: it.line):
+        alike.setdefault(drawn.by, []).append(drawn)
     for action, name, cell in view.cells:
         threshold = view.policy.thresholds[name]
         deep = [view.policy.requirements[part] for it in cell.requires for part in view.within(it)]
-        rung = any(name in it.above for it in view.policy.thresholds.values())  # reached with a higher one
-        if rung or threshold.takeover_potential or any(isinstance(it, Hole) for it in deep):
+        if name in rungs or threshold.takeover_potential or any(isinstance(it, Hole) for it in deep):
             continue  # said on purpose
-        for gate, other, stricter in view.cells:
-            if gate == action and other != name and _opens_with(view, name, cell, other, stricter):
-                yield Hit(
-                    f"gates.{action}.{name}",
-                    f"{action}.{name} never decides: it opens whenever {action}.{other} does, which has the lower "
-                    f"level and asks for no less; ask for more there, or drop the cell",
-                )
-                break
+        own = _line_of(view, action, threshold, cell)
+        other = next((it for it in alike.get(own.by, ()) if own.opens_with(it)), None) if own else None
+        if other is not None:
+            yield Hit(
+                f"gates.{action}.{name}",
+                f"{action}.{name} never decides: it opens whenever {action}.{other.name} does, which has the lower "
+                f"level and asks for no less; ask for more there, or drop the cell",
+            )
 
 
-def _opens_with(view: View, name: str, cell: Cell, other: str, stricter: Cell) -> bool:
-    """Whether the cell opens whenever the stricter one does: one measure, one rule, a lower line, all requirements."""
-    one, two = view.policy.thresholds[name], view.policy.thresholds[other]
-    simple = isinstance(one.reached_when, At) and isinstance(two.reached_when, At)
-    if not simple or one.judged or two.judged or one.below_if or two.below_if or one.rule_out is None:
-        return False
-    at, lower = leaves(one.reached_when)[0], leaves(two.reached_when)[0]
-    if two.rule_out is None or at.measure != lower.measure:
-        return False
-    fixed = ("confidence", "elicitation", "coverage", "run_by", "assumes", "refresh")
-    alike = all(getattr(one.rule_out, it) == getattr(two.rule_out, it) for it in fixed)
-    if not alike or one.rule_out.buffer.forecast_by or two.rule_out.buffer.forecast_by:
-        return False
-    lower_line = view.line(lower, two.rule_out) < view.line(at, one.rule_out)
-    return lower_line and set(cell.requires) <= set(stricter.requires)
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A cell whose threshold is one line on one measure: by what it is drawn, where, and what the cell asks for."""
+
+    name: str
+    by: tuple[object, ...]
+    line: Fraction
+    requires: frozenset[str]
+
+    def opens_with(self, stricter: _Drawn) -> bool:
+        """Whether this cell opens whenever the stricter one does: a lower line, and all requirements."""
+        return self.requires <= stricter.requires and stricter.line < self.line
+
+
+def _drawn(view: View) -> Iterator[_Drawn]:
+    for action, name, cell in view.cells:
+        found = _line_of(view, action, view.policy.thresholds[name], cell)
+        if found is not None:
+            yield found
+
+
+def _line_of(view: View, action: str, threshold: Threshold, cell: Cell) -> _Drawn | None:
+    at, rule = threshold.reached_when, threshold.rule_out
+    if not isinstance(at, At) or threshold.judged or threshold.below_if or rule is None or rule.buffer.forecast_by:
+        return None
+    by = (action, at.measure, rule.confidence, rule.elicitation, rule.coverage, rule.run_by, rule.assumes, rule.refresh)
+    return _Drawn(threshold.name, by, view.line(at, rule), frozenset(cell.requires))
 
 
 def unreachable(view: View, _ways: Ways) -> Iterator[Hit]:

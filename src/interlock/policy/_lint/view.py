@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from interlock.policy.model import Cell, Expr, Policy, Requirement, RuleOut, Threshold
-    from interlock.policy.time import Duration
 
-_SECONDS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 _MANY = 6
 
 
@@ -120,11 +118,11 @@ class View:
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
-        """Every `rule_out` by which something at a gate is decided."""
+        """Every rule by which a measure is judged at a gate."""
         found = [
             Rule(f"thresholds.{it.name}", it.name, it.rule_out, leaves(it.reached_when))
             for it in self.deciding
-            if it.rule_out is not None
+            if it.rule_out is not None and it.rule_out.elicitation
         ]
         measured = [it for it in self.needed.values() if isinstance(it, Measured)]
         found += [Rule(f"requirements.{it.name}", it.name, it.rule_out, (At(it.measure, it.level),)) for it in measured]
@@ -178,16 +176,6 @@ def _made_of_or_screened(threshold: Threshold) -> list[str]:
 def leaves(expr: Expr | None) -> tuple[At, ...]:
     """The predicates over measures in an expression."""
     return tuple(part for part in walk(expr) if isinstance(part, At)) if expr else ()
-
-
-def spoken(length: Duration) -> str:
-    """A length of time in words."""
-    parts = [(length.months, "month")] if length.months else []
-    for unit, size in _SECONDS:
-        if length.seconds and length.seconds % size == 0:
-            parts.append((length.seconds // size, unit))
-            break
-    return " and ".join(f"{count} {unit}{'s' if count != 1 else ''}" for count, unit in parts)
 
 
 def listing(names: Iterable[str]) -> str:

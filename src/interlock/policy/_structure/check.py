@@ -10,7 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from interlock.policy._scalar import exact, suggest
+from interlock.policy._scalar import exact
 from interlock.policy._structure.cycles import check_cycles, never_met
 from interlock.policy._structure.gates import check_gates
 from interlock.policy._structure.parts import (
@@ -28,6 +28,7 @@ from interlock.policy._structure.parts import (
     refers,
 )
 from interlock.policy._structure.rules import check_rules
+from interlock.policy._structure.takeover import check_takeover
 from interlock.policy.model import (
     Amount,
     Approved,
@@ -38,6 +39,7 @@ from interlock.policy.model import (
     Hole,
     Mean,
     Measure,
+    Measured,
     Never,
     Ref,
     RuledOut,
@@ -46,7 +48,7 @@ from interlock.policy.model import (
     UnderReference,
     UnderScreen,
 )
-from interlock.policy.time import longer
+from interlock.policy.time import sometimes_longer, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,6 +80,7 @@ def check(parts: Parts) -> Iterator[Problem]:
     yield from check_cycles(parts)
     yield from _exceptions(parts)
     yield from check_gates(parts)
+    yield from check_takeover(parts)
     yield from _duties(parts)
     yield from _context(parts)
     yield from _policy(parts)
@@ -178,12 +181,6 @@ def _shape(threshold: Threshold, path: Path) -> Iterator[Problem]:
         yield Problem(
             path, f"expected `rule_out`, which says what {what} of threshold `{name}` is ruled out by", at_key=True
         )
-    parts = [part for _, part, _ in located(threshold.reached_when, ())] if threshold.reached_when else []
-    used = reference or judged is not None or any(isinstance(part, (At, Ref)) for part in parts)
-    if threshold.rule_out is not None and not used:
-        yield Problem(
-            (*path, "rule_out"), f"threshold `{name}` has no measure to rule out; expected no `rule_out`", at_key=True
-        )
 
 
 def _standing(parts: Parts, threshold: Threshold, path: Path) -> Iterator[Problem]:
@@ -257,8 +254,9 @@ def _judged(parts: Parts, judged: Judged, threshold: Threshold, path: Path) -> I
         if name in judged.on[:place]:
             yield Problem(at, f"`{name}` is listed twice")
         if None not in known and not found:
-            hint = suggest(name, frozenset().union(*filter(None, known)))
-            yield Problem(at, f"expected a measure or a requirement, `{name}` is not defined{hint}")
+            defined = frozenset().union(*filter(None, known))
+            message = f"expected a measure or a requirement, `{name}` is not defined"
+            yield Problem(at, message, wrong=name, known=defined)
         elif len(found) > 1:
             yield Problem(at, f"`{name}` is a measure and a requirement; expected another name for one of them")
         else:
@@ -274,7 +272,7 @@ def _judged_on(item: object, name: str, at: Path) -> Iterator[Problem]:
 
 
 def _requirements(parts: Parts) -> Iterator[Problem]:
-    stuck = never_met(parts)
+    stuck = never_met(parts.requirements)
     for name, requirement in parts.requirements.items():
         if (name == "never") is not isinstance(requirement, Never):
             yield Problem(
@@ -307,15 +305,17 @@ def _combined(parts: Parts, combined: Combined, stuck: Mapping[str, str], path: 
             yield Problem(at, f"requirement `{name}` is listed twice")
         seen.add(name)
         if combined.count < len(combined.of) and name in stuck:
-            yield Problem(
-                at,
-                f"`{stuck[name]}` is never met, and requirement `{combined.name}` could be met without it; "
-                f"expected it to stand under `all_of` only",
-            )
+            yield way_round(combined.name, stuck[name], at)
+
+
+def way_round(combined: str, stuck: str, at: Path) -> Problem:
+    """What is wrong with a hole or `never`, or what rests on it, as one of the ways to meet a combination."""
+    wanted = "expected it under `all_of` only"
+    return Problem(at, f"`{stuck}` is never met, and requirement `{combined}` reads as if it could be; {wanted}")
 
 
 def _exceptions(parts: Parts) -> Iterator[Problem]:
-    stuck = never_met(parts)
+    stuck = never_met(parts.requirements)
     for name, exception in parts.exceptions.items():
         path = ("exceptions", name)
         for field in ("instead_of", "requires"):
@@ -375,8 +375,9 @@ def _window(duty: Duty, path: Path) -> Iterator[Problem]:
     first, last = duty.not_before, duty.within
     if first is not None and last is None:
         yield Problem(path, "expected `within` beside `not_before`, the end of the window, got nothing")
-    elif first and last and first.length and last.length and longer(first.length, last.length):
-        yield Problem(path, "expected a time no longer than `within`, got a longer one")
+    elif first and last and first.length and last.length and sometimes_longer(first.length, last.length):
+        got = f"`{spoken(first.length)}`, which may end after `{spoken(last.length)}`"
+        yield Problem(path, f"expected a time that never ends after `within`, got {got}")
 
 
 def _clock(clock: Clock | None, path: Path) -> Iterator[Problem]:
@@ -387,11 +388,12 @@ def _clock(clock: Clock | None, path: Path) -> Iterator[Problem]:
 def _held(parts: Parts, key: str) -> Iterator[Problem]:
     known = [parts.known(section) for section in ("thresholds", "requirements", "actions")]
     if None not in known and not any(key in names for names in known if names is not None):
-        hint = suggest(key, frozenset().union(*filter(None, known)))
         yield Problem(
             ("on_hold", key),
-            f"expected a threshold, a requirement or an action, `{key}` is not defined{hint}",
+            f"expected a threshold, a requirement or an action, `{key}` is not defined",
             at_key=True,
+            wrong=key,
+            known=frozenset().union(*filter(None, known)),
         )
 
 
@@ -467,14 +469,17 @@ def _independent(parts: Parts) -> Iterator[Problem]:
     yield from mention(parts, "roles", name, ("independent",))
     runners: dict[str, str] = {}
     for it in parts.thresholds.values():
-        if it.rule_out is not None:
-            runners.setdefault(it.rule_out.run_by, it.name)
-    for runner, threshold in runners.items():
+        if it.rule_out is not None and it.rule_out.run_by:
+            runners.setdefault(it.rule_out.run_by, f"threshold `{it.name}`")
+    for requirement in parts.requirements.values():
+        if isinstance(requirement, Measured):
+            runners.setdefault(requirement.rule_out.run_by, f"requirement `{requirement.name}`")
+    for runner, owner in runners.items():
         if name and parts.shared(name, runner):
             yield Problem(
                 ("independent",),
-                f"expected a role that shares no key with `{runner}`, which runs the evaluations of threshold "
-                f"`{threshold}`, got `{name}`",
+                f"expected a role that shares no key with `{runner}`, which runs the evaluations of {owner}, "
+                f"got `{name}`",
             )
 
 

@@ -17,7 +17,7 @@ from interlock.policy.model import Combined, Defined, Hole, Measured, Never, Ref
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from interlock.policy.model import Threshold
+    from interlock.policy.model import Requirement, Threshold
 
 #: Steps from one threshold or requirement to the next, with the levels of the expressions between, at the most.
 MAX_CHAIN = 64
@@ -67,10 +67,10 @@ def _too_many_parts(mentions: Mapping[str, list[str]], kind: str, section: Path)
             return
 
 
-def resting_on(parts: Parts, found: Mapping[str, str]) -> dict[str, str]:
+def resting_on(requirements: Mapping[str, Requirement], found: Mapping[str, str]) -> dict[str, str]:
     """The requirements `found`, and all that combine them, however far up: each with what was found under it."""
     users: dict[str, list[str]] = {}
-    for requirement in parts.requirements.values():
+    for requirement in requirements.values():
         for name in requirement.of if isinstance(requirement, Combined) else ():
             users.setdefault(name, []).append(requirement.name)
     under = dict(found)
@@ -84,10 +84,10 @@ def resting_on(parts: Parts, found: Mapping[str, str]) -> dict[str, str]:
     return under
 
 
-def never_met(parts: Parts) -> dict[str, str]:
+def never_met(requirements: Mapping[str, Requirement]) -> dict[str, str]:
     """The requirements that are, or combine, a hole or `never`: each with that one."""
-    empty = [it.name for it in parts.requirements.values() if isinstance(it, (Hole, Never))]
-    return resting_on(parts, {name: name for name in (*empty, "never")})
+    empty = [it.name for it in requirements.values() if isinstance(it, (Hole, Never))]
+    return resting_on(requirements, {name: name for name in (*empty, "never")})
 
 
 def needed(parts: Parts) -> set[str]:
@@ -180,5 +180,6 @@ def _circle(
     reasons = dict.fromkeys(graph[one][other][1] for one, other in pairwise(circle))
     told = ", ".join(filter(None, reasons))
     way = " -> ".join(f"`{name}`" for name in circle)
-    message = f"{kind} `{back}` depends on itself: {way}" + (f" ({told})" if told else "")
+    said = f" ({told})" if told else ""
+    message = f"{kind} `{back}` depends on itself: {way}{said}; expected none that does"
     return Problem((*section, back), message, at_key=True)

@@ -8,12 +8,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from interlock.policy._scalar import suggest
-from interlock.policy._structure.cycles import needed, resting_on
-from interlock.policy._structure.parts import Parts, Path, Problem, mention
-from interlock.policy.model import BINDING, STANDARD_ACTIONS, Measured
+from interlock.policy._structure.cycles import needed
+from interlock.policy._structure.parts import Parts, Path, Problem, listed, mention
+from interlock.policy.model import BINDING, STANDARD_ACTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from interlock.policy.model import Cell
 
@@ -30,31 +30,19 @@ def _cells(parts: Parts) -> Iterator[Problem]:
     settled = parts.names["gates"] | parts.names["not_governed"] if whole else frozenset(STANDARD_ACTIONS)
     for action in STANDARD_ACTIONS:
         if action not in settled:
-            hint = suggest(action, settled)
-            yield Problem(("gates",), f"expected a gate for `{action}`, got none{hint}", at_key=True)
-    inclined = _inclined(parts)
+            hint = suggest(action, settled - frozenset(STANDARD_ACTIONS))
+            wanted = f"expected action `{action}` under `gates`, or with its source under `not_governed`"
+            yield Problem(("gates",), f"{wanted}, got neither{hint}", at_key=True)
     for action, cells in parts.gates.items():
         path = ("gates", action)
         for threshold, cell in cells.items():
             yield from mention(parts, "thresholds", threshold, (*path, threshold), at_key=True)
             yield from _cell(parts, cell, (*path, threshold))
-            yield from _takeover(parts, threshold, cell, (*path, threshold), inclined)
-        listed = parts.listed.get(action, frozenset())
-        if not listed:
+        written = parts.listed.get(action, frozenset())
+        if not written:
             yield Problem(path, f"expected at least one threshold at gate `{action}`, got none")
-        elif set(cells) == listed and all(cell.weaker and not cell.requires for cell in cells.values()):
+        elif set(cells) == written and all(cell.weaker and not cell.requires for cell in cells.values()):
             yield Problem(path, f"expected at least one cell of gate `{action}` with `must` or `will`, got none")
-
-
-def _items(cell: Cell) -> Iterator[tuple[Path, str]]:
-    """The requirements of a cell, each with where it is written in it."""
-    plain = cell.modality == "must" and not cell.weaker and not cell.sources
-    for place, name in enumerate(cell.requires):
-        yield (place,) if plain else (cell.modality, place), name
-    places: Counter[str] = Counter()
-    for modality, name in cell.weaker:
-        yield (modality, places[modality]), name
-        places[modality] += 1
 
 
 def _cell(parts: Parts, cell: Cell, path: Path) -> Iterator[Problem]:
@@ -62,48 +50,19 @@ def _cell(parts: Parts, cell: Cell, path: Path) -> Iterator[Problem]:
         yield Problem(path, "expected at least one requirement, got an empty cell")
     if cell.modality not in BINDING:
         yield Problem(path, f"expected `must` or `will` for what gates, got `{cell.modality}`")
-    counts = Counter(name for _, name in _items(cell))
+    counts = Counter(name for _, name in listed(cell))
     for twice in (name for name, count in counts.items() if count > 1):
         yield Problem(path, f"requirement `{twice}` is listed twice")
-    for at, name in _items(cell):
+    for at, name in listed(cell):
         yield from mention(parts, "requirements", name, (*path, *at))
     for modality, _ in cell.weaker:
         if modality in BINDING:
             yield Problem(path, f"expected `intends` or `recommends` for what does not gate, got `{modality}`")
 
 
-def _inclined(parts: Parts) -> dict[str, str]:
-    """The requirements that measuring a propensity may meet, by way of exceptions too: each with the one that does."""
-    watched = {
-        name: name
-        for name, it in parts.requirements.items()
-        if isinstance(it, Measured) and any(base.kind == "propensity" for base in parts.plain(it.measure))
-    }
-    resting = resting_on(parts, watched)
-    for exception in parts.exceptions.values():
-        through = next((resting[name] for name in exception.requires if name in resting), None)
-        if through is not None:
-            watched.update(dict.fromkeys(exception.instead_of, through))
-    return resting_on(parts, watched)
-
-
-def _takeover(parts: Parts, threshold: str, cell: Cell, path: Path, inclined: Mapping[str, str]) -> Iterator[Problem]:
-    """What a model that could take over is inclined to do is not shown by watching what it does."""
-    found = parts.thresholds.get(threshold)
-    if found is None or not found.takeover_potential:
-        return
-    for at, name in _items(cell):
-        if name in inclined and name in cell.requires:
-            yield Problem(
-                (*path, *at),
-                f"threshold `{threshold}` has takeover potential, for which no measure of a propensity shows anything; "
-                f"expected no requirement that rests on one, got `{inclined[name]}`",
-            )
-
-
 def _placed(parts: Parts) -> Iterator[Problem]:
     """A threshold gates something, unless it only watches or alerts."""
-    gates = {name for listed in parts.listed.values() for name in listed}
+    gates = {name for names in parts.listed.values() for name in names}
     reached = needed(parts) if _whole(parts) else frozenset(parts.thresholds)
     for name, threshold in parts.thresholds.items():
         if threshold.role == "gate" and name not in reached:
@@ -113,7 +72,7 @@ def _placed(parts: Parts) -> Iterator[Problem]:
                 at_key=True,
             )
         elif threshold.role != "gate" and name in gates:
-            action = next(action for action, listed in parts.listed.items() if name in listed)
+            action = next(action for action, names in parts.listed.items() if name in names)
             yield Problem(
                 ("gates", action, name),
                 f"threshold `{name}` has `role: {threshold.role}` and stands at no gate; expected one that gates",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from interlock.policy._scalar import suggest
+from interlock.policy._scalar import expected_one_of
 from interlock.policy.model import BUILT_IN, STANDARD_ACTIONS, AtLeast, Context, Measure
 
 if TYPE_CHECKING:
@@ -59,11 +60,18 @@ _SINGULAR = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A mistake at `path`: at the value there, or with `at_key` at the key that names it."""
+    """A mistake at `path`: at the value there, or with `at_key` at the key that names it. `wrong` is not `known`."""
 
     path: Path
-    message: str
+    text: str
     at_key: bool = False
+    wrong: str = ""
+    known: frozenset[str] = frozenset()
+
+    @property
+    def message(self) -> str:
+        """The text, with the nearest spelling or else what was expected. Looking for that takes its time."""
+        return self.text + (expected_one_of(self.wrong, self.known) if self.wrong else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +183,18 @@ def mentioned_kinds(parts: Parts, kinds: Iterable[str], path: Path) -> Iterator[
 
 def _undefined(known: frozenset[str] | None, section: str, name: str, path: Path, *, at_key: bool) -> Iterator[Problem]:
     if known is not None and name not in known:
-        yield Problem(path, f"{_SINGULAR[section]} `{name}` is not defined{suggest(name, known)}", at_key)
+        yield Problem(path, f"{_SINGULAR[section]} `{name}` is not defined", at_key, name, known)
+
+
+def listed(cell: Cell) -> Iterator[tuple[Path, str]]:
+    """The requirements of a cell, each with where it is written in it."""
+    plain = cell.modality == "must" and not cell.weaker and not cell.sources
+    for place, name in enumerate(cell.requires):
+        yield (place,) if plain else (cell.modality, place), name
+    places: Counter[str] = Counter()
+    for modality, name in cell.weaker:
+        yield (modality, places[modality]), name
+        places[modality] += 1
 
 
 def counted(count: int, of: int, path: Path) -> list[Path]:

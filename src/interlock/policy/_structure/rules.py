@@ -15,6 +15,8 @@ from interlock.policy._structure.parts import Parts, Path, Problem, located, men
 from interlock.policy.model import (
     ASSUMED,
     ASSUMED_OF_PROPENSITY,
+    NO_CONFIDENCE,
+    RULE_FIELDS,
     TRAINED,
     At,
     Demand,
@@ -66,6 +68,7 @@ def check_rules(parts: Parts) -> Iterator[Problem]:
     """Everything wrong with the rules."""
     for owner, path, rule_path in _owners(parts):
         if owner.rule_out is not None:
+            yield from _fields(parts, owner, owner.rule_out, rule_path)
             yield from _mentions(parts, owner.rule_out, rule_path)
             yield from _buffer(owner.rule_out, (*rule_path, "buffer"))
             yield from _demands(parts, owner, owner.rule_out, rule_path)
@@ -73,6 +76,54 @@ def check_rules(parts: Parts) -> Iterator[Problem]:
             yield from mention(parts, "measures", measure, at)
             yield from _level(parts, owner, measure, level, at=at, rule_path=rule_path)
     yield from _vouched(parts)
+
+
+def useless(threshold: Threshold, field: str, path: Path) -> Problem:
+    """What is wrong with a field of a rule at `path` that nothing about the threshold would be decided by."""
+    uses = " and ".join(f"`{it}`" for it in sorted(threshold.uses))
+    why = f"threshold `{threshold.name}` measures nothing itself, and nothing would be decided by the rest"
+    return Problem(path, f"expected {uses} at the most, got `{field}`; {why}", at_key=True)
+
+
+def useless_rule(threshold: Threshold, path: Path) -> Problem:
+    """What is wrong with a rule at `path` by which nothing about the threshold would be decided."""
+    return Problem(
+        path, f"threshold `{threshold.name}` has no measure to rule out; expected no `rule_out`", at_key=True
+    )
+
+
+def _measures(owner: Threshold | Measured) -> bool:
+    """Whether a rule is used whole."""
+    return isinstance(owner, Measured) or owner.uses == RULE_FIELDS
+
+
+def _fields(parts: Parts, owner: Threshold | Measured, rule: RuleOut, path: Path) -> Iterator[Problem]:
+    """A rule asks for what it can ask, and, where something is measured, for a confidence and whoever runs it."""
+    if isinstance(owner, Threshold) and not owner.uses:
+        yield useless_rule(owner, path)
+    elif isinstance(owner, Threshold) and owner.uses != RULE_FIELDS:
+        yield from (useless(owner, field, (*path, field)) for field in _asked(parts, rule) if field not in owner.uses)
+    else:
+        if rule.confidence == NO_CONFIDENCE:
+            got = exact(rule.confidence)
+            yield Problem((*path, "confidence"), f"expected a confidence above 0.5 and below 1, got `{got}`")
+        if not rule.run_by:
+            yield Problem((*path, "run_by"), "expected a role that runs the evaluations, got none")
+
+
+def _asked(parts: Parts, rule: RuleOut) -> list[str]:
+    """The fields of a rule that ask for something."""
+    buffer = rule.buffer
+    asked = {
+        "confidence": rule.confidence != NO_CONFIDENCE,
+        "elicitation": bool(rule.elicitation),
+        "buffer": bool(buffer.margin or buffer.items or buffer.forecast_by or buffer.period),
+        "coverage": rule.coverage != 1,
+        "run_by": bool(rule.run_by),
+        "assumes": bool(rule.assumes),
+        "refresh": parts.refresh is not None and rule.refresh != parts.refresh,
+    }
+    return [field for field, given in asked.items() if given]
 
 
 def _owners(parts: Parts) -> Iterator[tuple[Threshold | Measured, Path, Path]]:
@@ -119,7 +170,7 @@ def _buffer(rule: RuleOut, path: Path) -> Iterator[Problem]:
 
 def _demands(parts: Parts, owner: Threshold | Measured, rule: RuleOut, path: Path) -> Iterator[Problem]:
     path = (*path, "elicitation")
-    if not rule.elicitation:
+    if not rule.elicitation and _measures(owner):
         yield Problem(path, "expected at least one elicitation, got an empty list")
     measures = measured_by(parts, owner)
     first = {demand: place for place, demand in reversed(list(enumerate(rule.elicitation)))}

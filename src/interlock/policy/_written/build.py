@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from interlock.policy._written.expression import Words
     from interlock.policy._written.form import Form
-    from interlock.policy.model import AnyMeasure, BelowIf, ExceptionRule, Expr, Requirement, RuleOut
+    from interlock.policy.model import AnyMeasure, BelowIf, ExceptionRule, Expr, Requirement
 
     T = TypeVar("T")
 
@@ -87,15 +87,13 @@ def assumption(name: str, form: thresholds.StatedForm | thresholds.CheckedForm) 
     return named(Assumption, name, form)
 
 
-def threshold(
-    name: str, form: thresholds.ThresholdForm, words: Words, *, when: Expr | None, rule: RuleOut | None
-) -> Threshold:
-    """A threshold; `when` and `rule` as they were read."""
+def threshold(name: str, form: thresholds.ThresholdForm, words: Words, when: Expr | None) -> Threshold:
+    """A threshold without its rule; `when` as it was read."""
     judged = Judged(form.judged_by, words.plain(form.on or ()), form.fresh_for) if form.judged_by else None
     return Threshold(
         name=name,
         reached_when=when,
-        rule_out=rule,
+        rule_out=None,
         judged=judged,
         below_if=tuple(_below_if(way, words) for way in form.below_if),
         takeover_potential=form.takeover_potential,

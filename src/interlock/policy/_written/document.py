@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from interlock.errors import SHOWN
 from interlock.policy._structure import check as _check
 from interlock.policy._structure.check import Problem
 from interlock.policy._written import form as _form
@@ -75,7 +76,8 @@ class Document:
         if node is not None and node.value is None and not problem.at_key:
             return
         node = node or _yaml.nearest(self.root, path)
-        self.found.append((node.key_at if problem.at_key else node.at, problem.message))
+        message = problem.message if len(self.found) < SHOWN else problem.text
+        self.found.append((node.key_at if problem.at_key else node.at, message))
 
     def add_all(self, problems: Iterable[Problem]) -> None:
         """Note all of them."""
@@ -90,11 +92,11 @@ class Document:
             if _yaml.find(self.root, self._written(problem.path)) is None:
                 elsewhere.append(problem)
             else:
-                told.add(problem.message)
+                told.add(problem.text)
                 self.add(problem)
         for problem in elsewhere:
-            if problem.message not in told:
-                told.add(problem.message)
+            if problem.text not in told:
+                told.add(problem.text)
                 self.add(problem)
 
     def add_mentions(self, *path: str) -> None:

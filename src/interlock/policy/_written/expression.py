@@ -7,10 +7,10 @@ start at the expression, like those of `form.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from interlock.policy._scalar import Comparison, quote, suggest
+from interlock.policy._scalar import Comparison, quote
 from interlock.policy._structure import check as _check
 from interlock.policy._structure.check import Problem
 from interlock.policy._written.form import Wrong, each
@@ -135,8 +135,8 @@ class Words:
 
     def _rung(self, rung: str) -> AtLeast:
         if rung not in self.rungs:
-            message = f"no threshold has rung {quote(rung)}{suggest(rung, self.rungs)}"
-            raise Wrong([Problem(("any_rung",), message)])
+            known = frozenset(self.rungs)
+            raise Wrong([Problem(("any_rung",), f"no threshold has rung {quote(rung)}", wrong=rung, known=known)])
         return AtLeast(1, tuple(Ref(name) for name in sorted(self.rungs[rung])))
 
 
@@ -145,4 +145,4 @@ def _at(path: tuple[str, ...], words: Words, forms: Sequence[Expression]) -> tup
     try:
         return tuple(each(words.expression, enumerate(forms)).values())
     except Wrong as wrong:
-        raise Wrong(Problem((*path, *it.path), it.message, it.at_key) for it in wrong.problems) from wrong
+        raise Wrong(replace(it, path=(*path, *it.path)) for it in wrong.problems) from wrong

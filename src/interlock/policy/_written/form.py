@@ -7,8 +7,10 @@ wrong with an entry is told in the words of a policy's author, with paths that s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import (
@@ -40,7 +42,7 @@ class Wrong(ValueError):  # noqa: N818  # pydantic carries it to the entry aroun
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__(*(problem.message for problem in self.problems[:1]))
+        super().__init__(*(problem.text for problem in self.problems[:1]))
 
 
 class Form(BaseModel):
@@ -94,7 +96,7 @@ def problems(error: ValueError, path: tuple[str | int, ...], *, at_key: bool = F
     """What a reader found wrong with the entry at `path`, in the words of a policy's author."""
     if isinstance(error, Wrong):
         for problem in error.problems:
-            yield Problem((*path, *problem.path), problem.message, problem.at_key)
+            yield replace(problem, path=(*path, *problem.path))
     else:
         yield Problem(path, str(error), at_key)
 
@@ -109,14 +111,15 @@ def _problems(error: ValidationError, form: type[Form]) -> Iterator[Problem]:
             yield Problem(path[:-1], f"expected field `{path[-1]}`, got nothing", at_key=True)
         elif kind == "extra_forbidden":
             field = str(path[-1])
-            hint = scalar.suggest(field, _fields(form, path[:-1]))
-            yield Problem(path, f"unknown field {scalar.quote(field)}{hint}", at_key=True)
+            known = _fields(form, path[:-1])
+            yield Problem(path, f"unknown field {scalar.quote(field)}", at_key=True, wrong=field, known=known)
         elif isinstance(cause, ValueError):
             yield from problems(cause, path)
         else:
             yield Problem(path, f"expected a mapping, got {scalar.quote(item['input'])}")
 
 
+@lru_cache(maxsize=512)
 def _fields(form: type[Form], path: tuple[str | int, ...]) -> frozenset[str]:
     """The fields of the form that stands at `path` inside `form`."""
     for step in path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import PlainValidator
+from pydantic import BeforeValidator, PlainValidator
 
 from interlock.policy import _scalar as scalar
 from interlock.policy._written.form import (
@@ -91,6 +91,19 @@ class RuledOutForm(Form):
     sources: Texts = ()
 
 
+def _part(value: object) -> str:
+    if isinstance(value, dict):
+        raise ValueError(  # noqa: TRY004  # for pydantic
+            "expected the name of a requirement, got a mapping; what stands in a combination is an entry of its own "
+            "under `requirements`"
+        )
+    return scalar.name(value)
+
+
+_Part = Annotated[str, PlainValidator(_part, json_schema_input_type=Name)]
+_PartNames = Annotated[tuple[_Part, ...], BeforeValidator(scalar.listed)]
+
+
 class _CaseForm(Form):
     claim: Text = ""
     argument: Text = ""
@@ -101,20 +114,20 @@ class _CaseForm(Form):
 class AnyCaseForm(_CaseForm):
     """Met if one of the requirements is."""
 
-    any_of: Names
+    any_of: _PartNames
 
 
 class AllCaseForm(_CaseForm):
     """Met if all of the requirements are."""
 
-    all_of: Names
+    all_of: _PartNames
 
 
 class NamedForm(Form):
     """How many of which requirements."""
 
     count: Positive
-    of: Names
+    of: _PartNames
 
 
 class MostCaseForm(_CaseForm):
@@ -159,6 +172,13 @@ def requirement(value: object) -> RequirementForm:
         "hole": HoleForm,
     }
     return told_by(value, "a requirement", forms)
+
+
+def choices(form: RequirementForm) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """What a combination lists that may be met in part, and under which words."""
+    if isinstance(form, AnyCaseForm):
+        return [(("any_of",), form.any_of)]
+    return [(("at_least", "of"), form.at_least.of)] if isinstance(form, MostCaseForm) else []
 
 
 class ExceptionForm(Form):

@@ -375,6 +375,14 @@ class RuleOutForm(Form):
     refresh: Annotated[RefreshForm | None, says("how far a result reaches, instead of the policy's")] = None
 
 
+class PartForm(Form):
+    """What a threshold that measures nothing itself may ask for: which of these it uses depends on the threshold."""
+
+    confidence: Confidence | None = None
+    coverage: Annotated[Coverage, says("the least share of planned samples under a judgement")] = Fraction(1)
+    refresh: Annotated[RefreshForm | None, says("how far a result under a judgement reaches")] = None
+
+
 class ScreenForm(Form):
     """Below if a cheaper threshold is."""
 
@@ -435,7 +443,9 @@ class ThresholdForm(Form):
         says("the measures and requirements that a judgement rests on, or `unspecified`"),
     ] = None
     fresh_for: Annotated[Length | None, says("how old a judgement may be")] = None
-    rule_out: Annotated[Any, kept(RuleOutForm), says("what evidence must show before it counts as below")] = None
+    rule_out: Annotated[
+        Any, kept(RuleOutForm | PartForm), says("what evidence must show before it counts as below")
+    ] = None
     below_if: Annotated[
         tuple[Below, ...], BeforeValidator(scalar.listed), says("other ways to be below, of which one is enough")
     ] = ()

@@ -7,13 +7,15 @@ of these.
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import combinations
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interlock.policy._structure.check import Problem
 from interlock.policy._written.form import Wrong
 from interlock.policy._written.rule_out import buffer, demands, refresh_of
 from interlock.policy.model import ELICITATIONS, Buffer, Combined, Demand, Refresh, RuleOut
+from interlock.policy.time import longer, sometimes_longer, spoken, undecided
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,23 +27,21 @@ if TYPE_CHECKING:
 #: What a measured requirement keeps free under its level where it does not say so.
 NO_BUFFER = Buffer(Fraction(1), Fraction(0), "measured on the deployment itself", MappingProxyType({}))
 
-_MONTH = 2_629_746  # seconds, on average over the 400 years of the calendar
 
-
-def rules_around(
+def thresholds_around(
     thresholds: Mapping[str, Threshold],
     gates: Mapping[str, Mapping[str, Cell]],
     requirements: Mapping[str, Requirement],
     exceptions: Mapping[str, ExceptionRule],
-) -> dict[str, list[RuleOut]]:
-    """For each requirement that stands in a cell the rules of the thresholds around it, in their order."""
+) -> dict[str, list[Threshold]]:
+    """For each requirement that stands in a cell the thresholds around it that have a rule, in their order."""
     around: dict[str, set[str]] = {}
     for cells in gates.values():
         for threshold, cell in cells.items():
             for name in _within(cell, requirements, exceptions):
                 around.setdefault(name, set()).add(threshold)
-    rules = {name: it.rule_out for name, it in thresholds.items() if it.rule_out}
-    return {name: [rule for on, rule in rules.items() if on in found] for name, found in around.items()}
+    ruled = [it for it in thresholds.values() if it.rule_out]
+    return {name: [it for it in ruled if it.name in found] for name, found in around.items()}
 
 
 def _within(cell: Cell, requirements: Mapping[str, Requirement], exceptions: Mapping[str, ExceptionRule]) -> set[str]:
@@ -57,30 +57,37 @@ def _within(cell: Cell, requirements: Mapping[str, Requirement], exceptions: Map
     return seen
 
 
-def completed(form: MeasuredForm, rules: Sequence[RuleOut], refresh: Refresh) -> RuleOut:
-    """A measured requirement's rule. What it leaves out is the strictest of `rules`, those of the thresholds in whose
-    cells it stands, and of the policy's `refresh` where there are none. A margin of another measure means nothing here.
+def completed(form: MeasuredForm, around: Sequence[Threshold], refresh: Refresh) -> RuleOut:
+    """A measured requirement's rule. What it leaves out is the strictest that the thresholds `around` it say, those in
+    whose cells it stands, each of the fields that it uses; or of the policy's `refresh`. A margin of another measure
+    means nothing here.
 
     Raises:
         Wrong: a field is left out, and nothing, or not one thing, can be taken for it.
     """
-    missing = [
-        field for field in ("confidence", "elicitation", "coverage", "run_by") if not rules and not getattr(form, field)
-    ]
+    wanted = [field for field in ("confidence", "elicitation", "coverage", "run_by") if not getattr(form, field)]
+    missing = [field for field in wanted if not _said(field, around)]
     if missing:
         where = "it stands in no cell of a threshold with `rule_out`"
         raise Wrong(Problem((), f"expected field `{field}`, got nothing; {where}", at_key=True) for field in missing)
     if form.demonstrations and not form.elicitation:
         raise Wrong([Problem(("demonstrations",), "expected field `elicitation` beside `demonstrations`", at_key=True)])
+    assumed = [name for names in _said("assumes", around) for name in names]
+    hardest = demands(form.elicitation, form.demonstrations) if form.elicitation else _hardest(around)
     return RuleOut(
-        confidence=form.confidence or max(rule.confidence for rule in rules),
-        elicitation=demands(form.elicitation, form.demonstrations) if form.elicitation else _hardest(rules),
+        confidence=form.confidence or max(_said("confidence", around)),
+        elicitation=hardest,
         buffer=buffer(form.buffer) if form.buffer else NO_BUFFER,
-        coverage=form.coverage or max(rule.coverage for rule in rules),
-        run_by=form.run_by or _agreed("run_by", [rule.run_by for rule in rules]),
-        refresh=refresh_of(form.refresh) if form.refresh else _shortest(rules, refresh),
-        assumes=form.assumes or tuple(dict.fromkeys(name for rule in rules for name in rule.assumes)),
+        coverage=form.coverage or max(_said("coverage", around)),
+        run_by=form.run_by or _agreed("run_by", _said("run_by", around)),
+        refresh=refresh_of(form.refresh) if form.refresh else _shortest(_said("refresh", around) or [refresh]),
+        assumes=form.assumes or tuple(dict.fromkeys(assumed)),
     )
+
+
+def _said(field: str, around: Iterable[Threshold]) -> list[Any]:
+    """What those of the thresholds that use the field say."""
+    return [getattr(it.rule_out, field) for it in around if field in it.uses]
 
 
 def _agreed(field: str, names: Iterable[str]) -> str:
@@ -93,11 +100,12 @@ def _agreed(field: str, names: Iterable[str]) -> str:
     return found[0]
 
 
-def _hardest(rules: Sequence[RuleOut]) -> tuple[Demand, ...]:
-    """Every elicitation that some rule demands, each as hard as any rule demands it."""
+def _hardest(around: Iterable[Threshold]) -> tuple[Demand, ...]:
+    """Every elicitation that some threshold demands, each as hard as any demands it."""
+    every = [demand for demanded in _said("elicitation", around) for demand in demanded]
     made = []
     for word in ELICITATIONS:
-        found = [demand for rule in rules for demand in rule.elicitation if demand.elicitation == word]
+        found = [demand for demand in every if demand.elicitation == word]
         if found:
             made.append(
                 Demand(
@@ -113,19 +121,27 @@ def _hardest(rules: Sequence[RuleOut]) -> tuple[Demand, ...]:
     return tuple(made)
 
 
-def _shortest(rules: Sequence[RuleOut], policys: Refresh) -> Refresh:
+def _shortest(found: Sequence[Refresh]) -> Refresh:
     """The shortest reach in compute and in time, ended by whatever ends any of them."""
-    found = [rule.refresh for rule in rules] or [policys]
     who = {refresh.discretion for refresh in found} - {""}
     return Refresh(
         multiple=min(refresh.multiple for refresh in found),
-        period=min((refresh.period for refresh in found), key=_about),
+        period=_shortest_period([refresh.period for refresh in found]),
         events=tuple(dict.fromkeys(event for refresh in found for event in refresh.events)),
         discretion=_agreed("refresh", who) if who else "",
         sources=tuple(dict.fromkeys(source for refresh in found for source in refresh.sources)),
     )
 
 
-def _about(length: Duration) -> int:
-    """A duration in seconds, as near as months allow, to tell which of two is shorter."""
-    return length.months * _MONTH + length.seconds
+def _shortest_period(found: Sequence[Duration]) -> Duration:
+    """The one that never ends after another, whenever they start."""
+    least = [period for period in found if not any(longer(period, other) for other in found)]
+    for period in least:
+        if not any(sometimes_longer(period, other) for other in least):
+            return period
+    one, other = next((one, other) for one, other in combinations(least, 2) if undecided(one, other))
+    message = (
+        f"expected field `refresh`, got nothing; the thresholds in whose cells it stands say `{spoken(one)}` and "
+        f"`{spoken(other)}`, of which either may be the shorter one; write the period"
+    )
+    raise Wrong([Problem((), message, at_key=True)])

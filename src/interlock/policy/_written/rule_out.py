@@ -7,12 +7,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from interlock.policy._written.form_threshold import BufferForm, ForecastForm
-from interlock.policy.model import Buffer, Demand, Refresh, RuleOut
+from interlock.policy.model import NO_CONFIDENCE, Buffer, Demand, Refresh, RuleOut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from interlock.policy._written.form_threshold import AnyBufferForm, DemandForm, RefreshForm, RuleOutForm
+    from interlock.policy._written.form_threshold import AnyBufferForm, DemandForm, PartForm, RefreshForm, RuleOutForm
     from interlock.policy.model import Elicitation
 
 
@@ -26,6 +26,19 @@ def rule_out(form: RuleOutForm, refresh: Refresh) -> RuleOut:
         run_by=form.run_by,
         refresh=refresh_of(form.refresh) if form.refresh else refresh,
         assumes=form.assumes,
+    )
+
+
+def part(form: PartForm, refresh: Refresh) -> RuleOut:
+    """The rule of a threshold that measures nothing itself: what is not written asks for nothing."""
+    reach = refresh_of(form.refresh) if form.refresh else refresh
+    return RuleOut(
+        confidence=form.confidence or NO_CONFIDENCE,
+        elicitation=(),
+        buffer=Buffer(reach.multiple, Fraction(0), "nothing is measured", MappingProxyType({})),
+        coverage=form.coverage,
+        run_by="",
+        refresh=reach,
     )
 
 

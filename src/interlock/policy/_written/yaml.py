@@ -28,10 +28,11 @@ from ruamel.yaml.events import (
     StreamEndEvent,
 )
 
+from interlock.errors import Mistake
 from interlock.policy._scalar import CONTROL, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -62,8 +63,9 @@ class Refused(Exception):  # noqa: N818  # never leaves this package: it ends th
 
 @dataclass(slots=True)
 class Composer:
-    """Reads one text. `problems` fills with what is wrong; reading goes on where that makes sense."""
+    """Reads one text. `problems` fills with what is wrong; reading goes on where that makes sense. `what` is read."""
 
+    what: str = "a policy"
     problems: list[tuple[Mark, str]] = field(default_factory=list)
 
     def compose(self, content: bytes | str) -> Node:
@@ -91,7 +93,7 @@ class Composer:
     def _text(self, content: bytes | str) -> str:
         raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
         if len(raw) > MAX_BYTES:
-            raise self._refuse((1, 1), "expected a policy of at most 1 MiB, got a larger file")
+            raise self._refuse((1, 1), f"expected {self.what} of at most 1 MiB, got a larger file")
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -107,7 +109,7 @@ class Composer:
             if isinstance(event, StreamEndEvent):
                 raise self._refuse((1, 1), "expected a mapping, got an empty file")
             if isinstance(event, DocumentStartEvent) and (event.version or event.tags):
-                self.problems.append(((1, 1), "directives are not allowed in a policy"))
+                self.problems.append(((1, 1), f"directives are not allowed in {self.what}"))
         root = self._node(event, events, depth=1)
         for event in events:
             if isinstance(event, DocumentStartEvent):
@@ -122,13 +124,13 @@ class Composer:
         if depth > MAX_DEPTH and isinstance(event, (SequenceStartEvent, MappingStartEvent)):
             raise self._refuse(at, f"expected at most {MAX_DEPTH} levels of nesting, got more")
         if isinstance(event, AliasEvent):
-            self.problems.append((at, f"aliases are not allowed in a policy, got {quote(f'*{event.anchor}')}"))
+            self.problems.append((at, f"aliases are not allowed in {self.what}, got {quote(f'*{event.anchor}')}"))
             return Node(None, at, at)
         assert isinstance(event, (ScalarEvent, SequenceStartEvent, MappingStartEvent))  # noqa: S101  # no other is left
         if event.anchor is not None:
-            self.problems.append((at, f"anchors are not allowed in a policy, got {quote(f'&{event.anchor}')}"))
+            self.problems.append((at, f"anchors are not allowed in {self.what}, got {quote(f'&{event.anchor}')}"))
         if event.ctag is not None:
-            self.problems.append((at, f"tags are not allowed in a policy, got {quote(str(event.ctag))}"))
+            self.problems.append((at, f"tags are not allowed in {self.what}, got {quote(str(event.ctag))}"))
         if isinstance(event, SequenceStartEvent):
             return Node(self._sequence(events, depth=depth), at, at)
         if isinstance(event, MappingStartEvent):
@@ -161,7 +163,7 @@ class Composer:
                 if not isinstance(event, AliasEvent):
                     self.problems.append((key.at, f"expected a name as the key, got {_kind(key)}"))
             elif key.value == "<<":
-                self.problems.append((key.at, "merge keys are not allowed in a policy, got `<<`"))
+                self.problems.append((key.at, f"merge keys are not allowed in {self.what}, got `<<`"))
             elif key.value in entries:
                 first = entries[key.value].key_at[0]
                 self.problems.append((key.at, f"{quote(key.value)} is written twice, first on line {first}"))
@@ -170,6 +172,11 @@ class Composer:
                     self.problems.append((key.at, f"expected a value for {quote(key.value)}, got nothing"))
                 entries[key.value] = Node(node.value, node.at, key.at)
         return entries
+
+
+def mistakes(found: Iterable[tuple[Mark, str]], *, name: str) -> list[Mistake]:
+    """What was found wrong with the file of that name, each once, in its order."""
+    return [Mistake(name, line, column, message) for (line, column), message in sorted(set(found))]
 
 
 def plain(node: Node) -> Plain:
