@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE := 1
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check proofs bench clean organism
+.PHONY: demo test check proofs mutants bench clean organism
 
 demo: $(INSTALLED)
 	$(BIN)/interlock demo
@@ -25,6 +25,11 @@ proofs: $(INSTALLED)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[proofs]'
 	$(BIN)/coverage run -m pytest tests/decide tests/policy tests/conformance
 	$(BIN)/coverage report
+
+# Mutation testing of the rule: fails while a change survives that scripts/survivors.txt does not explain.
+mutants: $(INSTALLED)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[proofs]'
+	$(BIN)/python scripts/mutate_decide.py
 
 # Installs the engines that `decide` is compared with, and measures (see benchmarks/README.md).
 bench: $(INSTALLED)

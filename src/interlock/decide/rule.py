@@ -195,8 +195,9 @@ class Decider:
             return _Judged(Ruling(name, number, version.digest, False, "hold", (), (), ()), scope)  # noqa: FBT003
         closed = not all(cell.opens for cell in gate.cells)
         reasons = () if closed else tuple(gate.no_room())
-        holds, why = closed or bool(reasons), against(reasons, gate.cells)
-        ruling = Ruling(name, number, version.digest, holds, "hold", gate.cells, reasons, (), why)
+        holds = closed or bool(reasons)
+        cells = gate.cells if holds else ()
+        ruling = Ruling(name, number, version.digest, holds, "hold", cells, reasons, (), against(reasons, cells))
         return _Judged(ruling, least([gate.reach(), scope]), (view.policy.permits.lease,), tuple(gate.ends()))
 
 
