@@ -36,7 +36,7 @@ PAGE = {  # code: whether the ledger can lift it
 #: What shows that a requirement is met, by its kind.
 SHOWN = {"attested", "approved", "measured", "defined", "ruled-out"}
 #: Parts of a finding, which are in a state, and what else a part can be.
-IN_A_STATE = {"threshold", "measure", "at-least", "ref", "quantity", "below-if", "judgement"}
+IN_A_STATE = {"threshold", "measure", "at-least", "ref", "quantity", "below-if", "judgement", "version", "versions"}
 KINDS = IN_A_STATE | SHOWN | {"hole", "never", "combined", "either", "exception"}
 
 

@@ -113,7 +113,7 @@ class Past:
 
     def _under(self, threshold: Threshold, alpha: Fraction, share: Fraction) -> Node:
         if threshold.reached_when is None or threshold.judged is not None:
-            return Node("version", threshold.name, holds=False)
+            return Node("version", threshold.name, holds=False, reasons=(_unseen(threshold.name),))
         for way in threshold.below_if:
             if isinstance(way, UnderQuantity):
                 node = amount(self.view, way.quantity, way.level, kind="below-if", place=self.place)
@@ -139,8 +139,13 @@ class Past:
         subjects = (view.subject, *view.continued())
         seen = any(view.concerned(line, view.counting(m, one)) for m, _ in line.bases for one in subjects)
         against, until = not_under(view, [line], subjects, lambda _: alpha)
-        holds = seen and not against
-        return Node("measure", line.text, holds, reasons=tuple(against), expires=until if holds else LATEST)
+        if not seen:
+            return Node("measure", line.text, holds=False, reasons=(_unseen(line.text),))
+        return Node("measure", line.text, not against, reasons=tuple(against), expires=LATEST if against else until)
+
+
+def _unseen(what: str) -> Reason:
+    return Reason("unseen", f"nothing that the version has seen rules out {what}")
 
 
 def same_way(past: Policy, now: Policy, threshold: str, way: BelowIf | None) -> bool:
