@@ -162,7 +162,7 @@ def test_an_expired_policy_may_be_tested_as_of_a_time_before(capsys, example):
     cases = example.with_name("lab.cases.yaml")
     cases.write_text(
         "- name: nothing is known\n  at: 2026-09-01T00:00:00Z\n  subjects: {m: {effective_compute: 1e20}}\n"
-        "  expect: {scale: hold}\n  because: {scale: missing-evidence}\n",
+        "  expect: {scale: hold}\n",
         encoding="utf-8",
     )
     expiring(example)
