@@ -6,6 +6,7 @@ from fractions import Fraction
 import pytest
 
 from interlock.errors import EvidenceError, PolicyError
+from interlock.evaluate.due import runners
 from interlock.policy import (
     NO_CONFIDENCE,
     Amount,
@@ -22,6 +23,7 @@ from interlock.policy import (
     to_json,
 )
 from interlock.policy._structure.check import check, parts_of
+from interlock.policy.lint import lint
 from interlock.policy.load import loads
 from policy.samples import ASSUMPTIONS, MONTH, buffer, gates, named, refresh, rule, small_policy, threshold
 from policy.test_check_parts import CELL
@@ -232,3 +234,9 @@ def test_a_measured_requirement_around_which_nobody_says_who_runs_it_must_say_it
         "expected field `elicitation`, got nothing",
         "expected field `run_by`, got nothing",
     ]
+
+
+def test_a_rule_without_demands_names_nobody_who_runs_evaluations():
+    judged = policy(replace(JUDGED, rule_out=replace(NOTHING, coverage=HALF)))
+    assert runners(judged) == ("runs",)
+    assert {it.check for it in lint(judged)}.isdisjoint({"low-confidence", "no-buffer", "buffer-not-above-refresh"})
