@@ -36,7 +36,7 @@ from decide.cases import (
 from interlock.decide.decision import to_json
 from interlock.decide.rule import Decider
 from interlock.policy.duty import Clock, Duty, Response, Start
-from interlock.policy.model import At
+from interlock.policy.model import At, Cell
 from interlock.policy.time import Duration
 
 SOON = Clock(Duration(0, 3600))
@@ -132,6 +132,12 @@ def test_a_threshold_that_gates_elsewhere_starts_nothing_here():
     under = replace(under, gates={**under.gates, "deploy-api": {"u": under.gates["scale"]["t"]}})
     assert started(known(runs(correct=100)), under) == []
     assert started(known(runs(correct=100)), under, action="deploy-api") == [("do", "u", LAST)]
+
+
+def test_a_threshold_whose_only_cell_does_not_gate_stands_at_no_gate():
+    under = with_duty(duty("reached", "u"), line("t", At("b", Fraction("0.50"))), line("u"))
+    under = replace(under, gates={**under.gates, "deploy-api": {"u": Cell(())}})
+    assert started(known(runs(correct=100)), under) == [("do", "u", LAST)]
 
 
 def test_an_overdue_threshold_that_is_reached_is_overdue_from_now():

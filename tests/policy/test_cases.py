@@ -504,7 +504,7 @@ def test_a_policy_and_a_case_of_it_as_an_author_writes_them():
     outcome = cases.run(case, [cases.version(policy)])
     assert outcome.passed, outcome.failures
     assert [cell.finding.threshold for cell in outcome.decisions["scale"].holding] == ["takeover"]
-    for text in ("autonomy-3: few-shot evidence missing", "security-3: not-attested", "misuse-3"):
+    for text in ("autonomy-3: few-shot evidence missing", "security-3: attested", "misuse-3"):
         outcome = cases.run(replace(case, because={"scale": (text,)}), [cases.version(policy)])
         assert [failure.text for failure in outcome.failures] == [
             f"expected `scale` to hold because `{text}`, which is no reason"
