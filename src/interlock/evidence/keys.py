@@ -20,17 +20,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from interlock.errors import EvidenceError, UsageError
+from interlock.evidence._curve import sound
 
 __all__ = ["KeyPair", "PublicKey", "decode_base64", "load_private", "load_public", "new_key"]
 
 _PREFIX = "ed25519:"
 _FILE_LIMIT = 1 << 14
-
-# The curve's prime (RFC 8032, section 5.1), and the y coordinates of its points of order 1, 2, 4 and 8:
-# a key there "signs" every message. The last two solve d y^4 + 2 y^2 = 1; the tests do the sum.
-_P = 2**255 - 19
-_Y8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
-_LOW_ORDER_Y = frozenset({0, 1, _P - 1, _Y8, _P - _Y8})
 
 
 def decode_base64(text: str) -> bytes:
@@ -50,7 +45,7 @@ class PublicKey:
     """An Ed25519 public key: `raw` is its 32 bytes (RFC 8032, section 5.1.5).
 
     Raises:
-        EvidenceError: not 32 bytes, a coordinate not reduced, or a point of low order.
+        EvidenceError: not 32 bytes, or not the canonical encoding of a point of prime order.
     """
 
     raw: bytes
@@ -58,10 +53,9 @@ class PublicKey:
     def __post_init__(self) -> None:
         if len(self.raw) != 32:
             raise EvidenceError(f"public key has {len(self.raw)} bytes, expected 32")
-        y = int.from_bytes(self.raw, "little") & (2**255 - 1)
-        if y >= _P or y in _LOW_ORDER_Y:
+        if not sound(self.raw):
             raise EvidenceError(
-                f"public key `{self.raw.hex()}` is weak or not canonical, expected a point of full order"
+                f"public key `{self.raw.hex()}` is weak or not canonical, expected a point of prime order"
             )
 
     @classmethod
