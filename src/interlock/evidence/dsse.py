@@ -18,7 +18,7 @@ import rfc8785
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence.keys import KeyPair, PublicKey, decode_base64
 
-__all__ = ["LIMIT", "Envelope", "Signature", "pae", "parse", "sign", "strict_json"]
+__all__ = ["LIMIT", "Envelope", "Signature", "pae", "parse", "payload", "sign", "strict_json"]
 
 LIMIT = 1 << 20
 """Most bytes of an envelope, and of anything inside it."""
@@ -100,6 +100,17 @@ def parse(data: bytes) -> Envelope:
         payload_type=_plain_text(members["payloadType"], where="envelope: payloadType"),
         signatures=tuple(_signature(item, where=f"signature {n}") for n, item in enumerate(signatures, start=1)),
     )
+
+
+def payload(envelope: Envelope, payload_type: str, *, where: str = "envelope") -> bytes:
+    """The payload of an envelope whose type is the one that the caller understands.
+
+    Raises:
+        EvidenceError: it is of another type.
+    """
+    if envelope.payload_type != payload_type:
+        raise EvidenceError(f"{where}: got payload type `{envelope.payload_type}`, expected `{payload_type}`")
+    return envelope.payload
 
 
 def strict_json(data: bytes) -> dict[str, object]:
