@@ -27,7 +27,7 @@ from interlock.workspace import Place, Workspace
 
 COMMANDS = [
     "policy", "what-if", "init", "keys", "subject", "plan", "evaluate", "attest", "decide", "permit", "ledger",
-    "report", "demo",
+    "schema", "report", "demo",
 ]  # fmt: skip
 
 

@@ -49,6 +49,7 @@ _COMMANDS: Table = {
     "decide": "decisions:decide",
     "permit": "decisions:permit_app",
     "ledger": "records:ledger_app",
+    "schema": "schemas:schema",
     "report": "records:report",
     "demo": "demo:demo",
 }
