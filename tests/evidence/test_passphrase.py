@@ -49,12 +49,14 @@ def test_a_file_is_taken_as_it_is_but_for_one_line_end(tmp_path, content, read):
     assert Passphrases(tmp_path / "p").to_open(tmp_path) == read
 
 
-def test_a_passphrase_comes_through_a_pipe(tmp_path):
+def test_a_passphrase_comes_through_a_pipe_once_for_all_keys(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"piped\n",))
     writer.start()
-    assert Passphrases(tmp_path / "pipe").to_open(tmp_path) == b"piped"
+    piped = Passphrases(tmp_path / "pipe")
+    assert [piped.to_open(tmp_path / "a"), piped.to_open(tmp_path / "b"), piped.for_new("`c`")] == [b"piped"] * 3
     writer.join()
+    assert "piped" not in repr(piped)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\r\n"])

@@ -16,6 +16,7 @@ from interlock.errors import EvidenceError
 from interlock.evidence import dsse
 from interlock.evidence.predicates import KINDS, SnapshotPredicate, statement
 from interlock.evidence.read import _Reader
+from interlock.evidence.rederive import rederive
 from interlock.evidence.schema import schema
 from interlock.evidence.statement import Statement
 
@@ -175,6 +176,19 @@ def test_what_the_schema_refuses_the_reader_refuses(entries, reads, kind):
                 refused += 1
                 assert not reads(entry, other), (path, new)
     assert refused > 20
+
+
+@pytest.mark.parametrize("path", [(), ("bounds",), ("rulings", 0), ("rulings", 0, "cells", 0, "finding", "tree")])
+def test_a_decision_with_an_unknown_member_does_not_verify(ledger, entries, tmp_path, path):
+    """The reader takes from a decision what permits rest on; all of it is derived again by `ledger verify`."""
+    made = made_by(of_kind(entries, "decision"))
+    other = changed({"": json.loads(made.to_bytes())["predicate"]}, ("", *path, "unknown"), "x")[""]
+    workspace = lab.copy(ledger, tmp_path / "lab")
+    forged = lab.envelope(Statement(made.predicate_type, made.subjects, other), lab.key(ledger, "gatekeeper"))
+    lab.force(workspace, forged)
+    view = workspace.ledger.read()
+    with pytest.raises(EvidenceError, match="otherwise than the rule"):
+        rederive(view, pinned_policy=workspace.policy_digest)
 
 
 def test_a_compiled_policy_is_what_its_schema_says(entries, reads):

@@ -36,6 +36,7 @@ class Passphrases:
 
     file: Path | None = None
     ask: Callable[[str], str] | None = field(default=None, repr=False)
+    _read: dict[str, bytes] = field(default_factory=dict, repr=False)  # a pipe gives what it has once
 
     def to_open(self, path: Path) -> bytes:
         """The passphrase of the encrypted key at `path`.
@@ -77,7 +78,9 @@ class Passphrases:
         """What was given beforehand; the file comes before the variable."""
         named = self.file or os.environ.get(FILE_VARIABLE)
         if named is not None:
-            return _from_file(named)
+            if str(named) not in self._read:
+                self._read[str(named)] = _from_file(named)
+            return self._read[str(named)]
         if VARIABLE in os.environ:
             return _checked(os.fsencode(os.environ[VARIABLE]), f"`{VARIABLE}`")
         return None
