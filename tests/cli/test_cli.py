@@ -27,7 +27,7 @@ from interlock.workspace import Place, Workspace
 
 COMMANDS = [
     "policy", "what-if", "init", "keys", "subject", "plan", "evaluate", "attest", "decide", "permit", "ledger",
-    "report", "demo",
+    "schema", "report", "demo",
 ]  # fmt: skip
 
 
@@ -112,6 +112,16 @@ def test_a_group_without_a_command_shows_its_help(capsys, arguments):
         (["ledger", "show", "99"], "the ledger has 2 entries, got 99"),
         (["keys", "new", "../escape"], "a key's name is a plain file name"),
         (["keys", "new", "board-1"], "a key file is never overwritten"),
+        (["keys", "new", "me"], "no passphrase to encrypt it with; give one by --passphrase-file, INTERLOCK_PASSPHR"),
+        (["keys", "export", "nobody"], "no key `nobody`"),
+        (
+            ["keys", "export", "log", "--format", "jwk"],
+            "--format is `jwk`, expected one of text, pem, vkey, cosigner-vkey",
+        ),
+        (["keys", "export", "log", "-f", "vkey", "--note-name", "a b"], "--note-name: got key name 'a b'"),
+        (["keys", "rotate", "nobody"], "cannot read the key file"),
+        (["keys", "rotate", "log"], "signs the ledger, which keeps its key for life"),
+        (["keys", "rotate", "board-1", "--to", "board-2", "--no-passphrase"], "a key file is never overwritten"),
         (["init", "--policy", lab.POLICY], "holds a workspace already"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
@@ -228,7 +238,7 @@ def altered(tmp_path, model_folder):
             text = text.replace(old, new)
         policy = tmp_path / "policy.yaml"
         policy.write_text(text)
-        opened = start(tmp_path / "lab", policy)
+        opened = start(tmp_path / "lab", policy, encrypt_with=lambda: None)
         register(opened, Place(model_folder, None), name="honest", parent=None, step=None, compute=lab.COMPUTE)
         return opened
 
@@ -347,7 +357,7 @@ def test_an_empty_data_set_is_a_usage_error_and_nothing_is_announced(registered,
 def test_a_policy_that_asks_for_another_version_of_the_task_is_not_served_with_this_one(tmp_path, model_folder, capsys):
     policy = tmp_path / "policy.yaml"
     policy.write_text(lab.POLICY.read_text().replace("interlock/codebook@1", "interlock/codebook@2"))
-    assert _run(capsys, "init", "-p", policy, "-w", tmp_path / "lab").code == 0
+    assert _run(capsys, "init", "-p", policy, "-w", tmp_path / "lab", "--no-passphrase").code == 0
     opened = Workspace.open(tmp_path / "lab")
     register(opened, Place(model_folder, None), name="honest", parent=None, step=None, compute=1)
     match = "runs `interlock/codebook@1` for its accuracy, the policy asks for `interlock/codebook@2`"
@@ -402,8 +412,7 @@ def test_a_typo_in_a_policy_names_its_place_and_the_nearest_word(tmp_path, capsy
     said = _refused(capsys, 2, f"{policy}:{line}:7: ", "init", "--policy", policy, "-w", tmp_path / "lab")
     assert "`coverge`" in said.err
     assert "`coverage`" in said.err
-    assert not (tmp_path / "lab" / "ledger").exists()
-    assert not (tmp_path / "lab" / "interlock.json").exists()
+    assert not (tmp_path / "lab").exists()  # no key was made for a policy that does not load
 
 
 def test_a_policy_that_is_not_there_or_not_text_is_a_usage_error(tmp_path, capsys):
@@ -416,7 +425,8 @@ def test_a_policy_that_has_expired_begins_no_ledger(tmp_path, capsys):
     policy = tmp_path / "policy.yaml"
     effective = "effective: 2026-01-01T00:00:00Z"
     policy.write_text(lab.POLICY.read_text().replace(effective, f"{effective}\nexpires: 2026-02-01T00:00:00Z", 1))
-    said = _refused(capsys, 2, f"{policy}:8:10: ", "init", "--policy", policy, "-w", tmp_path / "lab")
+    init = ("init", "--policy", policy, "-w", tmp_path / "lab", "--no-passphrase")
+    said = _refused(capsys, 2, f"{policy}:8:10: ", *init)
     assert "expired" in said.err
     assert not (tmp_path / "lab" / "interlock.json").exists()
 
@@ -497,7 +507,7 @@ def test_a_subject_whose_place_could_not_be_noted_is_added_by_the_same_command(
 
 
 def test_an_init_that_a_full_disk_stopped_says_how_to_begin_again(tmp_path, capsys, monkeypatch):
-    init = ("init", "--policy", lab.POLICY, "-w", tmp_path / "lab")
+    init = ("init", "--policy", lab.POLICY, "-w", tmp_path / "lab", "--no-passphrase")
     with monkeypatch.context() as patch:
         _full_disk(patch, ledger_log, "_write", at=4)
         _refused(capsys, 4, "No space left on device", *init)
@@ -709,6 +719,9 @@ def test_help_lists_the_commands_in_the_order_of_the_loop(capsys):
         ["policy", "schema"],
         ["keys", "new"],
         ["keys", "list"],
+        ["keys", "export"],
+        ["keys", "rotate"],
+        ["keys", "verify"],
         ["subject", "add"],
         ["subject", "list"],
         ["permit", "issue"],

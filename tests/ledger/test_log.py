@@ -608,7 +608,7 @@ def writer(folder: Path, count: int, name: str) -> subprocess.Popen[str]:
 
 @pytest.fixture
 def shared(tmp_path) -> Ledger:
-    key = new_key(tmp_path / "log.key")
+    key = new_key(tmp_path / "log.key", passphrase=None)
     return Ledger.create(tmp_path / "ledger", ORIGIN, key, datetime(2026, 1, 1, tzinfo=UTC))
 
 

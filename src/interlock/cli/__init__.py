@@ -32,6 +32,7 @@ Exit codes: 0 permit or ok, 1 internal error or a failing machine, 2 usage or po
 4 evidence or ledger invalid, 5 tests or checks failed, 130 interrupted.
 \b
 Every option is also an environment variable: INTERLOCK_WORKSPACE, INTERLOCK_DECIDE_SUBJECT, ...
+The passphrase of encrypted keys: --passphrase-file, or INTERLOCK_PASSPHRASE; without them it is asked for.
 """
 
 
@@ -40,7 +41,7 @@ _COMMANDS: Table = {
     "policy": {"check": "checking:check", "test": "whatif:test", "schema": "policies:schema"},
     "what-if": "whatif:what_if",
     "init": "setup:init",
-    "keys": "setup:keys_app",
+    "keys": "keys:app",
     "subject": "subjects:app",
     "plan": "evaluations:plan",
     "evaluate": "evaluations:evaluate",
@@ -48,6 +49,7 @@ _COMMANDS: Table = {
     "decide": "decisions:decide",
     "permit": "decisions:permit_app",
     "ledger": "records:ledger_app",
+    "schema": "schemas:schema",
     "report": "records:report",
     "demo": "demo:demo",
 }

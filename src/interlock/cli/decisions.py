@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from interlock.cli import show
-from interlock.cli.options import HERE, JsonOption, SubjectOption, WorkspaceOption, fresh, print_json
+from interlock.cli.options import (
+    HERE,
+    JsonOption,
+    PassphraseOption,
+    SubjectOption,
+    WorkspaceOption,
+    fresh,
+    passphrases,
+    print_json,
+)
 from interlock.decide.decision import in_order, timestamp, to_json
 from interlock.errors import HOLD, OK, UsageError
 from interlock.evidence.predicates import statement
@@ -27,6 +36,7 @@ def attest(
     about: Annotated[str, typer.Option(help="subject or developer.")] = "subject",
     text: Annotated[str, typer.Option(help="What the role says in its own words.")] = "stated by interlock attest",
     workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
     """Sign a statement with the keys of the role that the policy names for it.
 
@@ -37,7 +47,7 @@ def attest(
     if (assumption is None) == (requirement is None):
         raise UsageError("give one of --assumption and --requirement")
     role = sign_attestation(
-        Workspace.open(workspace),
+        Workspace.open(workspace, passphrases(passphrase_file)),
         assumption=assumption,
         requirement=requirement,
         subject=subject,
@@ -106,13 +116,14 @@ def decide(
     subject: SubjectOption,
     action: Annotated[str | None, typer.Option("--action", "-a", help="One action; all of them without it.")] = None,
     workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Decide permit or hold, with the reasons and what would lift each hold. Exit code 0 permit, 3 hold.
 
     Without --action every action is shown side by side, and the exit code is 3 if any of them holds.
     """
-    _, evidence = fresh(workspace)
+    _, evidence = fresh(workspace, passphrase_file)
     model = evidence.subject(subject)
     actions = [action] if action else in_order(evidence.policy.gates)
     decisions = [permits.ask(evidence, subject=model, action=name, at=now()) for name in actions]
@@ -132,12 +143,13 @@ def issue(
         str | None, typer.Option(help="Ask for less effective compute (FLOP) than the decision would allow.")
     ] = None,
     workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Decide, and sign a permit if nothing holds. Decision and permit go into the ledger. Exit code 3 on a hold."""
     from interlock.cli.subjects import flop
 
-    opened, _ = fresh(workspace)
+    opened, _ = fresh(workspace, passphrase_file)
     most = flop(most_compute, option="--most-compute") if most_compute else None
     issued = permits.issue(opened, subject=subject, action=action, at=now(), most_compute=most)
     if as_json:
@@ -165,9 +177,10 @@ def verify(
     digest: Annotated[str, typer.Argument(help="Digest of the permit, or how it begins.")],
     action: ActionOption,
     workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
     """Ask what a gate asks: does this permit open the action now? Exit code 0 yes, 3 no, with the reason."""
-    _, evidence = fresh(workspace)
+    _, evidence = fresh(workspace, passphrase_file)
     permit = permits.verify(evidence, permits.find(evidence, digest).digest, action=action, at=now())
     typer.echo(f"permit {permit.digest[:12]} opens `{action}` until {timestamp(permit.terms.not_after)}")
 

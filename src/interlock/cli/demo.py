@@ -98,7 +98,7 @@ def _act_one(folder: Path) -> Workspace:
     )
     folder.mkdir(parents=True)
     (folder / ".demo").touch()
-    opened = start(folder, example_policy())
+    opened = start(folder, example_policy(), encrypt_with=lambda: None)
     _register_both(opened)
     table = Table("subject", "digest of its files", "made from", "effective compute (FLOP)")
     subjects = opened.read().facts.subjects

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from interlock.evidence.passphrase import FILE_VARIABLE, Passphrases
 from interlock.evidence.read import Evidence
 from interlock.workspace import Workspace
 
@@ -19,6 +23,17 @@ WorkspaceOption = Annotated[
 ]
 SubjectOption = Annotated[str, typer.Option("--subject", "-s", help="Name or digest of the subject.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+PassphraseOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        help="File with the passphrase of encrypted keys; asked for without it.",
+        envvar=FILE_VARIABLE,
+    ),
+]
+NoPassphraseOption = Annotated[
+    bool, typer.Option("--no-passphrase", help="Do not encrypt: for machines that sign unattended, and for trying out.")
+]
 HERE = Path()
 
 
@@ -27,7 +42,23 @@ def print_json(value: Any) -> None:  # noqa: ANN401  whatever JSON can hold
     typer.echo(json.dumps(value, indent=2, sort_keys=True))
 
 
-def fresh(folder: Path) -> tuple[Workspace, Evidence]:
+def passphrases(file: Path | None) -> Passphrases:
+    """Where passphrases come from in a command: `file`, the environment, and the terminal if there is one."""
+    return Passphrases(file, _ask if sys.stdin.isatty() else None)
+
+
+def for_new_keys(found: Passphrases, what: str, *, no_passphrase: bool) -> Callable[[], bytes | None]:
+    """Gives the passphrase of keys that a command makes, None for keys in the clear; looked for once, when needed."""
+    return cache(lambda: None if no_passphrase else found.for_new(what))
+
+
+def _ask(prompt: str) -> str:
+    """What is typed at the terminal, unseen."""
+    typed: str = typer.prompt(prompt, hide_input=True, default="", show_default=False, err=True)
+    return typed
+
+
+def fresh(folder: Path, passphrase_file: Path | None = None) -> tuple[Workspace, Evidence]:
     """Open a workspace, have the log sign the present time if its key is here, and read everything.
 
     The logs of all results are checked against the ledger: a decision does not rest on altered ones.
@@ -35,7 +66,7 @@ def fresh(folder: Path) -> tuple[Workspace, Evidence]:
     Raises:
         UsageError, LedgerError, EvidenceError: there is no workspace, or it does not verify.
     """
-    workspace = Workspace.open(folder)
+    workspace = Workspace.open(folder, passphrases(passphrase_file))
     if workspace.can_sign_checkpoints():
         workspace.refresh()
     evidence = workspace.read()

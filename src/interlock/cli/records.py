@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from interlock.cli.options import HERE, JsonOption, WorkspaceOption, fresh, print_json
+from interlock.cli.options import HERE, JsonOption, PassphraseOption, WorkspaceOption, fresh, print_json
 from interlock.decide.decision import timestamp
 from interlock.evidence.rederive import rederive
 from interlock.workspace import Workspace
@@ -85,13 +85,14 @@ def show(
 
 def report(
     workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the page.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write one self-contained HTML page: gate matrix, bounds against thresholds, curves, checkpoint, every reason."""
     from interlock.report import page
 
-    opened, evidence = fresh(workspace)
+    opened, evidence = fresh(workspace, passphrase_file)
     found = page.gather(evidence)
     if as_json:
         print_json(page.to_json(found))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from interlock.cli.options import HERE, JsonOption, WorkspaceOption, print_json
+from interlock.cli.options import HERE, JsonOption, PassphraseOption, WorkspaceOption, passphrases, print_json
 from interlock.decide.facts import Step, Subject
 from interlock.errors import UsageError
 from interlock.evaluate.due import runners
@@ -34,11 +34,12 @@ def add(
         str | None, typer.Option(help="FLOP: of training from scratch, or of the step from the parent. As 3.2e24.")
     ] = None,
     workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
     """Hash every file of a model and put the subject into the ledger."""
     from interlock.cli.show import progress
 
-    opened = Workspace.open(workspace)
+    opened = Workspace.open(workspace, passphrases(passphrase_file))
     folder = _folder(path)
     known_compute = str(SMOLLM2_COMPUTE) if path == "smollm2" and adapter is None and compute is None else compute
     with progress() as report:

@@ -159,9 +159,7 @@ class _Reader:
         """Read one entry."""
         where = f"ledger entry {index}"
         envelope = dsse.parse(data)
-        if envelope.payload_type != PAYLOAD_TYPE:
-            raise EvidenceError(f"{where}: payload type `{envelope.payload_type}`, expected `{PAYLOAD_TYPE}`")
-        statement = Statement.parse(envelope.payload)
+        statement = Statement.parse(dsse.payload(envelope, PAYLOAD_TYPE, where=where))
         kind = _TYPES.get(statement.predicate_type)
         if kind is None:
             raise EvidenceError(f"{where}: unknown predicate type `{statement.predicate_type}`")

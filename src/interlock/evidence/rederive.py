@@ -11,7 +11,7 @@ from interlock.errors import EvidenceError
 from interlock.evidence import dsse
 from interlock.evidence.predicates import Fields, predicate_type
 from interlock.evidence.read import read
-from interlock.evidence.statement import Statement
+from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger import merkle
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def rederive(view: LedgerView, *, pinned_policy: str) -> int:
     """
     count = 0
     for entry in view.entries:
-        made = Statement.parse(dsse.parse(entry.data).payload)
+        made = Statement.parse(dsse.payload(dsse.parse(entry.data), PAYLOAD_TYPE))
         if made.predicate_type == predicate_type("decision"):
             _check(view, entry.index, made, pinned_policy)
             count += 1
