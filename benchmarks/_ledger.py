@@ -89,9 +89,11 @@ def protocol(**changes: object) -> dict[str, Any]:
 
 
 def subject_predicate(name: str, files: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    made_of = Manifest(files)
     return {
         "name": name,
-        "files": [{"name": name, "sha256": digest} for name, digest in files],
+        "manifest": made_of.to_json(),
+        "model_signing_sha256": made_of.model_signing_digest,
         "training_compute": str(10**24),
         "effective_compute": {"low": str(10**24), "high": str(10**24)},
         "steps": [],

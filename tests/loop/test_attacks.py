@@ -234,15 +234,20 @@ def test_a_statement_about_two_things_is_refused(whole, capsys):
 def _child(workspace, name="child", *, files=None, **members):
     """A subject made from the honest one, with one file more."""
     parent = lab.payload(workspace, "subject", 0)
-    listed = [*parent.predicate["files"], {"name": "zz", "sha256": "0" * 64}] if files is None else files
+    plain = workspace.read().manifests[parent.subjects[0][1]].files
+    made_of = Manifest((*plain, ("zz", "0" * 64)) if files is None else files)
     made = lab.changed(
         parent,
-        name=name,
-        files=listed,
-        **{"steps": [{"parent": parent.subjects[0][1], "kind": "continued", "compute": "1"}], **members},
+        **{
+            "name": name,
+            "manifest": made_of.to_json(),
+            "model_signing_sha256": made_of.model_signing_digest,
+            "training_compute": str(lab.COMPUTE + 1),
+            "steps": [{"parent": parent.subjects[0][1], "kind": "continued", "compute": "1"}],
+            **members,
+        },
     )
-    digest = Manifest(tuple((file["name"], file["sha256"]) for file in listed)).digest
-    return Statement(made.predicate_type, ((name, digest),), made.predicate)
+    return Statement(made.predicate_type, ((name, made_of.digest),), made.predicate)
 
 
 def test_the_child_of_the_attacks_below_is_accepted(whole):
@@ -266,7 +271,8 @@ def test_a_subject_that_cannot_be_is_refused(whole, capsys, members, match):
 
 
 def test_the_same_weights_under_a_second_name_are_refused(whole, capsys):
-    same = _child(whole, "clean", files=lab.payload(whole, "subject", 0).predicate["files"], steps=[])
+    (files,) = whole.read().manifests.values()
+    same = _child(whole, "clean", files=files.files, steps=[])
     _refused(capsys, whole, same, lab.key(whole, "evaluation-team"), match="is there already as `honest`")
 
 
