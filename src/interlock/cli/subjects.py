@@ -149,11 +149,11 @@ def register(
     made = [_made(evidence, origin) for origin in made_from]
     if (compute is None) != bool(made):
         raise UsageError("compute is of all training, or of each step from a parent: got both or neither")
-    files = manifest.of(place.folder, adapter=place.adapter, progress=report)
     training = lineage.training_compute(made) if compute is None else compute
     interval = effective_compute or Interval(*(lineage.effective_compute(made) if made else (training, training)))
     if problem := lineage.below_parent(made, training=training, low=interval.low, high=interval.high):
         raise UsageError(f"`{name}`: {problem}")
+    files = manifest.of(place.folder, adapter=place.adapter, progress=report)  # last: it may take an hour
     predicate = SubjectPredicate(name, files, training, interval.low, interval.high, tuple(one.step for one in made))
     subject = _append(workspace, evidence, predicate)
     # crash point: in the ledger, and its place unknown; the same command again notes it
