@@ -534,6 +534,11 @@ def test_an_index_that_names_a_file_outside_is_refused(folder, shard):
         manifest.of(folder)
 
 
+def test_weights_in_another_format_that_were_not_fetched_are_not_missed(folder):
+    (folder / "pytorch_model.bin.index.json").write_text('{"weight_map": {"t": "pytorch_model-00001-of-00002.bin"}}')
+    assert "pytorch_model.bin.index.json" in dict(manifest.of(folder).files)
+
+
 def test_an_index_in_a_folder_within_names_files_of_that_folder(folder):
     (folder / "part").mkdir()
     (folder / "part" / "x.safetensors.index.json").write_text('{"weight_map": {"t": "model.safetensors"}}')

@@ -1,7 +1,8 @@
 """Whether the weights in a folder are whole: no shard missing, none cut off.
 
-The digest covers whatever lies there; these checks keep half a download from becoming a subject. Formats: safetensors
-(its README, section Format), and the index and shard names of transformers' `save_pretrained`.
+The digest covers whatever lies there; these checks keep half a download from becoming a subject. Weights are
+safetensors: of other formats in the same folder often only the index was fetched, and nothing loads them. Formats:
+safetensors (its README, section Format), and the index and shard names of transformers' `save_pretrained`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_INDEX = re.compile(r"\.(safetensors|bin)\.index(\.[\w-]+)?\.json")
-_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>[0-9]{1,9})-of-(?P<count>[0-9]{1,9})(?P<rest>.*\.(safetensors|bin))")
+_INDEX = re.compile(r"\.safetensors\.index(\.[\w-]+)?\.json")
+_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>[0-9]{1,9})-of-(?P<count>[0-9]{1,9})(?P<rest>.*\.safetensors)")
 _MOST_HEADER = 100_000_000  # bytes; the limit of the safetensors library
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
