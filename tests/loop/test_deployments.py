@@ -14,7 +14,7 @@ import lab
 from interlock.cli.decisions import sign_attestation
 from interlock.cli.deployments import register as offer
 from interlock.cli.setup import start
-from interlock.cli.subjects import From, register
+from interlock.cli.subjects import From, register, register_run
 from interlock.decide.decision import timestamp
 from interlock.decide.facts import Protocol
 from interlock.errors import EvidenceError
@@ -329,8 +329,6 @@ def test_a_word_about_a_deployment_that_is_not_there_is_refused(evaluated):
 
 def test_nothing_runs_on_a_run_that_has_no_weights(evaluated):
     """Signed all the same, the numbers of some other model would speak for one that does not exist yet."""
-    from interlock.cli.subjects import register_run
-
     run = register_run(evaluated, Run("1" * 64, "2" * 64), name="next", compute=lab.COMPUTE)
     for made in (_plan(evaluated, PROTOCOL), _result(evaluated, PROTOCOL)):
         forged = statement(
@@ -340,3 +338,22 @@ def test_nothing_runs_on_a_run_that_has_no_weights(evaluated):
             predicate=json.loads(made.to_bytes())["predicate"],
         )
         _refused(evaluated, forged, "evaluation-team", match="`next` is a run from scratch that has no weights yet")
+
+
+# -- before there are weights -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("compute", "code"), [(4 * 10**12, 0), (10**13, 3)], ids=["under the line", "at the line"])
+def test_a_run_without_weights_may_begin_only_by_its_compute(tmp_path, capsys, compute, code):
+    """The only thing that can be known of it; and the permit ends at the line, not at what was planned."""
+    policy = POLICY.replace("  any-model:", "  large: {reached_when: effective_compute >= 1e13}\n  any-model:")
+    policy = policy.replace("gates:\n", "gates:\n  scale: {large: [never]}\n").replace("scale: not tested here, ", "")
+    (tmp_path / "policy.yaml").write_text(policy)
+    workspace = start(tmp_path / "lab", tmp_path / "policy.yaml")
+    register_run(workspace, Run("1" * 64, "2" * 64), name="next", compute=compute)
+    said = lab.command(capsys, workspace, "permit", "issue", "-s", "next", "-a", "scale", "--json")
+    assert said.code == code
+    bounds = said.json["decision"]["bounds"]
+    assert (bounds and bounds["most_effective_compute"]) == (None if code else str(10**13 - 1))
+    for action in ("deploy-api", "deploy-internal"):
+        assert _verdict(capsys, workspace, subject="next", action=action)["verdict"] == "hold"

