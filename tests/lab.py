@@ -47,7 +47,7 @@ def command(capsys, workspace: Workspace, *arguments: str) -> Said:
 def make(folder: Path, model: Path) -> Workspace:
     """A workspace whose ledger holds the policy and one registered subject, `honest`."""
     workspace = start(folder, POLICY, encrypt_with=lambda: None)
-    register(workspace, Place(model, None), name="honest", parent=None, step=None, compute=COMPUTE)
+    register(workspace, Place(model, None), name="honest", compute=COMPUTE)
     return workspace
 
 

@@ -99,7 +99,18 @@ def test_a_group_without_a_command_shows_its_help(capsys, arguments):
         (["attest", "--assumption", "x", "-s", "honest"], "the policy has no assumption `x`; it has: good-demo"),
         (["attest", "--requirement", "x"], "the policy has no requirement `x` to attest; it has: misuse-3, security-3"),
         (["attest", "--requirement", "understanding"], "no requirement `understanding` to attest"),
-        (["attest", "--requirement", "security-3", "-s", "honest"], "is about the developer, got --about subject"),
+        (["attest", "--requirement", "security-3", "-s", "honest"], "is about the developer, got --subject honest"),
+        (
+            ["attest", "--requirement", "security-3", "--about", "subject"],
+            "is about the developer, got --about subject",
+        ),
+        (
+            ["attest", "--requirement", "misuse-3", "-d", "x", "-s", "honest"],
+            "is about the subject, got --deployment x",
+        ),
+        (["decide", "-s", "honest", "-d", "x"], "no single deployment is called `x`; the ledger knows: none yet"),
+        (["permit", "issue", "-s", "honest", "-a", "scale", "-d", "x"], "no single deployment is called `x`"),
+        (["subject", "show", "nobody"], "no single subject is called `nobody`"),
         (["attest", "--requirement", "misuse-3"], "name it with --subject"),
         (["attest", "-s", "honest"], "give one of --assumption and --requirement"),
         (["attest", "--assumption", "a", "--requirement", "b"], "give one of --assumption and --requirement"),
@@ -149,7 +160,7 @@ def test_compute_that_is_no_number_of_flop_is_a_usage_error(registered, model_fo
 def test_compute_is_read_exactly(registered, model_folder, tmp_path, capsys):
     child = shutil.copytree(model_folder, tmp_path / "child")
     (child / "extra.txt").write_text("")
-    add = ("subject", "add", child, "--parent", "honest", "--step", "continued", "--compute", "3.2e24")
+    add = ("subject", "add", child, "--from", "honest", "--step", "continued", "--compute", "3.2e24")
     assert _run(capsys, *add, "-w", registered.folder).code == 0
     assert registered.read().subject("child").ec_high == lab.COMPUTE + 32 * 10**23
 
@@ -158,9 +169,9 @@ def test_compute_is_read_exactly(registered, model_folder, tmp_path, capsys):
     ("options", "match"),
     [
         ([], "--compute is missing"),
-        (["--compute", "1e9", "--parent", "honest"], "--parent and --step go together"),
-        (["--compute", "1e9", "--step", "continued"], "--parent and --step go together"),
-        (["--compute", "1e9", "--parent", "honest", "--step", "stolen"], "a step is one of continued"),
+        (["--compute", "1e9", "--from", "honest"], "--from and --step go together"),
+        (["--compute", "1e9", "--step", "continued"], "--from and --step go together"),
+        (["--compute", "1e9", "--from", "honest", "--step", "stolen"], "a step is one of continued"),
     ],
     ids=["no compute", "no step", "no parent", "no such step"],
 )
@@ -239,7 +250,7 @@ def altered(tmp_path, model_folder):
         policy = tmp_path / "policy.yaml"
         policy.write_text(text)
         opened = start(tmp_path / "lab", policy, encrypt_with=lambda: None)
-        register(opened, Place(model_folder, None), name="honest", parent=None, step=None, compute=lab.COMPUTE)
+        register(opened, Place(model_folder, None), name="honest", compute=lab.COMPUTE)
         return opened
 
     return make
@@ -273,10 +284,12 @@ def test_what_a_check_must_show_cannot_be_stated(altered, capsys):
     _refused(capsys, 2, "is shown by the check `elicitor`, not stated", *attest)
 
 
-def test_what_is_about_a_deployment_cannot_be_attested_yet(altered, capsys):
+def test_what_is_about_a_deployment_is_not_attested_about_a_subject(altered, capsys):
     opened = altered(("by: external-auditor, about: subject", "by: external-auditor, about: deployment"))
-    attest = ("attest", "--requirement", "misuse-3", "-s", "honest", "-w", opened.folder)
-    _refused(capsys, 2, "is about a deployment, and this version registers none", *attest)
+    attest = ("attest", "--requirement", "misuse-3", "-w", opened.folder)
+    _refused(capsys, 2, "is about the deployment, got --subject honest", *attest, "-s", "honest")
+    _refused(capsys, 2, "is about a deployment: name it with --deployment", *attest)
+    _refused(capsys, 2, "no single deployment is called `api`", *attest, "--deployment", "api")
 
 
 def test_what_this_version_cannot_run_is_due_and_said_so(altered, capsys):
@@ -359,7 +372,7 @@ def test_a_policy_that_asks_for_another_version_of_the_task_is_not_served_with_t
     policy.write_text(lab.POLICY.read_text().replace("interlock/codebook@1", "interlock/codebook@2"))
     assert _run(capsys, "init", "-p", policy, "-w", tmp_path / "lab", "--no-passphrase").code == 0
     opened = Workspace.open(tmp_path / "lab")
-    register(opened, Place(model_folder, None), name="honest", parent=None, step=None, compute=1)
+    register(opened, Place(model_folder, None), name="honest", compute=1)
     match = "runs `interlock/codebook@1` for its accuracy, the policy asks for `interlock/codebook@2`"
     _refused(capsys, 2, match, "plan", "-s", "honest", "-w", opened.folder)
     assert lab.size(opened) == 2
@@ -387,7 +400,7 @@ def broken_folder(tmp_path_factory):
 def test_a_model_that_gives_no_numbers_has_no_result_and_its_plan_stays_open(
     registered, broken_folder, capsys, elicitation, demonstrations, match
 ):
-    register(registered, Place(broken_folder, None), name="broken", parent=None, step=None, compute=1)
+    register(registered, Place(broken_folder, None), name="broken", compute=1)
     plan = lab.announce(registered, elicitation, demonstrations, subject="broken")
     size = lab.size(registered)
     said = _run(capsys, "evaluate", "-s", "broken", "-w", registered.folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import fields, replace
+from hashlib import sha256
 from pathlib import Path
 
 import jsonschema
@@ -12,17 +13,21 @@ import pytest
 
 import lab
 from interlock import cli
+from interlock.cli.deployments import register as offer
+from interlock.cli.subjects import register_run
 from interlock.errors import EvidenceError
-from interlock.evidence import dsse
+from interlock.evidence import canonical, dsse
 from interlock.evidence.predicates import KINDS, SnapshotPredicate, statement
 from interlock.evidence.read import _Reader
 from interlock.evidence.rederive import rederive
 from interlock.evidence.schema import schema
 from interlock.evidence.statement import Statement
+from interlock.subject.deployment import Deployment
+from interlock.subject.run import Run
 
 VALIDATORS = {kind: jsonschema.Draft202012Validator(schema(kind)) for kind in KINDS}
 SIGNERS = ("evaluation-team", "external-auditor", "gatekeeper", "board-1", "board-2")
-FREE = {"environment"}  # names here are anything
+FREE = {"environment", "sampling"}  # names here are anything
 WRONG = (None, True, -1, 2**53 - 1, "", "x" * 5000, "not this", [], {}, [1], {"a": 1})
 
 
@@ -35,6 +40,10 @@ def ledger(tmp_path_factory, finished_lab):
     terms = SnapshotPredicate(permit.digest, permit.subject, 1, permit.terms.start_compute, None)
     made = statement("snapshot", name="saved", digest="ab" * 32, predicate=terms.to_json())
     workspace.append(made, [lab.key(workspace, "gatekeeper")])
+    register_run(workspace, Run("1" * 64, "2" * 64), name="next", compute=1)
+    hashed = (("a", "3" * 64), ("b", "4" * 64))
+    parts = Deployment(permit.subject, "5" * 64, hashed, hashed, "api", "public", {"temperature": "0.7"})
+    offer(workspace, name="offered", offered=parts)
     return workspace
 
 
@@ -51,9 +60,24 @@ def kind_of(entry) -> str:
     return made_by(entry).predicate_type.split(":")[2]
 
 
+def forms(entries, kind):
+    """The last entry of each form of a kind, which has the most to say: a subject has weights, or is a run."""
+    return list({frozenset(made_by(entry).predicate): entry for entry in entries if kind_of(entry) == kind}.values())
+
+
 def of_kind(entries, kind):
-    """The last entry of a kind, which has the most to say."""
-    return [entry for entry in entries if kind_of(entry) == kind][-1]
+    return forms(entries, kind)[-1]
+
+
+def about(made, predicate):
+    """What a statement with this predicate is about: of some kinds the digest is that of the predicate's own bytes."""
+    (name, digest), kind = made.subjects[0], made.predicate_type.split(":")[2]
+    parts = predicate if isinstance(predicate, dict) else {}
+    identity = {
+        "subject": parts.get("manifest", parts.get("run")),
+        "deployment": {member: value for member, value in parts.items() if member != "name"},
+    }.get(kind)
+    return ((name, sha256(canonical.dumps(identity)).hexdigest() if identity is not None else digest),)
 
 
 def accepted(kind, value) -> bool:
@@ -77,7 +101,7 @@ def reads(ledger, entries):
     def taken(entry, predicate) -> bool:
         made = made_by(entry)
         try:
-            changed = Statement(made.predicate_type, made.subjects, predicate)
+            changed = Statement(made.predicate_type, about(made, predicate), predicate)
             before(entry.index).take(entry.index, lab.envelope(changed, *pairs), entry.time)
         except EvidenceError:
             return False
@@ -149,33 +173,33 @@ def test_no_schema_takes_an_unknown_member_or_misses_one(entries, kind):
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in {"policy", "decision"}])
 def test_reader_and_schema_refuse_the_same_unknown_and_missing_members(entries, reads, kind):
-    entry = of_kind(entries, kind)
-    value = json.loads(made_by(entry).to_bytes())
-    predicate = value["predicate"]
-    assert reads(entry, predicate)
-    for path, part in places(predicate):
-        tried = []
-        if isinstance(part, dict) and not FREE & set(path):
-            tried.append(changed({"": predicate}, ("", *path, "unknown"), "x")[""])
-        if path and isinstance(path[-1], str) and not FREE & set(path[:-1]):
-            tried.append(changed(predicate, path, ...))
-        for other in tried:
-            assert not accepted(kind, {**value, "predicate": other}), path
-            assert not reads(entry, other), path
+    for entry in forms(entries, kind):
+        value = json.loads(made_by(entry).to_bytes())
+        predicate = value["predicate"]
+        assert reads(entry, predicate)
+        for path, part in places(predicate):
+            tried = []
+            if isinstance(part, dict) and not FREE & set(path):
+                tried.append(changed({"": predicate}, ("", *path, "unknown"), "x")[""])
+            if path and isinstance(path[-1], str) and not FREE & set(path[:-1]):
+                tried.append(changed(predicate, path, ...))
+            for other in tried:
+                assert not accepted(kind, {**value, "predicate": other}), path
+                assert not reads(entry, other), path
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in {"policy", "decision"}])
 def test_what_the_schema_refuses_the_reader_refuses(entries, reads, kind):
-    entry = of_kind(entries, kind)
-    value = json.loads(made_by(entry).to_bytes())
-    refused = 0
-    for path, _ in places(value["predicate"]):
-        for new in WRONG if path else ():
-            other = changed(value["predicate"], path, new)
-            if not accepted(kind, {**value, "predicate": other}):
-                refused += 1
-                assert not reads(entry, other), (path, new)
-    assert refused > 20
+    for entry in forms(entries, kind):
+        value = json.loads(made_by(entry).to_bytes())
+        refused = 0
+        for path, _ in places(value["predicate"]):
+            for new in WRONG if path else ():
+                other = changed(value["predicate"], path, new)
+                if not accepted(kind, {**value, "predicate": other}):
+                    refused += 1
+                    assert not reads(entry, other), (path, new)
+        assert refused > 20
 
 
 @pytest.mark.parametrize("path", [(), ("bounds",), ("rulings", 0), ("rulings", 0, "cells", 0, "finding", "tree")])

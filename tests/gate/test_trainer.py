@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
 import lab
-from interlock.cli.subjects import register
+from interlock.cli.subjects import From, register
 from interlock.decide.decision import timestamp, to_json
 from interlock.errors import UsageError
 from interlock.evaluate import local
@@ -472,16 +472,15 @@ def test_a_snapshot_that_was_not_only_continued_or_for_too_long_needs_evidence_o
 ):
     _run(whole, permit, model_folder, tmp_path / "run")
     place = Place(tmp_path / "run" / f"checkpoint-{STEPS}", None)
-    register(whole, place, name="next", parent="honest", step=step, compute=compute)
+    register(whole, place, name="next", made_from=[From("honest", step, compute)])
     assert permits.issue(whole, subject="next", action="scale", at=now()).permit is None
 
 
 def test_a_snapshot_goes_on_under_a_permit_of_its_own(whole, permit, model_folder, step_flop, tmp_path):
     _run(whole, permit, model_folder, tmp_path / "run")
     snapshot = tmp_path / "run" / f"checkpoint-{STEPS}"
-    subject = register(
-        whole, Place(snapshot, None), name="next", parent="honest", step="continued", compute=STEPS * step_flop
-    )
+    made_from = [From("honest", "continued", STEPS * step_flop)]
+    subject = register(whole, Place(snapshot, None), name="next", made_from=made_from)
     # what it was continued from stands in for it, at this action only and only as far as its own evidence reaches
     continued = permits.issue(whole, subject="next", action="scale", at=now())
     assert continued.decision.bounds.most_effective_compute == 4 * lab.COMPUTE < 4 * subject.ec_low

@@ -234,15 +234,20 @@ def test_a_statement_about_two_things_is_refused(whole, capsys):
 def _child(workspace, name="child", *, files=None, **members):
     """A subject made from the honest one, with one file more."""
     parent = lab.payload(workspace, "subject", 0)
-    listed = [*parent.predicate["files"], {"name": "zz", "sha256": "0" * 64}] if files is None else files
+    plain = workspace.read().manifests[parent.subjects[0][1]].files
+    made_of = Manifest((*plain, ("zz", "0" * 64)) if files is None else files)
     made = lab.changed(
         parent,
-        name=name,
-        files=listed,
-        **{"steps": [{"parent": parent.subjects[0][1], "kind": "continued", "compute": "1"}], **members},
+        **{
+            "name": name,
+            "manifest": made_of.to_json(),
+            "model_signing_sha256": made_of.model_signing_digest,
+            "training_compute": str(lab.COMPUTE + 1),
+            "steps": [{"parent": parent.subjects[0][1], "kind": "continued", "compute": "1"}],
+            **members,
+        },
     )
-    digest = Manifest(tuple((file["name"], file["sha256"]) for file in listed)).digest
-    return Statement(made.predicate_type, ((name, digest),), made.predicate)
+    return Statement(made.predicate_type, ((name, made_of.digest),), made.predicate)
 
 
 def test_the_child_of_the_attacks_below_is_accepted(whole):
@@ -258,15 +263,26 @@ def test_the_child_of_the_attacks_below_is_accepted(whole):
         ({"effective_compute": {"low": "0", "high": "0"}}, "is not an interval"),
         ({"steps": [{"parent": "0" * 64, "kind": "continued", "compute": "1"}]}, "is not in the ledger before it"),
         ({"steps": [{"parent": "0" * 64, "kind": "renamed", "compute": "1"}]}, "`kind` is `renamed`"),
+        (
+            {"training_compute": str(lab.COMPUTE)},
+            "training compute 1000000000000 is below that of its way from `honest`",
+        ),
+        ({"model_signing_sha256": "0" * 64}, "`model_signing_sha256` is 000000000000, expected"),
+        ({"run": {"config_sha256": "0" * 64, "data_sha256": "0" * 64}}, "unknown member"),
+        ({"sizes": []}, "unknown member `sizes`"),
     ],
-    ids=["name twice", "less compute", "not an interval", "no compute", "parent unknown", "step unknown"],
+    ids=[
+        *("name twice", "less compute", "not an interval", "no compute", "parent unknown", "step unknown"),
+        *("less training", "another digest for other tools", "weights and none", "a member more"),
+    ],
 )
 def test_a_subject_that_cannot_be_is_refused(whole, capsys, members, match):
     _refused(capsys, whole, _child(whole, **members), lab.key(whole, "evaluation-team"), match=match)
 
 
 def test_the_same_weights_under_a_second_name_are_refused(whole, capsys):
-    same = _child(whole, "clean", files=lab.payload(whole, "subject", 0).predicate["files"], steps=[])
+    (files,) = whole.read().manifests.values()
+    same = _child(whole, "clean", files=files.files, steps=[])
     _refused(capsys, whole, same, lab.key(whole, "evaluation-team"), match="is there already as `honest`")
 
 
@@ -274,6 +290,71 @@ def test_a_digest_that_its_files_do_not_make_is_refused(whole, capsys):
     made = _child(whole)
     other = Statement(made.predicate_type, (("child", "1" * 64),), made.predicate)
     _refused(capsys, whole, other, lab.key(whole, "evaluation-team"), match="its files make subject")
+
+
+def _reversed(manifest):
+    manifest["resources"].reverse()
+
+
+def _doubled(manifest):
+    manifest["resources"].append(manifest["resources"][-1])
+
+
+def _ignoring(manifest):
+    manifest["serialization"]["ignore_paths"] = ["evil.py"]
+
+
+def _with_links(manifest):
+    manifest["serialization"]["allow_symlinks"] = True
+
+
+def _zero_for_false(manifest):
+    manifest["serialization"]["allow_symlinks"] = 0
+
+
+def _blake3(manifest):
+    manifest["resources"][0]["algorithm"] = "blake3"
+
+
+def _two_cases(manifest):
+    manifest["resources"].insert(0, {**manifest["resources"][0], "name": manifest["resources"][0]["name"].upper()})
+
+
+def _climbing(manifest):
+    manifest["resources"][-1]["name"] = "zz/../../up"
+
+
+def _saying_more(manifest):
+    manifest["resources"][0]["size"] = 1
+
+
+@pytest.mark.parametrize(
+    ("alter", "match"),
+    [
+        (_reversed, "lists each file once and in order"),
+        (_doubled, "lists each file once and in order"),
+        (_ignoring, "`serialization` is"),
+        (_with_links, "`serialization` is"),
+        (_zero_for_false, "`serialization` is"),
+        (_blake3, "`algorithm` is `blake3`, expected one of sha256"),
+        (_two_cases, "are one name on some machines"),
+        (_climbing, "is not a plain relative path"),
+        (_saying_more, "unknown member `size`"),
+    ],
+)
+def test_the_same_files_under_another_list_are_no_other_subject(whole, capsys, alter, match):
+    """A second spelling of one list would be a subject without the results of the first."""
+    made = _child(whole)
+    manifest = json.loads(made.to_bytes())["predicate"]["manifest"]
+    alter(manifest)
+    _refused(capsys, whole, lab.changed(made, manifest=manifest), lab.key(whole, "evaluation-team"), match=match)
+
+
+@pytest.mark.parametrize("version", ["v1", "v3", ""])
+def test_a_subject_of_another_version_is_refused(whole, capsys, version):
+    made = _child(whole)
+    other = Statement(f"urn:interlock:subject:{version}", made.subjects, made.predicate)
+    _refused(capsys, whole, other, lab.key(whole, "evaluation-team"), match="unknown predicate type `urn:interlock:s")
 
 
 # -- plans and results ------------------------------------------------------------------------------------------------

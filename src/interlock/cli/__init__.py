@@ -18,6 +18,7 @@ The loop, from a policy to a gate:
     interlock policy check POLICY.yaml        what the policy forgot; `policy test` tries it on made-up facts
     interlock init --policy POLICY.yaml       start a workspace: keys, ledger, the policy as entry 0
     interlock subject add MODEL-FOLDER        register the exact model to judge
+    interlock deployment add NAME ...         register it as it is offered, where a policy asks about that
     interlock plan --subject NAME             announce the evaluations that are due
     interlock evaluate --subject NAME         run them, fine-tuning included; sign what they gave
     interlock attest --assumption A ...       what a role states or attests
@@ -43,6 +44,7 @@ _COMMANDS: Table = {
     "init": "setup:init",
     "keys": "keys:app",
     "subject": "subjects:app",
+    "deployment": "deployments:app",
     "plan": "evaluations:plan",
     "evaluate": "evaluations:evaluate",
     "attest": "decisions:attest",

@@ -22,6 +22,9 @@ WorkspaceOption = Annotated[
     ),
 ]
 SubjectOption = Annotated[str, typer.Option("--subject", "-s", help="Name or digest of the subject.")]
+DeploymentOption = Annotated[
+    str | None, typer.Option("--deployment", "-d", help="Name or digest of the deployment, where one is asked about.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 PassphraseOption = Annotated[
     Path | None,

@@ -11,6 +11,9 @@ from typing import Any
 from interlock.evidence import predicates
 from interlock.evidence.statement import STATEMENT_TYPE
 from interlock.policy.model import ELICITATIONS
+from interlock.subject import deployment
+from interlock.subject.lineage import STEPS
+from interlock.subject.manifest import SERIALIZATION
 
 __all__ = ["schema"]
 
@@ -53,6 +56,11 @@ def _object(**members: Schema) -> Schema:
     return {"type": "object", "properties": members, "required": list(members), "additionalProperties": False}
 
 
+def _and_maybe(made: Schema, **members: Schema) -> Schema:
+    """An object that may have these members too."""
+    return {**made, "properties": {**made["properties"], **members}}
+
+
 def _list(item: Schema) -> Schema:
     return {"type": "array", "items": item}
 
@@ -73,14 +81,30 @@ _DIGEST = _matching(predicates._DIGEST.pattern)
 _FLOP = _matching(predicates._NUMBER.pattern)
 _TIME = _matching(predicates._TIME.pattern)
 
-_PROTOCOL = _object(
-    task=_TEXT,
-    task_version=_COUNT,
-    metric=_TEXT,
-    samples=_COUNT,
-    samples_sha256=_DIGEST,
-    elicitation=_object(kind={"enum": list(ELICITATIONS)}, shots=_COUNT, demonstrations=_COUNT, seed=_COUNT),
+_PROTOCOL = _and_maybe(
+    _object(
+        task=_TEXT,
+        task_version=_COUNT,
+        metric=_TEXT,
+        samples=_COUNT,
+        samples_sha256=_DIGEST,
+        elicitation=_object(kind={"enum": list(ELICITATIONS)}, shots=_COUNT, demonstrations=_COUNT, seed=_COUNT),
+    ),
+    deployment=_DIGEST,
 )
+
+_MANIFEST = _object(
+    serialization={"const": SERIALIZATION},
+    resources={**_list(_object(name=_TEXT, algorithm={"const": "sha256"}, digest=_DIGEST)), "minItems": 1},
+)
+_COMPUTE = {"training_compute": _FLOP, "effective_compute": _object(low=_FLOP, high=_FLOP)}
+_STEP = _object(parent=_DIGEST, kind={"enum": list(STEPS)}, compute=_FLOP)
+_HASHED = _list(_object(name=_TEXT, sha256=_DIGEST))
+_SAMPLING: Schema = {
+    "type": "object",
+    "propertyNames": _matching(deployment._LIMIT.pattern),
+    "additionalProperties": _matching(deployment._VALUE.pattern),
+}
 
 _REASON = _object(code=_TEXT, text=_TEXT, resume=_or_null(_ANY_TEXT))
 _WAYS = _list(_list(_TEXT))
@@ -148,12 +172,26 @@ _RULING = _object(
 )
 
 _PREDICATES: dict[str, Schema] = {
-    "subject": _object(
+    "subject": {
+        "anyOf": [
+            _object(name=_TEXT, manifest=_MANIFEST, model_signing_sha256=_DIGEST, **_COMPUTE, steps=_list(_STEP)),
+            _object(
+                name=_TEXT,
+                run=_object(config_sha256=_DIGEST, data_sha256=_DIGEST),
+                **_COMPUTE,
+                steps={"type": "array", "maxItems": 0},
+            ),
+        ]
+    },
+    "deployment": _object(
         name=_TEXT,
-        files=_list(_object(name=_TEXT, sha256=_DIGEST)),
-        training_compute=_FLOP,
-        effective_compute=_object(low=_FLOP, high=_FLOP),
-        steps=_list(_object(parent=_DIGEST, kind={"enum": list(predicates.STEPS)}, compute=_FLOP)),
+        subject=_DIGEST,
+        system_prompt_sha256=_or_null(_DIGEST),
+        filters=_HASHED,
+        tools=_HASHED,
+        surface=_TEXT,
+        access_tier=_TEXT,
+        sampling=_SAMPLING,
     ),
     "plan": _object(protocol=_PROTOCOL, report_by=_TIME),
     "result": _object(
@@ -167,7 +205,7 @@ _PREDICATES: dict[str, Schema] = {
     "attestation": _object(
         kind={"enum": ["assumption", "requirement"]},
         name=_TEXT,
-        about={"enum": ["subject", "developer"]},
+        about={"enum": ["subject", "deployment", "developer"]},
         statement=_TEXT,
         at=_TIME,
     ),
@@ -183,13 +221,16 @@ _PREDICATES: dict[str, Schema] = {
         resume=_WAYS,
         bounds=_or_null(_object(most_effective_compute=_FLOP, not_after=_TIME)),
     ),
-    "permit": _object(
-        action=_TEXT,
-        decision=_DIGEST,
-        policy=_DIGEST,
-        effective_compute=_object(start=_FLOP, most=_FLOP),
-        not_before=_TIME,
-        not_after=_TIME,
+    "permit": _and_maybe(
+        _object(
+            action=_TEXT,
+            decision=_DIGEST,
+            policy=_DIGEST,
+            effective_compute=_object(start=_FLOP, most=_FLOP),
+            not_before=_TIME,
+            not_after=_TIME,
+        ),
+        deployment=_DIGEST,
     ),
     "snapshot": _object(permit=_DIGEST, parent=_DIGEST, step=_COUNT, effective_compute=_FLOP, ended=_TEXT),
 }

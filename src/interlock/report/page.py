@@ -256,8 +256,9 @@ def _tasks(policy: Policy, threshold: Threshold) -> set[str]:
 def _lease(evidence: Evidence, permit: Permit, at: datetime) -> Lease:
     """A permit, checked as a gate would check it."""
     name = evidence.facts.subjects[permit.subject].name
+    offered = evidence.facts.deployments.get(permit.terms.deployment or "")
     try:
-        verify(evidence, permit.digest, action=permit.terms.action, at=at)
+        verify(evidence, permit.digest, action=permit.terms.action, at=at, deployment=offered)
     except Held as held:
         return Lease(permit, name, str(held))
     return Lease(permit, name, None)
