@@ -26,8 +26,8 @@ from interlock.ledger import log as ledger_log
 from interlock.workspace import Place, Workspace
 
 COMMANDS = [
-    "policy", "what-if", "init", "keys", "subject", "plan", "evaluate", "attest", "decide", "permit", "ledger",
-    "report", "demo",
+    "policy", "what-if", "init", "keys", "subject", "plan", "evaluate", "import", "attest", "decide", "permit",
+    "ledger", "report", "demo",
 ]  # fmt: skip
 
 
