@@ -151,6 +151,16 @@ def test_every_epoch_counts_as_a_run_and_a_missing_one_is_refused(short_run, tmp
         _read(foreign.inspect(short_run, tmp_path / "less.eval", once_and_a_half, consistent=False))
 
 
+def test_an_epoch_that_asks_something_else_is_refused(short_run, tmp_path):
+    def twice(log):
+        log.eval.config.epochs = 2
+        log.samples += [sample.model_copy(update={"epoch": 2, "target": "easy"}) for sample in log.samples]
+
+    path = foreign.inspect(short_run, tmp_path / "log.eval", twice, consistent=False)
+    with pytest.raises(EvidenceError, match="differs between epochs, expected one input and target"):
+        _read(path)
+
+
 def test_a_run_that_was_cancelled_counts_what_is_missing_as_planned(short_run, tmp_path):
     def cancelled(log):
         log.status, log.results, log.samples = "cancelled", None, log.samples[:3]

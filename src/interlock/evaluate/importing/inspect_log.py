@@ -50,6 +50,7 @@ def read(
 def _found(log: EvalLog, file: tuple[str, str], names: tuple[str, ...], metric: str, scorer: str | None) -> Found:
     samples = log.samples or []
     _inspect_log.refuse_strangers(log, samples)
+    _inspect_log.asked_in(samples)  # refuses one that asks otherwise in another epoch
     if log.status == "success":
         _inspect_log.refuse_missing(log, samples)
         if log.results is None:
