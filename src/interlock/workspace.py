@@ -4,7 +4,7 @@
     policy.yaml      the policy as written
     keys/            key pairs (interlock.evidence.keyring); private ones are readable by their owner only
     ledger/          the append-only log (interlock.ledger)
-    logs/            one folder of Inspect logs a plan
+    logs/            one folder of Inspect logs a plan, and imported/ with one folder a log
     subjects.json    where each subject's files lie on this machine
     permits/         permits as files, for gates
 
@@ -135,21 +135,23 @@ class Workspace:
         return read(self.ledger.read(), pinned_policy=self.policy_digest)
 
     def check_logs(self, evidence: Evidence) -> int:
-        """Check that the log of every result is here, with the bytes that its result names. Returns how many there are.
+        """Check that every result's logs are here, with the bytes that it names. Returns how many results there are.
 
         Raises:
             EvidenceError: a log is missing or altered.
         """
         for entry, result in evidence.results.items():
-            path = self.folder / result.log_name
-            if not path.resolve().is_relative_to(self.folder.resolve()) or not path.is_file():
-                raise EvidenceError(f"the log of ledger entry {entry} is missing: `{result.log_name}`")
-            got = hashlib.sha256(path.read_bytes()).hexdigest()
-            if got != result.log:
-                raise EvidenceError(
-                    f"`{result.log_name}` was altered: SHA-256 {got[:12]}, entry {entry} names {result.log[:12]}"
-                )
+            for name, expected in result.files:
+                self._check_log(entry, name, expected)
         return len(evidence.results)
+
+    def _check_log(self, entry: int, name: str, expected: str) -> None:
+        path = self.folder / name
+        if not path.resolve().is_relative_to(self.folder.resolve()) or not path.is_file():
+            raise EvidenceError(f"the log of ledger entry {entry} is missing: `{name}`")
+        got = hashlib.sha256(path.read_bytes()).hexdigest()
+        if got != expected:
+            raise EvidenceError(f"`{name}` was altered: SHA-256 {got[:12]}, entry {entry} names {expected[:12]}")
 
     def append(self, made: Statement, signing: Sequence[keys.KeyPair]) -> str:
         """Sign a statement, check that it would be read back, and append it. Returns the statement's digest.

@@ -26,8 +26,8 @@ from interlock.ledger import log as ledger_log
 from interlock.workspace import Place, Workspace
 
 COMMANDS = [
-    "policy", "what-if", "init", "keys", "subject", "plan", "evaluate", "attest", "decide", "permit", "ledger",
-    "schema", "report", "demo",
+    "policy", "what-if", "init", "keys", "subject", "deployment", "plan", "evaluate", "import", "attest", "decide",
+    "permit", "ledger", "schema", "report", "demo",
 ]  # fmt: skip
 
 
@@ -737,6 +737,9 @@ def test_help_lists_the_commands_in_the_order_of_the_loop(capsys):
         ["keys", "verify"],
         ["subject", "add"],
         ["subject", "list"],
+        ["subject", "show"],
+        ["deployment", "add"],
+        ["deployment", "list"],
         ["permit", "issue"],
         ["permit", "show"],
         ["permit", "verify"],

@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import foreign
 import lab
 from interlock import cli
 from interlock.cli.deployments import register as offer
@@ -27,7 +28,7 @@ from interlock.subject.run import Run
 
 VALIDATORS = {kind: jsonschema.Draft202012Validator(schema(kind)) for kind in KINDS}
 SIGNERS = ("evaluation-team", "external-auditor", "gatekeeper", "board-1", "board-2")
-FREE = {"environment", "sampling"}  # names here are anything
+FREE = {"environment", "sampling", "args"}  # names here are anything
 WRONG = (None, True, -1, 2**53 - 1, "", "x" * 5000, "not this", [], {}, [1], {"a": 1})
 
 
@@ -40,6 +41,8 @@ def ledger(tmp_path_factory, finished_lab):
     terms = SnapshotPredicate(permit.digest, permit.subject, 1, permit.terms.start_compute, None)
     made = statement("snapshot", name="saved", digest="ab" * 32, predicate=terms.to_json())
     workspace.append(made, [lab.key(workspace, "gatekeeper")])
+    run = foreign.inspect(min(workspace.folder.glob("logs/*/*.eval")), workspace.folder / "other.eval")
+    assert cli.run(["import", str(run), "--subject", "honest", "--workspace", str(workspace.folder)]) == 0
     register_run(workspace, Run("1" * 64, "2" * 64), name="next", compute=1)
     hashed = (("a", "3" * 64), ("b", "4" * 64))
     parts = Deployment(permit.subject, "5" * 64, hashed, hashed, "api", "public", {"temperature": "0.7"})
@@ -61,7 +64,7 @@ def kind_of(entry) -> str:
 
 
 def forms(entries, kind):
-    """The last entry of each form of a kind, which has the most to say: a subject has weights, or is a run."""
+    """The last entry of each form of a kind, which has the most to say: a result has a plan, or was imported."""
     return list({frozenset(made_by(entry).predicate): entry for entry in entries if kind_of(entry) == kind}.values())
 
 

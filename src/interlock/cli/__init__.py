@@ -21,6 +21,7 @@ The loop, from a policy to a gate:
     interlock deployment add NAME ...         register it as it is offered, where a policy asks about that
     interlock plan --subject NAME             announce the evaluations that are due
     interlock evaluate --subject NAME         run them, fine-tuning included; sign what they gave
+    interlock import LOG --subject NAME       put a log on record; it can hold a gate, and never opens one
     interlock attest --assumption A ...       what a role states or attests
     interlock decide --subject NAME           permit or hold, why, and what would lift a hold
     interlock permit issue ...                a bounded lease for a gate
@@ -47,6 +48,7 @@ _COMMANDS: Table = {
     "deployment": "deployments:app",
     "plan": "evaluations:plan",
     "evaluate": "evaluations:evaluate",
+    "import": "imports:import_logs",
     "attest": "decisions:attest",
     "decide": "decisions:decide",
     "permit": "decisions:permit_app",

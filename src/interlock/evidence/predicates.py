@@ -251,7 +251,7 @@ class DeploymentPredicate:
             EvidenceError: anything unexpected.
         """
         fields = Fields(value, where)
-        name, sampling = fields.text("name"), _strings(fields.take("sampling"), where, "sampling")
+        name, sampling = fields.text("name"), strings(fields.take("sampling"), "sampling", where)
         offered = Deployment(
             subject=fields.digest("subject"),
             system_prompt=fields.digest_or_none("system_prompt_sha256"),
@@ -331,6 +331,11 @@ class ResultPredicate:
     flop: int
     environment: Mapping[str, str]
 
+    @property
+    def files(self) -> tuple[tuple[str, str], ...]:
+        """The files that the workspace must hold, as (name, SHA-256)."""
+        return ((self.log_name, self.log),)
+
     def to_json(self) -> dict[str, Any]:
         """The predicate as JSON."""
         return {
@@ -368,7 +373,7 @@ class ResultPredicate:
             correct=counts.count("correct"),
             tokens=budget.count("tokens"),
             flop=budget.flop("flop"),
-            environment=_strings(fields.take("environment"), where, "environment"),
+            environment=strings(fields.take("environment"), "environment", where),
         )
         for part in (log, counts, budget, fields):
             part.done()
@@ -378,7 +383,12 @@ class ResultPredicate:
         return read
 
 
-def _strings(value: object, where: str, name: str) -> dict[str, str]:
+def strings(value: object, name: str, where: str) -> dict[str, str]:
+    """The member `name`, a map from names to strings.
+
+    Raises:
+        EvidenceError: it is something else.
+    """
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise EvidenceError(f"{where}: `{name}` must map names to strings")
     return dict(value)

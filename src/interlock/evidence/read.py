@@ -27,6 +27,7 @@ from interlock.decide.facts import (
 )
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence import canonical, dsse
+from interlock.evidence.imported import UNKNOWN_FLOP, ImportedPredicate
 from interlock.evidence.keys import PublicKey
 from interlock.evidence.predicates import (
     KINDS,
@@ -109,7 +110,7 @@ class Evidence:
     policy: Policy
     policy_digest: str
     facts: Facts
-    results: Mapping[int, ResultPredicate]
+    results: Mapping[int, ResultPredicate | ImportedPredicate]
     permits: tuple[Permit, ...]
     snapshots: tuple[Snapshot, ...]
     records: tuple[Record, ...]
@@ -177,7 +178,7 @@ class _Reader:
     offered: dict[str, offers.Deployment] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
-    details: dict[int, ResultPredicate] = field(default_factory=dict)
+    details: dict[int, ResultPredicate | ImportedPredicate] = field(default_factory=dict)
     attestations: list[Attestation] = field(default_factory=list)
     decisions: dict[str, _Granted | None] = field(default_factory=dict)
     permits: dict[str, Permit] = field(default_factory=dict)
@@ -340,6 +341,9 @@ class _Reader:
         self.plans[statement.digest] = Plan(index, statement.digest, subject.digest, protocol, signers, at, report_by)
 
     def _result(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
+        if "imported" in statement.predicate:
+            self._imported(index, statement, signers, at, where)
+            return
         read = ResultPredicate.from_json(statement.predicate, where, ELICITATIONS)
         subject = self._ran(statement, read.protocol, where)
         plan = self.plans.get(read.plan)
@@ -362,6 +366,31 @@ class _Reader:
                 plan=plan,
                 at=at,
                 refused=read.completed,  # a result does not say yet how many were refused: it may be all of them
+            )
+        )
+
+    def _imported(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
+        """Somebody else's log. Whatever it says, it has no plan and an unknown elicitation: it can only hold."""
+        read = ImportedPredicate.from_json(statement.predicate, where)
+        subject = self._with_weights(statement.subjects[0][1], where)
+        if read.edit_of is not None and all(result.digest != read.edit_of for result in self.results):
+            raise EvidenceError(f"{where}: the result {read.edit_of[:12]} that it edits is not in the ledger before it")
+        self.details[index] = read
+        self.results.append(
+            Result(
+                entry=index,
+                digest=statement.digest,
+                subject=subject.digest,
+                protocol=read.protocol,
+                completed=read.counts.completed,
+                scored=read.counts.scored,
+                correct=read.counts.correct,
+                flop=UNKNOWN_FLOP,
+                signers=signers,
+                plan=None,
+                at=at,
+                total=read.counts.total,
+                refused=read.counts.completed,  # a log counts the refusals that its maker marked: there may be more
             )
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from interlock.evidence import predicates
+from interlock.evidence import imported, predicates
 from interlock.evidence.statement import STATEMENT_TYPE
 from interlock.policy.model import ELICITATIONS
 from interlock.subject import deployment
@@ -106,6 +106,42 @@ _SAMPLING: Schema = {
     "additionalProperties": _matching(deployment._VALUE.pattern),
 }
 
+_UNSURE: Schema = {"anyOf": [_COUNT, {"const": imported.UNKNOWN}]}
+_NAMED: Schema = {"type": "object", "additionalProperties": _ANY_TEXT}
+
+_RESULT = _object(
+    plan=_DIGEST,
+    protocol=_PROTOCOL,
+    log=_object(name=_TEXT, sha256=_DIGEST, outcomes_sha256=_DIGEST),
+    counts=_object(planned=_COUNT, completed=_COUNT, scored=_COUNT, correct=_COUNT),
+    budget=_object(tokens=_COUNT, flop=_FLOP),
+    environment=_NAMED,
+)
+_IMPORTED = _object(
+    imported=_object(
+        kind={"enum": list(imported.KINDS)},
+        run=_TEXT,
+        status=_TEXT,
+        edit_of={"anyOf": [_DIGEST, {"const": "none"}]},
+        updates=_UNSURE,
+        edited_scores=_UNSURE,
+    ),
+    task=_object(name=_TEXT, version=_TEXT, metric=_TEXT, scorer=_TEXT),
+    log=_object(files={**_HASHED, "minItems": 1}, samples_sha256=_DIGEST, outcomes_sha256=_DIGEST),
+    counts=_object(
+        planned={**_COUNT, "minimum": 1},
+        completed=_COUNT,
+        scored=_COUNT,
+        correct=_COUNT,
+        refused=_UNSURE,
+        errored=_UNSURE,
+        limited=_UNSURE,
+    ),
+    total={"anyOf": [{"const": "none"}, _matching(imported._FRACTION.pattern)]},
+    model=_object(name=_TEXT, args=_NAMED, adapter=_TEXT, template=_TEXT),
+    environment=_NAMED,
+)
+
 _REASON = _object(code=_TEXT, text=_TEXT, resume=_or_null(_ANY_TEXT))
 _WAYS = _list(_list(_TEXT))
 _VERDICT: Schema = {"enum": ["permit", "hold"]}
@@ -194,14 +230,7 @@ _PREDICATES: dict[str, Schema] = {
         sampling=_SAMPLING,
     ),
     "plan": _object(protocol=_PROTOCOL, report_by=_TIME),
-    "result": _object(
-        plan=_DIGEST,
-        protocol=_PROTOCOL,
-        log=_object(name=_TEXT, sha256=_DIGEST, outcomes_sha256=_DIGEST),
-        counts=_object(planned=_COUNT, completed=_COUNT, scored=_COUNT, correct=_COUNT),
-        budget=_object(tokens=_COUNT, flop=_FLOP),
-        environment={"type": "object", "additionalProperties": _ANY_TEXT},
-    ),
+    "result": {"anyOf": [_RESULT, _IMPORTED]},
     "attestation": _object(
         kind={"enum": ["assumption", "requirement"]},
         name=_TEXT,
