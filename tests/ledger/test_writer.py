@@ -654,6 +654,16 @@ def test_a_step_that_fails_acknowledges_nothing_and_leaves_a_ledger_that_verifie
     assert call > 5
 
 
+def test_a_checkpoint_that_could_not_be_placed_leaves_readers_what_stood_before(small, monkeypatch):
+    with monkeypatch.context() as patch, writer(small, 100) as opened:
+        patch.setattr(writers._disk, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        with pytest.raises(LedgerError, match="full"):
+            opened.append_at(b"new", 2)
+        assert data_of(small) == OLD
+    writer(small, 200).close()
+    assert check(small, {2: b"new"}).entries[2].time == at(100)  # it was signed then
+
+
 @pytest.mark.parametrize("kind", ["append_at", "seal"])
 def test_what_could_not_be_published_at_once_does_not_turn_up_later(small, monkeypatch, kind):
     with monkeypatch.context() as patch, writer(small, 100) as opened:

@@ -100,14 +100,12 @@ def _verify(ledger: Ledger) -> Verified:
 
 
 def _verify_statements(opened: Workspace) -> dict[str, Any]:
-    from interlock.evidence.read import read
     from interlock.evidence.rederive import rederive
 
-    view = opened.ledger.read()
-    evidence = read(view, pinned_policy=opened.policy_digest)
+    evidence = opened.read()
     return {
         "logs": opened.check_logs(evidence),
-        "decisions_derived_again": rederive(view, pinned_policy=opened.policy_digest),
+        "decisions_derived_again": rederive(opened.ledger.read(), pinned_policy=opened.policy_digest),
         "policy": evidence.policy_digest,
     }
 

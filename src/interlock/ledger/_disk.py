@@ -102,6 +102,16 @@ def write_end(path: Path, data: bytes, start: int) -> None:
         os.close(descriptor)
 
 
+def cut(path: Path, length: int) -> None:
+    """Cut a file off, durably."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.ftruncate(descriptor, length)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync(folder: Path) -> None:
     """Have the folder's names on the disk: a new file or a rename is durable only after this."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -337,11 +337,21 @@ class Writer:
             raise
 
     def _record(self, state: State) -> None:
-        """Make a checkpoint durable where nobody looks, then visible: what was seen once is never unsaid."""
+        """Make a checkpoint durable where nobody looks, then visible: what was signed is never unsaid."""
         with self._turn:
             self._database.record(state)
         # crash point: recorded and not visible; `_settle` of the next writer goes on here
-        self._place(state)
+        try:
+            self._place(state)
+        except OSError:
+            self._hide(state)
+            raise
+
+    def _hide(self, state: State) -> None:
+        """Cut the history back to what `checkpoint` still says, so that readers go on; the next writer places both."""
+        with suppress(OSError, LedgerError):
+            if self.ledger.latest().size < state.size:
+                _disk.cut(self.ledger.folder / "history", state.start)
 
     def _place(self, state: State) -> None:
         """Make the recorded checkpoint visible; may be repeated from any point."""
