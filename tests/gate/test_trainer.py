@@ -350,7 +350,7 @@ def test_an_altered_ledger_does_not_begin_training(whole, permit, model_folder, 
     path = lab.bundle(whole)
     path.write_bytes(path.read_bytes().replace(b"a", b"b", 1))
     trainer = _trainer(_gate(whole, permit, model_folder), _load(model_folder), tmp_path / "run")
-    with pytest.raises(Exception, match=r"tile/.*differs|history") as caught:
+    with pytest.raises(Exception, match=r"tile/.*differ|history") as caught:
         trainer.train()
     assert caught.value.exit_code == 4
 
