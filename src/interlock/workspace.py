@@ -36,6 +36,7 @@ from interlock.policy import compile as compiled
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from interlock.ledger.writer import Writer
     from interlock.policy.model import Policy
 
 #: The name of the key that signs the ledger's checkpoints.
@@ -78,6 +79,8 @@ class Workspace:
             raise UsageError(f"`{folder}` holds a workspace already")
         if (folder / "ledger").exists():
             raise UsageError(f"`{folder / 'ledger'}` is left from an `init` that did not finish; remove it")
+        from interlock.ledger.writer import create
+
         pair = keyring.pair(LOG_KEY)
         origin = policy.id.replace("/", ".") + "/ledger"
         digest = compiled.digest(policy)
@@ -88,7 +91,7 @@ class Workspace:
             for role in policy.amendments.approved_by
             for pair in workspace.keys_of(policy, role)
         }
-        Ledger.create(folder / "ledger", origin, pair, now())
+        create(folder / "ledger", origin, pair, now())
         workspace.append(
             statement("policy", name=policy.id, digest=digest, predicate=predicate), list(signing.values())
         )
@@ -122,7 +125,7 @@ class Workspace:
 
     @property
     def ledger(self) -> Ledger:
-        """The ledger, for reading and appending."""
+        """The ledger, for reading."""
         return Ledger.open(self.folder / "ledger", self.log_key, self.origin)
 
     def read(self) -> Evidence:
@@ -162,19 +165,30 @@ class Workspace:
         """
         payload = made.to_bytes()
         envelope = dsse.sign(payload, PAYLOAD_TYPE, signing)
-        with self._locked():
-            self.ledger.mend()  # finish or undo what a killed append left
+        with self._locked(), self.writer() as writer:
+            writer.check_open()
             view = self.ledger.read()
             moment = max(now(), view.time)
             trial = (*view.entries, Entry(view.size, envelope, moment))
             read(_extended(view, trial), pinned_policy=self.policy_digest)
-            self.ledger.append(envelope, log_key=self.keyring.pair(LOG_KEY), now=now())
+            writer.append_at(envelope, view.size)
         return hashlib.sha256(payload).hexdigest()
 
+    def writer(self) -> Writer:
+        """The ledger, opened for writing past the checks of `append`; settles what a killed writer left.
+
+        Raises:
+            LedgerError: it cannot be written, or is not whole.
+        """
+        from interlock.ledger.writer import Writer
+
+        return Writer(self.ledger, self.keyring.pair(LOG_KEY), clock=lambda: now())  # noqa: PLW0108  found when it is called
+
     def refresh(self) -> None:
-        """Have the log sign its latest checkpoint again, with the present time."""
-        with self._locked():
-            self.ledger.refresh(self.keyring.pair(LOG_KEY), now())
+        """Have the log sign its latest checkpoint again, with the present time; a sealed ledger stays as it is."""
+        with self._locked(), self.writer() as writer:
+            if not writer.sealed:
+                writer.refresh()
 
     def can_sign_checkpoints(self) -> bool:
         """Whether the log's private key is here, and can be opened."""

@@ -52,7 +52,7 @@ _COMMANDS: Table = {
     "attest": "decisions:attest",
     "decide": "decisions:decide",
     "permit": "decisions:permit_app",
-    "ledger": "records:ledger_app",
+    "ledger": "ledger:ledger_app",
     "schema": "schemas:schema",
     "report": "records:report",
     "demo": "demo:demo",

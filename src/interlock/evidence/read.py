@@ -157,10 +157,10 @@ def read(view: LedgerView, *, pinned_policy: str) -> Evidence:
     Raises:
         EvidenceError: an entry is malformed, wrongly signed, or refers to something that is not there before it.
     """
-    if not view.entries:
+    if not view.statements:
         raise EvidenceError("the ledger is empty, expected the policy as entry 0")
     reader = _Reader(pinned_policy)
-    for entry in view.entries:
+    for entry in view.statements:
         reader.take(entry.index, entry.data, entry.time)
     checkpoint = Checkpoint(view.size, view.root.hex(), view.time)
     return reader.evidence(checkpoint)
