@@ -18,8 +18,10 @@ The loop, from a policy to a gate:
     interlock policy check POLICY.yaml        what the policy forgot; `policy test` tries it on made-up facts
     interlock init --policy POLICY.yaml       start a workspace: keys, ledger, the policy as entry 0
     interlock subject add MODEL-FOLDER        register the exact model to judge
+    interlock deployment add NAME ...         register it as it is offered, where a policy asks about that
     interlock plan --subject NAME             announce the evaluations that are due
     interlock evaluate --subject NAME         run them, fine-tuning included; sign what they gave
+    interlock import LOG --subject NAME       put a log on record; it can hold a gate, and never opens one
     interlock attest --assumption A ...       what a role states or attests
     interlock decide --subject NAME           permit or hold, why, and what would lift a hold
     interlock permit issue ...                a bounded lease for a gate
@@ -32,6 +34,7 @@ Exit codes: 0 permit or ok, 1 internal error or a failing machine, 2 usage or po
 4 evidence or ledger invalid, 5 tests or checks failed, 130 interrupted.
 \b
 Every option is also an environment variable: INTERLOCK_WORKSPACE, INTERLOCK_DECIDE_SUBJECT, ...
+The passphrase of encrypted keys: --passphrase-file, or INTERLOCK_PASSPHRASE; without them it is asked for.
 """
 
 
@@ -40,14 +43,17 @@ _COMMANDS: Table = {
     "policy": {"check": "checking:check", "test": "whatif:test", "schema": "policies:schema"},
     "what-if": "whatif:what_if",
     "init": "setup:init",
-    "keys": "setup:keys_app",
+    "keys": "keys:app",
     "subject": "subjects:app",
+    "deployment": "deployments:app",
     "plan": "evaluations:plan",
     "evaluate": "evaluations:evaluate",
+    "import": "imports:import_logs",
     "attest": "decisions:attest",
     "decide": "decisions:decide",
     "permit": "decisions:permit_app",
-    "ledger": "records:ledger_app",
+    "ledger": "ledger:ledger_app",
+    "schema": "schemas:schema",
     "report": "records:report",
     "demo": "demo:demo",
 }

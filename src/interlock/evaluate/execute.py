@@ -56,13 +56,18 @@ def announce(
     `demonstrations` are trained on; under `few-shot` they are shown, and are never fewer than usual.
 
     Raises:
-        UsageError: the policy has no such measure, or this version cannot run it as the policy asks.
+        UsageError: the subject has no weights yet, the policy has no such measure, or this version cannot run it as
+            the policy asks.
         LedgerError: it did not become durable.
     """
     from interlock.evaluate import logs
 
     evidence = workspace.read()
     model, policy = evidence.subject(subject), evidence.policy
+    if model.digest not in evidence.manifests:
+        raise UsageError(
+            f"`{model.name}` is a run from scratch that has no weights yet: nothing can be evaluated on it"
+        )
     asked = _plain(policy, measure)
     shots = max(SHOTS, demonstrations) if elicitation == "few-shot" else 0
     digest, count = logs.samples_digest(_task(asked, shots=shots, seed=seed))

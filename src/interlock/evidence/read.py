@@ -13,12 +13,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from interlock.decide.decision import timestamp
-from interlock.decide.facts import Attestation, Checkpoint, Facts, Plan, Result, Signers, Subject, Version
+from interlock.decide.facts import (
+    Attestation,
+    Checkpoint,
+    Deployment,
+    Facts,
+    Plan,
+    Protocol,
+    Result,
+    Signers,
+    Subject,
+    Version,
+)
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence import canonical, dsse
+from interlock.evidence.imported import UNKNOWN_FLOP, ImportedPredicate
 from interlock.evidence.keys import PublicKey
 from interlock.evidence.predicates import (
     KINDS,
+    DeploymentPredicate,
     Fields,
     PermitPredicate,
     ResultPredicate,
@@ -30,6 +43,8 @@ from interlock.evidence.predicates import (
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.policy.compile import from_json as policy_from_json
 from interlock.policy.model import ELICITATIONS, Policy
+from interlock.subject import deployment as offers
+from interlock.subject.lineage import Made, below_parent
 from interlock.subject.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -66,6 +81,7 @@ class _Granted:
     """What a decision with the verdict `permit` allows a permit to grant."""
 
     subject: str
+    deployment: str | None
     action: str
     most_compute: int
     not_after: datetime
@@ -87,17 +103,19 @@ class Record:
 class Evidence:
     """Everything that a ledger holds: the policy, the facts, and the paper trail beside them.
 
-    `manifests` are those of the subjects, by digest.
+    `manifests` are those of the subjects, by digest; a run from scratch that has no weights yet has none.
+    `offered` is what deployments consist of, by digest.
     """
 
     policy: Policy
     policy_digest: str
     facts: Facts
-    results: Mapping[int, ResultPredicate]
+    results: Mapping[int, ResultPredicate | ImportedPredicate]
     permits: tuple[Permit, ...]
     snapshots: tuple[Snapshot, ...]
     records: tuple[Record, ...]
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
+    offered: Mapping[str, offers.Deployment] = field(default_factory=dict)
 
     @property
     def versions(self) -> tuple[Version, ...]:
@@ -117,6 +135,19 @@ class Evidence:
         known = ", ".join(f"`{s.name}`" for s in subjects) or "none yet"
         raise UsageError(f"no single subject is called `{name}`; the ledger knows: {known}")
 
+    def deployment(self, name: str) -> Deployment:
+        """The deployment with this name or digest (or a digest's first eight or more digits).
+
+        Raises:
+            UsageError: none has it, or several do.
+        """
+        offered = self.facts.deployments.values()
+        found = [d for d in offered if name in {d.name, d.digest} or (len(name) >= 8 and d.digest.startswith(name))]
+        if len(found) == 1:
+            return found[0]
+        known = ", ".join(f"`{d.name}`" for d in offered) or "none yet"
+        raise UsageError(f"no single deployment is called `{name}`; the ledger knows: {known}")
+
 
 def read(view: LedgerView, *, pinned_policy: str) -> Evidence:
     """Read every entry of a verified ledger.
@@ -126,10 +157,10 @@ def read(view: LedgerView, *, pinned_policy: str) -> Evidence:
     Raises:
         EvidenceError: an entry is malformed, wrongly signed, or refers to something that is not there before it.
     """
-    if not view.entries:
+    if not view.statements:
         raise EvidenceError("the ledger is empty, expected the policy as entry 0")
     reader = _Reader(pinned_policy)
-    for entry in view.entries:
+    for entry in view.statements:
         reader.take(entry.index, entry.data, entry.time)
     checkpoint = Checkpoint(view.size, view.root.hex(), view.time)
     return reader.evidence(checkpoint)
@@ -143,9 +174,11 @@ class _Reader:
     policy: Policy | None = None
     subjects: dict[str, Subject] = field(default_factory=dict)
     manifests: dict[str, Manifest] = field(default_factory=dict)
+    deployments: dict[str, Deployment] = field(default_factory=dict)
+    offered: dict[str, offers.Deployment] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
-    details: dict[int, ResultPredicate] = field(default_factory=dict)
+    details: dict[int, ResultPredicate | ImportedPredicate] = field(default_factory=dict)
     attestations: list[Attestation] = field(default_factory=list)
     decisions: dict[str, _Granted | None] = field(default_factory=dict)
     permits: dict[str, Permit] = field(default_factory=dict)
@@ -159,9 +192,7 @@ class _Reader:
         """Read one entry."""
         where = f"ledger entry {index}"
         envelope = dsse.parse(data)
-        if envelope.payload_type != PAYLOAD_TYPE:
-            raise EvidenceError(f"{where}: payload type `{envelope.payload_type}`, expected `{PAYLOAD_TYPE}`")
-        statement = Statement.parse(envelope.payload)
+        statement = Statement.parse(dsse.payload(envelope, PAYLOAD_TYPE, where=where))
         kind = _TYPES.get(statement.predicate_type)
         if kind is None:
             raise EvidenceError(f"{where}: unknown predicate type `{statement.predicate_type}`")
@@ -178,6 +209,7 @@ class _Reader:
         readers: dict[str, Callable[[int, Statement, Signers, datetime, str], None]] = {
             "policy": self._check_policy,
             "subject": self._subject,
+            "deployment": self._deployment,
             "plan": self._plan,
             "result": self._result,
             "attestation": self._attestation,
@@ -197,6 +229,7 @@ class _Reader:
             plans=tuple(self.plans.values()),
             results=tuple(self.results),
             attestations=tuple(self.attestations),
+            deployments=self.deployments,
         )
         return Evidence(
             policy=self.policy,
@@ -207,6 +240,7 @@ class _Reader:
             snapshots=tuple(self.snapshots),
             records=tuple(self.records),
             manifests=self.manifests,
+            offered=self.offered,
         )
 
     def _signers(self, envelope: dsse.Envelope, where: str) -> Signers:
@@ -244,25 +278,62 @@ class _Reader:
 
     def _subject(self, _: int, statement: Statement, __: Signers, ___: datetime, where: str) -> None:
         read = SubjectPredicate.from_json(statement.predicate, where)
-        digest, files = statement.subjects[0][1], Manifest(read.files)
-        if files.digest != digest:
-            raise EvidenceError(f"{where}: its files make subject {files.digest[:12]}, got {digest[:12]}")
+        digest, expected = statement.subjects[0][1], read.identity.digest
+        if expected != digest:
+            raise EvidenceError(f"{where}: its files make subject {expected[:12]}, got {digest[:12]}")
         if digest in self.subjects:
             raise EvidenceError(f"{where}: subject {digest[:12]} is there already as `{self.subjects[digest].name}`")
         if any(read.name == other.name for other in self.subjects.values()):
             raise EvidenceError(f"{where}: another subject is called `{read.name}`")
-        for step in read.steps:
-            parent = self._known(step.parent, where)
-            if read.ec_low < parent.ec_low or read.ec_high < parent.ec_high:
-                raise EvidenceError(f"{where}: effective compute is below that of its parent `{parent.name}`")
-        self.manifests[digest] = files
+        made = [
+            Made(self._known(step.parent, where), step.kind, step.compute, step.parent in self.manifests)
+            for step in read.steps
+        ]
+        problem = below_parent(made, training=read.training_compute, low=read.ec_low, high=read.ec_high)
+        if problem:
+            raise EvidenceError(f"{where}: {problem}")
+        if isinstance(read.identity, Manifest):
+            self.manifests[digest] = read.identity
         self.subjects[digest] = Subject(digest, read.name, read.training_compute, read.ec_low, read.ec_high, read.steps)
+
+    def _deployment(self, _: int, statement: Statement, __: Signers, ___: datetime, where: str) -> None:
+        read = DeploymentPredicate.from_json(statement.predicate, where)
+        digest, expected, subject = statement.subjects[0][1], read.offered.digest, read.offered.subject
+        if expected != digest:
+            raise EvidenceError(f"{where}: its parts make deployment {expected[:12]}, got {digest[:12]}")
+        self._with_weights(subject, where)
+        for other in self.deployments.values():
+            if digest == other.digest:
+                raise EvidenceError(f"{where}: deployment {digest[:12]} is there already as `{other.name}`")
+            if read.name == other.name:
+                raise EvidenceError(f"{where}: another deployment is called `{read.name}`")
+        self.deployments[digest] = Deployment(digest, read.name, subject)
+        self.offered[digest] = read.offered
+
+    def _with_weights(self, digest: str, where: str) -> Subject:
+        """A known subject that can be run."""
+        subject = self._known(digest, where)
+        if digest not in self.manifests:
+            raise EvidenceError(f"{where}: `{subject.name}` is a run from scratch that has no weights yet")
+        return subject
+
+    def _ran(self, statement: Statement, protocol: Protocol, where: str) -> Subject:
+        """The subject that a plan or a result is about; its deployment, if it has one, is one of this subject."""
+        subject = self._with_weights(statement.subjects[0][1], where)
+        if protocol.deployment is not None:
+            offered = self.deployments.get(protocol.deployment)
+            if offered is None or offered.subject != subject.digest:
+                raise EvidenceError(
+                    f"{where}: deployment {protocol.deployment[:12]} is not in the ledger before it as one of "
+                    f"`{subject.name}`"
+                )
+        return subject
 
     def _plan(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
         assert self.policy is not None  # noqa: S101
         fields = Fields(statement.predicate, where)
-        subject = self._known(statement.subjects[0][1], where)
         protocol = protocol_from_json(fields.nested("protocol"), ELICITATIONS)
+        subject = self._ran(statement, protocol, where)
         report_by, latest = fields.time("report_by"), self.policy.report_within.after(at)
         fields.done()
         if report_by > latest:  # else a plan could put off its report for good
@@ -270,8 +341,11 @@ class _Reader:
         self.plans[statement.digest] = Plan(index, statement.digest, subject.digest, protocol, signers, at, report_by)
 
     def _result(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
+        if "imported" in statement.predicate:
+            self._imported(index, statement, signers, at, where)
+            return
         read = ResultPredicate.from_json(statement.predicate, where, ELICITATIONS)
-        subject = self._known(statement.subjects[0][1], where)
+        subject = self._ran(statement, read.protocol, where)
         plan = self.plans.get(read.plan)
         if plan and (plan.subject, plan.protocol) != (subject.digest, read.protocol):
             plan = None  # it names a plan that announced something else: it counts as unplanned
@@ -295,10 +369,35 @@ class _Reader:
             )
         )
 
+    def _imported(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
+        """Somebody else's log. Whatever it says, it has no plan and an unknown elicitation: it can only hold."""
+        read = ImportedPredicate.from_json(statement.predicate, where)
+        subject = self._with_weights(statement.subjects[0][1], where)
+        if read.edit_of is not None and all(result.digest != read.edit_of for result in self.results):
+            raise EvidenceError(f"{where}: the result {read.edit_of[:12]} that it edits is not in the ledger before it")
+        self.details[index] = read
+        self.results.append(
+            Result(
+                entry=index,
+                digest=statement.digest,
+                subject=subject.digest,
+                protocol=read.protocol,
+                completed=read.counts.completed,
+                scored=read.counts.scored,
+                correct=read.counts.correct,
+                flop=UNKNOWN_FLOP,
+                signers=signers,
+                plan=None,
+                at=at,
+                total=read.counts.total,
+                refused=read.counts.refused,
+            )
+        )
+
     def _attestation(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
         fields = Fields(statement.predicate, where)
         kind, name = fields.one_of("kind", ("assumption", "requirement")), fields.text("name")
-        about = fields.one_of("about", ("subject", "developer"))
+        about = fields.one_of("about", ("subject", "deployment", "developer"))
         fields.text("statement")
         stated = fields.time("at")
         fields.done()
@@ -307,7 +406,11 @@ class _Reader:
         digest = statement.subjects[0][1]
         if about == "developer" and digest != self.pinned_policy:
             raise EvidenceError(f"{where}: about the developer under policy {digest[:12]}, which is not in force")
-        known = self._known(digest, where).digest if about == "subject" else None
+        if about == "subject":
+            self._known(digest, where)
+        if about == "deployment" and digest not in self.deployments:
+            raise EvidenceError(f"{where}: deployment {digest[:12]} is not in the ledger before it")
+        known = None if about == "developer" else digest
         # its age runs from its own date: kept back, a statement does not stay fresh
         self.attestations.append(
             Attestation(index, name, kind == "assumption", known, signers, stated, digest=statement.digest)
@@ -315,11 +418,11 @@ class _Reader:
 
     def _decision(self, _: int, statement: Statement, __: Signers, ___: datetime, where: str) -> None:
         subject, fields = self._known(statement.subjects[0][1], where), Fields(statement.predicate, where)
-        action, granted = fields.text("action"), None
+        action, offered, granted = fields.text("action"), fields.digest_or_none("deployment"), None
         if fields.one_of("verdict", ("permit", "hold")) == "permit":
             bounds = fields.nested("bounds")
             most, end = bounds.flop("most_effective_compute"), bounds.time("not_after")
-            granted = _Granted(subject.digest, action, most, end)
+            granted = _Granted(subject.digest, offered, action, most, end)
         self.decisions[statement.digest] = granted
 
     def _permit(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
@@ -351,7 +454,7 @@ def _allows(granted: _Granted | None, subject: Subject, terms: PermitPredicate, 
     """Whether a decision, and the policy's lease, cover every term of a permit."""
     return (
         granted is not None
-        and (granted.subject, granted.action) == (subject.digest, terms.action)
+        and (granted.subject, granted.deployment, granted.action) == (subject.digest, terms.deployment, terms.action)
         and subject.ec_high <= terms.start_compute <= terms.most_compute <= granted.most_compute
         and terms.not_after <= min(granted.not_after, lease_end)
     )

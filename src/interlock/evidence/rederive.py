@@ -11,7 +11,7 @@ from interlock.errors import EvidenceError
 from interlock.evidence import dsse
 from interlock.evidence.predicates import Fields, predicate_type
 from interlock.evidence.read import read
-from interlock.evidence.statement import Statement
+from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger import merkle
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def rederive(view: LedgerView, *, pinned_policy: str) -> int:
             its place in the ledger allows, or another answer than the rule gives.
     """
     count = 0
-    for entry in view.entries:
-        made = Statement.parse(dsse.parse(entry.data).payload)
+    for entry in view.statements:
+        made = Statement.parse(dsse.payload(dsse.parse(entry.data), PAYLOAD_TYPE))
         if made.predicate_type == predicate_type("decision"):
             _check(view, entry.index, made, pinned_policy)
             count += 1
@@ -44,13 +44,13 @@ def _check(view: LedgerView, index: int, made: Statement, pinned_policy: str) ->
     if not 0 < size <= index:
         raise EvidenceError(f"{where} claims a checkpoint of size {size}, expected 1 to {index}")
     entries = view.entries[:size]
-    got = merkle.root(merkle.leaf_hash(entry.data) for entry in entries)
+    got = merkle.root(entry.leaf for entry in entries)
     if got.hex() != root:
         raise EvidenceError(f"{where} claims root {root[:12]} at size {size}, got {got.hex()[:12]}")
     # `at` the latest, it had read everything there was: the first entry that it has not read is no older
     if not entries[-1].time <= signed <= at <= view.entries[size].time:
         raise EvidenceError(f"{where} claims times that do not fit what it had read")
-    past = replace(view, entries=entries, size=size, root=got, time=signed)
+    past = replace(view, entries=entries, size=size, root=got, time=signed, seal=None)
     evidence = read(past, pinned_policy=pinned_policy)
     subject = made.subjects[0][1]
     again = decide(evidence.versions, evidence.facts, subject=subject, action=action, at=at, deployment=offered)

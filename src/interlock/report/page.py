@@ -18,6 +18,7 @@ from interlock.decide.decision import Decision, Finding, in_order, timestamp
 from interlock.decide.decision import to_json as decision_to_json
 from interlock.decide.resume import resume, ways
 from interlock.errors import missing_extra
+from interlock.evidence.imported import UNKNOWN
 from interlock.gate.permit import Held, ask, general, stops, verify
 from interlock.policy import exact
 from interlock.policy.model import At, Hole, Mean, Measure, walk
@@ -256,8 +257,9 @@ def _tasks(policy: Policy, threshold: Threshold) -> set[str]:
 def _lease(evidence: Evidence, permit: Permit, at: datetime) -> Lease:
     """A permit, checked as a gate would check it."""
     name = evidence.facts.subjects[permit.subject].name
+    offered = evidence.facts.deployments.get(permit.terms.deployment or "")
     try:
-        verify(evidence, permit.digest, action=permit.terms.action, at=at)
+        verify(evidence, permit.digest, action=permit.terms.action, at=at, deployment=offered)
     except Held as held:
         return Lease(permit, name, str(held))
     return Lease(permit, name, None)
@@ -551,18 +553,19 @@ def _pointed(point: Point) -> dict[str, Any]:
 
 def _ran(ran: Ran) -> dict[str, Any]:
     result = ran.result
+    tried = result.protocol.elicitation != UNKNOWN  # else a log of somebody's, which does not say how hard
     return {
         "entry": result.entry,
         "subject": ran.subject,
         "task": f"{result.protocol.task}@{result.protocol.task_version}",
         "elicitation": result.protocol.elicitation,
-        "shots": result.protocol.shots,
-        "demonstrations": result.protocol.demonstrations,
+        "shots": result.protocol.shots if tried else None,
+        "demonstrations": result.protocol.demonstrations if tried else None,
         "planned": result.protocol.samples,
         "scored": result.scored,
         "correct": result.correct,
         "intervals": {measure: _interval(interval) for measure, interval in ran.intervals.items()},
-        "flop": str(result.flop),
+        "flop": str(result.flop) if tried else None,
         "admissible": [
             {"thresholds": list(s.thresholds), "admissible": not s.defects, "defects": list(s.defects)}
             for s in ran.standings
