@@ -347,6 +347,14 @@ duties: {{status: 2026-05-16T00:00:00Z}}""",
     "a duty that repeats until it is resolved is due for a last time": f"""
 {RESOLVED}
 duties: {{status: 2026-06-20T00:00:00Z}}""",
+    "a duty that repeats is due at the next time": """
+facts: ["incident": {kind: minor, by: runs, at: 2026-05-01T00:00:00Z}]
+expect: {scale: hold}
+duties: {status: 2026-06-06T00:00:00Z}""",
+    "a duty that is still to be done twice is due at the end": f"""
+at: 2026-05-01T12:00:00Z
+{RESOLVED.replace("2026-05-20", "2026-05-01")}
+duties: {{status: 2026-06-01T00:00:00Z}}""",
     "a cell that opens by its requirements says what its evidence does not show": f"""
 facts:
   - result: {{measure: skill, elicitation: prompted, correct: 45, planned: 100, {OTHER}}}

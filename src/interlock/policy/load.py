@@ -156,7 +156,12 @@ class _Reading:
         expires = self.doc.read(scalar.moment, "expires")
         if at and expires and expires <= at:
             got = f"one that expired at `{scalar.stamp(expires)}`"
-            self.doc.add(Problem(("expires",), f"expected a policy in force at `{scalar.stamp(at)}`, got {got}"))
+            self.doc.add(
+                Problem(
+                    ("expires",),
+                    f"expected a policy in force at `{scalar.stamp(at.replace(microsecond=0))}`, got {got}",
+                )
+            )
         if self.doc.found or not (head and plans and parts.refresh and parts.permits and parts.amendments):
             return None
         return Policy(
