@@ -476,8 +476,8 @@ def words(tmp_path, model_folder):
             "reached_when: codebook >= 0.20", "reached_when: codebook >= 0.15"
         )
     )
-    workspace = setup.start(tmp_path / "words", policy)
-    register(workspace, Place(model_folder, None), name="honest", parent=None, step=None, compute=lab.COMPUTE)
+    workspace = setup.start(tmp_path / "words", policy, encrypt_with=lambda: None)
+    register(workspace, Place(model_folder, None), name="honest", compute=lab.COMPUTE)
     return workspace
 
 
