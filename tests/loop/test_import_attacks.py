@@ -15,9 +15,12 @@ from inspect_ai.scorer import ScoreEdit
 import foreign
 import lab
 from interlock.cli import setup
-from interlock.cli.subjects import register
+from interlock.cli.subjects import register, register_run
+from interlock.decide.facts import Step
 from interlock.errors import EvidenceError
-from interlock.evidence.predicates import statement
+from interlock.evidence.predicates import SubjectPredicate, statement
+from interlock.subject.manifest import Manifest, order
+from interlock.subject.run import Run
 from interlock.workspace import Place
 
 BY = ProvenanceData(author="somebody", reason="a better number")
@@ -84,6 +87,16 @@ def test_a_perfect_log_does_not_stand_in_for_the_run_that_was_announced(awaiting
     assert verdict == "hold"
     assert "`fine-tuned` evidence missing" in reasons
     assert len(awaiting.read().facts.results) == 2
+
+
+def test_no_log_is_of_a_run_that_has_no_weights_yet(whole, run, tmp_path, capsys):
+    register_run(whole, Run("1" * 64, "2" * 64), name="next", compute=lab.COMPUTE)
+    before = lab.size(whole)
+    log = foreign.inspect(run, tmp_path / "log.eval")
+    said = lab.command(capsys, whole, "import", str(log), "-s", "next")
+    assert (said.code, said.out) == (2, "")
+    assert "`next` is a run from scratch that has no weights yet: no log can be of it" in said.err
+    assert lab.size(whole) == before
 
 
 @pytest.mark.parametrize("role", ["evaluation-team", "external-auditor", "gatekeeper", "board"])
@@ -218,20 +231,14 @@ def test_what_the_log_leaves_open_is_said(whole, run, tmp_path, capsys):
 
 
 def test_adapter_not_loaded_is_said_of_a_subject_that_has_one(whole, run, tmp_path, capsys):
-    parent = lab.payload(whole, "subject", 0)
-    files = sorted([*parent.predicate["files"], {"name": "adapter/adapter.safetensors", "sha256": "0" * 64}], key=str)
-    files.sort(key=lambda file: file["name"])
-    child = lab.changed(
-        parent,
-        name="adapted",
-        files=files,
-        steps=[{"parent": parent.subjects[0][1], "kind": "adapter", "compute": "1"}],
-    )
-    from interlock.subject.manifest import Manifest
-
-    digest = Manifest(tuple((file["name"], file["sha256"]) for file in files)).digest
+    evidence = whole.read()
+    parent = evidence.subject("honest")
+    added = ("adapter/adapter.safetensors", "0" * 64)
+    files = Manifest(tuple(sorted([*evidence.manifests[parent.digest].files, added], key=lambda it: order(it[0]))))
+    compute = lab.COMPUTE + 1
+    child = SubjectPredicate("adapted", files, compute, compute, compute, (Step(parent.digest, "adapter", 1),))
     whole.append(
-        statement("subject", name="adapted", digest=digest, predicate=child.predicate),
+        statement("subject", name="adapted", digest=files.digest, predicate=child.to_json()),
         [lab.key(whole, "evaluation-team")],
     )
     log = foreign.inspect(run, tmp_path / "log.eval")
