@@ -36,14 +36,11 @@ def start(folder: Path, policy: Path) -> Workspace:
         PolicyError: the policy has mistakes, or has expired.
         UsageError: a file is missing, or there is a workspace already.
     """
-    from interlock.policy.load import key_files, loads
+    from interlock.policy.load import content, key_files, loads
 
     if (folder / "interlock.json").exists():
         raise UsageError(f"`{folder}` holds a workspace already")
-    try:
-        text = policy.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the policy `{policy}`: {error}") from error
+    text = content(policy)
     for name in key_files(text, name=str(policy)):
         public, source = folder / name, policy.parent / name
         if Path(name).is_absolute() or ".." in Path(name).parts:
@@ -54,7 +51,7 @@ def start(folder: Path, policy: Path) -> Workspace:
         elif not public.exists():
             keys.new_key(public.with_suffix(".key"))
     loaded = loads(text, name=str(policy), folder=folder, at=datetime.now(UTC))
-    return Workspace.create(folder, policy=loaded, policy_text=text)
+    return Workspace.create(folder, policy=loaded, policy_text=text.decode())
 
 
 @keys_app.command("new")
