@@ -428,10 +428,16 @@ def test_a_typo_in_a_policy_names_its_place_and_the_nearest_word(tmp_path, capsy
     assert not (tmp_path / "lab").exists()  # no key was made for a policy that does not load
 
 
-def test_a_policy_that_is_not_there_or_not_text_is_a_usage_error(tmp_path, capsys):
+def test_a_policy_that_cannot_be_read_begins_no_ledger(tmp_path, capsys):
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    for policy in (tmp_path / "nothing.yaml", tmp_path, tmp_path / "binary"):
-        _refused(capsys, 2, "cannot read the policy", "init", "--policy", policy, "-w", tmp_path / "lab")
+    for policy, said in (
+        (tmp_path / "nothing.yaml", "got nothing"),
+        (tmp_path, "got what cannot be read: is a directory"),
+        (tmp_path / "binary", ":1:1: "),
+        (Path("/dev/zero"), "got a larger file"),
+    ):
+        _refused(capsys, 2, said, "init", "--policy", policy, "-w", tmp_path / "lab")
+        assert not (tmp_path / "lab" / "interlock.json").exists()
 
 
 def test_a_policy_that_has_expired_begins_no_ledger(tmp_path, capsys):

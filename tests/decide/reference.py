@@ -1120,8 +1120,10 @@ def answer(versions, facts, *, subject, deployment, action, at):  # 35, 38 to 40
                 break
         cells = {}
         if known(facts, subject) and name in governing:
-            for threshold, found, opens, met in case(name, index, horizon).cells():
-                overdue, states = not (found.below or found.evaluated), {r: span is not None for r, span in met.items()}
+            then = case(name, index, horizon)
+            for threshold, found, opens, met in then.cells():
+                overdue = threshold in then.gating() and not (found.below or found.evaluated)
+                states = {r: span is not None for r, span in met.items()}
                 cells[threshold] = (found.state, overdue, opens is not None, states)
         rulings[name] = Ruling(name in governing, "hold" if room is None else "permit", cells)
         rooms += [room] if room else []

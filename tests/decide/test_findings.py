@@ -315,6 +315,7 @@ WEAK = {
     "no tools": {"tools": False},
     "refusals not trained away": {"safety_ablated": False},
     "too many refusals": {"refused": 3},
+    "nobody knows how many refusals": {"refused": None},
     "another elicitation": {"elicitation": "rl-fine-tuned"},
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
@@ -34,6 +35,7 @@ from decide.cases import (
     refresh,
     runs,
     simple,
+    since,
     state,
     withdrawn,
 )
@@ -50,9 +52,9 @@ def on(*names, **changes):
     return replace(UNDER, thresholds=named(Threshold("t", None, None, Judged(BOARD, names, **changes))))
 
 
-def finds(told, under=UNDER, **question):
+def finds(told, *under, **question):
     """The state, and whether it is overdue."""
-    found = cell(ask(told, under, **question)).finding
+    found = cell(ask(told, *(under or (UNDER,)), **question)).finding
     return found.state, found.overdue is not None
 
 
@@ -150,6 +152,13 @@ LATER = {  # sentence: (what came after the judgement, state, overdue?)
 def test_what_comes_later_makes_a_judgement_show_nothing(sentence):
     made, expected, overdue = LATER[sentence]
     assert finds(facts(GOOD, made, judgements=[SAID])) == (expected, overdue)
+
+
+def test_a_later_result_on_a_relative_disturbs_as_long_as_a_version_was_in_force_that_makes_it_one():
+    generous, stingy = since(replace(UNDER, attacker_budget=Fraction(1, 100))), since(UNDER, PLANNED + 2 * DAY)
+    for days, expected in ((1, "not ruled out"), (3, "below")):
+        late = runs(subject=SIBLING, planned_at=PLANNED + days * DAY)
+        assert finds(facts(GOOD, late, judgements=[SAID]), generous, stingy)[0] == expected
 
 
 def test_an_open_plan_holds_at_once_what_cannot_be_taken_back():

@@ -22,6 +22,7 @@ from decide.cases import (
     MEASURES,
     MODEL,
     PLANNED,
+    QUARTER,
     REFERENCE,
     STATED,
     approved,
@@ -296,6 +297,16 @@ def test_a_way_that_means_something_else_is_another_way():
     assert verdict(told, over["foundation"], over["reference"]) == "hold"
 
 
+def test_a_dropped_cell_that_another_way_kept_below_is_not_left_while_it_does():
+    """A near miss that a screen outweighed under the version that had the cell."""
+    first = since(simple(line("t", below_if=(UnderScreen("s"),)), SCREEN))
+    second = since(simple(line("u", At("c", Fraction("0.20"))), gated=("u",)), SECOND_VERSION)
+    told, screened = known(NEAR_MISS, runs("c")), runs("b", planned_at=BEFORE)
+    assert verdict(told, first, second) == "hold"
+    assert verdict(add(told, screened), first, second) == "permit"
+    assert ask(add(told, screened), first, second, **API).bounds.not_after == QUARTER.after(BEFORE)
+
+
 def test_what_is_left_of_an_earlier_gate_opens_by_its_own_requirements():
     """And a permit does not outlive them."""
     first, second = simple(line("t"), line("u", B), gated=("t", "u")), simple(line("t"), line("u", B), gated=("t",))
@@ -351,6 +362,15 @@ def test_a_word_is_for_the_requirement_as_it_read_then():
         ([attested("audit"), *again], "permit"),
     ):  # the first one wants its own
         assert verdict(known(runs(correct=90), attestations=words), since(first), second) == expected
+
+
+def test_a_word_is_for_a_requirement_of_its_kind():
+    """What was attested while that was asked is no attestation for what was to be approved then."""
+    first = simple(requirements=named(Approved("audit", "audited", AUDITOR, "subject", HALF_YEAR), Never("never")))
+    second = since(simple(), PLANNED + 10 * DAY)
+    for at, expected in ((STATED, "hold"), (PLANNED + 11 * DAY, "permit")):
+        told = known(runs(correct=90, planned_at=PLANNED + 10 * DAY), attestations=[attested("audit", at=at)])
+        assert verdict(told, since(first), second) == expected
 
 
 def test_a_takeover_hole_is_filled_by_a_measured_understanding_only():

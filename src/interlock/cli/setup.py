@@ -53,20 +53,18 @@ def start(
         PolicyError: the policy has mistakes, or has expired.
         UsageError: a file is missing, there is a workspace already, or there is no passphrase.
     """
-    from interlock.policy.draft import draft
-    from interlock.policy.load import key_files, loads
+    from interlock.policy.draft import stand_in
+    from interlock.policy.load import content, key_files, loads
 
     if (folder / "interlock.json").exists():
         raise UsageError(f"`{folder}` holds a workspace already")
-    try:
-        text = policy.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the policy `{policy}`: {error}") from error
+    text = content(policy)
     names = key_files(text, name=str(policy))
     for name in names:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise UsageError(f"key file `{name}` lies outside the workspace; expected a path such as keys/NAME.pub")
-    draft(policy)  # its mistakes are told before any key is made
+    at = datetime.now(UTC)
+    loads(text, name=str(policy), folder=policy.parent, at=at, absent=stand_in)  # tells mistakes before keys are made
     for name in names:
         public, source = folder / name, policy.parent / name
         if source.is_file() and source.resolve() != public.resolve():
@@ -74,8 +72,8 @@ def start(
             public.write_text(source.read_text())
         elif not public.exists():
             keys.new_key(public.with_suffix(".key"), passphrase=encrypt_with())
-    loaded = loads(text, name=str(policy), folder=folder, at=datetime.now(UTC))
+    loaded = loads(text, name=str(policy), folder=folder, at=at)
     keyring = Keyring(folder / "keys", passphrases or Passphrases())
     if not keyring.private_path(LOG_KEY).exists():
         keys.new_key(keyring.private_path(LOG_KEY), passphrase=encrypt_with())
-    return Workspace.create(keyring, policy=loaded, policy_text=text)
+    return Workspace.create(keyring, policy=loaded, policy_text=text.decode())

@@ -219,7 +219,8 @@ def _bounds(finding: Finding) -> Iterator[str]:
 def _lifts(decision: Decision) -> Iterator[str]:
     ways = resume(decision)
     if not ways:
-        yield "  nothing lifts this hold: a stop until the policy is amended"
+        governed = any(ruling.governs for ruling in decision.rulings)
+        yield "  nothing lifts this hold" + (": a stop until the policy is amended" if governed else "")
     for number, way in enumerate(ways, start=1):
         yield f"  what would lift it{f', way {number} of {len(ways)}' if len(ways) > 1 else ''}:"
         yield from (f"    - {step}" for step in way)

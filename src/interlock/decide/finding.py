@@ -56,12 +56,9 @@ class _Finding:
         self.share = share / max(1, tests(threshold))
         self.bench = Bench(view, threshold)
         self.excused: list[datetime] = []
-        self.past = [
-            Past(view, place)
-            for place, version in enumerate(view.case.versions[: view.current])
-            if threshold.name in version.policy.thresholds
-        ]
-        self.clear = [(past, past.clear(threshold.name, self.alpha, share)) for past in self.past]
+        past = (Past(view, place) for place in range(view.current))
+        having = (it for it in past if threshold.name in it.version.policy.thresholds)
+        self.before = [(it, it.clear(threshold.name, self.alpha, share)) for it in having]
 
     def made(self) -> Finding:
         """The finding, with its tree."""
@@ -96,7 +93,7 @@ class _Finding:
         """What makes the threshold reached (rule 25)."""
         view, name = self.view, self.threshold.name
         found = list(expression.reasons) if expression is not None and expression.state == "reached" else []
-        for past in self.past:
+        for past, _ in self.before:
             found += past.reached(name)
             self.excused += past.excused
         for incident in view.incidents_naming(name):
@@ -128,7 +125,7 @@ class _Finding:
     def _as_before(self, node: Node, way: BelowIf | None) -> Node:
         """A way to be below, and what earlier versions that did not have it make of what they have seen (rule 7)."""
         name, policy = self.threshold.name, self.view.policy
-        asked = [it for past, it in self.clear if not same_way(past.version.policy, policy, name, way)]
+        asked = [it for past, it in self.before if not same_way(past.version.policy, policy, name, way)]
         against = [it for it in asked if not it.holds]
         if against:
             state: State = "reached" if node.state == "reached" else "not ruled out"

@@ -93,7 +93,8 @@ class Decider:
         governing = [it for it in seen.judged if it.ruling.governs]
         reasons = seen.reasons
         if not governing and not reasons:
-            reasons = (Reason("ungoverned", f"no policy in force governs `{action}`; silence holds"),)
+            text = f"every policy in force leaves `{action}` open, or this subject out of its scope; silence holds"
+            reasons = (Reason("ungoverned", text),)
         permitted = not reasons and all(it.ruling.verdict == "permit" for it in governing)
         bounds = self._bounds(seen.judged, at) if permitted else None
         rulings = tuple(it.ruling for it in seen.judged)
@@ -208,7 +209,12 @@ def in_order(versions: Sequence[Version]) -> list[Version]:
 
 def _listed(view: View) -> dict[str, tuple[str, ...]]:
     """The cells that gate the action, with what they require; none where the version does not govern it."""
-    cells = view.policy.gates.get(view.case.action, {}) if governs(view) else {}
+    return _gating(view) if governs(view) else {}
+
+
+def _gating(view: View) -> dict[str, tuple[str, ...]]:
+    """The cells that would gate the action if the version governs it."""
+    cells = view.policy.gates.get(view.case.action, {})
     return {name: cell.requires for name, cell in cells.items() if cell.requires}
 
 
@@ -221,14 +227,11 @@ def _left(view: View) -> tuple[list[tuple[View, Cell]], list[Held]]:
     for place in range(view.current):
         case = replace(view.case, versions=view.case.versions[: place + 1])  # as if no later one were
         then = View(case, place, case.versions[0].entered, view.subject, view.deployment)
-        cells = then.policy.gates.get(then.case.action, {})
+        dropped = {name: requires for name, requires in _gating(then).items() if name not in own}
         if not governs(then):
-            if any(cell.requires and name not in own for name, cell in cells.items()):
-                limits.append(Held(LATEST, _edge(then)))
+            limits += [Held(LATEST, _edge(then))] if dropped else []
             continue
-        for name, requires in _listed(then).items():
-            if name in own:
-                continue
+        for name, requires in dropped.items():
             past = Past(view, place)
             reached, clear = past.left(name), past.clear(name, Fraction(1), Fraction(1))
             if clear.holds and not reached:
@@ -239,6 +242,7 @@ def _left(view: View) -> tuple[list[tuple[View, Cell]], list[Held]]:
                 limits.append(Held(finding.tree.expires, finding.tree.reach))
             else:
                 requirements = require(then, requires, finding)
+                finding = replace(finding, overdue=None)  # nobody is to evaluate it any more
                 left.append((then, Cell(finding, requirements, all(it.met for it in requirements))))
     return left, limits
 
@@ -248,7 +252,7 @@ def _gates(view: View, first: int) -> tuple[list[_Gate], list[Fraction]]:
     to how much effective compute the others do not.
     """
     case, version = view.case, view.case.versions[first]
-    horizon = max(version.since, version.entered) if first else version.entered
+    horizon = version.since if first else version.entered
     views = [View(case, at, horizon, view.subject, view.deployment) for at in range(first, view.current + 1)]
     if not governs(views[0]):
         return [], []
@@ -262,7 +266,7 @@ def _shut(view: View) -> list[Reason]:
     cells = policy.gates.get(action)
     if cells is None:
         reasons.append(Reason("silent", f"the policy does not gate `{action}`; what it is silent about holds"))
-    elif not any(cell.requires for cell in cells.values()):
+    elif not _gating(view):
         reasons.append(Reason("empty-gate", f"the policy lists no threshold at `{action}`; an empty gate holds"))
     if policy.expires is not None and view.passed(policy.expires):
         reasons.append(Reason("policy-expired", f"the policy expired at {timestamp(policy.expires)}"))

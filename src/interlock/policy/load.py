@@ -88,8 +88,16 @@ def load(path: Path, *, at: datetime | None = None, absent: Absent | None = None
         UsageError: the file is not there, or cannot be read.
         PolicyError: the policy is not valid; lists every problem.
     """
-    content = content_of(path, "a policy file")
-    return loads(content, name=str(path), folder=path.parent, at=at, absent=absent)
+    return loads(content(path), name=str(path), folder=path.parent, at=at, absent=absent)
+
+
+def content(path: Path) -> bytes:
+    """What the policy file at `path` holds, for `loads`, read no further than it takes to tell that it is too large.
+
+    Raises:
+        UsageError: the file is not there, or cannot be read.
+    """
+    return content_of(path, "a policy file")
 
 
 def loads(

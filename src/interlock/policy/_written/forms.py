@@ -191,7 +191,7 @@ class DutyForm(Form):
         ],
         BeforeValidator(scalar.listed),
     ] = ()
-    repeat: Annotated[Deadline | None, says("how often again, until the incident is resolved")] = None
+    repeat: Annotated[Deadline | None, says("how often again; without `until`, without end")] = None
     until: Annotated[
         Literal["resolved", ""],
         PlainValidator(scalar.one_of("resolved")),
