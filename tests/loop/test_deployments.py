@@ -110,7 +110,9 @@ def _result(workspace, protocol, plan="00" * 32, correct=0):
 
 def _evaluate(workspace, deployment, correct=0):
     team = [lab.key(workspace, "evaluation-team")]
-    protocol = replace(PROTOCOL, seed=correct, deployment=workspace.read().deployment(deployment).digest if deployment else None)
+    protocol = replace(
+        PROTOCOL, seed=correct, deployment=workspace.read().deployment(deployment).digest if deployment else None
+    )
     plan = workspace.append(_plan(workspace, protocol), team)
     workspace.append(_result(workspace, protocol, plan, correct), team)
 
