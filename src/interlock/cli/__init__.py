@@ -26,6 +26,8 @@ The loop, from a policy to a gate:
     interlock decide --subject NAME           permit or hold, why, and what would lift a hold
     interlock permit issue ...                a bounded lease for a gate
     interlock ledger verify                   recompute everything
+    interlock ledger witness --witnesses FILE have witnesses cosign the ledger's state
+    interlock witness init | serve            be a witness of other people's ledgers
 
 Try `interlock demo` first: it tells the whole story on two small models and leaves a workspace to explore.
 
@@ -53,6 +55,7 @@ _COMMANDS: Table = {
     "decide": "decisions:decide",
     "permit": "decisions:permit_app",
     "ledger": "ledger:ledger_app",
+    "witness": "witness:witness_app",
     "schema": "schemas:schema",
     "report": "records:report",
     "demo": "demo:demo",
