@@ -156,6 +156,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.body)
 
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Nothing: `_answer` and `log_message` tell it."""
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401  what http.server itself refuses
         self.server.tell(f"-  {self.client_address[0]}  {format % args}")
 

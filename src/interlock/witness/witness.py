@@ -24,7 +24,7 @@ from interlock.errors import InterlockError, LedgerError, UsageError
 from interlock.evidence import keys
 from interlock.ledger import _disk, merkle
 from interlock.ledger._signed import seconds
-from interlock.ledger.note import COSIGNATURE, Checkpoint, Note, NoteKey, NoteSignature, cosign, verify_signature
+from interlock.ledger.note import COSIGNATURE, Checkpoint, Note, NoteKey, cosign, verify_signature
 from interlock.ledger.quorum import parse_logs
 from interlock.witness.protocol import MOST_SIZE, SIZE_TYPE, Submission
 from interlock.witness.record import NOTHING, Record, Seen
@@ -128,14 +128,13 @@ class Witness:
         """Answer one `add-checkpoint` request."""
         try:
             submitted = Submission.parse(body)
-            note = Note.parse(submitted.checkpoint)
-            tree = _tree(note.text)
+            tree = _tree(submitted.checkpoint)
         except LedgerError as error:
             return Answer.refusing(400, str(error))
         if tree.origin not in self._logs:
             return Answer.refusing(404, f"unknown log {tree.origin!a:.120}")
         try:
-            signatures = _verified(note, self._logs[tree.origin])
+            note = _verified(submitted.checkpoint, self._logs[tree.origin])
         except LedgerError as error:
             return Answer.refusing(403, f"`{tree.origin}`: invalid signature: {error}")
         if submitted.old_size > tree.size:
@@ -144,7 +143,7 @@ class Witness:
             )
         try:
             with self._mutex:
-                return self._judge(submitted, tree, Note(note.text, signatures))
+                return self._judge(submitted, tree, note)
         except InterlockError as error:
             return Answer.refusing(500, str(error))
 
@@ -204,26 +203,31 @@ def _logs(path: Path) -> dict[str, list[NoteKey]]:
     return logs
 
 
-def _tree(text: str) -> Checkpoint:
+def _tree(data: bytes) -> Checkpoint:
     """The first three lines. Extension lines are cosigned with them, and mean nothing to a witness."""
-    lines = text.split("\n")[:-1]
-    if "" in lines:
-        raise LedgerError("checkpoint: got an empty line, expected none")
+    text, found, _ = data.rpartition(b"\n\n")
+    try:
+        lines = text.decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise LedgerError("checkpoint: got bytes that are not UTF-8, expected text") from error
+    if "" in lines or not found:
+        raise LedgerError("checkpoint: got no text, or an empty line, expected text and one before the signatures")
     tree = Checkpoint.parse("\n".join(lines[:3]) + "\n")
     if tree.size > MOST_SIZE:
         raise LedgerError(f"checkpoint: got size {tree.size}, expected at most {MOST_SIZE}")
     return tree
 
 
-def _verified(note: Note, logs: list[NoteKey]) -> tuple[NoteSignature, ...]:
-    """The lines of the log's keys: at least one, and each good."""
+def _verified(data: bytes, logs: list[NoteKey]) -> Note:
+    """The checkpoint with the lines of the log's keys alone: at least one, and each good."""
+    note = Note.parse(data)
     known = {(key.name, key.key_id): key for key in logs}
     lines = tuple(line for line in note.signatures if (line.name, line.key_id) in known)
     if not lines:
         raise LedgerError("got no line of a key that is trusted for this log, expected one")
     for line in lines:
         verify_signature(note, known[line.name, line.key_id])
-    return lines
+    return Note(note.text, lines)
 
 
 def _is_fork(seen: Seen, tree: Checkpoint) -> bool:
