@@ -7,6 +7,7 @@ otherwise.
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -81,8 +82,10 @@ def ask(ledger: Ledger, url: str, key: NoteKey, clock: Callable[[], datetime]) -
 def _checked(latest: Signed, answer: bytes, key: NoteKey, clock: Callable[[], datetime]) -> Cosigned:
     text = Note.parse(latest.data).text
     try:
-        lines = Note.parse(text.encode() + b"\n" + answer).signatures
-        mine = tuple(line for line in lines if (line.name, line.key_id) == (key.name, key.key_id))
+        answered = Note.parse(text.encode() + b"\n" + answer)
+        if answered.text != text:
+            raise LedgerError("got text before the lines, expected signature lines alone")  # noqa: TRY301
+        mine = tuple(line for line in answered.signatures if (line.name, line.key_id) == (key.name, key.key_id))
         time, now = verify_cosignature(Note(text, mine), key), seconds(clock())
     except LedgerError as error:
         raise LedgerError(f"answer of witness `{key.name}`: {error}") from error
@@ -119,15 +122,15 @@ def _post(url: str, body: bytes) -> tuple[int, bytes]:
             ending.start()
             try:
                 connection.request("POST", parts.path.rstrip("/") + "/add-checkpoint", body)
-                response = connection.getresponse()
-                data = response.read(NOTE_LIMIT + 1)
+                with connection.getresponse() as response:
+                    status, data = response.status, response.read(NOTE_LIMIT + 1)
             finally:
                 ending.cancel()
     except (OSError, HTTPException) as error:
         raise UsageError(f"`{url}`: no answer of a witness there ({error or type(error).__name__})") from error
     if len(data) > NOTE_LIMIT:
         raise UsageError(f"`{url}`: got an answer of more than {NOTE_LIMIT} bytes, expected one of a witness")
-    return response.status, data
+    return status, data
 
 
 def _end(connection: socket.socket) -> None:
@@ -139,7 +142,7 @@ def _address(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in _KINDS and parts.hostname and not (parts.query or parts.fragment or parts.username)
-        if not usable or parts.port == 0 or not url.isascii() or not url.isprintable():
+        if not usable or parts.port == 0 or not re.fullmatch(r"[!-~]+", url):
             raise ValueError  # noqa: TRY301  as for a port that is no number
     except ValueError as error:
         raise UsageError(f"got witness address `{url:.200}`, expected `https://HOST[:PORT][/PREFIX]`") from error
