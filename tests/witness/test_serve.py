@@ -129,7 +129,7 @@ def test_a_line_is_told_for_each_request_and_no_stranger_writes_another(server):
 def test_it_cannot_listen_where_another_does(server, folder, tmp_path):
     new_witness(tmp_path / "second")
     with opened(tmp_path / "second") as witness:
-        for host, port in (("127.0.0.1", server.server_port), ("no such host.invalid", 0)):
+        for host, port in (("127.0.0.1", server.server_port), ("198.51.100.1", 0)):
             with pytest.raises(UsageError, match="cannot listen at"):
                 Server(witness, host, port, print)
 

@@ -348,7 +348,8 @@ def witness(
                 got = cosign_ledger(writer, address, key, now)
             except (LedgerError, UsageError) as error:
                 problems.append(error)
-                typer.echo(f"interlock: witness `{name}`: {error}", err=True)
+                if len(asked) > 1:  # one alone is the command's own error
+                    typer.echo(f"interlock: witness `{name}`: {error}", err=True)
                 continue
             cosigned[name] = {"entries": got.size, "time": timestamp(got.time)}
             if not as_json:
