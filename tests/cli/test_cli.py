@@ -557,20 +557,22 @@ def test_an_interrupt_anywhere_is_exit_code_130(registered, capsys, monkeypatch)
     _refused(capsys, 130, "interrupted", "decide", "-s", "honest", "-w", registered.folder)
 
 
-SLOWLY = """
+HALFWAY = """
 import sys, time
 from pathlib import Path
 from interlock import cli
 from interlock.evaluate import local
 
-generate = local.generate
+generate, goes_on, batches = local.generate, Path(sys.argv[1]), []
 
-def slow(*given, **settings):
-    time.sleep(1)
+def halfway(*given, **settings):
+    batches.append(given)
+    while len(batches) > 2 and not goes_on.exists():
+        time.sleep(0.05)
     return generate(*given, **settings)
 
-local.generate = slow
-sys.exit(cli.run(sys.argv[1:]))
+local.generate = halfway
+sys.exit(cli.run(sys.argv[2:]))
 """
 
 
@@ -582,13 +584,15 @@ def _stored(opened):
     return max(found, default=0)
 
 
-def _stopped(opened, number, *, beyond):
-    """Start a slow `evaluate`, stop it by a signal once it has stored more than `beyond` samples."""
-    command = [sys.executable, "-c", SLOWLY, "evaluate", "-s", "honest", "-w", str(opened.folder)]
+def _stopped(opened, number):
+    """Start an `evaluate` that waits halfway, and stop it by a signal once it has stored samples."""
+    goes_on = opened.folder / "goes-on"
+    command = [sys.executable, "-c", HALFWAY, str(goes_on), "evaluate", "-s", "honest", "-w", str(opened.folder)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while child.poll() is None and _stored(opened) <= beyond:
+    while child.poll() is None and not _stored(opened):
         time.sleep(0.1)
     child.send_signal(number)
+    goes_on.touch()
     out, err = child.communicate()
     return lab.Said(child.returncode, out, err)
 
@@ -615,7 +619,7 @@ def _finished(opened, capsys, monkeypatch):
 def test_an_evaluation_that_is_interrupted_is_finished_by_the_same_command(registered, capsys, monkeypatch):
     lab.announce(registered, "few-shot")
     size = lab.size(registered)
-    said = _stopped(registered, signal.SIGINT, beyond=0)
+    said = _stopped(registered, signal.SIGINT)
     assert (said.code, said.out) == (130, "")
     assert said.err.splitlines()[-1] == (
         "interlock: interrupted; what stands in the ledger is safe, and the same command goes on from there"
@@ -628,7 +632,7 @@ def test_an_evaluation_that_is_interrupted_is_finished_by_the_same_command(regis
 def test_an_evaluation_that_is_killed_is_finished_by_the_same_command(registered, capsys, monkeypatch):
     lab.announce(registered, "few-shot")
     size = lab.size(registered)
-    assert _stopped(registered, signal.SIGKILL, beyond=0).code == -signal.SIGKILL
+    assert _stopped(registered, signal.SIGKILL).code == -signal.SIGKILL
     assert lab.size(registered) == size
     _finished(registered, capsys, monkeypatch)
 
