@@ -89,15 +89,17 @@ class Running:
 def main() -> int:
     """Try them all, and print what survived. 1: something did that nobody has explained."""
     asked = _arguments()
-    cases, tried = _cases(), list[Tried]()
-    found = _mutants(asked.only, asked.jobs)
+    cases, found = _cases(), _mutants(asked.only, asked.jobs)
     if asked.again:
-        rows = map(json.loads, asked.again.read_text(encoding="utf-8").splitlines())
-        known = {name for name, outcome, *_ in rows if outcome == "survived"}
+        known = {it.name for it in _rows(asked.again) if it.outcome == "survived"}
         found = [it for it in found if it.name in known]
+    names = {it.name for it in found}
+    tried = [it for it in _rows(asked.out) if it.name in names]
+    names -= {it.name for it in tried}
+    found = [it for it in found if it.name in names]
     bodies = {it.name: body for it in found if (body := changed_body(it, PACKAGE / f"{it.module}.py"))}
-    print(f"{len(found)} mutants, {len(bodies)} of them within functions", flush=True)
-    with asked.out.open("w", encoding="utf-8") as file:
+    print(f"{len(found)} mutants, {len(bodies)} of them within functions; {len(tried)} tried before", flush=True)
+    with asked.out.open("a", encoding="utf-8") as file:
         for part in ([it for it in found if it.name not in bodies], [it for it in found if it.name in bodies]):
             attempt = Attempt(cases, bodies, asked.late)
             attempt.control()
@@ -107,6 +109,12 @@ def main() -> int:
                 file.flush()
             _import_everything()
     return int(_print(tried) > 0)
+
+
+def _rows(path: Path) -> list[Tried]:
+    """What became of the mutants of an earlier run, as far as it got."""
+    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
+    return [Tried(name, name.partition(":")[0], outcome, by, seconds) for name, outcome, by, seconds in rows]
 
 
 def _import_everything() -> None:
@@ -122,7 +130,12 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Mutation testing of interlock.decide.")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", nargs="+", default=(), help="modules, by name")
-    parser.add_argument("--out", type=Path, default=Path(os.devnull), help="what became of each mutant, one a line")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(os.devnull),
+        help="what became of each mutant, one a line; those in it are not tried again",
+    )
     parser.add_argument("--again", type=Path, help="only those that survived in such a file")
     parser.add_argument("--late", action="store_true", help="the tests that draw most, too")
     return parser.parse_args()
