@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from fractions import Fraction
-from itertools import combinations
+from itertools import chain, combinations, combinations_with_replacement
 
 import pytest
 from hypothesis import assume, given, settings
@@ -45,6 +45,7 @@ from decide.cases import (
 )
 from decide.strategies import EFFORT, cases
 from decide.test_laws import law
+from interlock.decide.decision import Cell, Finding, Node, Reason, Requirement
 from interlock.decide.facts import Facts
 from interlock.decide.resume import resume, ways
 from interlock.policy.model import (
@@ -308,6 +309,35 @@ def test_many_ways_are_cut_to_the_eight_cheapest():
         OPEN, requires=["any"], requirements=named(*needs, Combined("any", 1, tuple(it.name for it in needs)))
     )
     assert len(resume(ask(facts(), under))) == 8
+
+
+#: How much work the step is that lifts a reason: paper, a word, people, a run that was planned, an evaluation.
+WORK = {
+    **dict.fromkeys(("stale-ledger", "unknown-subject", "unknown-parent", "unknown-deployment", "no-deployment"), 1),
+    **dict.fromkeys(("assumption", "not-attested", "no-forecast"), 2),
+    **dict.fromkeys(("not-approved", "not-judged"), 3),
+    **dict.fromkeys(("unreported", "open-plan"), 5),
+    **dict.fromkeys(("missing-evidence", "overdue"), 8),
+}
+
+
+def first_way(*choices: tuple[str, ...]) -> tuple[str, ...]:
+    """The codes of the reasons that the first way lifts, where any one of the choices is enough."""
+    reasons = [tuple(Reason(code, "", f"{place} {code}") for place, code in enumerate(codes)) for codes in choices]
+    tree = Node("any", "", False, parts=tuple(Node("part", "", False, reasons=it) for it in reasons), need=1)  # noqa: FBT003
+    reached = Finding("t", "reached", Node("threshold", "t", False), overdue=None, evaluated=None)  # noqa: FBT003
+    (first, *_) = ways(Cell(reached, (Requirement("r", "any", met=False, tree=tree),), opens=False))
+    return tuple(step.split()[1] for step in sorted(first))
+
+
+@pytest.mark.parametrize("code", WORK)
+def test_less_work_comes_first_and_of_as_much_work_fewer_steps(code):
+    kinds = ("stale-ledger", "assumption", "not-approved", "unreported")
+    for some in chain.from_iterable(combinations_with_replacement(kinds, steps) for steps in (1, 2, 3)):
+        work = sum(WORK[it] for it in some)
+        if len(some) > 1 or work != WORK[code]:
+            expected = some if work < WORK[code] else (code,)
+            assert first_way(some, (code,)) == first_way((code,), some) == expected
 
 
 def test_every_policy_that_holds_is_lifted():
