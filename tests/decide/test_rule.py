@@ -479,8 +479,8 @@ def test_a_result_of_no_measure_of_the_threshold_measures_something_else():
 
 
 def test_actions_are_read_from_the_least_to_the_most_irreversible():
-    assert by_reach(["release-weights", "publish", "scale", "deploy-api"]) == [
-        "scale", "deploy-api", "release-weights", "publish",
+    assert by_reach(["release-weights", "publish", "scale", "archive", "deploy-api", "deploy-internal"]) == [
+        "scale", "deploy-internal", "deploy-api", "release-weights", "archive", "publish",
     ]  # fmt: skip
 
 
