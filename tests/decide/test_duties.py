@@ -194,6 +194,11 @@ def test_a_duty_is_due_when_its_clock_ends():
         assert due(told, with_duty(replace(one, within=within)), at=AT + DAY) == [expected]
 
 
+def test_an_answer_to_a_hold_is_due_within_its_time():
+    under = simple(on_hold={"scale": (Response("pause-training", within=SOON),)})
+    assert due(OPEN, under) == [("2026-06-01T01:00", None, "2026-06-01T01:00", "2026-06-01T01:00")]
+
+
 def test_a_duty_that_repeats_says_when_it_was_due_last_and_is_due_next():
     one = replace(duty("effective"), within=Clock(QUARTER), repeat=Clock(QUARTER), not_before=Clock(Duration(2, 0)))
     expected = ("2026-04-01T00:00", "2026-04-01T00:00", "2026-07-01T00:00", None)

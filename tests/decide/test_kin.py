@@ -42,7 +42,7 @@ from decide.cases import (
     stated,
 )
 from interlock.decide.facts import Step, Subject
-from interlock.policy.model import At, AtLeast, Judged, Mean, Measured, Ref, RuledOut, Threshold
+from interlock.policy.model import At, AtLeast, Judged, Mean, Measured, Ref, RuledOut, Threshold, UnderQuantity
 
 CHEAP = simple(attacker_budget=Fraction(1, 100))
 BAD = {"correct": 100}
@@ -288,6 +288,22 @@ def test_a_repetition_ends_the_finding_that_needs_it():
     under = simple(permits=replace(simple().permits, lease=refresh().period))
     decision = ask(told, under, action="deploy-internal")
     assert decision.bounds.not_after == refresh().period.after(PLANNED + 3 * DAY)
+
+
+def test_the_first_repetition_ends_a_finding_that_an_earlier_version_would_call_reached_without_it():
+    """That version asked about two other measures; a quantity kept it from being against what was not evaluated."""
+    small = (UnderQuantity("effective_compute", Fraction(10**26)),)
+    others = AtLeast(1, (At("b", Fraction("0.20")), At("c", Fraction("0.20"))))
+    lease = replace(simple().permits, lease=refresh().period)
+    first, second = simple(line("t", others, below_if=small), permits=lease), simple(permits=lease)
+    theirs = [runs(name, **PARENTS, **BAD) for name in ("b", "c")]
+    ours = [runs(name, **{**AGAIN, "planned_at": PLANNED + days * DAY}) for name, days in (("b", 3), ("c", 4))]
+    told = known(runs(planned_at=PLANNED + 20 * DAY), *theirs, *ours)
+    versions = since(first), since(second, PLANNED + 10 * DAY)
+    decision = ask(told, *versions, action="deploy-internal")
+    assert decision.bounds.not_after == refresh().period.after(PLANNED + 3 * DAY)
+    without = replace(told, results=tuple(it for it in told.results if it.digest != ours[0].result.digest))
+    assert state(ask(without, *versions, action="deploy-internal")) == "reached"
 
 
 def test_a_repetition_ends_the_evaluation_that_needs_it():

@@ -145,6 +145,8 @@ def test_a_hold_is_told_with_every_reason_and_a_permit_with_none():
     two = simple(line("t"), line("u", At("b", Fraction("0.20"))), gated=["t", "u"])
     told = known(runs(correct=15), runs("b"))
     assert [it.code for it in ask(told, two).all_reasons] == ["bound", "not-attested"]
+    nowhere = ask(told, two, deployment=digest("nothing"), at=AT + HOUR)
+    assert [it.code for it in nowhere.all_reasons] == ["unknown-deployment", "stale-ledger", "bound", "not-attested"]
     for permitted in (known(runs(), runs("b")), replace(told, attestations=(*told.attestations, attested("audit")))):
         decision = ask(permitted, two)
         assert (decision.verdict, decision.all_reasons) == ("permit", ())

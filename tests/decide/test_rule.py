@@ -2,6 +2,7 @@
 reason. The numbers in comments are those of docs/semantics.md.
 """
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
@@ -484,9 +485,16 @@ def test_actions_are_read_from_the_least_to_the_most_irreversible():
     ]  # fmt: skip
 
 
-def test_times_are_told_in_utc_wherever_one_asks():
-    elsewhere = AT.astimezone(timezone(timedelta(hours=5)))
-    assert to_json(ask(in_order(), at=elsewhere)) == to_json(ask(in_order()))
+def test_times_are_told_in_utc_wherever_one_asks(monkeypatch):
+    elsewhere, here = AT.astimezone(timezone(timedelta(hours=5))), to_json(ask(in_order()))
+    assert to_json(ask(in_order(), at=elsewhere)) == here
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        assert to_json(ask(in_order(), at=elsewhere)) == here
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_rule_out_fields_of_one_threshold_do_not_leak_into_another():

@@ -218,6 +218,7 @@ def test_a_result_of_an_earlier_version_is_judged_at_its_share_and_its_outer_con
 
 
 POSITIVE = runs("b", 90, planned_at=BEFORE)
+SMALL_ENOUGH = (UnderQuantity("effective_compute", Fraction(10**26)),)
 JUDGED_B = Threshold("j", None, None, judged=Judged(BOARD, ("c",)))
 NAMED_J = incident(thresholds=["j"], at=BEFORE)
 DROPPED = {  # sentence: (the first version's thresholds, the second's, what is known beside a new result)
@@ -230,14 +231,26 @@ DROPPED = {  # sentence: (the first version's thresholds, the second's, what is 
         [line("t", AtLeast(1, (At("a", Fraction("0.20")), Ref("j")))), JUDGED_B], [line("t"), JUDGED_B],
         known(NEW, incidents=[NAMED_J]),
     ),
+    "a higher level that an incident names": (
+        [line("t"), HIGHER], [line("t"), replace(HIGHER, above=())],
+        known(NEW, incidents=[incident(thresholds=["h"], at=BEFORE)]),
+    ),
+    "the measure, with a higher level that is not reached": (
+        [line("t", B, below_if=SMALL_ENOUGH), line("h", At("c", Fraction("0.20")), above=("t",))],
+        [line("t"), line("h", At("c", Fraction("0.20")), above=("t",))], known(NEW, POSITIVE),
+    ),
     "the threshold from the gate": ([line("u", B), line("t")], [line("u", B), line("t")], known(NEW, POSITIVE)),
+    "the threshold from the gate, though a quantity kept it below": (
+        [line("u", B, below_if=SMALL_ENOUGH), line("t")], [line("t")],
+        known(NEW, POSITIVE),
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("sentence", DROPPED)
 def test_what_made_it_reached_is_not_dropped(sentence):
     before, after, told = DROPPED[sentence]
-    gated = ("t", "u") if sentence == "the threshold from the gate" else ("t",)
+    gated = ("t", "u") if sentence.startswith("the threshold from the gate") else ("t",)
     first = simple(*before, gated=gated, requires=("never",))
     second = simple(*after, gated=("t",), requires=("never",))
     assert verdict(known(NEW), since(first), since(second, SECOND_VERSION)) == "permit"
@@ -259,6 +272,20 @@ def test_what_was_said_of_a_threshold_is_not_dropped_with_its_cell(sentence):
     for second in (without, replace(without, thresholds=named(level, line("u", B)))):
         assert verdict(known(CLEAN_B), first, since(second, SECOND_VERSION)) == "permit"
         assert verdict(known(CLEAN_B, **said), first, since(second, SECOND_VERSION)) == "hold"
+
+
+SAID_BY_OTHERS = {
+    "by a stranger": judged("t", "reached", by=[AUDITOR], at=BEFORE),
+    "of a stranger": judged("t", "reached", subject=REFERENCE, at=BEFORE),
+    "later": judged("t", "reached", at=SECOND_VERSION + DAY),
+}
+
+
+@pytest.mark.parametrize("sentence", SAID_BY_OTHERS)
+def test_what_others_judged_of_a_threshold_whose_cell_is_dropped_does_not_count(sentence):
+    first = since(simple(JUDGED_T, line("u", B), gated=("t", "u"), requires=("never",)))
+    second = since(simple(line("u", B), gated=("u",), requires=("never",)), SECOND_VERSION)
+    assert verdict(known(CLEAN_B, judgements=[SAID_BY_OTHERS[sentence]]), first, second) == "permit"
 
 
 def test_a_permit_ends_where_a_dropped_cell_would_come_back():
@@ -283,6 +310,46 @@ def test_a_permit_ends_with_what_keeps_an_earlier_version_from_being_against_it(
     told = known(runs(planned_at=BEFORE), NEW, forecasts=[forecast("a", at=PLANNED + 6 * DAY)])
     decision = ask(told, since(first), since(simple(), SECOND_VERSION), **API)
     assert decision.bounds.not_after == PLANNED + 36 * DAY
+
+
+def test_a_permit_ends_with_the_first_thing_that_keeps_an_earlier_version_from_being_against_it():
+    """Two forecasts, of which the second lasts longer; a cap of compute; a third measure was never run."""
+    kept = buffer(margin=Fraction(0), forecast_by=AUDITOR, fresh_for=Duration(0, 30 * 86400))
+    third = At("c", Fraction("0.20"))
+    level = line("t", AtLeast(1, (At("a", Fraction("0.20")), B, third)), rule_out=quick(buffer=kept))
+    said = [forecast("a", at=PLANNED + 6 * DAY), forecast("b", at=PLANNED + 8 * DAY)]
+    told = known(runs(planned_at=BEFORE), runs("b", planned_at=BEFORE), NEW, forecasts=said)
+    second = since(simple(), SECOND_VERSION)
+    assert ask(told, since(simple(level)), second, **API).bounds.not_after == PLANNED + 36 * DAY
+    capped = line("t", AtLeast(1, (Amount("effective_compute", Fraction(2 * 10**24)), third)))
+    assert ask(known(NEW), since(simple(capped)), second, **API).bounds.most_effective_compute == 2 * 10**24 - 1
+
+
+BOTH = {  # sentence: (a quantity and its level, whether an earlier version calls it reached beside a positive result)
+    "as large as the level": (Amount("training_compute", Fraction(10**24)), "hold"),
+    "smaller": (Amount("training_compute", Fraction(10**24 + 1)), "permit"),
+    "perhaps as large": (Amount("effective_compute", Fraction(11 * 10**23)), "permit"),
+    "of an unknown subject": (Amount("growth", Fraction(2)), "permit"),
+}
+
+
+@pytest.mark.parametrize("sentence", BOTH)
+def test_an_earlier_version_that_asks_for_a_quantity_too_calls_it_reached_where_it_is_certain(sentence):
+    quantity, expected = BOTH[sentence]
+    measures = {**MEASURES, "growth": ComputeRatio("growth", "nobody")}
+    level = line("t", AtLeast(2, (B, quantity)), below_if=SMALL_ENOUGH)
+    told = known(NEW, POSITIVE, subjects=family(model={"ec_high": 12 * 10**23}))
+    versions = (
+        since(simple(level, measures=measures, requires=("never",))),
+        since(simple(requires=("never",)), SECOND_VERSION),
+    )
+    assert verdict(told, *versions) == expected
+
+
+def test_a_hole_that_a_later_version_fills_is_below_by_what_is_evaluated_then():
+    hole = Threshold("t", None, None)
+    assert verdict(known(NEW), since(simple(hole)), since(simple(), SECOND_VERSION)) == "permit"
+    assert verdict(known(NEW), since(simple(hole))) == "hold"
 
 
 def test_a_way_that_means_something_else_is_another_way():
