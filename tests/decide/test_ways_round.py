@@ -62,6 +62,7 @@ from interlock.policy.model import (
     ComputeRatio,
     Hole,
     Judged,
+    Mean,
     Measured,
     Never,
     Ref,
@@ -211,10 +212,68 @@ def test_a_result_of_an_earlier_version_is_judged_at_its_share_and_its_outer_con
     for first in (
         simple(line("t", AtLeast(2, (At("a", Fraction("0.20")), B)))),
         simple(strict, line("s"), gated=("t",)),
+        simple(line("t", below_if=(UnderReference("reference", ("c",), Fraction(0)),))),  # a test of its own
     ):
         assert verdict(known(NEW, old), since(whole), since(whole, SECOND_VERSION)) == "permit"
         assert verdict(known(NEW), since(first), since(whole, SECOND_VERSION)) == "permit"
         assert verdict(known(NEW, old), since(first), since(whole, SECOND_VERSION)) == "hold"
+
+
+def test_a_near_miss_of_what_the_subject_continues_stays_one():
+    theirs = runs("b", 20, subject=FOUNDATION, planned_at=BEFORE)
+    versions = since(simple(line("t", B))), since(simple(), SECOND_VERSION)
+    for action, expected in (("scale", "hold"), ("deploy-api", "permit")):
+        assert verdict(known(NEW), *versions, action=action) == "permit"
+        assert verdict(known(NEW, theirs), *versions, action=action) == expected
+
+
+def test_a_near_miss_is_told_with_what_the_earlier_version_has_not_seen():
+    level = line("t", AtLeast(1, (At("a", Fraction("0.20")), B)))
+    finding = ask(known(NEAR_MISS, NEW), since(simple(level)), since(simple(), SECOND_VERSION), **API).cells[0].finding
+    unseen = "nothing that the version has seen rules out b >= 0.2"
+    assert [(it.code, it.text) for it in finding.reasons if it.code == "unseen"] == [("unseen", unseen)]
+    assert {"kind": "measure", "text": "b >= 0.2", "holds": False} in [
+        {"kind": it.kind, "text": it.text, "holds": it.holds} for it in finding.tree.walk()
+    ]
+
+
+def test_an_earlier_version_reads_a_quantity_as_it_did_then():
+    """1 time the reference's compute then, 100 times the foundation's now; either part is enough to be below."""
+    both = line("t", AtLeast(2, (B, Amount("growth", Fraction(2)))))
+    over = {name: {**MEASURES, "growth": ComputeRatio("growth", name)} for name in ("reference", "foundation")}
+    told = known(NEW, runs("b", 20, planned_at=BEFORE))
+    second = since(simple(measures=over["foundation"]), SECOND_VERSION)
+    assert verdict(told, since(simple(both, measures=over["reference"])), second) == "permit"
+    assert verdict(told, since(simple(both, measures=over["foundation"])), second) == "hold"
+
+
+MEAN = {"m": Mean("m", {"b": Fraction(1, 2), "c": Fraction(1, 2)})}
+BY_SCREEN = line("t", below_if=(UnderScreen("s"),))
+BY_REFERENCE = line("t", below_if=(UnderReference("reference", ("b",), Fraction(0)),))
+ON_A_MEAN = line("s", At("m", Fraction("0.20")), role="watch")
+HIGHER_SCREEN = line("s", At("b", Fraction("0.30")), role="watch")
+OTHER_B = {"b": replace(measure("b"), task="lab/d")}
+WAYS = {  # sentence: (thresholds, what the second version changes, whether the way is still the same)
+    "a screen": ([BY_SCREEN, SCREEN], {}, True),
+    "a screen at another level": ([BY_SCREEN, SCREEN], {"thresholds": named(BY_SCREEN, HIGHER_SCREEN)}, False),
+    "a screen on another measure of the name": ([BY_SCREEN, SCREEN], {"measures": {**MEASURES, **OTHER_B}}, False),
+    "a subject": ([BY_REFERENCE], {}, True),
+    "a subject, by another measure of the name": ([BY_REFERENCE], {"measures": {**MEASURES, **OTHER_B}}, False),
+    "a screen on a mean": ([BY_SCREEN, ON_A_MEAN], {}, True),
+    "a screen on a mean of others": ([BY_SCREEN, ON_A_MEAN], {"measures": {**MEASURES, **MEAN, **OTHER_B}}, False),
+    "a new way": ([line("t"), SCREEN], {"thresholds": named(BY_SCREEN, SCREEN)}, False),
+}
+
+
+@pytest.mark.parametrize("sentence", WAYS)
+def test_a_near_miss_that_a_way_outweighed_is_outweighed_while_that_way_is_the_same(sentence):
+    levels, changes, same = WAYS[sentence]
+    first = simple(*levels, gated=("t",), measures={**MEASURES, **MEAN})
+    second = replace(first, **changes)
+    ours = [runs(name) for name in "bcd"]
+    theirs = [runs(name, 95, subject=REFERENCE) for name in "bcd"]
+    told = known(NEAR_MISS, runs(subject=REFERENCE), *ours, *theirs, honest=(MODEL, REFERENCE))
+    assert verdict(told, since(first), since(second, SECOND_VERSION)) == ("permit" if same else "hold")
 
 
 POSITIVE = runs("b", 90, planned_at=BEFORE)
@@ -310,6 +369,15 @@ def test_a_permit_ends_with_what_keeps_an_earlier_version_from_being_against_it(
     told = known(runs(planned_at=BEFORE), NEW, forecasts=[forecast("a", at=PLANNED + 6 * DAY)])
     decision = ask(told, since(first), since(simple(), SECOND_VERSION), **API)
     assert decision.bounds.not_after == PLANNED + 36 * DAY
+
+
+def test_of_parts_either_of_which_is_enough_the_one_that_lasts_keeps_an_earlier_version_from_being_against_it():
+    kept = buffer(margin=Fraction(0), forecast_by=AUDITOR, fresh_for=Duration(0, 30 * 86400))
+    level = line("t", AtLeast(2, (At("a", Fraction("0.20")), B)), rule_out=quick(buffer=kept))
+    said = [forecast("a", at=PLANNED + 6 * DAY), forecast("b", at=PLANNED + 8 * DAY)]
+    told = known(runs(planned_at=BEFORE), runs("b", planned_at=BEFORE), NEW, forecasts=said)
+    decision = ask(told, since(simple(level)), since(simple(), SECOND_VERSION), **API)
+    assert decision.bounds.not_after == PLANNED + 38 * DAY
 
 
 def test_a_permit_ends_with_the_first_thing_that_keeps_an_earlier_version_from_being_against_it():
