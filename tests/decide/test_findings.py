@@ -30,6 +30,7 @@ from decide.cases import (
     buffer,
     cell,
     codes,
+    digest,
     facts,
     family,
     forecast,
@@ -49,7 +50,7 @@ from decide.cases import (
     withdrawn,
 )
 from interlock.decide.bounds import Tally, decays_under
-from interlock.decide.facts import Check
+from interlock.decide.facts import Check, Step
 from interlock.decide.rule import defects
 from interlock.policy.model import (
     ASSUMED,
@@ -690,6 +691,18 @@ REFERENCES = {  # sentence: (ledger, state)
         "below",
     ),
     "nobody knows the other one": (lambda: leaning(subjects=family(reference={"name": "x"})), "not ruled out"),
+    "nobody knows what the other one was made from": (
+        lambda: leaning(subjects=family(reference={"steps": (Step(digest("nothing"), "merged", 1),)})),
+        "not ruled out",
+    ),
+    "the other one is so much smaller that its evidence does not reach": (
+        lambda: leaning(subjects=family(reference={"ec_low": 10**23, "ec_high": 10**23})),
+        "not ruled out",
+    ),
+    "a plan of the other one is due": (
+        lambda: leaning(5, 35, runs("a", seed=1, reported=False, subject=REFERENCE)),
+        "not ruled out",
+    ),
 }
 
 
@@ -697,6 +710,25 @@ REFERENCES = {  # sentence: (ledger, state)
 def test_no_more_capable_than_another_that_is_below(sentence):
     told, expected = REFERENCES[sentence]
     assert state(ask(told(), LEANING)) == expected
+
+
+@pytest.mark.parametrize("on", [(), ("m",), ("a", "m")])
+def test_nobody_is_less_capable_by_no_measure_or_by_a_mean(on):
+    measures = {**MEASURES, "m": Mean("m", {"a": Fraction(1)})}
+    under = replace(
+        LEANING, measures=measures, thresholds=named(replace(LEANING.thresholds["t"], below_if=(replace(WAY, on=on),)))
+    )
+    assert state(ask(leaning(), under)) == "not ruled out"
+
+
+def test_the_other_one_is_below_as_surely_as_the_outer_threshold_asks():
+    """7 of 100 rule out 0.15 at half of 0.05, and not at half of 0.01."""
+    told = known(
+        runs("a", 5), runs("a", 35, subject=REFERENCE), runs("b", 7, subject=REFERENCE), honest=(MODEL, REFERENCE)
+    )
+    inner = replace(LEANING.thresholds["t"], name="s")
+    for rule, expected in ((None, "below"), (quick(confidence=Fraction("0.99")), "not ruled out")):
+        assert state(ask(told, simple(Threshold("t", Ref("s"), rule), inner, gated=["t"]))) == expected
 
 
 def test_nobody_is_less_capable_than_itself():

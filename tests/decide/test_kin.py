@@ -306,6 +306,14 @@ def test_the_first_repetition_ends_a_finding_that_an_earlier_version_would_call_
     assert state(ask(without, *versions, action="deploy-internal")) == "reached"
 
 
+def test_a_repetition_ends_what_is_lower_than_a_level_that_would_be_reached_without_it():
+    lease = replace(simple().permits, lease=refresh().period)
+    under = simple(line("t"), line("u", At("b", Fraction("0.20")), above=("t",)), gated=["t"], permits=lease)
+    told = known(runs(planned_at=PLANNED + 20 * DAY), runs("b", **PARENTS, **BAD), runs("b", **AGAIN))
+    decision = ask(told, under, action="deploy-internal")
+    assert decision.bounds.not_after == refresh().period.after(PLANNED + 3 * DAY)
+
+
 def test_a_repetition_ends_the_evaluation_that_needs_it():
     """A reached threshold counts as evaluated by one of two parts, and that part is below only by the answer."""
     both = AtLeast(2, (At("a", Fraction("0.20")), At("b", Fraction("0.20"))))

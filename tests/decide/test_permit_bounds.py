@@ -267,12 +267,29 @@ def test_what_nothing_relies_on_does_not_shorten_a_permit():
     assert ends(known(runs(**OLD)), amount) == YEAR.after(AT)
 
 
-def test_a_reference_ends_what_leans_on_it():
+THEIRS = {  # sentence: (what is known of the other subject, when a permit that leans on it ends)
+    "what it is compared by is old": (
+        [runs("a", 35, subject=REFERENCE, **OLD), runs("b", subject=REFERENCE)], QUARTER.after(PLANNED - 20 * DAY)
+    ),
+    "what shows it to be below is old": (
+        [runs("a", 35, subject=REFERENCE), runs("b", subject=REFERENCE, **OLD)], QUARTER.after(PLANNED - 20 * DAY)
+    ),
+    "another run of it is planned": (
+        [
+            runs("a", 35, subject=REFERENCE), runs("b", subject=REFERENCE),
+            runs("a", seed=1, subject=REFERENCE, reported=False, planned_at=AT - DAY),
+        ],
+        AT + 19 * DAY,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", THEIRS)
+def test_a_reference_ends_what_leans_on_it(sentence):
+    theirs, end = THEIRS[sentence]
     way = UnderReference("reference", ("a",), Fraction(0))
     under = simple(line("t", AtLeast(1, (At("a", Fraction("0.60")), B)), below_if=(way,)))
-    theirs = [runs("a", 35, subject=REFERENCE, **OLD), runs("b", subject=REFERENCE)]
-    told = known(runs(correct=5), *theirs, honest=(MODEL, REFERENCE))
-    assert ends(told, under) == QUARTER.after(PLANNED - 20 * DAY)
+    assert ends(known(runs(correct=5), *theirs, honest=(MODEL, REFERENCE)), under) == end
 
 
 def test_what_ends_with_the_other_end_of_the_calendar_does_not_end_before():

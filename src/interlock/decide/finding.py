@@ -69,19 +69,20 @@ class _Finding:
         way = None if reached else next((way for way in ways if way.holds), None)
         hidden = self.view.unreported(self.threshold.name) if way else []
         late = self.view.blocking(hidden)
-        state: State = "reached" if reached else "below" if way and not late else "not ruled out"
+        below = None if late else way
+        state: State = "reached" if reached else "below" if below else "not ruled out"
         tree = Node(
             kind="threshold",
             text=self.threshold.name,
-            holds=state == "below",
+            holds=below is not None,
             state=state,
             reasons=tuple(reached or late),
             parts=tuple([*ways, expression] if expression is not None and _speaks_against(expression, ways) else ways),
             need=1,
         )
-        if way and state == "below":
-            ends = [way.expires, *self.excused, *(self.view.due(plan) for plan in hidden)]
-            tree = replace(tree, expires=min(ends), reach=way.reach)
+        if below:
+            ends = [below.expires, *self.excused, *(self.view.due(plan) for plan in hidden)]
+            tree = replace(tree, expires=min(ends), reach=below.reach)
         unreached = min([LATEST, *self.excused])
         evaluated = self._evaluated()
         overdue = self._overdue() if state != "below" and evaluated is None else None
@@ -130,8 +131,6 @@ class _Finding:
         if against:
             state: State = "reached" if node.state == "reached" else "not ruled out"
             return Node("versions", node.text, False, state, (), (node, *against), 1 + len(against))  # noqa: FBT003
-        if not node.holds:
-            return node
         limits = [node, *asked]
         return replace(node, expires=min(it.expires for it in limits), reach=least(it.reach for it in limits))
 
@@ -149,7 +148,7 @@ class _Finding:
         text = f"no more capable than `{way.subject}` on {', '.join(way.on)} by {exact(way.margin)}"
         named = view.index.named(way.subject)
         measures = [m for name in way.on if isinstance(m := view.policy.measures.get(name), Measure)]
-        usable = rule is not None and 0 < len(way.on) == len(measures) and view.references
+        usable = 0 < len(way.on) == len(measures) and view.references
         if (
             rule is None
             or named is None
