@@ -49,7 +49,7 @@ from decide.cases import (
     stated,
     withdrawn,
 )
-from interlock.decide.bounds import Tally, decays_under
+from interlock.decide.bounds import Tally, decays_under, lower, upper
 from interlock.decide.facts import Check, Step
 from interlock.decide.rule import defects
 from interlock.policy.model import (
@@ -712,6 +712,25 @@ def test_no_more_capable_than_another_that_is_below(sentence):
     assert state(ask(told(), LEANING)) == expected
 
 
+def test_the_margin_counts_to_the_last_digit():
+    """At a quarter of 0.05: half for the way, of which half for each subject."""
+    apart = lower(35, 100, Fraction("0.0125")) - upper(5, 100, Fraction("0.0125"))
+    for margin, expected in ((apart, "below"), (apart + Fraction(1, 10**6), "not ruled out")):
+        level = replace(LEANING.thresholds["t"], below_if=(replace(WAY, margin=margin),))
+        assert state(ask(leaning(), replace(LEANING, thresholds=named(level)))) == expected
+
+
+def test_one_sound_result_of_the_other_one_is_needed():
+    """It is below by another measure; what it is compared by is of any age, but not all of it may be stale."""
+    either = replace(LEANING.thresholds["t"], reached_when=AtLeast(2, (At("a", Fraction("0.05")), B)))
+    under = replace(LEANING, thresholds=named(either))
+    stale = runs("a", 35, subject=REFERENCE, planned_at=AT - 100 * DAY)
+    others = [runs("a", 5), runs("b", subject=REFERENCE), stale]
+    assert state(ask(known(*others, honest=(MODEL, REFERENCE)), under)) == "not ruled out"
+    fresh = runs("a", 35, seed=1, subject=REFERENCE)
+    assert state(ask(known(*others, fresh, honest=(MODEL, REFERENCE)), under)) == "below"
+
+
 @pytest.mark.parametrize("on", [(), ("m",), ("a", "m")])
 def test_nobody_is_less_capable_by_no_measure_or_by_a_mean(on):
     measures = {**MEASURES, "m": Mean("m", {"a": Fraction(1)})}
@@ -777,6 +796,7 @@ EVALUATED = {  # sentence: (expression, runs, overdue?)
     "a ref to what is below": (Ref("u"), [runs("c", 0)], False),
     "a ref to what was evaluated": (Ref("u"), [runs("c", 15)], False),
     "a ref to what was not": (Ref("u"), [], True),
+    "no part at all": (AtLeast(1, ()), [runs("a"), runs("b")], True),
 }
 
 
@@ -786,6 +806,24 @@ def test_overdue(sentence):
     rule = None if isinstance(expr, Amount) else quick()
     decision = ask(known(*made), simple(line("t", expr, rule_out=rule), line("u", C)))
     assert (cell(decision).finding.overdue is not None) == overdue
+
+
+@pytest.mark.parametrize("expr", [AtLeast(1, ()), AtLeast(2, (A,)), AtLeast(3, (A, B))])
+def test_no_part_that_is_below_is_not_below(expr):
+    assert ask(known(), simple(line("t", expr))).verdict == "hold"
+
+
+def test_what_is_evaluated_by_being_below_is_so_at_the_outer_confidence_and_share():
+    """10 of 120 rule out 0.15 at half of 0.05, and neither at half of 0.01 nor at a quarter of 0.05."""
+    told = known(runs("a", 10, samples=120, scored=120), runs("c", 20))
+    inner = line("u", AtLeast(2, (A, B)))
+    for outer, overdue in (
+        (Threshold("t", Ref("u"), None), False),
+        (Threshold("t", Ref("u"), quick(confidence=Fraction("0.99"))), True),
+        (Threshold("t", AtLeast(2, (Ref("u"), C)), quick()), True),
+    ):
+        found = cell(ask(told, simple(outer, inner, gated=["t"]))).finding
+        assert (found.overdue is not None) == overdue
 
 
 def test_one_sound_result_of_any_demand_ends_overdue():

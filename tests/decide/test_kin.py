@@ -167,6 +167,15 @@ def test_what_counts_on_an_ancestor_that_was_continued_counts_whatever_its_compu
     assert state(ask(told, simple(), action="deploy-internal")) == "below"
 
 
+def test_a_mean_reaches_no_further_than_the_evaluation_of_either_measure():
+    measures = {**MEASURES, "m": Mean("m", {"a": Fraction(1, 2), "b": Fraction(1, 2)})}
+    under = simple(line("t", At("m", Fraction("0.20"))), measures=measures)
+    for first, second in (("a", "b"), ("b", "a")):
+        made = runs(first, subject=FOUNDATION), runs(second)
+        told = known(*made, subjects=family(model=GROWN), honest=(FOUNDATION, MODEL))
+        assert ask(told, under).bounds.most_effective_compute == 4 * 10**22
+
+
 def test_a_stand_in_reaches_no_further_than_what_it_measured():
     """The parent's lasts longer and reaches 4 x 10^22; the subject's own ends sooner and would reach further."""
     old = runs(planned_at=PLANNED - 30 * DAY)
@@ -311,6 +320,15 @@ def test_a_repetition_ends_what_is_lower_than_a_level_that_would_be_reached_with
     under = simple(line("t"), line("u", At("b", Fraction("0.20")), above=("t",)), gated=["t"], permits=lease)
     told = known(runs(planned_at=PLANNED + 20 * DAY), runs("b", **PARENTS, **BAD), runs("b", **AGAIN))
     decision = ask(told, under, action="deploy-internal")
+    assert decision.bounds.not_after == refresh().period.after(PLANNED + 3 * DAY)
+
+
+def test_a_repetition_ends_what_refers_to_what_would_be_reached_without_it():
+    """A quantity shows it to be below, and says nothing of what it refers to."""
+    small = (UnderQuantity("effective_compute", Fraction(10**26)),)
+    lease = replace(simple().permits, lease=refresh().period)
+    under = simple(Threshold("t", Ref("u"), None, below_if=small), line("u"), gated=["t"], permits=lease)
+    decision = ask(known(runs(**PARENTS, **BAD), runs(**AGAIN)), under, action="deploy-internal")
     assert decision.bounds.not_after == refresh().period.after(PLANNED + 3 * DAY)
 
 

@@ -281,6 +281,13 @@ THEIRS = {  # sentence: (what is known of the other subject, when a permit that 
         ],
         AT + 19 * DAY,
     ),
+    "of two runs that it is compared by one is old": (
+        [
+            *(runs("a", 35, subject=REFERENCE, seed=seed, **more) for seed, more in enumerate((OLD, {}))),
+            runs("b", subject=REFERENCE),
+        ],
+        STALE,
+    ),
 }  # fmt: skip
 
 
@@ -292,12 +299,31 @@ def test_a_reference_ends_what_leans_on_it(sentence):
     assert ends(known(runs(correct=5), *theirs, honest=(MODEL, REFERENCE)), under) == end
 
 
+def test_what_a_subject_is_compared_by_ends_with_the_buffers_period_too():
+    """The other one is below by its newer results on `b`."""
+    way, short = UnderReference("reference", ("a",), Fraction(0)), buffer(period=Duration(0, 60 * 86400))
+    either = AtLeast(2, (At("a", Fraction("0.60")), B))
+    under = simple(line("t", either, below_if=(way,), rule_out=quick(buffer=short)))
+    theirs = [runs("a", 35, subject=REFERENCE, **OLD), runs("b", subject=REFERENCE)]
+    assert ends(known(runs(correct=5), *theirs, honest=(MODEL, REFERENCE)), under) == PLANNED + 40 * DAY
+
+
 def test_what_ends_with_the_other_end_of_the_calendar_does_not_end_before():
     forever = Assumption(HONEST, AUDITOR, Duration(12 * 9000, 0))
     assert ends(known(runs()), simple(assumptions=named(forever))) == STALE
 
 
 # -- compute (41) ------------------------------------------------------------------------------------------------------
+
+CAPPED = AtLeast(2, (At("a", Fraction("0.20")), Amount("effective_compute", Fraction(2 * 10**24))))
+
+
+@pytest.mark.parametrize("part", [CAPPED, Ref("u")])
+def test_a_permit_reaches_no_further_than_the_amount_by_which_a_part_counts_as_evaluated(part):
+    under = simple(line("t", AtLeast(1, (part, B))), line("u", CAPPED), gated=["t"])
+    told = known(runs("b", 100), attestations=[attested("audit")])
+    assert reaches(told, under) == 2 * 10**24 - 1
+
 
 COMPUTE = {  # sentence: (refresh, buffer of codebook-use, buffer of takeover, lower and upper end, most)
     "the refresh multiple": ("4", "6", "6", 100, 100, 400),

@@ -210,7 +210,7 @@ class _Finding:
         leaf = Leaf(view, name, view.own_line(expr.measure, expr.level, rule))
         reasons, held = leaf.reached(), Held(LATEST, None)
         self.excused += leaf.excused
-        state: State = "reached" if reasons else "below"
+        state: State = "reached"
         if not reasons:
             subjects = (view.subject, *view.stand_ins(rule))
             for measure, _ in leaf.line.bases:

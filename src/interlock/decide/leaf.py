@@ -124,7 +124,7 @@ class Leaf:
 
 def at_least(expr: AtLeast, parts: list[Node]) -> Node:
     """A combination of parts (rule 24): it holds as long and as far as those that hold longest (rule 42)."""
-    need = len(parts) - expr.count + 1
+    need = max(1, len(parts) - expr.count + 1)  # nothing passes by vacuity, whatever built the policy
     below = sorted((part for part in parts if part.holds), key=lambda part: part.expires, reverse=True)[:need]
     reached = [part for part in parts if part.state == "reached"]
     state: State = "reached" if len(reached) >= expr.count else "below" if len(below) == need else "not ruled out"
@@ -132,7 +132,7 @@ def at_least(expr: AtLeast, parts: list[Node]) -> Node:
     word = {1: "any of", len(parts): "all of"}.get(expr.count, f"at least {expr.count} of")
     return Node(
         kind="at-least",
-        text=f"{word} {len(parts)}" if len(parts) > 1 else parts[0].text,
+        text=f"{word} {len(parts)}" if len(parts) > 1 else "".join(part.text for part in parts),
         holds=holds,
         state=state,
         reasons=tuple(reason for part in reached for reason in part.reasons) if state == "reached" else (),
