@@ -455,7 +455,7 @@ class Case:
         if isinstance(expr, model.Ref):
             return self.clear_threshold(i, expr.threshold, cap, share)
         parts = [self.clear_part(i, part, name, cap, share / max(1, expr.count)) for part in expr.parts]
-        under = best(len(parts) - expr.count + 1, [span for span, _, _ in parts])
+        under = best(max(1, len(parts) - expr.count + 1), [span for span, _, _ in parts])
         outermost = [under] if under else [span for _, _, spans in parts for span in spans]
         return under, under is None and any(against for _, against, _ in parts), outermost
 
@@ -777,7 +777,7 @@ class Case:
             inner = self.by_ref(expr.threshold, name, cap, share)
             return inner.below, inner.below or inner.evaluated
         parts = [self.part(part, name, cap, share / max(1, expr.count)) for part in expr.parts]
-        below = best(len(parts) - expr.count + 1, [span for span, _ in parts])
+        below = best(max(1, len(parts) - expr.count + 1), [span for span, _ in parts])
         evaluated = least(*(span for _, span in parts)) if parts else None
         return below, least(below, Span(self.may(name))) if below else evaluated
 

@@ -39,7 +39,7 @@ from decide.cases import (
     state,
     withdrawn,
 )
-from interlock.policy.model import Judged, Threshold, Unbounded
+from interlock.policy.model import Judged, Ref, Threshold, Unbounded
 
 WILD = Unbounded("wild", "capability", "model", "lab/wild", 1, "accuracy")
 GOOD, STUDY, WORD = runs(), runs("wild"), attested("audit")
@@ -235,6 +235,20 @@ def test_judged_on_nothing_is_a_hole():
     assert finds(told, on()) == ("not ruled out", True)
     said = judged("t", "reached", by=(), members=[BOARD])
     assert finds(facts(GOOD, judgements=[said]), on()) == ("reached", True)
+
+
+@pytest.mark.parametrize("name", ["never", "nothing"])
+def test_a_judgement_rests_on_no_requirement_of_another_kind(name):
+    told = facts(GOOD, judgements=[SAID], attestations=[attested(name)])
+    assert finds(told, on("a", name)) == ("not ruled out", True)
+
+
+def test_what_was_judged_to_be_reached_reaches_as_far_as_its_own_rule_also_through_another():
+    wide, narrow = line("t", Ref("u"), rule_out=None), quick(refresh=refresh(multiple=Fraction(2)))
+    inner = Threshold("u", None, narrow, Judged(BOARD, ("a",)))
+    under = replace(UNDER, thresholds=named(wide, inner))
+    told = facts(GOOD, attestations=[WORD], judgements=[judged("u", "reached", GOOD)])
+    assert ask(told, under).bounds.most_effective_compute == 2 * 10**24
 
 
 def test_a_reached_one_opens_by_its_requirements_where_it_was_judged():

@@ -30,6 +30,7 @@ from decide.cases import (
     ask,
     attested,
     buffer,
+    codes,
     digest,
     facts,
     family,
@@ -247,6 +248,7 @@ def test_an_earlier_version_reads_a_quantity_as_it_did_then():
     assert verdict(told, since(simple(both, measures=over["foundation"])), second) == "hold"
 
 
+REFERENCE_RATIO = ComputeRatio("growth", "reference")
 MEAN = {"m": Mean("m", {"b": Fraction(1, 2), "c": Fraction(1, 2)})}
 BY_SCREEN = line("t", below_if=(UnderScreen("s"),))
 BY_REFERENCE = line("t", below_if=(UnderReference("reference", ("b",), Fraction(0)),))
@@ -556,6 +558,18 @@ def test_counts_that_cannot_be_rule_nothing_out(counts):
 def test_compute_that_cannot_be_is_no_subjects():
     for changes in ({"ec_low": 10**25}, {"ec_low": -1}, {"training_compute": -1}):
         assert verdict(known(A, subjects=family(model=changes)), simple()) == "hold"
+
+
+def test_nothing_is_measured_by_a_subject_whose_compute_cannot_be():
+    growth = simple(line("t", Amount("growth", Fraction(2))), measures={**MEASURES, "growth": REFERENCE_RATIO})
+    assert verdict(known(), growth) == "permit"
+    for changes in ({"ec_low": 10**26}, {"ec_low": -1}, {"training_compute": -1}):
+        assert verdict(known(subjects=family(reference=changes)), growth) == "hold"
+
+
+def test_a_subject_that_may_have_no_compute_at_all_is_known_and_has_no_room():
+    decision = ask(known(A, subjects=family(model={"ec_low": 0})), simple())
+    assert (decision.verdict, "unknown-parent" in codes(decision)) == ("hold", False)
 
 
 def test_what_is_made_of_a_large_subject_is_no_smaller():
