@@ -42,7 +42,8 @@ from decide.cases import (
     stated,
 )
 from interlock.decide.facts import Step, Subject
-from interlock.policy.model import At, AtLeast, Judged, Mean, Measured, Ref, RuledOut, Threshold, UnderQuantity
+from interlock.policy.model import At, AtLeast, Demand, Judged, Mean, Measured, Ref, RuledOut, Threshold, UnderQuantity
+from interlock.policy.time import Duration
 
 CHEAP = simple(attacker_budget=Fraction(1, 100))
 BAD = {"correct": 100}
@@ -262,8 +263,10 @@ def test_a_descendant_of_a_reached_subject_repeats(sentence):
 
 
 def test_without_an_independent_role_nothing_answers():
-    told = known(runs(), runs(**PARENTS, **BAD), runs(**AGAIN))
-    assert state(ask(told, simple(independent=""), action="deploy-internal")) == "reached"
+    ordinary = {"signers": [TEAM], "plan_signers": [TEAM]}
+    for signers in ({}, ordinary):
+        told = known(runs(), runs(**PARENTS, **BAD), runs(**{**AGAIN, **signers}))
+        assert state(ask(told, simple(independent=""), action="deploy-internal")) == "reached"
 
 
 def test_every_positive_result_of_the_ancestor_is_repeated():
@@ -364,6 +367,55 @@ def test_of_a_mean_every_result_is_repeated():
     assert state(ask(told, under, action="deploy-internal")) == "reached"
     told = known(*own, *bad, runs("a", **AGAIN), runs("b", **AGAIN))
     assert state(ask(told, under, action="deploy-internal")) == "below"
+
+
+def test_of_a_mean_also_what_is_not_at_its_level_alone_is_repeated():
+    mean = {**MEASURES, "mean": Mean("mean", {"a": Fraction(1, 2), "b": Fraction(1, 2)})}
+    lease = replace(simple().permits, lease=refresh().period)
+    under = simple(line("t", At("mean", Fraction("0.5"))), measures=mean, permits=lease)
+    theirs = [runs("a", **{**PARENTS, **BAD}), runs("b", **{**PARENTS, "correct": 20})]
+    own = [runs(name, planned_at=PLANNED + 20 * DAY) for name in "ab"]
+    again = [runs(name, **{**AGAIN, "planned_at": PLANNED + days * DAY}) for name, days in (("a", 4), ("b", 3))]
+    assert state(ask(known(*own, *theirs, again[0]), under, action="deploy-internal")) == "reached"
+    decision = ask(known(*own, *theirs, *again), under, action="deploy-internal")
+    assert decision.bounds.not_after == refresh().period.after(PLANNED + 3 * DAY)
+
+
+def test_what_was_not_at_the_level_needs_no_answer():
+    harder = runs(**{**PARENTS, "demonstrations": 200, "seed": 1})
+    told = known(runs(), runs(**PARENTS, **BAD), harder, runs(**AGAIN))
+    assert state(ask(told, simple(), action="deploy-internal")) == "below"
+
+
+def test_an_answer_refused_no_more_than_the_strictest_demand_allows():
+    demands = tuple(Demand(kind, refusals=Fraction(most)) for kind, most in (("prompted", "0.02"), ("few-shot", "0.5")))
+    for rule, refused, answers in ((demands, 2, True), (demands, 3, False), (demands[1:], 3, True), ((), 0, True)):
+        under = simple(line("t", rule_out=quick(elicitation=rule, coverage=Fraction("0.9"))))
+        told = known(runs(), runs("a", elicitation="few-shot"), runs(**PARENTS, **BAD), runs(**AGAIN, refused=refused))
+        finding = ask(told, under, action="deploy-internal").cells[0].finding
+        assert (finding.state == "reached") is not answers
+
+
+def test_an_answer_ends_with_the_buffers_period_and_an_unplanned_one_is_none():
+    lease = replace(simple().permits, lease=refresh().period)
+    short = quick(buffer=buffer(period=Duration(0, 60 * 86400)))
+    under = simple(line("t", rule_out=short), permits=lease)
+    own = runs(planned_at=PLANNED + 20 * DAY)
+    unplanned = runs(**{**AGAIN, "planned": False, "seed": 1})
+    told = known(own, runs(**PARENTS, **BAD), runs(**AGAIN), unplanned)
+    decision = ask(told, under, action="deploy-internal")
+    assert decision.bounds.not_after == PLANNED + 63 * DAY
+
+
+def test_of_several_ancestors_that_are_reached_the_same_one_is_told_of_in_every_process():
+    names = [f"parent {n}" for n in range(8)]
+    parents = {digest(it): Subject(digest(it), it, 10**20, 10**20, 10**20, ()) for it in names}
+    kin = {**family(model={"steps": tuple(Step(it, "merged", 1) for it in parents)}), **parents}
+    told = known(runs(), *(runs(subject=it, **BAD) for it in parents), subjects=kin)
+    first = parents[min(parents)].name
+    assert [it.text for it in ask(told, simple()).cells[0].finding.reasons] == [
+        f"its ancestor `{first}` shows a >= 0.2"
+    ]
 
 
 def test_a_derivative_of_an_ancestor_is_answered_like_the_ancestor():

@@ -47,7 +47,7 @@ class Leaf:
                 ]
         for ancestor in sorted(view.index.ancestors(view.subject)):
             for source in (ancestor, *view.index.cheap(ancestor, share)):
-                if source != view.subject and self.positive(source) and not self.repeated(source):
+                if self.positive(source) and not self.repeated(source):  # the subject itself is not, as was seen
                     if source == ancestor:
                         return [Reason("reached-ancestor", f"its ancestor {view.name(source)} shows {level}")]
                     made = f"{view.name(source)}, made from its ancestor {view.name(ancestor)} at little cost"
