@@ -321,6 +321,21 @@ WEAK = {
 }
 
 
+def test_a_rule_that_demands_no_elicitation_is_met_by_nothing():
+    decision = ask(known(runs()), simple(line("t", rule_out=quick(elicitation=()))))
+    assert decision.verdict == "hold"
+    assert [(it.code, it.text) for it in cell(decision).finding.reasons] == [
+        ("missing-evidence", "the policy demands no elicitation at all"),
+        ("overdue", "no sound evaluation of `a` within the last refresh period"),
+    ]
+
+
+@pytest.mark.parametrize(("on", "code"), [("model", "missing-evidence"), ("deployment", "no-deployment")])
+def test_what_was_not_evaluated_is_told_before_what_was_not_stated(on, code):
+    decision = ask(facts(), simple(measures=named(measure("a", on=on))))
+    assert [it.code for it in cell(decision).finding.reasons][:2] == [code, "assumption"]
+
+
 def test_a_demand_is_met_by_just_enough():
     under = simple(line("t", rule_out=quick(elicitation=(HARD,))))
     words = [stated(name) for name in ASSUMED["fine-tuned"]]

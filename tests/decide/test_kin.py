@@ -335,6 +335,21 @@ def test_a_repetition_ends_what_refers_to_what_would_be_reached_without_it():
     assert decision.bounds.not_after == refresh().period.after(PLANNED + 3 * DAY)
 
 
+def test_of_two_repetitions_the_one_that_lasts_counts():
+    lease = replace(simple().permits, lease=refresh().period)
+    again = [runs(**{**AGAIN, "planned_at": PLANNED + days * DAY, "seed": days}) for days in (5, 3)]
+    told = known(runs(planned_at=PLANNED + 20 * DAY), runs(**PARENTS, **BAD), *again)
+    decision = ask(told, simple(permits=lease), action="deploy-internal")
+    assert decision.bounds.not_after == refresh().period.after(PLANNED + 5 * DAY)
+
+
+def test_the_results_of_what_the_subject_continues_are_told_with_its_own():
+    told = known(runs(), runs(subject=FOUNDATION))
+    for action, entries in (("scale", 2), ("deploy-internal", 1)):
+        (reading,) = ask(told, simple(), action=action).cells[0].finding.readings
+        assert len(reading.counted) == entries
+
+
 def test_a_repetition_ends_the_evaluation_that_needs_it():
     """A reached threshold counts as evaluated by one of two parts, and that part is below only by the answer."""
     both = AtLeast(2, (At("a", Fraction("0.20")), At("b", Fraction("0.20"))))

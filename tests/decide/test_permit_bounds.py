@@ -213,6 +213,11 @@ EARLIEST = {  # sentence: (ledger, policy, when the permit ends)
         simple(OPEN, requires=["safe"], requirements=named(Measured("safe", "b", Fraction("0.20"), quick()))),
         QUARTER.after(PLANNED - 20 * DAY),
     ),
+    "an open plan of what is measured": (
+        known(runs("b"), runs("b", seed=1, planned_at=AT - DAY, report_by=AT + DAY, reported=False)),
+        simple(OPEN, requires=["safe"], requirements=named(Measured("safe", "b", Fraction("0.20"), quick()))),
+        AT + DAY,
+    ),
     "what is ruled out": (
         known(runs("b", **OLD)),
         simple(OPEN, line("u", B), gated=["t"], requires=["out"], requirements=named(RuledOut("out", "u"))),

@@ -117,8 +117,8 @@ class Leaf:
             reasons=tuple(reasons),
             parts=tuple(parts),
             reading=readings[0] if line.plain else None,
-            expires=held.expires if state == "below" else LATEST,
-            reach=held.reach if state == "below" else None,
+            expires=held.expires,
+            reach=held.reach,
         )
 
 
