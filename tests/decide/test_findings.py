@@ -336,6 +336,23 @@ def test_what_was_not_evaluated_is_told_before_what_was_not_stated(on, code):
     assert [it.code for it in cell(decision).finding.reasons][:2] == [code, "assumption"]
 
 
+def test_a_margin_that_nobody_forecast_is_told_before_anything_is_evaluated():
+    kept = buffer(margin=Fraction(0), forecast_by=AUDITOR, fresh_for=MONTH)
+    assert "no-forecast" in codes(ask(known(), simple(line("t", rule_out=quick(buffer=kept)))))
+
+
+def test_an_assumption_that_the_policy_does_not_define_is_not_discharged():
+    (reason, *_) = cell(ask(known(runs()), simple(assumptions={}))).finding.reasons
+    assert (reason.code, reason.text) == ("assumption", f"`{HONEST}` is not defined by the policy")
+
+
+def test_a_quotient_by_nothing_may_be_anything():
+    growth = simple(line("t", Amount("growth", Fraction(2))), measures={"growth": ComputeRatio("growth", "reference")})
+    told = known(subjects=family(reference={"ec_low": 0}))
+    (reason, *_) = cell(ask(told, growth)).finding.reasons
+    assert reason.text == "growth may be anything, or grow there: not certainly under 2"
+
+
 def test_a_demand_is_met_by_just_enough():
     under = simple(line("t", rule_out=quick(elicitation=(HARD,))))
     words = [stated(name) for name in ASSUMED["fine-tuned"]]

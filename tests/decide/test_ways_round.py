@@ -640,6 +640,21 @@ def test_a_measured_requirement_reaches_as_far_as_its_own_margin_is_for():
         assert bounds.most_effective_compute == most * 10**24
 
 
+def test_a_measured_requirement_is_judged_by_earlier_versions_as_far_as_they_have_seen_results():
+    """The first one's margin is a forecast, which nobody has made."""
+    unknown = buffer(margin=Fraction(0), forecast_by=AUDITOR, fresh_for=QUARTER)
+    first, second = (
+        simple(requires=("safe",), requirements=named(Measured("safe", "b", Fraction("0.20"), quick(buffer=margin))))
+        for margin in (unknown, buffer())
+    )
+    versions = since(first), since(second, SECOND_VERSION)
+    later, earlier = runs("b"), runs("b", 20, planned_at=BEFORE)
+    assert verdict(known(runs(correct=90), later), *versions) == "permit"
+    assert verdict(known(runs(correct=90), later, earlier), *versions) == "hold"
+    (requirement,) = ask(known(runs(correct=90), later, earlier), *versions, **API).cells[0].requirements
+    assert [it.code for node in requirement.tree.walk() for it in node.reasons] == ["no-forecast", "bound"]
+
+
 def test_a_check_that_failed_on_the_subject_is_not_passed_by_its_ancestor():
     checked = Assumption(HONEST, AUDITOR, HALF_YEAR, checked="noise", coverage=Fraction("0.5"))
     kin = family(foundation={"training_compute": 5 * 10**23, "ec_low": 5 * 10**23, "ec_high": 5 * 10**23})
