@@ -300,6 +300,8 @@ def test_a_forecast_that_was_taken_back_stands_for_nothing_and_keeps_its_margin(
     assert state(ask(told, FORECAST)) == "not ruled out"
 
 
+OPEN_LINE = simple(line("t", Amount("training_compute", Fraction(1))))
+
 # -- soundness (10 to 14) ----------------------------------------------------------------------------------------------
 
 HARD = Demand(
@@ -351,6 +353,18 @@ def test_a_quotient_by_nothing_may_be_anything():
     told = known(subjects=family(reference={"ec_low": 0}))
     (reason, *_) = cell(ask(told, growth)).finding.reasons
     assert reason.text == "growth may be anything, or grow there: not certainly under 2"
+
+
+def test_an_amount_of_what_is_no_quantity_is_not_below():
+    for name in ("a", "nothing"):
+        assert state(ask(known(), simple(line("t", Amount(name, Fraction(1)))))) == "not ruled out"
+
+
+def test_large_quantities_are_told_in_three_digits():
+    for spent, told in ((10**6 - 1, "999999"), (10**6, "1e+06"), (1234567, "1.23e+06")):
+        subjects = family(model={"training_compute": spent}, foundation={"training_compute": 1})
+        (reason, *_) = cell(ask(known(subjects=subjects), OPEN_LINE)).finding.reasons
+        assert reason.text == f"training_compute >= 1: it is at least {told}"
 
 
 def test_a_demand_is_met_by_just_enough():

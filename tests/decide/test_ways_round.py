@@ -12,6 +12,7 @@ from decide import reference
 from decide.cases import (
     ACTIONS,
     AT,
+    AUDIT,
     AUDITOR,
     BOARD,
     CHILD,
@@ -503,7 +504,7 @@ def test_a_word_is_for_the_requirement_as_it_read_then():
 
 def test_a_word_is_for_a_requirement_of_its_kind():
     """What was attested while that was asked is no attestation for what was to be approved then."""
-    first = simple(requirements=named(Approved("audit", "audited", AUDITOR, "subject", HALF_YEAR), Never("never")))
+    first = simple(requirements=named(Approved("audit", AUDIT.what, AUDITOR, "subject", HALF_YEAR), Never("never")))
     second = since(simple(), PLANNED + 10 * DAY)
     for at, expected in ((STATED, "hold"), (PLANNED + 11 * DAY, "permit")):
         told = known(runs(correct=90, planned_at=PLANNED + 10 * DAY), attestations=[attested("audit", at=at)])
