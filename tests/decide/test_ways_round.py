@@ -25,7 +25,9 @@ from decide.cases import (
     PLANNED,
     QUARTER,
     REFERENCE,
+    SIBLING,
     STATED,
+    amended,
     approved,
     aside,
     ask,
@@ -62,6 +64,7 @@ from interlock.policy.model import (
     Attested,
     Cell,
     ComputeRatio,
+    ExceptionRule,
     Hole,
     Judged,
     Mean,
@@ -525,6 +528,83 @@ def test_a_takeover_hole_is_filled_by_a_measured_understanding_only():
     assert verdict(told, since(hole), since(replace(hole, **shown), BEFORE)) == "permit"
     plain = replace(hole, thresholds=named(line("t")))
     assert verdict(told, since(plain), since(replace(plain, requirements=word), BEFORE)) == "permit"
+
+
+TAKEOVER = replace(line("t"), takeover_potential=True)
+WORD = Attested("why", "we understand it", BOARD, "subject", HALF_YEAR)
+UNDERSTOOD = {
+    **MEASURES,
+    "b": replace(MEASURES["b"], kind="understanding"),
+    "both": Mean("both", {"b": Fraction(1, 2), "c": Fraction(1, 2)}),
+}
+FILLED = {  # sentence: (what fills the hole, verdict)
+    "an understanding that is measured": (Measured("why", "b", Fraction("0.2"), quick()), "permit"),
+    "a capability that is measured": (Measured("why", "c", Fraction("0.2"), quick()), "hold"),
+    "a mean of both": (Measured("why", "both", Fraction("0.2"), quick()), "hold"),
+    "a word": (WORD, "hold"),
+}
+
+
+@pytest.mark.parametrize("sentence", FILLED)
+@pytest.mark.parametrize("again", [0, 1])
+def test_what_fills_a_takeover_hole_however_many_versions_later(sentence, again):
+    filled, expected = FILLED[sentence]
+    hole = simple(
+        TAKEOVER,
+        requires=("why",),
+        measures=UNDERSTOOD,
+        requirements=named(Hole("why", "?", BOARD, AT), Never("never")),
+    )
+    second = replace(hole, requirements=named(filled, Never("never")))
+    made = runs(correct=90), CLEAN_B, runs("c")
+    told = known(*made, attestations=[attested("why", by=(BOARD,))])
+    versions = [since(second, BEFORE + step * DAY) for step in range(1 + again)]
+    assert verdict(told, since(hole), *versions) == expected
+    assert verdict(told, since(hole)) == "hold"
+    assert verdict(told, *versions) == "permit"  # it never was a hole
+
+
+def test_a_takeover_hole_is_told_as_one_and_what_filled_it_in_vain_as_well():
+    need = named(Hole("why", "what would show it", BOARD, AT), Never("never"))
+    hole = simple(TAKEOVER, requires=("why",), requirements=need)
+    second = since(replace(hole, requirements=named(WORD, Never("never"))), BEFORE)
+    told = known(runs(correct=90), attestations=[attested("why", by=(BOARD,))])
+    for versions, text in (
+        ([since(hole)], f"`why` is a hole: what would show it (owner `{BOARD}`)"),
+        ([since(hole), second], "`why` was a hole; at takeover level only a measured understanding fills it"),
+    ):
+        (requirement,) = ask(told, *versions, **API).cells[0].requirements
+        node = requirement.tree
+        assert (node.kind, node.text, node.holds) == ("hole", "why", False)
+        assert [(it.code, it.text) for it in node.reasons] == [("hole", text)]
+
+
+def test_no_exception_stands_in_for_what_filled_a_takeover_hole_in_vain():
+    others = (Attested("other", "", AUDITOR, "subject", HALF_YEAR), Never("never"))
+    way = named(ExceptionRule("way", "interim", ("why",), ("other",), (BOARD,), HALF_YEAR))
+    hole = simple(TAKEOVER, requires=("why",), requirements=named(Hole("why", "?", BOARD, AT), *others), exceptions=way)
+    second = replace(hole, requirements=named(WORD, *others))
+    told = known(runs(correct=90), attestations=[attested("other")], amendments=[amended("way")])
+    assert verdict(told, since(second)) == "permit"
+    assert verdict(told, since(hole), since(second, BEFORE)) == "hold"
+
+
+def test_a_word_is_for_the_standard_that_was_named_then():
+    def under(standard):
+        return simple(requirements=named(replace(AUDIT, standard=standard), Never("never")))
+
+    told = known(runs(correct=90, planned_at=PLANNED + 10 * DAY), attestations=[attested("audit")])
+    for then, now, expected in (("iso", "iso", "permit"), ("iso", "soc", "hold"), ("iso", "", "hold")):
+        assert verdict(told, since(under(then)), since(under(now), PLANNED + 9 * DAY)) == expected
+
+
+def test_an_incident_on_a_relative_by_a_budget_that_no_version_had_any_more_is_none_against_a_requirement():
+    generous, stingy = simple(attacker_budget=Fraction(1, 100)), since(simple(), PLANNED + 5 * DAY)
+    words = [stated(HONEST, at=PLANNED + 5 * DAY), attested("audit"), attested("audit", at=PLANNED + 5 * DAY)]
+    for subject, expected in ((SIBLING, "permit"), (MODEL, "hold")):
+        happened = incident(requirements=["audit"], subject=subject, at=PLANNED + 6 * DAY)
+        told = known(runs(correct=90, planned_at=PLANNED + 5 * DAY), attestations=words, incidents=[happened])
+        assert verdict(told, since(generous), stingy) == expected
 
 
 # -- numbers that are not what they seem -------------------------------------------------------------------------------
