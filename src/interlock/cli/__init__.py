@@ -26,6 +26,7 @@ The loop, from a policy to a gate:
     interlock decide --subject NAME           permit or hold, why, and what would lift a hold
     interlock permit issue ...                a bounded lease for a gate
     interlock ledger verify                   recompute everything
+    interlock bundle export DECISION          a decision in one file; `bundle verify` checks it anywhere
 
 Try `interlock demo` first: it tells the whole story on two small models and leaves a workspace to explore.
 
@@ -53,6 +54,7 @@ _COMMANDS: Table = {
     "decide": "decisions:decide",
     "permit": "decisions:permit_app",
     "ledger": "ledger:ledger_app",
+    "bundle": "bundles:app",
     "schema": "schemas:schema",
     "report": "records:report",
     "demo": "demo:demo",
