@@ -30,7 +30,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -72,17 +72,11 @@ def canonical(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def once(pairs: list[tuple[str, Any]]) -> Json:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a member twice")
-    return dict(pairs)
-
-
-def strict(data: bytes, where: str, *, spelled: bool = True) -> Json:
-    """Exactly one JSON object and nothing around it, no member twice; `spelled`: in its canonical spelling."""
+def strict(data: bytes, where: str) -> Json:
+    """Exactly one JSON object in its canonical spelling: so no member stands twice, and nothing around it."""
     try:
-        value = json.loads(data.decode(), object_pairs_hook=once)
-        fine = data[:1] == b"{" and data[-1:] == b"}" and (canonical(value).encode() == data or not spelled)
+        value = json.loads(data.decode())
+        fine = isinstance(value, dict) and canonical(value).encode() == data
     except (ValueError, RecursionError) as error:
         raise Refused(f"{where}: got no strict JSON ({error!s:.80}), expected one object") from error
     demand(fine, where, "another spelling", "one object as RFC 8785 writes it")
@@ -103,12 +97,19 @@ def unbase64(text: str, where: str) -> bytes:
     return data
 
 
-def moment(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-
-
 def written(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")
+
+
+def moment(text: str) -> datetime:
+    made = datetime.fromisoformat(text)
+    demand(written(made) == text, "a time", text, "one such as 2026-12-01T00:00:00Z")
+    return made
+
+
+def flop(text: str) -> Fraction:
+    demand(text.isascii() and text.isdecimal() and str(int(text)) == text, "compute", text, "a whole number of FLOP")
+    return Fraction(text)
 
 
 def after(start: datetime, length: Json) -> datetime:
@@ -284,94 +285,56 @@ def continues(size: int, root: bytes, later: Checkpoint, proof: list[bytes], whe
     demand(fine, where, f"{len(proof)} hashes", f"a proof from {size} to {later.size} entries, to {later.root.hex()}")
 
 
-# -- statements and policies (docs/formats.md, docs/policy-language.md) ------------------------------------------------
+# -- statements (docs/formats.md) --------------------------------------------------------------------------------------
 
-FORMS = {
-    "digest": "[0-9a-f]{64}",
-    "flop": "0|[1-9][0-9]{0,39}",
-    "time": "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z",
-    "text": "(?s).{1,4096}",
-    "any": "(?s).*",
-    "decimal": r"(0|[1-9][0-9]{0,17})(\.[0-9]{0,17}[1-9])?",
+PROTOCOL = """protocol.task=str protocol.task_version=int protocol.metric=str protocol.samples=int protocol.samples_sha256=str
+?protocol.deployment=str protocol.elicitation.kind=str protocol.elicitation.shots=int protocol.elicitation.seed=int
+protocol.elicitation.demonstrations=int"""
+FORMS = {  # every member with its type; `?` may be missing, `*` is any of a list, and after a `.` at the end is any name
+    "bundle": """bundle=str checkpoint=str checkpoint_proof=list ?checkpoint_proof*=str entries=list ?entries*=str history=list
+?history*=str history_proof=list ?history_proof*=str""",
+    "envelope": "payload=str payloadType=str signatures=list ?signatures*.keyid=str ?signatures*.sig=str",
+    "statement": "_type=str predicateType=str subject=list ?subject*.name=str ?subject*.digest.sha256=str ?predicate.=",
+    "subject:v2": """name=str training_compute=str effective_compute.low=str effective_compute.high=str ?run.config_sha256=str
+?run.data_sha256=str ?manifest.serialization.method=str ?manifest.serialization.hash_type=str ?manifest.resources*.name=str
+?manifest.serialization.allow_symlinks=bool ?manifest.serialization.ignore_paths=list ?manifest.resources*.algorithm=str
+?manifest.resources=list ?manifest.resources*.digest=str ?model_signing_sha256=str steps=list ?steps*.parent=str
+?steps*.kind=str ?steps*.compute=str""",
+    "deployment:v1": """name=str subject=str ?system_prompt_sha256=NoneType ?system_prompt_sha256=str filters=list tools=list
+?filters*.name=str ?filters*.sha256=str ?tools*.name=str ?tools*.sha256=str surface=str access_tier=str ?sampling.=str
+?sampling=dict""",
+    "plan:v1": f"report_by=str {PROTOCOL}",
+    "result:v1": f"""plan=str {PROTOCOL} log.name=str log.sha256=str log.outcomes_sha256=str counts.planned=int counts.scored=int
+counts.completed=int counts.correct=int budget.tokens=int budget.flop=str ?environment.=str ?environment=dict""",
+    "attestation:v1": "kind=str name=str about=str statement=str at=str",
 }
-SHAPES = """
-bundle: bundle=urn:interlock:bundle:v1 checkpoint=any checkpoint_proof=any* entries=any* history=any* history_proof=any*
-envelope: payload=any payloadType=application/vnd.in-toto+json signatures=signature*
-signature: keyid=text sig=any
-statement: _type=https://in-toto.io/Statement/v1 predicateType=text subject=about* predicate=object
-about: name=text digest=hash
-hash: sha256=digest
-subject:v2: name=text training_compute=flop effective_compute=ends steps=step* run?=run manifest?=manifest
-  model_signing_sha256?=digest
-run: config_sha256=digest data_sha256=digest
-manifest: serialization=layout resources=file*
-layout: method=files hash_type=sha256 allow_symlinks=false ignore_paths=empty
-file: name=text algorithm=sha256 digest=digest
-ends: low=flop high=flop
-step: parent=digest kind=continued|fine-tuned|adapter|merged|distilled|quantised|edited compute=flop
-deployment:v1: name=text subject=digest system_prompt_sha256=digest|null filters=hashed* tools=hashed* surface=text
-  access_tier=text sampling=decimal:
-hashed: name=text sha256=digest
-plan:v1: protocol=protocol report_by=time
-protocol: deployment?=digest task=text task_version=count metric=text samples=count samples_sha256=digest elicitation=tried
-tried: kind=prompted|few-shot|scaffolded|fine-tuned|rl-fine-tuned|understanding-based shots=count demonstrations=count
-  seed=count
-result:v1: plan=digest protocol=protocol log=log counts=counts budget=budget environment=any:
-log: name=text sha256=digest outcomes_sha256=digest
-counts: planned=count completed=count scored=count correct=count
-budget: tokens=count flop=flop
-attestation:v1: kind=assumption|requirement name=text about=subject|deployment|developer statement=text at=time
-permit:v1: deployment?=digest action=text decision=digest policy=digest effective_compute=lease not_before=time
-  not_after=time
-lease: start=flop most=flop
-snapshot:v1: permit=digest parent=digest step=count effective_compute=flop ended=text
-decision:v1: verdict=permit|hold action=text subject=digest deployment=digest|null at=time checkpoint=read
-  bounds=bounds|null rulings=ruling* reasons=json resume=json
-read: size=count root=digest time=time
-bounds: most_effective_compute=flop not_after=time
-ruling: policy=text version=text digest=digest governs=bool verdict=permit|hold cells=decided* reasons=json duties=json
-decided: threshold=text opens=bool finding=finding requirements=need* lifts=json
-finding: state=text overdue=bool evaluated_until=json reasons=json tree=json
-need: name=text kind=text met=bool tree=json
-"""
-TABLE = {  # `name?` may be left out; `kind*` is a list, `kind:` an object by names, `a|b` one of several
-    head: dict(member.split("=", 1) for member in members.split())
-    for head, members in (line.split(": ", 1) for line in re.split(r"\n(?=\S)", SHAPES.strip()))
-}
+UNREAD = {"permit:v1", "snapshot:v1", "decision:v1"}  # by which the rule decides nothing
 
 
-def is_one(value: Any, kind: str) -> bool:
-    """Whether a value is of a kind that SHAPES has for single values; any other word there stands for itself."""
-    if kind in FORMS:
-        return isinstance(value, str) and re.fullmatch(FORMS[kind], value) is not None
-    types = {"count": int, "bool": bool, "object": dict, "empty": list}
-    if kind in types:
-        return type(value) is types[kind] and not (kind == "empty" and value) and not (kind == "count" and value < 0)
-    return kind == "json" or value is {"null": None, "false": False}.get(kind, ...) or value == kind
+def members(value: Any, at: str = "") -> Iterator[str]:
+    """Every member of a JSON value, as its place and its type."""
+    inner = value.items() if isinstance(value, dict) else []
+    for name, one in inner:
+        yield from members(one, f"{at}.{name}" if at else name)
+    for one in value if isinstance(value, list) else []:
+        yield from members(one, f"{at}*")
+    if not inner:
+        yield f"{at}={type(value).__name__}"
 
 
-def fits(value: Any, kind: str, where: str) -> None:
-    """Check a value, and everything in it, against SHAPES: what has no name there is refused."""
-    if kind[-1] in "*:":
-        demand(
-            isinstance(value, list if kind[-1] == "*" else dict), where, value, "a list" if kind[-1] == "*" else "names"
-        )
-        for name, inner in enumerate(value) if kind[-1] == "*" else value.items():
-            fits(inner, kind[:-1], f"{where}, {name}")
-    elif kind.removesuffix("|null") in TABLE and value is not None:
-        shape = TABLE[kind.removesuffix("|null")]
-        demand(isinstance(value, dict), where, value, "an object")
-        names, least = {name.rstrip("?"): part for name, part in shape.items()}, {it for it in shape if it[-1] != "?"}
-        demand(least <= value.keys() <= names.keys(), where, sorted(value), ", ".join(shape))
-        for name, inner in value.items():
-            fits(inner, names[name], f"{where}, {name}")
-    else:
-        demand(any(is_one(value, one) for one in kind.split("|")), where, value, kind)
-    if kind == "time":
-        try:
-            moment(value)
-        except ValueError as error:
-            raise Refused(f"{where}: got {value}, expected a time that exists") from error
+def fits(value: Json, form: str, where: str) -> None:
+    """Check that nothing is missing, and nothing is there beside what FORMS has."""
+    known, found = FORMS[form].split(), set(members(value))
+    missing = {it for it in known if it[0] != "?"} - found
+    free = [tuple(it[1:].split("=")) for it in known if ".=" in it]
+    extra = {
+        it
+        for it in found - {it.lstrip("?") for it in known}
+        if not any(it.startswith(a) and it.endswith(b) for a, b in free)
+    }
+    demand(
+        not missing | extra, where, f"{sorted(extra)} beside, without {sorted(missing)}", f"a whole {form} and no more"
+    )
 
 
 class Reader:
@@ -381,38 +344,37 @@ class Reader:
         self.pinned, self.policy, self.digest, self.kinds = pinned, Json(), "", list[str]()
         self.keys, self.roles = dict[str, bytes](), dict[str, tuple[set[str], int]]()
         self.seen, self.weights = set[str](), set[str]()
-        self.facts = SimpleNamespace(subjects={}, deployments={}, plans=[], results=[], attestations=[])
-        self.facts.withdrawals, self.facts.set_asides, self.facts.checkpoint = [], [], None
+        lists: Any = {name: [] for name in ("plans", "results", "attestations", "withdrawals", "set_asides")}
+        self.facts = SimpleNamespace(subjects={}, deployments={}, **lists)
 
     def take(self, data: bytes, at: datetime, where: str) -> Json:
         """Read one entry; return its statement."""
         demand(len(data) <= 1 << 20, where, f"{len(data)} bytes", "an envelope of at most 1 MiB")
-        envelope = strict(data, where, spelled=False)
+        envelope = strict(data, where)
         fits(envelope, "envelope", where)
         payload, form = unbase64(envelope["payload"], where), envelope["payloadType"]
         said, digest = strict(payload, where), sha256(payload)
         fits(said, "statement", where)
-        prefix, _, kind = said["predicateType"].partition("urn:interlock:")
-        if (
-            prefix
-            or kind not in {"policy:v1", *(name for name in TABLE if ":" in name)}
-            or "imported" in said["predicate"]
-        ):
-            raise Outside(f"{where}: a statement of type `{said['predicateType']:.80}`, or a log that was imported")
-        fine = len(said["subject"]) == 1 and digest not in self.seen and (kind == "policy:v1") == (not self.kinds)
-        demand(fine, where, f"a {kind} on {said['subject']}", "one subject, nothing said twice, one policy as entry 0")
+        kind, predicate = said["predicateType"].removeprefix("urn:interlock:"), said["predicate"]
+        if kind not in {"policy:v1", *FORMS, *UNREAD} or "imported" in predicate:
+            raise Outside(f"{where}, a statement of type `{said['predicateType']:.80}`, or a log that was imported")
+        fine = (form, said["_type"]) == ("application/vnd.in-toto+json", "https://in-toto.io/Statement/v1")
+        fine = fine and said["predicateType"] == f"urn:interlock:{kind}" and len(said["subject"]) == 1
+        demand(fine, where, f"{form}, {said['_type']}, {said['subject']}", "an in-toto statement v1 on one subject")
+        fine = digest not in self.seen and (kind == "policy:v1") == (not self.kinds)
+        demand(fine, where, f"a {kind} {digest}", "nothing twice, and one policy as entry 0")
         self.kinds.append(kind.partition(":")[0])
         self.seen.add(digest)
-        fits(said["predicate"], kind if kind in TABLE else "object", where)
         fact = SimpleNamespace(digest=digest, subject=said["subject"][0]["digest"]["sha256"], at=at)
         if kind == "policy:v1":
-            self.adopt(said["predicate"], fact.subject, where)
+            self.adopt(predicate, fact.subject, where)
         message = f"DSSEv1 {len(form)} {form} {len(payload)} ".encode() + payload
         fact.signers = self.signers(envelope["signatures"], message, where)
         approved = set(self.policy["amendments"]["approved_by"]) if kind == "policy:v1" else fact.signers
         demand(approved and approved <= fact.signers, where, sorted(fact.signers), f"signed by {sorted(approved)}")
-        if self.kinds[-1] in {"subject", "deployment", "plan", "result", "attestation"}:
-            getattr(self, self.kinds[-1])(said["predicate"], fact, where)
+        if kind in FORMS:
+            fits(predicate, kind, where)
+            getattr(self, self.kinds[-1])(predicate, fact, where)
         return said
 
     def signers(self, signatures: list[Json], message: bytes, where: str) -> set[str]:
@@ -429,62 +391,72 @@ class Reader:
     def adopt(self, policy: Json, about: str, where: str) -> None:
         """The policy and its keys: none twice in a role, none in common with a role that it is independent of."""
         self.policy, self.digest = policy, sha256(canonical(policy).encode())
-        expected = self.pinned or self.digest
-        demand(about == self.digest == expected, where, f"policy {self.digest} as {about}", expected)
+        demand(about == self.digest == (self.pinned or about), where, f"policy {self.digest}", self.pinned or about)
         for name, role in policy["roles"].items():
-            raws = [unbase64(text.removeprefix("ed25519:"), where) for text in role["keys"]]
+            raws = [unbase64(text[8:], where) for text in role["keys"] if text[:8] == "ed25519:"]
             apart = {text for other in role["independent_of"] for text in policy["roles"][other]["keys"]}
-            fine = all(text[:8] == "ed25519:" for text in role["keys"]) and all(map(prime_order, raws))
-            fine = fine and len(set(raws)) == len(raws) and not apart & set(role["keys"])
+            fine = all(map(prime_order, raws)) and len(set(raws)) == len(role["keys"]) and not apart & set(role["keys"])
             demand(
                 fine, f"{where}, role `{name}`", role["keys"], "sound keys, each once, none of who it is independent of"
             )
             self.keys |= {sha256(raw): raw for raw in raws}
             self.roles[name] = {sha256(raw) for raw in raws}, role["quorum"]
 
-    def subject(self, said: Json, fact: Any, where: str) -> None:
-        files, others = said.get("manifest", {}).get("resources", []), self.facts.subjects
-        names, joined = [it["name"].split("/") for it in files], bytes.fromhex("".join(it["digest"] for it in files))
+    def new(self, made: object, said: Json, others: Json, fact: Any, where: str) -> str:
+        """The digest of a subject or deployment, whose name and digest are new."""
+        digest = sha256(canonical(made).encode())
         fine = (
-            names == sorted(names) and len(set(map(tuple, names))) == len(names) and bool(names) == ("manifest" in said)
+            digest == fact.subject and digest not in others and all(said["name"] != it.name for it in others.values())
         )
-        fine = fine and not any({"", ".", ".."} & {*name} for name in names) and ("run" in said) != ("manifest" in said)
-        fine = fine and said.get("model_signing_sha256") == (sha256(joined) if names else None)
-        demand(fine and not ("run" in said and said["steps"]), where, sorted(said), "a manifest in order, or a new run")
-        made = sha256(canonical(said.get("run") or said["manifest"]).encode())
-        fine = made == fact.subject and made not in others and all(said["name"] != it.name for it in others.values())
-        demand(fine, where, f"{said['name']}: {fact.subject}", f"{made}, a subject and a name that are new")
-        self.weights |= {made} if names else set()
-        ends = {f"ec_{end}": Fraction(flop) for end, flop in said["effective_compute"].items()}
-        steps = [SimpleNamespace(**{**it, "compute": Fraction(it["compute"])}) for it in said["steps"]]
+        demand(fine, where, f"{said['name']}: {fact.subject}", f"{digest}, new, and a name that is new")
+        return digest
+
+    def subject(self, said: Json, fact: Any, where: str) -> None:
+        demand(("run" in said) != ("manifest" in said), where, sorted(said), "a manifest, or a run without weights yet")
+        made, others = said.get("run") or said["manifest"], self.facts.subjects
+        digest, ends = self.new(made, said, others, fact, where), said["effective_compute"]
+        steps = [SimpleNamespace(**{**it, "compute": flop(it["compute"])}) for it in said["steps"]]
         one = SimpleNamespace(
-            digest=made, name=said["name"], training_compute=Fraction(said["training_compute"]), **ends
+            digest=digest, name=said["name"], training_compute=flop(said["training_compute"]), steps=steps
         )
-        demand(0 < one.ec_low <= one.ec_high, where, ends, "an interval above 0")
+        one.ec_low, one.ec_high = flop(ends["low"]), flop(ends["high"])
+        demand(
+            0 < one.ec_low <= one.ec_high and not ("run" in said and steps),
+            where,
+            said,
+            "an interval, no run with steps",
+        )
+        if "manifest" in said:
+            joined = bytes.fromhex("".join(it["digest"] for it in made["resources"]))
+            demand(
+                joined and sha256(joined) == said["model_signing_sha256"], where, "another digest", "that of its files"
+            )
+            self.weights.add(digest)
         for step in steps:
             demand(step.parent in others, where, f"parent {step.parent}", "a subject in the ledger before it")
             parent = others[step.parent]
             least = step.compute + (parent.training_compute if step.parent in self.weights else 0)
             fine = one.ec_low >= parent.ec_low and one.ec_high >= parent.ec_high and one.training_compute >= least
             demand(fine, where, "less compute", f"no less than that of its parent `{parent.name}`, and the step")
-        one.steps, others[made] = steps, one
+        others[digest] = one
 
     def deployment(self, said: Json, fact: Any, where: str) -> None:
-        made = sha256(canonical({name: part for name, part in said.items() if name != "name"}).encode())
-        others, lists = self.facts.deployments, [[it["name"] for it in said[kind]] for kind in ("filters", "tools")]
-        fine = made == fact.subject and made not in others and all(said["name"] != it.name for it in others.values())
-        fine = fine and said["subject"] in self.weights and all(len(set(names)) == len(names) for names in lists)
-        demand(
-            fine, where, fact.subject, f"{made}, a new deployment and name, of a subject with weights, nothing twice"
-        )
-        others[made] = SimpleNamespace(digest=made, name=said["name"], subject=said["subject"])
+        made, others = {name: part for name, part in said.items() if name != "name"}, self.facts.deployments
+        digest = self.new(made, said, others, fact, where)
+        demand(said["subject"] in self.weights, where, said["subject"], "a subject with weights before it")
+        others[digest] = SimpleNamespace(digest=digest, name=said["name"], subject=said["subject"])
 
     def ran(self, fact: Any, said: Json, where: str) -> Any:
         """What was run. What statements do not say yet is what shows the least."""
         offered, tried = said.get("deployment"), said["elicitation"]
         known = self.facts.deployments.get(offered, SimpleNamespace(subject=None if offered else fact.subject))
-        fine = fact.subject in self.weights and known.subject == fact.subject
-        demand(fine, where, f"{fact.subject}, {offered}", "a subject with weights, and a deployment of it, before it")
+        fine = fact.subject in self.weights and known.subject == fact.subject and tried["kind"] in ASSUMED
+        demand(
+            fine,
+            where,
+            f"{fact.subject}, {offered}, {tried}",
+            "a subject with weights, a deployment of it, a known try",
+        )
         rest = {"unit": "sample", "attempts": 1, "tools": False, "safety_ablated": False, "deployment": offered}
         renamed = {"elicitation": tried["kind"], "samples_digest": said["samples_sha256"]}
         return SimpleNamespace(**{**tried, **said, **rest, **renamed})
@@ -498,9 +470,9 @@ class Reader:
     def result(self, said: Json, fact: Any, where: str) -> None:
         counts, fact.protocol = said["counts"], self.ran(fact, said["protocol"], where)
         fact.completed, fact.scored, fact.correct = counts["completed"], counts["scored"], counts["correct"]
-        fine = fact.correct <= fact.scored <= fact.completed <= counts["planned"] == fact.protocol.samples
+        fine = 0 <= fact.correct <= fact.scored <= fact.completed <= counts["planned"] == fact.protocol.samples
         demand(fine, where, counts, "correct <= scored <= completed <= planned")
-        fact.flop, fact.total, fact.refused, fact.plan = int(said["budget"]["flop"]), None, None, None
+        fact.flop, fact.total, fact.refused, fact.plan = flop(said["budget"]["flop"]), None, None, None
         for plan in self.facts.plans:  # one that announced something else, or that others signed, is not its plan
             same = (plan.digest, plan.subject, plan.protocol) == (said["plan"], fact.subject, fact.protocol)
             fact.plan = plan if same and plan.signers & fact.signers else fact.plan
@@ -508,8 +480,8 @@ class Reader:
 
     def attestation(self, said: Json, fact: Any, where: str) -> None:
         known = {"developer": {self.digest}, "subject": self.facts.subjects, "deployment": self.facts.deployments}
-        fine = fact.subject in known[said["about"]] and moment(said["at"]) <= fact.at
-        demand(fine, where, f"{fact.subject}, dated {said['at']}", f"a {said['about']} that is known, no later date")
+        fine = said["kind"] in {"assumption", "requirement"} and fact.subject in known.get(said["about"], ())
+        demand(fine and moment(said["at"]) <= fact.at, where, said, "of something that is known, and no later date")
         fact.is_assumption, fact.name, fact.check = said["kind"] == "assumption", said["name"], None
         fact.at, fact.about = moment(said["at"]), None if said["about"] == "developer" else fact.subject
         self.facts.attestations.append(fact)
@@ -517,62 +489,50 @@ class Reader:
 
 # -- what is outside of the core ---------------------------------------------------------------------------------------
 
-ELICITATIONS = TABLE["tried"]["kind"].split("|")
 SECTIONS = """interlock id version title effective expires supersedes imposed_by scope roles measures assumptions thresholds
 requirements exceptions gates not_governed actions refresh attacker_budget attacker_budget_source permits report_within
 independent on_hold duties amendments context sources""".split()
-MEMBERS = """above access alert_for approved_by argument assumes attempts audience below_if binds buffer by checked claim
-confidence consulted count coverage declares demonstrations developers discretion domain doubt events exempt flop fresh_for
-frozen_while_reached changelog_required high independent_of issued_by items judged keys lease least_samples ledger_age level
-low margin measure metric modality months multiple notice of owner parts period proposed_by quantity quorum reached_when
-refines refresh refusals requires reversible review revocable_by role rule_out run_by rung safety_ablated samples_digest
-seconds shots size source sources standard subject subjects surface takeover_potential task task_version threat_models
-threshold tools unit valid_below void_at weaker weights what""".split()
-WORDS = {
-    "is": """at amount ref at-least under-quantity measure compute-ratio unbounded mean attested approved defined ruled-out
-        combined hole never""".split(),
-    "about": ["subject", "deployment", "developer"],
-    "kind": ["capability", "propensity", "safeguard", "understanding"],
-    "on": ["model", "deployment"],
-    "danger": ["higher", "lower"],
-    "elicitation": ELICITATIONS,
-}
+MEMBERS = """about above access alert_for approved_by argument assumes attempts audience below_if binds buffer by changelog_required
+checked claim confidence consulted count coverage danger declares demonstrations developers discretion domain doubt elicitation
+events exempt flop fresh_for frozen_while_reached high independent_of is issued_by items judged keys kind lease least_samples
+ledger_age level low margin measure metric modality months multiple notice of on owner parts period proposed_by quantity
+quorum reached_when refines refresh refusals requires reversible review revocable_by role rule_out run_by rung safety_ablated
+samples_digest seconds shots size source sources standard subject subjects surface takeover_potential task task_version
+threat_models threshold tools unit valid_below void_at weaker weights what""".split()
+CONSTRUCTS = """at amount ref at-least under-quantity measure compute-ratio unbounded mean attested approved defined ruled-out
+combined hole never""".split()
 
 
 def outside(policy: Json, facts: Any) -> None:
-    """Look at all of a policy that decides, and at the kinds of fact, for what has no rule here.
+    """Refuse an answer where a policy has a part, or the ledger a kind of fact, for which there is no rule here."""
 
-    Raises:
-        Outside: there is something.
-    """
-
-    def check(part: Any, where: str, named: int = 0) -> None:
+    def check(part: Any, names: Iterable[str]) -> None:
         for name, inner in part.items() if isinstance(part, dict) else ():
-            known = named or (
-                inner in WORDS[name] if name in WORDS and isinstance(inner, str) else name in {*MEMBERS, *WORDS}
-            )
-            if not known:
-                raise Outside(f"`{name}: {inner!s:.60}` in {where}")
+            if name not in names or (name == "is" and inner not in CONSTRUCTS):
+                raise Outside(f"`{name}: {inner!s:.60}` in the policy")
             for one in inner if isinstance(inner, list) else [inner] if name not in {"items", "weights"} else []:
-                check(one, f"{where}, {name}" if named else where, max(named - 1, 0))
+                check(one, MEMBERS)
 
-    for name, section in policy.items():
-        if name not in SECTIONS or (name == "interlock" and section != "policy/v1"):
-            raise Outside(f"`{name}: {section!s:.60}` in the policy")
-        names = {"scope": 0, "refresh": 0, "permits": 0, "report_within": 0, "amendments": 0, "gates": 2}.get(name, 1)
-        if name not in {
-            "exceptions",
-            "not_governed",
-            "on_hold",
-            "duties",
-            "context",
-        }:  # by which nothing is decided here
-            check(section, name, names)
-    leaves = [part for one in policy["thresholds"].values() for part in walk(one["reached_when"]) if part["is"] == "at"]
+    check(
+        {
+            name: None if name in {"exceptions", "not_governed", "on_hold", "duties", "context"} else 0
+            for name in policy
+        },
+        SECTIONS,
+    )
+    for name in ("scope", "refresh", "permits", "report_within", "amendments"):
+        check(policy[name], MEMBERS)
+    for name in ("roles", "measures", "assumptions", "thresholds", "requirements", "actions"):
+        check(policy[name], policy[name])
+    for cells in policy["gates"].values():
+        check(cells, cells)
+    thresholds = policy["thresholds"].values()
+    leaves = [part for one in thresholds for part in walk(one["reached_when"]) if part["is"] == "at"]
     told = {
+        "another form of policy": policy["interlock"] != "policy/v1",
         "a level of a mean": any(policy["measures"][part["measure"]]["is"] != "measure" for part in leaves),
-        "incidents": bool(getattr(facts, "incidents", ())),
-        "judgements": getattr(facts, "judgements", ()) and any("judged" in it for it in policy["thresholds"].values()),
+        "incidents": getattr(facts, "incidents", ()),
+        "judgements": getattr(facts, "judgements", ()) and any("judged" in it for it in thresholds),
         "approvals": getattr(facts, "approvals", ())
         and any(it["is"] == "approved" for it in policy["requirements"].values()),
         "exceptions": getattr(facts, "amendments", ()) and policy["exceptions"],
@@ -581,11 +541,19 @@ def outside(policy: Json, facts: Any) -> None:
         raise Outside(what)
 
 
-# -- what a result shows (docs/semantics.md, rules 1 to 3; exact: nothing is ever rounded) -----------------------------
+# -- the rule for the core (docs/semantics.md; its numbers stand in brackets) ------------------------------------------
+
+TRAINED = {"fine-tuned", "rl-fine-tuned"}
+ASSUMED = {  # what a negative result under each elicitation takes for granted (15)
+    **dict.fromkeys(("prompted", "few-shot", "scaffolded"), {"no-evaluation-gaming"}),
+    "fine-tuned": {"no-gradient-hacking", "good-demonstrations"},
+    "rl-fine-tuned": {"no-gradient-hacking", "no-exploration-hacking"},
+    "understanding-based": {"valid-understanding"},
+}
 
 
 def at_most(k: int, n: int, p: Fraction) -> Fraction:
-    """P(X <= k) for X binomial (n, p), 0 < p <= 1."""
+    """P(X <= k) for X binomial (n, p), 0 < p <= 1, exactly (1)."""
     hit, miss = p.numerator, p.denominator - p.numerator
     if k < 0 or k >= n or miss == 0:
         return Fraction(k >= n)
@@ -596,68 +564,29 @@ def at_most(k: int, n: int, p: Fraction) -> Fraction:
     return Fraction(total, p.denominator**n)
 
 
-def shows_share(k: int, n: int, p: Fraction, alpha: Fraction) -> bool:
-    """Whether k of n shows a share of at least p (Clopper and Pearson 1934, one-sided)."""
+def shows(k: int, n: int, p: Fraction, alpha: Fraction) -> bool:
+    """Whether k of n shows a share of at least p (Clopper and Pearson 1934, one-sided) (1)."""
     return p <= 0 or (0 < k <= n and p <= 1 and 1 - at_most(k - 1, n, p) <= alpha)
 
 
-def exp_above(x: Fraction, y: Fraction) -> bool:
-    """Whether e^x > y, for x > 0: the series is summed until what is left of it cannot change the answer."""
-    if y <= 1 or x > math.ceil(y).bit_length():  # e^x > 2^x
-        return True
-    total = term = Fraction(1)
-    for n in range(1, sys.maxsize):
-        term = term * x / n
-        total += term
-        if total > y or (n > x and total + term * x / (n + 1 - x) < y):  # the rest is under a geometric series
-            break
-    return total > y
-
-
 class Tally:
-    """A result as a measure counts it, turned so that more is more dangerous."""
+    """A result as a measure counts it, turned so that more is more dangerous (1 to 3)."""
 
     def __init__(self, result: Any, measure: Json) -> None:
-        self.low, self.high, self.n = Fraction(measure["low"]), Fraction(measure["high"]), result.protocol.samples
-        scored, total = result.scored, result.correct if result.total is None else result.total
-        self.counted, self.missing = result.total is None, self.n - scored
-        unit = (self.low, self.high) == (0, 1) or not self.counted
-        self.readable = unit and 0 <= scored <= self.n and scored * self.low <= total <= scored * self.high
-        self.sum = total if measure["danger"] == "higher" else scored * (self.low + self.high) - total
+        if result.total is not None:
+            raise Outside("a result with scores other than right and wrong")
+        self.n, scored, unit = result.protocol.samples, result.scored, (measure["low"], measure["high"]) == ("0", "1")
+        self.readable = unit and 0 <= result.correct <= scored <= self.n
+        self.harmless = result.correct if measure["danger"] == "higher" else scored - result.correct
         asked = measure["kind"] == "capability" and result.refused is not None
-        self.refused = min(max(scored + result.refused - result.completed, 0), scored) if asked else 0
-        self.answers = scored - self.refused
+        refused = min(max(scored + result.refused - result.completed, 0), scored) if asked else 0
+        self.answers, self.dangerous = scored - refused, min(self.harmless + self.n - scored + refused, self.n)
 
-    def rules_out(self, level: Fraction, alpha: Fraction) -> bool:
-        """Whether the subject is shown to be under a level, where all that is not scored counts as the worst (1, 2)."""
-        if not self.readable or self.n <= 0 or alpha <= 0 or level <= self.low:
-            return False
-        span = self.high - self.low
-        worst = min(self.sum + self.missing * self.high + self.refused * span, self.n * self.high)
-        if self.counted:
-            return at_most(int(worst), self.n, min(level, Fraction(1))) < alpha
-        gap = level - worst / self.n
-        return gap > 0 and exp_above(2 * self.n * (gap / span) ** 2, 1 / alpha)
+    def rules_out(self, p: Fraction, alpha: Fraction) -> bool:
+        return self.readable and self.n > 0 and p > 0 and at_most(self.dangerous, self.n, min(p, Fraction(1))) < alpha
 
-    def shows(self, level: Fraction, alpha: Fraction) -> bool:
-        """Whether the subject is shown to be at a level, where all that is not scored counts as harmless (1, 2)."""
-        if not self.readable or self.counted:
-            return self.readable and shows_share(int(self.sum), self.n, level, alpha)
-        gap = (self.sum + self.missing * self.low) / self.n - level if self.n else 0
-        fine = gap > 0 and level <= self.high and alpha > 0
-        return level <= self.low or (fine and exp_above(2 * self.n * (gap / (self.high - self.low)) ** 2, 1 / alpha))
-
-
-# -- the rule for the core (docs/semantics.md; its numbers stand in brackets) ------------------------------------------
-
-
-REVERSIBLE, TRAINED = {"scale", "deploy-internal", "deploy-api"}, {"fine-tuned", "rl-fine-tuned"}
-ASSUMED = {  # what a negative result under each elicitation takes for granted (15)
-    **dict.fromkeys(("prompted", "few-shot", "scaffolded"), {"no-evaluation-gaming"}),
-    "fine-tuned": {"no-gradient-hacking", "good-demonstrations"},
-    "rl-fine-tuned": {"no-gradient-hacking", "no-exploration-hacking"},
-    "understanding-based": {"valid-understanding"},
-}
+    def shows(self, p: Fraction, alpha: Fraction) -> bool:
+        return self.readable and shows(self.harmless, self.n, p, alpha)
 
 
 class Span(NamedTuple):
@@ -675,16 +604,15 @@ class Part(NamedTuple):
     evaluated: Span | None
 
 
-ALWAYS = Span(LAST, math.inf)
-
-
 def least(spans: Iterable[Span | None]) -> Span | None:
     """As far as all of them go; None if one is None."""
-    found = [ALWAYS, *spans]
-    return None if None in found else Span(min(it.end for it in found), min(it.reach for it in found))  # type: ignore[union-attr]
+    ends, reaches = zip(
+        *((it.end, it.reach) if it else (EPOCH, 0) for it in (Span(LAST, math.inf), *spans)), strict=True
+    )
+    return None if EPOCH in ends else Span(min(ends), min(reaches))
 
 
-def latest(spans: Iterable[Span | None], count: int = 1) -> Span | None:
+def latest(spans: Iterable[Span | None], count: int) -> Span | None:
     """As far as those `count` go that end last (in order of writing where alike); None if there are not so many."""
     found = sorted((it for it in spans if it), key=lambda it: it.end, reverse=True)
     return least(found[:count]) if 0 < count <= len(found) else None
@@ -695,63 +623,57 @@ def walk(part: Json | None) -> list[Json]:
     return [part, *(it for inner in part.get("parts", ()) for it in walk(inner))] if part else []
 
 
-def turned(measure: Json, level: str) -> Fraction:
-    ends = Fraction(measure["low"]) + Fraction(measure["high"])
-    return Fraction(level) if measure["danger"] == "higher" else ends - Fraction(level)
-
-
-def alpha_of(rule: Json | None) -> Fraction:
-    return 1 - Fraction(rule["confidence"]) if rule else Fraction(1)
-
-
-def plausible(subject: Any) -> bool:
-    return bool(0 <= subject.ec_low <= subject.ec_high and subject.training_compute >= 0)
+def closure(names: Iterable[str], more: Callable[[str], Iterable[str]]) -> set[str]:
+    """The names, those that each of them leads to, and so on."""
+    found, queue = set[str](), [*names]
+    while queue:
+        one = queue.pop()
+        queue += [] if one in found else more(one)
+        found.add(one)
+    return found
 
 
 class Rule:
     """One question to one version of one policy."""
 
     def __init__(self, asked: Any, policy: Json, since: datetime, entered: datetime, facts: Any) -> None:
-        self.asked, self.policy, self.facts, self.at = asked, policy, facts, asked.at
+        self.asked, self.policy, self.facts, self.at, self.known = asked, policy, facts, asked.at, facts.subjects
         self.since, self.entered, self.read = max(since, entered), entered, facts.checkpoint.time
-        self.thresholds, self.measures, self.known = policy["thresholds"], policy["measures"], facts.subjects
-        undone = policy["actions"].get(asked.action, {"reversible": asked.action in REVERSIBLE})["reversible"]
-        self.irreversible = asked.action == "release-weights" or not undone
-        line = {asked.subject} | self.ancestors(asked.subject)
-        self.sound_line = all(one in self.known and plausible(self.known[one]) for one in line)
-        if self.sound_line:
-            self.subject = self.known[asked.subject]
-            self.cheap = {one: self.derivatives(one, cheap=True) for one in line}
-            self.relatives = line.union(*self.cheap.values())
+        easy = asked.action in {"scale", "deploy-internal", "deploy-api"}
+        easy = policy["actions"].get(asked.action, {"reversible": easy})["reversible"]
+        self.irreversible = asked.action == "release-weights" or not easy
+        self.line = closure(
+            [asked.subject], lambda it: [step.parent for step in self.known[it].steps] if it in self.known else []
+        )
+        plausible = [
+            0 <= it.ec_low <= it.ec_high and it.training_compute >= 0
+            for one in self.line
+            if (it := self.known.get(one))
+        ]
+        self.stands = len(plausible) == len(self.line) and all(plausible)
+        if self.stands:
+            self.subject, self.cheap = (
+                self.known[asked.subject],
+                {one: self.derivatives(one, cheap=True) for one in self.line},
+            )
+            self.relatives = self.line.union(*self.cheap.values())
             self.kin = self.relatives | self.derivatives(asked.subject, cheap=False)
-            ways = [self.subject]  # the way of single continued steps (17)
-            while asked.action == "scale" and len(ways[-1].steps) == 1 and ways[-1].steps[0].kind == "continued":
-                ways.append(self.known[ways[-1].steps[0].parent])
-            self.way = ways
-
-    def ancestors(self, digest: str) -> set[str]:
-        """The subjects that its steps lead back to, known or not."""
-        found, queue = set[str](), [digest]
-        while queue:
-            subject = self.known.get(queue.pop())
-            parents = {step.parent for step in subject.steps} - found if subject else set()
-            found |= parents
-            queue += parents
-        return found
+            self.way = [self.subject]  # that of single continued steps (17)
+            while asked.action == "scale" and [step.kind for step in self.way[-1].steps] == ["continued"]:
+                self.way.append(self.known[self.way[-1].steps[0].parent])
 
     def derivatives(self, digest: str, *, cheap: bool) -> set[str]:
         """The subjects that lead back to it; `cheap`: those within the attacker's budget, by the cheapest ways."""
         cost = {digest: Fraction(0)}
-        for _ in self.known:
-            for name, subject in self.known.items():
-                ways = [cost[step.parent] + step.compute for step in subject.steps if step.parent in cost]
-                if name != digest and ways:
-                    cost[name] = min([*ways, cost.get(name, ways[0])])
+        for name, subject in [*self.known.items()] * len(self.known):
+            ways = [cost[step.parent] + step.compute for step in subject.steps if step.parent in cost]
+            if name != digest and ways:
+                cost[name] = min([*ways, cost.get(name, ways[0])])
         budget = Fraction(self.policy["attacker_budget"]) * self.known[digest].training_compute
         return {name for name, spent in cost.items() if name != digest and (spent <= budget or not cheap)}
 
-    def room(self, span: Span) -> bool:
-        return span.reach == math.inf or self.subject.ec_high <= math.floor(span.reach)
+    def room(self, span: Span | None) -> bool:
+        return span is not None and (span.reach == math.inf or self.subject.ec_high <= math.floor(span.reach))
 
     def withdrawn(self, fact: Any) -> bool:
         return any(one.of == fact.digest and one.signers & fact.signers for one in self.facts.withdrawals)
@@ -760,10 +682,6 @@ class Rule:
         """Whether it counts in favour: begun under this policy, not dated after the checkpoint, not withdrawn (35)."""
         return self.entered <= start and max(start, fact.at) <= self.read and not self.withdrawn(fact)
 
-    def set_aside(self, result: Any) -> bool:
-        by, about = self.policy["independent"], [one for one in self.facts.set_asides if one.of == result.digest]
-        return any(by in one.signers and self.counts(one, one.at) for one in about)
-
     def concerns(self, protocol: Any, measure: Json) -> bool:
         """Whether it is of the measure's task, and of the deployment asked for where the measure is of one (6, 19)."""
         here = measure["on"] == "model" or (self.asked.deployment and protocol.deployment == self.asked.deployment)
@@ -771,96 +689,75 @@ class Rule:
 
     def results(self, digest: str, measure: Json) -> list[Any]:
         """All that count on a subject: planned or not, withdrawn or not; but not those set aside (6)."""
+        by, aside = self.policy["independent"], self.facts.set_asides
+        gone = {one.of for one in aside if by in one.signers and self.counts(one, one.at)}
         mine = [one for one in self.facts.results if one.subject == digest and self.concerns(one.protocol, measure)]
-        return [one for one in mine if not self.set_aside(one)]
-
-    # soundness (10 to 18)
+        return [one for one in mine if one.digest not in gone]
 
     def sound(self, result: Any, rule: Json, demand: Json, measure: Json, run_by: str) -> datetime | None:
         """Until when a result is sound for a demand; None if it is not (10 to 14)."""
         plan, ran, tally = result.plan, result.protocol, Tally(result, measure)
-        if plan is None or run_by not in plan.signers & result.signers:
+        if plan is None or run_by not in plan.signers & result.signers or not self.counts(plan, plan.at):
             return None
-        trains, shown = ran.elicitation == "fine-tuned", int(demand.get("demonstrations", 0))
+        if not self.counts(result, plan.at) or any(one.of == result.digest for one in self.facts.set_asides):
+            return None
+        names, where = ("task", "task_version", "metric", "unit", "samples_digest"), measure["on"] == "deployment"
+        if any(getattr(ran, it) != measure.get(it, "sample" if it == "unit" else getattr(ran, it)) for it in names):
+            return None
+        if not tally.readable or not (self.concerns(ran, measure) if where else ran.deployment is None):
+            return None
+        few = (
+            ran.samples < max(1, measure.get("least_samples", 1))
+            or tally.answers < Fraction(rule["coverage"]) * ran.samples
+        )
+        if few or (measure["kind"] == "propensity" and ran.elicitation in TRAINED):
+            return None
+        asked, spent = [int(demand.get(it, 0)) for it in ("flop", "demonstrations")], (result.flop, ran.demonstrations)
+        if ran.elicitation == "few-shot":
+            spent = (result.flop, ran.shots)
+        asked[1] = max(asked[1], ran.elicitation in {"few-shot", "fine-tuned"})
+        if ran.elicitation != demand["elicitation"] or spent[0] < asked[0] or spent[1] < asked[1]:
+            return None
+        if ran.attempts < int(demand.get("attempts", 1)) or any(
+            demand.get(it) > getattr(ran, it) for it in ("tools", "safety_ablated") if it in demand
+        ):
+            return None
         refusals, refused = (
             Fraction(demand.get("refusals", 1)),
             ran.samples if result.refused is None else result.refused,
         )
-        fine = (
-            self.counts(plan, plan.at)
-            and self.counts(result, plan.at)
-            and not any(one.of == result.digest for one in self.facts.set_asides)
-            and (ran.task, ran.task_version, ran.metric)
-            == tuple(measure[it] for it in ("task", "task_version", "metric"))
-            and ran.unit == measure.get("unit", "sample")
-            and tally.readable
-            and ran.samples_digest == measure.get("samples_digest", ran.samples_digest)
-            and (self.concerns(ran, measure) if measure["on"] == "deployment" else ran.deployment is None)
-            and ran.samples >= max(1, measure.get("least_samples", 1))
-            and tally.answers >= Fraction(rule["coverage"]) * ran.samples
-            and not (measure["kind"] == "propensity" and ran.elicitation in TRAINED)
-            and ran.elicitation == demand["elicitation"]
-            and result.flop >= int(demand.get("flop", 0))
-            and ran.attempts >= int(demand.get("attempts", 1))
-            and (ran.tools or not demand.get("tools", False))
-            and (ran.safety_ablated or not demand.get("safety_ablated", False))
-            and (refusals == 1 or refused <= refusals * ran.samples)
-            and (
-                ran.shots >= max(1, shown)
-                if ran.elicitation == "few-shot"
-                else ran.demonstrations >= max(trains, shown)
-            )
-        )
-        periods = [rule["refresh"]["period"], rule["buffer"].get("period", rule["refresh"]["period"])]
-        end = min(after(plan.at, one) for one in periods)
-        return end if fine and self.at < end else None
+        end = min(after(plan.at, it["period"]) for it in (rule["refresh"], rule["buffer"]) if "period" in it)
+        return end if (refusals == 1 or refused <= refusals * ran.samples) and self.at < end else None
 
     def discharged(self, name: str, digest: str, run_by: str) -> Span | None:
         """How far an assumption is discharged about a subject (16)."""
-        asked = self.policy["assumptions"].get(name, {"by": "", "fresh_for": {"months": 0, "seconds": 0}})
-        said = [one for one in self.facts.attestations if one.is_assumption and one.name == name]
-        here = {digest, self.asked.subject}
-        failed = [one.at for one in said if one.about in here and self.checked(one.check, asked) is False]
-        ends = [
-            after(one.at, asked["fresh_for"])
-            for one in said
-            if (one.about == digest and asked["by"] in one.signers and run_by not in one.signers)
-            and self.counts(one, one.at)
-            and ("checked" not in asked or (self.checked(one.check, asked) and all(one.at > at for at in failed)))
+        asked = self.policy["assumptions"].get(name)
+        if asked and "checked" in asked:
+            raise Outside(f"the assumption `{name}`, which is checked")
+        said = [it for it in self.facts.attestations if it.is_assumption and (it.name, it.about) == (name, digest)]
+        said = [
+            it
+            for it in said
+            if asked and asked["by"] in it.signers and run_by not in it.signers and self.counts(it, it.at)
         ]
-        end = max(ends, default=self.at)
-        voids = [self.threshold(one).below for one in asked.get("void_at", [])]
-        return least([Span(end, math.inf), *voids]) if self.at < end else None
-
-    def checked(self, check: Any, asked: Json) -> bool | None:
-        """Whether a check caught enough of the model organisms; None if it is none of those that are asked for."""
-        if check is None or check.name != asked.get("checked"):
-            return None
-        alpha = 1 - Fraction(asked.get("confidence", "0.95"))
-        return check.passed and shows_share(check.caught, check.organisms, Fraction(asked["coverage"]), alpha)
+        end = max((after(it.at, asked["fresh_for"]) for it in said), default=self.at)
+        voids = [self.threshold(one).below for one in asked.get("void_at", [])] if self.at < end else [None]
+        return least([Span(end, math.inf), *voids])
 
     def shown(self, rule: Json, measure: Json, demands: list[Json], *, assume: bool) -> Span | None:
-        """How far sound results for one of the demands go, on S or an ancestor that stands in (17, 18, 28)."""
-        far, found = Fraction(rule["refresh"]["multiple"]), []
+        """How far sound results for one of the demands go, on S or an ancestor that stands in (15, 17, 18, 28)."""
+        far, by, found = Fraction(rule["refresh"]["multiple"]), rule["run_by"], list[Span | None]()
+        names = set(rule.get("assumes", [])) if assume else set()
+        for kind in (demand["elicitation"] for demand in demands if assume):
+            tested = measure["kind"] == "propensity" and kind != "understanding-based"
+            names |= {"no-test-awareness"} if tested else ASSUMED[kind]
         for one in self.way:
             if one is self.subject or self.subject.ec_high <= far * one.ec_low:
-                sound = (
-                    self.sound(it, rule, by, measure, rule["run_by"])
-                    for by in demands
-                    for it in self.results(one.digest, measure)
-                )
-                ends = [end for end in sound if end]
-                names = set(rule.get("assumes", [])) if assume else set()
-                for kind in (demand["elicitation"] for demand in demands if assume):  # (15)
-                    tested = measure["kind"] == "propensity" and kind != "understanding-based"
-                    names |= {"no-test-awareness"} if tested else ASSUMED[kind]
-                span = Span(max(ends, default=self.at), one.ec_low * min(far, Fraction(rule["buffer"]["multiple"])))
-                found.append(
-                    least([span, *(self.discharged(it, one.digest, rule["run_by"]) for it in names)]) if ends else None
-                )
+                tried = [(it, demand) for it in self.results(one.digest, measure) for demand in demands]
+                ends = [end for it, demand in tried if (end := self.sound(it, rule, demand, measure, by))]
+                span = Span(max(ends, default=LAST), one.ec_low * min(far, Fraction(rule["buffer"]["multiple"])))
+                found.append(least([span, *(self.discharged(it, one.digest, by) for it in names)]) if ends else None)
         return max((it for it in found if it and self.room(it)), default=None)
-
-    # plans (19, 20)
 
     def open_plans(self, rule: Json, measure: Json) -> list[datetime]:
         """When the open plans that matter to a measure are due (19)."""
@@ -877,96 +774,74 @@ class Rule:
     def blocked(self, dues: list[datetime]) -> bool:
         return any(self.irreversible or self.at >= due for due in dues)
 
-    def at_stake(self, name: str) -> set[str]:
-        """The threshold, those that it refers to and those above it, and so on (20)."""
-        found, queue = set[str](), [name]
-        while queue:
-            one = queue.pop()
-            if one not in found:
-                found.add(one)
-                queue += [it["threshold"] for it in walk(self.thresholds[one]["reached_when"]) if it["is"] == "ref"]
-                queue += self.higher(one)
-        return found
-
-    def leaves(self, name: str) -> list[tuple[Json, Json, Json]]:
-        """The leaves at stake at a threshold, each with its rule and its measure."""
-        rules = [
-            (self.thresholds[one]["rule_out"], self.thresholds[one]["reached_when"]) for one in self.at_stake(name)
-        ]
-        found = [(it, rule) for rule, expression in rules for it in walk(expression) if it["is"] == "at"]
-        return [(it, rule, self.measures[it["measure"]]) for it, rule in found]
-
     def higher(self, name: str) -> list[str]:
-        return [one for one, other in self.thresholds.items() if name in other.get("above", [])]
+        return [one for one, other in self.policy["thresholds"].items() if name in other.get("above", [])]
 
-    # findings (21 to 28)
+    def at_stake(self, name: str) -> list[tuple[Json, Json, Json]]:
+        """The leaves of a threshold, of those that it refers to, of those above, and so on, with rule and measure (20)."""
+        known = {one: walk(it["reached_when"]) for one, it in self.policy["thresholds"].items()}
+        names = closure(
+            [name], lambda one: [*(it["threshold"] for it in known[one] if it["is"] == "ref"), *self.higher(one)]
+        )
+        leaves = [
+            (it, self.policy["thresholds"][one]["rule_out"]) for one in names for it in known[one] if it["is"] == "at"
+        ]
+        return [(it, rule, self.policy["measures"][it["measure"]]) for it, rule in leaves]
 
-    def stands(self, leaf: Json, rule: Json, measure: Json) -> datetime | None:
+    def standing(self, leaf: Json, rule: Json, measure: Json) -> datetime | None:
         """None if a leaf is reached; else until when repetitions keep it from that (21)."""
-        ends = [LAST]
+        level, alpha, ends = turned(measure, leaf), 1 - Fraction(rule["confidence"]), [LAST]
         for digest in self.relatives:
             own = digest == self.asked.subject or digest in self.cheap[self.asked.subject]
-            for one in self.results(digest, measure):
-                if Tally(one, measure).shows(turned(measure, leaf["level"]), alpha_of(rule)):
-                    ends.append(self.repeated(one, rule, measure) if not own else None)
+            hits = [it for it in self.results(digest, measure) if Tally(it, measure).shows(level, alpha)]
+            ends += [None if own else self.repeated(it, rule, measure) for it in hits]
         return None if None in ends else min(ends)
 
     def repeated(self, result: Any, rule: Json, measure: Json) -> datetime | None:
         """Until when the independent role's repetition on S answers a result on an ancestor's side (21)."""
-        ran, names = result.protocol, ("demonstrations", "attempts", "tools", "safety_ablated")
-        least_refusals = min(Fraction(demand.get("refusals", 1)) for demand in rule["elicitation"])
-        demand = {"elicitation": "fine-tuned", "flop": result.flop, "refusals": least_refusals}
-        demand |= {name: getattr(ran, name) for name in names}
-        mine = [it for it in self.results(self.asked.subject, measure) if it.protocol.samples >= ran.samples]
-        later = [it for it in mine if it.plan and it.plan.at > result.at]
-        found = [self.sound(it, rule, demand, measure, self.policy["independent"]) for it in later]
+        demand = {it: getattr(result.protocol, it) for it in ("demonstrations", "attempts", "tools", "safety_ablated")}
+        demand |= {"refusals": min(Fraction(it.get("refusals", 1)) for it in rule["elicitation"])}
+        demand |= {"elicitation": "fine-tuned", "flop": result.flop}
+        mine = [it for it in self.results(self.asked.subject, measure) if it.plan and it.plan.at > result.at]
+        mine = [it for it in mine if it.protocol.samples >= result.protocol.samples]
+        found = [self.sound(it, rule, demand, measure, self.policy["independent"]) for it in mine]
         return max((end for end in found if end), default=None)
 
     def leaf(self, leaf: Json, rule: Json, alpha: Fraction, share: Fraction) -> Part:
         """A measure at a level (21)."""
-        measure, demands = self.measures[leaf["measure"]], rule["elicitation"]
+        measure, demands = self.policy["measures"][leaf["measure"]], rule["elicitation"]
         evaluated = self.shown(rule, measure, demands, assume=False)
-        if self.stands(leaf, rule, measure) is None:
+        if self.standing(leaf, rule, measure) is None:
             return Part(True, None, evaluated)
         satisfied = [self.shown(rule, measure, [demand], assume=True) for demand in demands]
-        dues, line = self.open_plans(rule, measure), min(alpha, alpha_of(rule)) * share
-        level = turned(measure, leaf["level"]) - Fraction(rule["buffer"]["margin"])
+        dues, line = self.open_plans(rule, measure), min(alpha, 1 - Fraction(rule["confidence"])) * share
+        level = turned(measure, leaf) - Fraction(rule["buffer"]["margin"])
         tallies = [Tally(it, measure) for one in self.way for it in self.results(one.digest, measure)]
-        under = tallies and all(one.rules_out(level, line) for one in tallies)
-        if not satisfied or not under or self.blocked(dues):
-            return Part(False, None, evaluated)
-        return Part(False, least([*satisfied, *(Span(due, math.inf) for due in dues)]), evaluated)
+        under = satisfied and tallies and all(one.rules_out(level, line) for one in tallies) and not self.blocked(dues)
+        return Part(False, least([*satisfied, *(Span(due, math.inf) for due in dues)]) if under else None, evaluated)
 
     def amount(self, quantity: str, level: Fraction) -> Part:
         """A signed quantity at a level (22); `below` reaches as far as the cap that keeps it so (41)."""
-        own = [self.known[one] for one in {self.asked.subject} | self.ancestors(self.asked.subject)]
-        low, high = max(Fraction(one.ec_low) for one in own), max(Fraction(one.ec_high) for one in own)
-        cap = math.ceil(level) - 1
+        own, always = [self.known[one] for one in self.line], Span(LAST, math.inf)
+        low, high, cap = max(it.ec_low for it in own), max(it.ec_high for it in own), math.ceil(level) - 1
         if quantity == "training_compute":
-            low = high = max(Fraction(one.training_compute) for one in own)
+            low = high = max(it.training_compute for it in own)
             cap = math.ceil(self.subject.ec_low * level / low) - 1 if low else self.subject.ec_low
         elif quantity != "effective_compute":
-            name = self.measures[quantity]["subject"]
-            named = [self.known[name]] if name in self.known else [it for it in self.known.values() if it.name == name]
-            if len(named) != 1 or not plausible(named[0]):
-                return Part(False, None, ALWAYS)
-            cap = math.ceil(level * named[0].ec_low) - 1
-            low = low / named[0].ec_high if named[0].ec_high else Fraction(0)
-            high = high / named[0].ec_low if named[0].ec_low else level  # no upper end: never below
-        below = Span(LAST, cap)
-        return Part(low >= level, below if high < level and self.room(below) else None, ALWAYS)
+            raise Outside(f"the quantity `{quantity}`")
+        below = Span(LAST, cap) if high < level else None
+        return Part(low >= level, below if self.room(below) else None, always)
 
     def part(self, part: Json, name: str, alpha: Fraction, share: Fraction) -> Part:
         """One part of the expression of a threshold (21 to 24, 28)."""
         if part["is"] == "at":
-            return self.leaf(part, self.thresholds[name]["rule_out"], alpha, share)
+            return self.leaf(part, self.policy["thresholds"][name]["rule_out"], alpha, share)
         if part["is"] == "amount":
             return self.amount(part["quantity"], Fraction(part["level"]))
         if part["is"] == "ref":
             found = self.threshold(part["threshold"], alpha, share)
             return found._replace(evaluated=found.below or found.evaluated)
-        count, inner = part["count"], part["parts"]
-        parts = [self.part(one, name, alpha, share / count) for one in inner]
+        parts, count = [self.part(one, name, alpha, share / part["count"]) for one in part["parts"]], part["count"]
         reached = sum(one.reached for one in parts) >= count
         below = None if reached else latest((one.below for one in parts), len(parts) - count + 1)
         until = [below, Span(self.may_be_reached(name), math.inf)] if below else [one.evaluated for one in parts]
@@ -974,144 +849,100 @@ class Rule:
 
     def may_be_reached(self, name: str) -> datetime:
         """When a threshold may be reached though nothing new is said: when a repetition ends (43)."""
-        return min([LAST, *(end for it in self.leaves(name) if (end := self.stands(*it)))])
+        return min([LAST, *(end for it in self.at_stake(name) if (end := self.standing(*it)))])
 
     def threshold(self, name: str, alpha: Fraction = Fraction(1), share: Fraction = Fraction(1)) -> Part:
         """A threshold, with the outer alpha and share (25, 26, 28)."""
-        asked = self.thresholds[name]
-        expression, alpha = asked["reached_when"], min(alpha, alpha_of(asked["rule_out"]))
+        asked = self.policy["thresholds"][name]
+        rule, expression, judged = asked["rule_out"], asked["reached_when"], "judged" in asked
+        alpha = min(alpha, 1 - Fraction(rule["confidence"])) if rule else alpha
         found = self.part(expression, name, alpha, share) if expression else Part(False, None, None)
-        found = found._replace(evaluated=None) if "judged" in asked else found  # nobody judged: else it is not the core
+        found = found._replace(evaluated=None) if judged else found  # nobody judged: else it is not the core
         if found.reached or any(self.threshold(one).reached for one in self.higher(name)):
             return Part(True, None, found.evaluated)
-        quantities = [self.amount(way["quantity"], Fraction(way["level"])).below for way in asked.get("below_if", [])]
-        ways = [*quantities, None if "judged" in asked else found.below]
-        dues = [due for _, rule, measure in self.leaves(name) for due in self.open_plans(rule, measure)]
-        below = next((way for way in ways if way), None)
-        if below is None or self.hole(asked) or self.blocked(dues):
+        ways = [self.amount(way["quantity"], Fraction(way["level"])).below for way in asked.get("below_if", [])]
+        below = next((way for way in (*ways, None if judged else found.below) if way), None)
+        dues = [due for _, rule, measure in self.at_stake(name) for due in self.open_plans(rule, measure)]
+        if below is None or hole(asked) or self.blocked(dues):
             return Part(False, None, found.evaluated)
         return Part(False, below._replace(end=min([below.end, self.may_be_reached(name), *dues])), found.evaluated)
 
-    def hole(self, threshold: Json) -> bool:
-        return threshold["reached_when"] is None and not threshold.get("judged", {}).get("on")
-
-    # requirements (29, 32) and the decision (36 to 43)
-
     def met(self, name: str) -> Span | None:
-        """How far a requirement is met; None if it is not. Never, a hole, and what nobody approved: not."""
-        asked = self.policy["requirements"][name]
-        threshold = self.thresholds.get(asked.get("threshold", ""))
-        if asked["is"] == "combined":
+        """How far a requirement is met; never where it is `never`, a hole, or what nobody approved (29, 32)."""
+        asked, offered = self.policy["requirements"][name], self.asked.deployment
+        kind, threshold = asked["is"], self.policy["thresholds"].get(asked.get("threshold", ""))
+        if kind == "combined":
             return latest((self.met(one) for one in asked["of"]), asked["count"])
-        if asked["is"] == "ruled-out" and threshold:
-            return self.threshold(asked["threshold"]).below
-        if asked["is"] == "defined" and threshold:
-            return None if self.hole(threshold) else ALWAYS
-        about = {"subject": self.asked.subject, "deployment": self.asked.deployment, "developer": None}
-        if asked["is"] != "attested" or (asked["about"] == "deployment" and self.asked.deployment is None):
+        if kind in {"ruled-out", "defined"} and threshold:
+            defined = None if hole(threshold) else Span(LAST, math.inf)
+            return self.threshold(asked["threshold"]).below if kind == "ruled-out" else defined
+        if kind != "attested" or (asked["about"] == "deployment" and offered is None):
             return None
-        said = [one for one in self.facts.attestations if not one.is_assumption and one.name == name]
-        said = [one for one in said if one.about == about[asked["about"]] and asked["by"] in one.signers]
-        end = max((after(one.at, asked["fresh_for"]) for one in said if self.counts(one, one.at)), default=self.at)
+        about = {"subject": self.asked.subject, "deployment": offered, "developer": None}[asked["about"]]
+        said = [it for it in self.facts.attestations if not it.is_assumption and (it.name, it.about) == (name, about)]
+        said = [it for it in said if asked["by"] in it.signers and self.counts(it, it.at)]
+        end = max((after(it.at, asked["fresh_for"]) for it in said), default=self.at)
         return Span(end, math.inf) if self.at < end else None
 
-    def cell(self, name: str, requires: list[str]) -> tuple[Json, Span | None]:
-        """What is found of a cell, and how far it opens (36)."""
-        found, met = self.threshold(name), {one: self.met(one) for one in requires}
-        state = "reached" if found.reached else "below" if found.below else "not ruled out"
-        opens = found.below or least([found.evaluated, *met.values()])
-        said = {one: span is not None for one, span in met.items()}
-        overdue = found.below is None and found.evaluated is None
-        return {"state": state, "overdue": overdue, "opens": opens is not None, "met": said}, opens
-
     def answer(self) -> Json:
-        """The verdict, its bounds, and every cell that gates (37 to 43)."""
-        asked, policy, terms = self.asked, self.policy, self.policy["permits"]
-        scope = policy["scope"].get("subjects") if self.sound_line else None
-        outside = scope and self.part(scope, "", Fraction(1), Fraction(1)).below
-        governs = asked.action not in policy["not_governed"] and not outside
-        gate = policy["gates"].get(asked.action, {}) if governs and self.sound_line else {}
+        """The verdict, its bounds, and every cell that gates (36 to 43)."""
+        asked, policy, terms, one = self.asked, self.policy, self.policy["permits"], Fraction(1)
+        scope = policy["scope"].get("subjects") if self.stands else None
+        governs = asked.action not in policy["not_governed"] and not (scope and self.part(scope, "", one, one).below)
+        gate = policy["gates"].get(asked.action, {}) if governs and self.stands else {}
         gate = {name: cell["requires"] for name, cell in gate.items() if cell["requires"]}
-        cells = {name: self.cell(name, requires) for name, requires in gate.items()}
-        offered = self.facts.deployments.get(asked.deployment)
-        standing = (
-            asked.deployment is None or (offered and offered.subject == asked.subject)
-        ) and self.since <= self.at
-        span = least(opens for _, opens in cells.values())
-        permit = bool(span and cells and standing and self.read <= self.at < after(self.read, terms["ledger_age"]))
-        if span and cells:
-            rules = [rule for name in gate if (rule := self.thresholds[name]["rule_out"])]
-            far = [min(Fraction(it["refresh"]["multiple"]), Fraction(it["buffer"]["multiple"])) for it in rules]
-            reach = self.subject.ec_low * min([Fraction(policy["refresh"]["multiple"]), *far])
-            ends = [after(self.at, terms["lease"]), *([moment(policy["expires"])] if policy["expires"] else [])]
-            span = least([span, Span(min(ends), reach)])
-            permit = permit and self.room(span) and self.at < span.end
-        said = {
-            "governs": governs,
-            "verdict": "permit" if permit else "hold",
-            "cells": {it: cells[it][0] for it in cells},
-        }
+        cells, spans = Json(), list[Span | None]()
+        for name, requires in gate.items():
+            found, met = self.threshold(name), {need: self.met(need) for need in requires}
+            state = "reached" if found.reached else "below" if found.below else "not ruled out"
+            spans.append(found.below or least([found.evaluated, *met.values()]))
+            said = {need: span is not None for need, span in met.items()}
+            overdue = found.below is None and found.evaluated is None
+            cells[name] = {"state": state, "overdue": overdue, "opens": spans[-1] is not None, "met": said}
+        known = self.facts.deployments.get(asked.deployment)
+        fine = asked.deployment is None or (known and known.subject == asked.subject)
+        fine = fine and cells and self.since <= self.at and self.read <= self.at < after(self.read, terms["ledger_age"])
+        if fine:
+            rules = [rule for name in gate if (rule := policy["thresholds"][name]["rule_out"])]
+            far = [
+                Fraction(it[part]["multiple"])
+                for it in [policy, *rules]
+                for part in ("refresh", "buffer")
+                if part in it
+            ]
+            spans.append(Span(after(self.at, terms["lease"]), self.subject.ec_low * min(far)))
+            spans.append(Span(moment(policy["expires"]) if policy["expires"] else LAST, math.inf))
+        span = least(spans)
+        permit = fine and span is not None and self.room(span) and self.at < span.end
+        verdict = "permit" if permit else "hold"
         return {
-            "verdict": said["verdict"],
-            "most_effective_compute": str(math.floor(span.reach)) if permit else None,
-            "not_after": written(span.end) if permit else None,
-            "policies": {policy["id"]: said} if self.since <= self.at else {},
+            "verdict": verdict,
+            "most_effective_compute": str(math.floor(span.reach)) if permit and span else None,
+            "not_after": written(span.end) if permit and span else None,
+            "policies": {policy["id"]: {"governs": governs, "verdict": verdict, "cells": cells}}
+            if self.since <= self.at
+            else {},
         }
+
+
+def answer(asked: Any, policy: Json, since: datetime, entered: datetime, facts: Any) -> Json:
+    """Answer a question to one version of one policy, or raise `Outside`."""
+    try:
+        outside(policy, facts)
+        return Rule(asked, policy, since, entered, facts).answer()
+    except (LookupError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise Outside(f"a policy that cannot be read, {error!r:.80}") from error
+
+
+def hole(threshold: Json) -> bool:
+    return threshold["reached_when"] is None and not threshold.get("judged", {}).get("on")
+
+
+def turned(measure: Json, leaf: Json) -> Fraction:
+    return Fraction(leaf["level"]) if measure["danger"] == "higher" else 1 - Fraction(leaf["level"])
 
 
 # -- a bundle ----------------------------------------------------------------------------------------------------------
-
-
-def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses | None) -> Json:
-    """Verify a bundle; return what it shows.
-
-    Raises:
-        Refused, Outside: it does not show that, or not here.
-    """
-    demand(len(data) <= 1 << 26, "bundle", f"{len(data)} bytes", "at most 64 MiB")
-    bundle = strict(data, "bundle")
-    fits(bundle, "bundle", "bundle")
-    entries = [text.encode() for text in bundle["entries"]]
-    times, roots, latest = covered(bundle, log, entries, witnesses)
-    reader, said, index = Reader(pinned), Json(), len(entries) - 1
-    for number, (entry, at) in enumerate(zip(entries, times, strict=True)):
-        said = reader.take(entry, at, f"entry {number}")
-    where, claimed = f"the decision of entry {index}", said["predicate"]
-    demand(reader.kinds[-1] == "decision", where, f"a {reader.kinds[-1]}", "a decision as the last entry")
-    asked, size = SimpleNamespace(**{**claimed, "at": moment(claimed["at"])}), claimed["checkpoint"]["size"]
-    fine = 0 < size <= index and roots[size].hex() == claimed["checkpoint"]["root"]
-    demand(fine, where, claimed["checkpoint"], "the size and root of entries before it")
-    read = moment(claimed["checkpoint"]["time"])
-    fine = (
-        times[size - 1] <= read <= asked.at <= times[size] and said["subject"][0]["digest"]["sha256"] == asked.subject
-    )
-    demand(fine, where, f"{written(read)}, {claimed['at']}", "times between those of what it had read and had not")
-    past = Reader(reader.digest)
-    for number in range(size):
-        past.take(entries[number], times[number], f"entry {number}")
-    demand(asked.subject in past.facts.subjects, where, asked.subject, "a subject that it had read of")
-    past.facts.checkpoint, policy = SimpleNamespace(time=read), past.policy
-    outside(policy, past.facts)
-    derived = Rule(asked, policy, moment(policy["effective"]), times[0], past.facts).answer()
-    differ(where, claim(claimed, (policy["id"], policy["version"], reader.digest)), derived)
-    unread = Counter(kind for kind in reader.kinds[:-1] if kind in {"decision", "permit", "snapshot"})
-    return {
-        "verified": f"{asked.action} of {past.facts.subjects[asked.subject].name}: {derived['verdict']}",
-        "subject": asked.subject,
-        "deployment": asked.deployment,
-        "at": claimed["at"],
-        "policy": f"{policy['id']} {policy['version']} {reader.digest}",
-        "log": f"{log.name}, {size} entries read, the decision is entry {index}, {latest.size} by the latest checkpoint",
-        "witnesses": latest.witnesses,
-        **derived,
-        "not checked": [
-            f"the logs of {reader.kinds.count('result')} results: they are not in a bundle",
-            "the texts, reasons, bounds of results, ways to lift a hold and duties that the decision tells besides",
-            *(f"{count} x {kind}, beyond form and signatures" for kind, count in sorted(unread.items())),
-            *(["that the policy is the one that you expect: no --policy"] if pinned is None else []),
-            *(["that everybody else is shown the same log: no --witnesses"] if witnesses is None else []),
-        ],
-    }
 
 
 def covered(bundle: Json, log: NoteKey, entries: list[bytes], witnesses: Witnesses | None) -> tuple[Any, ...]:
@@ -1122,22 +953,14 @@ def covered(bundle: Json, log: NoteKey, entries: list[bytes], witnesses: Witness
     count, last = len(entries), Checkpoint(-1, b"", EPOCH, [])
     for number, note in enumerate(bundle["history"]):
         made, where = checkpoint(note, log, {}, f"history {number}"), f"history {number}"
-        fine = (
-            (made.size == 0) == (number == 0) and last.size < made.size and last.size < count and last.time <= made.time
-        )
-        demand(
-            fine, where, f"{made.size} at {written(made.time)}", "0 first, then more and later, up to the last entry"
-        )
+        fine = (made.size == 0) == (number == 0) and last.size < min(made.size, count) and last.time <= made.time
+        demand(fine, where, f"{made.size} at {written(made.time)}", "0, then more and later, up to the last entry")
         fine = made.size > count or made.root == roots[made.size]
-        demand(
-            fine, f"entries {max(last.size, 0)} to {made.size - 1}", "another tree", f"that of root {made.root.hex()}"
-        )
+        demand(fine, f"entries {max(last.size, 0)} to {made.size - 1}", "another tree", f"root {made.root.hex()}")
         times, last = times + [made.time] * (min(made.size, count) - len(times)), made
     demand(0 < count <= last.size, "history", f"{count} entries, covered up to {last.size}", "some, and all covered")
     latest = checkpoint(bundle["checkpoint"], log, witnesses.keys if witnesses else {}, "checkpoint")
-    fine = (
-        latest.size >= last.size and latest.time >= last.time and (latest.size > last.size or latest.root == last.root)
-    )
+    fine = latest.time >= last.time and (latest.size > last.size or latest[:2] == last[:2])
     demand(
         fine, "checkpoint", f"size {latest.size} at {written(latest.time)}", "no less than the history, and its tree"
     )
@@ -1148,6 +971,54 @@ def covered(bundle: Json, log: NoteKey, entries: list[bytes], witnesses: Witness
     return times, roots, latest
 
 
+def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses | None) -> Json:
+    """Verify a bundle; return what it shows, or raise `Refused` or `Outside`."""
+    demand(len(data) <= 1 << 26, "bundle", f"{len(data)} bytes", "at most 64 MiB")
+    bundle = strict(data, "bundle")
+    fits(bundle, "bundle", "bundle")
+    demand(bundle["bundle"] == "urn:interlock:bundle:v1", "bundle", bundle["bundle"], "urn:interlock:bundle:v1")
+    entries = [text.encode() for text in bundle["entries"]]
+    times, roots, latest = covered(bundle, log, entries, witnesses)
+    reader, said, index = Reader(pinned), Json(), len(entries) - 1
+    for number, (entry, at) in enumerate(zip(entries, times, strict=True)):
+        said = reader.take(entry, at, f"entry {number}")
+    where, claimed = f"the decision of entry {index}", said["predicate"]
+    demand(reader.kinds[-1] == "decision", where, f"a {reader.kinds[-1]}", "a decision as the last entry")
+    asked, seen = SimpleNamespace(**{**claimed, "at": moment(claimed["at"])}), claimed["checkpoint"]
+    size, read = seen["size"], moment(seen["time"])
+    fine = (
+        0 < size <= index and roots[size].hex() == seen["root"] and times[size - 1] <= read <= asked.at <= times[size]
+    )
+    demand(fine, where, f"{seen} at {claimed['at']}", "the size and root of entries before it, at times that fit")
+    past, policy = Reader(reader.digest), reader.policy
+    for number in range(size):
+        past.take(entries[number], times[number], f"entry {number}")
+    known = said["subject"][0]["digest"]["sha256"] == asked.subject in past.facts.subjects
+    demand(known, where, asked.subject, "the subject that it is about, of which it had read")
+    past.facts.checkpoint = SimpleNamespace(time=read)
+    derived = answer(asked, policy, moment(policy["effective"]), times[0], past.facts)
+    differ(where, claim(claimed, (policy["id"], policy["version"], reader.digest)), derived)
+    unread = Counter(kind for kind in reader.kinds[:-1] if kind in {"decision", "permit", "snapshot"})
+    doubts = {
+        "that the policy is the one that you expect: no --policy": pinned,
+        "that others see this log: no --witnesses": witnesses,
+    }
+    return {
+        "verified": f"{asked.action} of {past.facts.subjects[asked.subject].name}: {derived['verdict']}",
+        **{"subject": asked.subject, "deployment": asked.deployment, "at": claimed["at"]},
+        "policy": f"{policy['id']} {policy['version']} {reader.digest}",
+        "log": f"{log.name}, {size} entries read, the decision is entry {index}, {latest.size} by the latest checkpoint",
+        "witnesses": latest.witnesses,
+        **derived,
+        "not checked": [
+            f"the logs of {reader.kinds.count('result')} results: they are not in a bundle",
+            "the texts, reasons, bounds of results, ways to lift a hold and duties that the decision tells besides",
+            *(f"{count} x {kind}, beyond the signatures" for kind, count in sorted(unread.items())),
+            *(doubt for doubt, given in doubts.items() if given is None),
+        ],
+    }
+
+
 def claim(said: Json, policy: tuple[str, ...]) -> Json:
     """What a decision says, in the form of an answer."""
     policies = {}
@@ -1155,21 +1026,20 @@ def claim(said: Json, policy: tuple[str, ...]) -> Json:
         it = (ruling["policy"], ruling["version"], ruling["digest"])
         demand(it == policy, "the decision's ruling", it, policy)
         cells = {one["threshold"]: {**one["finding"], **one} for one in ruling["cells"]}
-        for name, one in cells.items():
-            cells[name] = {it: one[it] for it in ("state", "overdue", "opens")}
-            cells[name]["met"] = {need["name"]: need["met"] for need in one["requirements"]}
-        policies[ruling["policy"]] = {"governs": ruling["governs"], "verdict": ruling["verdict"], "cells": cells}
+        met = {name: {need["name"]: need["met"] for need in one["requirements"]} for name, one in cells.items()}
+        told = {name: {it: one[it] for it in ("state", "overdue", "opens")} for name, one in cells.items()}
+        told = {name: {**one, "met": met[name]} for name, one in told.items()}
+        policies[ruling["policy"]] = {"governs": ruling["governs"], "verdict": ruling["verdict"], "cells": told}
     bounds = said["bounds"] or {"most_effective_compute": None, "not_after": None}
     return {"verdict": said["verdict"], **bounds, "policies": policies}
 
 
 def differ(where: str, got: Any, expected: Any) -> None:
     """Refuse the first thing in which a claim differs from what the rule says."""
-    if isinstance(got, dict) and isinstance(expected, dict) and got.keys() == expected.keys():
-        for name in got:
-            differ(f"{where}, {name}", got[name], expected[name])
-    else:
-        demand(got == expected, where, got, f"{expected} by the rule")
+    same = isinstance(got, dict) and isinstance(expected, dict) and got.keys() == expected.keys()
+    for name in got if same else ():
+        differ(f"{where}, {name}", got[name], expected[name])
+    demand(same or got == expected, where, got, f"{expected} by the rule")
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -1182,9 +1052,9 @@ def facts_from(value: Any, name: str = "") -> Any:
         return made if name in {"subjects", "deployments"} else SimpleNamespace(**made)
     if isinstance(value, list):
         return set(value) if name == "signers" else [facts_from(one) for one in value]
-    if name in {"training_compute", "ec_low", "ec_high", "compute", "total"} and value is not None:
+    if name in {"training_compute", "ec_low", "ec_high", "compute"}:
         return Fraction(value)
-    return moment(value) if name in {"at", "time", "report_by"} else value
+    return moment(value) if name in {"at", "time", "report_by", "since", "entered"} else value
 
 
 def answer_cases(path: Path) -> int:
@@ -1192,38 +1062,30 @@ def answer_cases(path: Path) -> int:
     told: Counter[str] = Counter()
     with lzma.open(path, "rt", encoding="utf-8") as file:
         for case in map(json.loads, file):
-            question = case["question"]
-            (version, *others), facts = question["versions"], facts_from(question["facts"])
-            asked, times = facts_from({**question, "facts": {}, "versions": []}), (version["since"], version["entered"])
+            asked, (version, *others) = facts_from({**case["question"], "versions": []}), case["question"]["versions"]
             try:
                 if others:
-                    raise Outside("several versions or policies")
-                outside(version["policy"], facts)
-                told["core"] += 1
-                answer = Rule(asked, version["policy"], *map(moment, times), facts).answer()
-                differ(f"case {case['id']}", answer, case["answer"])
+                    raise Outside("several versions")
+                since, entered = moment(version["since"]), moment(version["entered"])
+                got = answer(asked, version["policy"], since, entered, asked.facts)
+                told["in the core"] += 1
+                differ(f"case {case['id']}", got, case["answer"])
             except Outside:
                 told["outside"] += 1
             except Refused as error:
                 told["different"] += 1
                 print(error)
-    print(f"{told['core']} cases in the core, {told['outside']} outside, {told['different']} different")
+    print(*(f"{told[it]} {it}" for it in ("in the core", "outside", "different")), sep=", ")
     return 1 if told["different"] else 0
 
 
 def table(told: Json) -> str:
     """What was found, for people."""
-    rows = [(name, value) for name, value in told.items() if value and not isinstance(value, dict)]
-    for policy in told.get("policies", {}).values():
-        for name, cell in policy["cells"].items():
-            met = [f"{one} {'met' if so else 'not met'}" for one, so in cell["met"].items()]
-            said = [
-                "opens" if cell["opens"] else "holds",
-                cell["state"],
-                *(["overdue"] if cell["overdue"] else []),
-                *met,
-            ]
-            rows.append((f"cell {name}", ", ".join(said)))
+    rows = [(name, value) for name, value in told.items() if value and name != "policies"]
+    for name, cell in (it for policy in told.get("policies", {}).values() for it in policy["cells"].items()):
+        met = [f"{one} {'met' if so else 'not met'}" for one, so in cell["met"].items()]
+        said = ["opens" if cell["opens"] else "holds", cell["state"], *["overdue"] * cell["overdue"], *met]
+        rows.append((f"cell {name}", ", ".join(said)))
     lines = [(name, one) for name, value in rows for one in (value if isinstance(value, list) else [value])]
     return "\n".join(f"{name + ':':<24} {one}" for name, one in lines)
 
@@ -1241,21 +1103,21 @@ def main(arguments: list[str]) -> int:
     try:
         if given.cases:
             return answer_cases(given.cases)
-        if not given.bundle or not given.vkey:
-            parser.error("expected a bundle and --vkey, or --cases")
+        demand(given.bundle and given.vkey, "arguments", "too few", "a bundle and --vkey, or --cases")
+        demand(re.fullmatch("[0-9a-f]{64}", given.policy or "0" * 64), "--policy", given.policy, "a SHA-256")
         data, log = given.bundle.read_bytes(), note_key(given.vkey, 1)
-        fits(given.policy, "digest|null", "--policy")
         witnesses = Witnesses(given.witnesses.read_text("utf-8"), log) if given.witnesses else None
-    except (OSError, UnicodeDecodeError, lzma.LZMAError, Refused) as error:
+    except (OSError, ValueError, lzma.LZMAError, Refused) as error:
         parser.error(str(error))
     try:
         code, told = 0, verify(data, log, given.policy, witnesses)
-    except Refused as error:
-        code, told = 1, {"refused": str(error)}
     except Outside as error:
         code, told = 4, {"not verified here": str(error)}
-    except (LookupError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        code, told = 4, {"not verified here": f"what cannot be read, {error!r:.80}"}
+    except (Refused, LookupError, TypeError, ValueError, AttributeError) as error:
+        code, told = (
+            1,
+            {"refused": str(error) if isinstance(error, Refused) else f"got {error!r:.90}, expected otherwise"},
+        )
     print(json.dumps(told, indent=2) if given.json else table(told))
     return code
 
