@@ -29,13 +29,13 @@ import lzma
 import math
 import re
 import sys
-from collections import Counter
+from collections import Counter, namedtuple
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -126,30 +126,25 @@ def after(start: datetime, length: Json) -> datetime:
 # -- keys: one private key is one public key, one id, one vote (docs/formats.md) ---------------------------------------
 
 FIELD, ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
-CURVE, ROOT_OF_MINUS_ONE = -121665 * pow(121666, -1, FIELD) % FIELD, pow(2, (FIELD - 1) // 4, FIELD)
-Point = tuple[int, int, int]
-
-
-def plus(a: Point, b: Point) -> Point:
-    """The sum of two points of edwards25519, each as x, y, z with its coordinates x/z and y/z; equal ones too."""
-    xx, yy, z = a[0] * b[0] % FIELD, a[1] * b[1] % FIELD, a[2] * b[2] % FIELD
-    bend, cross = CURVE * xx * yy % FIELD, (a[0] + a[1]) * (b[0] + b[1]) - xx - yy
-    less, more = z * z - bend, z * z + bend
-    return z * less * cross % FIELD, z * more * (yy + xx) % FIELD, less * more % FIELD
+NoteKey = namedtuple("NoteKey", "name kind raw id")  # kind: 1 for signatures, 4 for timestamped cosignatures
+Checkpoint = namedtuple("Checkpoint", "size root time witnesses")
 
 
 def prime_order(raw: bytes) -> bool:
-    """Whether these are the one encoding, in 32 bytes, of a point of prime order (RFC 8032, section 5.1.3)."""
-    y, sign = int.from_bytes(raw, "little") & (2**255 - 1), raw[-1:] >= b"\x80"
-    square = (y * y - 1) * pow(CURVE * y * y + 1, -1, FIELD) % FIELD
-    x = pow(square, (FIELD + 3) // 8, FIELD)
-    x = x if x * x % FIELD == square else x * ROOT_OF_MINUS_ONE % FIELD
-    total, point, left = (0, 1, 1), (x if x & 1 == sign else FIELD - x, y, 1), ORDER
-    while left:
-        total = plus(total, point) if left & 1 else total
-        point, left = plus(point, point), left >> 1
-    fine = len(raw) == 32 and y < FIELD and x * x % FIELD == square and x != 0
-    return fine and total[0] == 0 and total[1] == total[2]
+    """Whether these are the one encoding of a point of edwards25519 of prime order (RFC 8032, section 5.1.3)."""
+    y = int.from_bytes(raw, "little") & (2**255 - 1)
+    square = (y * y - 1) * pow(1 - 121665 * pow(121666, -1, FIELD) * y * y, -1, FIELD)
+    if len(raw) != 32 or not 1 < y < FIELD or pow(square, (FIELD - 1) // 2, FIELD) != 1:
+        return False
+    u = (1 + y) * pow(1 - y, -1, FIELD) % FIELD  # the ladder of RFC 7748, section 5: a is k times the point, b k + 1
+    a, b = (1, 0), (u, 1)
+    for bit in bin(ORDER)[2:]:
+        cross, other = (a[0] - a[1]) * (b[0] + b[1]), (a[0] + a[1]) * (b[0] - b[1])
+        both = (cross + other) ** 2 % FIELD, u * (cross - other) ** 2 % FIELD
+        more, less = (sum(b if bit == "1" else a)) ** 2, (b[0] - b[1] if bit == "1" else a[0] - a[1]) ** 2
+        twice = more * less % FIELD, (more - less) * (more + 121665 * (more - less)) % FIELD
+        a, b = (both, twice) if bit == "1" else (twice, both)
+    return a[1] == 0
 
 
 def signed(raw: bytes, signature: bytes, message: bytes) -> bool:
@@ -163,24 +158,12 @@ def signed(raw: bytes, signature: bytes, message: bytes) -> bool:
 # -- signed notes, witnesses, the tree (docs/ledger.md) ----------------------------------------------------------------
 
 
-class NoteKey(NamedTuple):
-    """A key as notes know it; the type is 1 for signatures and 4 for timestamped cosignatures."""
-
-    name: str
-    kind: int
-    raw: bytes
-
-    @property
-    def id(self) -> bytes:
-        return hashlib.sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.raw).digest()[:4]
-
-
 def note_key(vkey: str, kind: int) -> NoteKey:
     name, digest, encoded = [*vkey.split("+", 2), "", ""][:3]
     data = unbase64(encoded, f"verifier key `{name}`")
-    made = NoteKey(name, kind, data[1:])
-    fine = name and data[:1] == bytes([kind]) and digest == made.id.hex() and prime_order(made.raw)
-    demand(fine, "verifier key", vkey, f"NAME+ID+BASE64 of an Ed25519 key of type {kind}")
+    fine = name and data[:1] == bytes([kind]) and prime_order(data[1:])
+    made = NoteKey(name, kind, data[1:], hashlib.sha256(name.encode() + b"\n" + data).digest()[:4])
+    demand(fine and made.id.hex() == digest, "verifier key", vkey, f"NAME+ID+BASE64 of an Ed25519 key of type {kind}")
     return made
 
 
@@ -213,25 +196,17 @@ class Witnesses:
         return name in cosigned or (bool(members) and sum(self.stand(one, cosigned) for one in members) >= count)
 
 
-class Checkpoint(NamedTuple):
-    """A verified checkpoint, and the witnesses that cosigned it."""
-
-    size: int
-    root: bytes
-    time: datetime
-    witnesses: list[str]
-
-
 def checkpoint(text: str, log: NoteKey, witnesses: dict[str, NoteKey], where: str) -> Checkpoint:
     """Verify a note: the log's signature, the log's cosignature, then those of witnesses, and nobody else's."""
     note = re.fullmatch(r"(([^\n]+)\n(0|[1-9][0-9]{0,17})\n([^\n]+)\n)\n((?:— [^\n +]+ [^\n ]+\n){2,64})", text)
     demand(note and min(text.replace("\n", " ")) >= " ", where, text, "a note of three lines, signed twice")
     body, origin, size, root, lines = note.groups()  # type: ignore[union-attr]  # as just seen
     times, found = list[datetime](), list[str]()
+    own = log._replace(id=hashlib.sha256(log.name.encode() + b"\n\x04" + log.raw).digest()[:4])
     for number, line in enumerate(lines[:-1].split("\n")):
         _, name, encoded = line.split(" ")
         blob, message = unbase64(encoded, where), body
-        others = {"the log": log._replace(kind=4 if number else 1)} if number < 2 else witnesses
+        others = {"the log": (log, own)[number]} if number < 2 else witnesses
         by = [it for it, one in others.items() if (one.name, one.id) == (name, blob[:4]) and it not in found]
         demand(by, where, f"a line of `{name}`", "two of the log, then of witnesses that are given, each once")
         if number:  # c2sp.org/tlog-cosignature, v1
@@ -327,14 +302,9 @@ def fits(value: Json, form: str, where: str) -> None:
     known, found = FORMS[form].split(), set(members(value))
     missing = {it for it in known if it[0] != "?"} - found
     free = [tuple(it[1:].split("=")) for it in known if ".=" in it]
-    extra = {
-        it
-        for it in found - {it.lstrip("?") for it in known}
-        if not any(it.startswith(a) and it.endswith(b) for a, b in free)
-    }
-    demand(
-        not missing | extra, where, f"{sorted(extra)} beside, without {sorted(missing)}", f"a whole {form} and no more"
-    )
+    extra = found - {it.lstrip("?") for it in known}
+    extra = {it for it in extra if not any(it.startswith(a) and it.endswith(b) for a, b in free)}
+    demand(not missing | extra, where, f"{sorted(extra)} beside, without {sorted(missing)}", f"a whole {form}")
 
 
 class Reader:
@@ -396,55 +366,42 @@ class Reader:
             raws = [unbase64(text[8:], where) for text in role["keys"] if text[:8] == "ed25519:"]
             apart = {text for other in role["independent_of"] for text in policy["roles"][other]["keys"]}
             fine = all(map(prime_order, raws)) and len(set(raws)) == len(role["keys"]) and not apart & set(role["keys"])
-            demand(
-                fine, f"{where}, role `{name}`", role["keys"], "sound keys, each once, none of who it is independent of"
-            )
+            demand(fine, f"{where}, role `{name}`", role["keys"], "sound keys, each once, none of an independent role")
             self.keys |= {sha256(raw): raw for raw in raws}
             self.roles[name] = {sha256(raw) for raw in raws}, role["quorum"]
 
-    def new(self, made: object, said: Json, others: Json, fact: Any, where: str) -> str:
-        """The digest of a subject or deployment, whose name and digest are new."""
-        digest = sha256(canonical(made).encode())
-        fine = (
-            digest == fact.subject and digest not in others and all(said["name"] != it.name for it in others.values())
+    def new(self, made: object, said: Json, others: Json, fact: Any, where: str) -> Any:  # a subject or deployment
+        digest, again = sha256(canonical(made).encode()), any(said["name"] == it.name for it in others.values())
+        demand(
+            digest == fact.subject and digest not in others and not again, where, said["name"], f"{digest}, both new"
         )
-        demand(fine, where, f"{said['name']}: {fact.subject}", f"{digest}, new, and a name that is new")
-        return digest
+        others[digest] = SimpleNamespace(digest=digest, name=said["name"])
+        return others[digest]
 
     def subject(self, said: Json, fact: Any, where: str) -> None:
         demand(("run" in said) != ("manifest" in said), where, sorted(said), "a manifest, or a run without weights yet")
-        made, others = said.get("run") or said["manifest"], self.facts.subjects
-        digest, ends = self.new(made, said, others, fact, where), said["effective_compute"]
-        steps = [SimpleNamespace(**{**it, "compute": flop(it["compute"])}) for it in said["steps"]]
-        one = SimpleNamespace(
-            digest=digest, name=said["name"], training_compute=flop(said["training_compute"]), steps=steps
-        )
-        one.ec_low, one.ec_high = flop(ends["low"]), flop(ends["high"])
-        demand(
-            0 < one.ec_low <= one.ec_high and not ("run" in said and steps),
-            where,
-            said,
-            "an interval, no run with steps",
-        )
+        made, ends, others = said.get("run") or said["manifest"], said["effective_compute"], self.facts.subjects
+        one, one_steps = self.new(made, said, others, fact, where), said["steps"]
+        one.ec_low, one.ec_high, one.training_compute = map(flop, (ends["low"], ends["high"], said["training_compute"]))
+        one.steps = [SimpleNamespace(**{**it, "compute": flop(it["compute"])}) for it in one_steps]
+        demand(0 < one.ec_low <= one.ec_high and not ("run" in said and one.steps), where, ends, "an interval above 0")
         if "manifest" in said:
-            joined = bytes.fromhex("".join(it["digest"] for it in made["resources"]))
+            joined = sha256(bytes.fromhex("".join(it["digest"] for it in made["resources"])))
             demand(
-                joined and sha256(joined) == said["model_signing_sha256"], where, "another digest", "that of its files"
+                made["resources"] and joined == said["model_signing_sha256"], where, joined, "the digest of its files"
             )
-            self.weights.add(digest)
-        for step in steps:
-            demand(step.parent in others, where, f"parent {step.parent}", "a subject in the ledger before it")
+            self.weights.add(one.digest)
+        for step in one.steps:
+            demand(step.parent in others and step.parent != one.digest, where, step.parent, "a subject before it")
             parent = others[step.parent]
-            least = step.compute + (parent.training_compute if step.parent in self.weights else 0)
-            fine = one.ec_low >= parent.ec_low and one.ec_high >= parent.ec_high and one.training_compute >= least
+            spent = step.compute + (parent.training_compute if step.parent in self.weights else 0)
+            fine = one.ec_low >= parent.ec_low and one.ec_high >= parent.ec_high and one.training_compute >= spent
             demand(fine, where, "less compute", f"no less than that of its parent `{parent.name}`, and the step")
-        others[digest] = one
 
     def deployment(self, said: Json, fact: Any, where: str) -> None:
-        made, others = {name: part for name, part in said.items() if name != "name"}, self.facts.deployments
-        digest = self.new(made, said, others, fact, where)
         demand(said["subject"] in self.weights, where, said["subject"], "a subject with weights before it")
-        others[digest] = SimpleNamespace(digest=digest, name=said["name"], subject=said["subject"])
+        parts = {name: part for name, part in said.items() if name != "name"}
+        self.new(parts, said, self.facts.deployments, fact, where).subject = said["subject"]
 
     def ran(self, fact: Any, said: Json, where: str) -> Any:
         """What was run. What statements do not say yet is what shows the least."""
@@ -452,10 +409,7 @@ class Reader:
         known = self.facts.deployments.get(offered, SimpleNamespace(subject=None if offered else fact.subject))
         fine = fact.subject in self.weights and known.subject == fact.subject and tried["kind"] in ASSUMED
         demand(
-            fine,
-            where,
-            f"{fact.subject}, {offered}, {tried}",
-            "a subject with weights, a deployment of it, a known try",
+            fine, where, f"{fact.subject}, {offered}, {tried}", "a subject with weights, its deployment, a known try"
         )
         rest = {"unit": "sample", "attempts": 1, "tools": False, "safety_ablated": False, "deployment": offered}
         renamed = {"elicitation": tried["kind"], "samples_digest": said["samples_sha256"]}
@@ -492,53 +446,44 @@ class Reader:
 SECTIONS = """interlock id version title effective expires supersedes imposed_by scope roles measures assumptions thresholds
 requirements exceptions gates not_governed actions refresh attacker_budget attacker_budget_source permits report_within
 independent on_hold duties amendments context sources""".split()
-MEMBERS = """about above access alert_for approved_by argument assumes attempts audience below_if binds buffer by changelog_required
-checked claim confidence consulted count coverage danger declares demonstrations developers discretion domain doubt elicitation
-events exempt flop fresh_for frozen_while_reached high independent_of is issued_by items judged keys kind lease least_samples
-ledger_age level low margin measure metric modality months multiple notice of on owner parts period proposed_by quantity
+MEMBERS = """about above access alert_for approved_by argument assumes attempts audience below_if binds buffer by checked claim
+changelog_required confidence consulted count coverage danger declares demonstrations developers discretion domain doubt
+elicitation events exempt flop fresh_for frozen_while_reached high independent_of issued_by items judged keys kind lease level
+least_samples ledger_age low margin measure metric modality months multiple notice of on owner parts period proposed_by quantity
 quorum reached_when refines refresh refusals requires reversible review revocable_by role rule_out run_by rung safety_ablated
 samples_digest seconds shots size source sources standard subject subjects surface takeover_potential task task_version
-threat_models threshold tools unit valid_below void_at weaker weights what""".split()
-CONSTRUCTS = """at amount ref at-least under-quantity measure compute-ratio unbounded mean attested approved defined ruled-out
-combined hole never""".split()
+threat_models threshold tools unit valid_below void_at weaker weights what at amount ref at-least under-quantity measure
+compute-ratio unbounded mean attested approved defined ruled-out combined hole never is""".split()
+
+
+def check(part: Any, names: Iterable[str]) -> None:  # that a policy has no member, and no construct, beside MEMBERS
+    for name, inner in part.items() if isinstance(part, dict) else ():
+        if name not in names or (name == "is" and inner not in MEMBERS):
+            raise Outside(f"`{name}: {inner!s:.60}` in the policy")
+        for one in inner if isinstance(inner, list) else [inner] if name not in {"items", "weights"} else []:
+            check(one, MEMBERS)
 
 
 def outside(policy: Json, facts: Any) -> None:
     """Refuse an answer where a policy has a part, or the ledger a kind of fact, for which there is no rule here."""
-
-    def check(part: Any, names: Iterable[str]) -> None:
-        for name, inner in part.items() if isinstance(part, dict) else ():
-            if name not in names or (name == "is" and inner not in CONSTRUCTS):
-                raise Outside(f"`{name}: {inner!s:.60}` in the policy")
-            for one in inner if isinstance(inner, list) else [inner] if name not in {"items", "weights"} else []:
-                check(one, MEMBERS)
-
-    check(
-        {
-            name: None if name in {"exceptions", "not_governed", "on_hold", "duties", "context"} else 0
-            for name in policy
-        },
-        SECTIONS,
-    )
+    check(dict.fromkeys(policy), SECTIONS)
     for name in ("scope", "refresh", "permits", "report_within", "amendments"):
         check(policy[name], MEMBERS)
-    for name in ("roles", "measures", "assumptions", "thresholds", "requirements", "actions"):
-        check(policy[name], policy[name])
-    for cells in policy["gates"].values():
-        check(cells, cells)
-    thresholds = policy["thresholds"].values()
+    named = [policy[it] for it in ("roles", "measures", "assumptions", "thresholds", "requirements", "actions")]
+    for part in (*named, *policy["gates"].values()):
+        check(part, part)
+    thresholds, needs = policy["thresholds"].values(), policy["requirements"].values()
     leaves = [part for one in thresholds for part in walk(one["reached_when"]) if part["is"] == "at"]
-    told = {
-        "another form of policy": policy["interlock"] != "policy/v1",
-        "a level of a mean": any(policy["measures"][part["measure"]]["is"] != "measure" for part in leaves),
-        "incidents": getattr(facts, "incidents", ()),
-        "judgements": getattr(facts, "judgements", ()) and any("judged" in it for it in thresholds),
-        "approvals": getattr(facts, "approvals", ())
-        and any(it["is"] == "approved" for it in policy["requirements"].values()),
-        "exceptions": getattr(facts, "amendments", ()) and policy["exceptions"],
+    acts = {
+        "judgements": any("judged" in it for it in thresholds),
+        "amendments": policy["exceptions"],
+        "incidents": True,
     }
-    for what in (name for name, there in told.items() if there):
-        raise Outside(what)
+    acts["approvals"] = any(it["is"] == "approved" for it in needs)
+    told = [kind for kind, there in acts.items() if there and getattr(facts, kind, ())]
+    told += ["a mean"] * any(policy["measures"][it["measure"]]["is"] != "measure" for it in leaves)
+    if told or policy["interlock"] != "policy/v1":
+        raise Outside(", ".join([*told, policy["interlock"]]))
 
 
 # -- the rule for the core (docs/semantics.md; its numbers stand in brackets) ------------------------------------------
@@ -589,27 +534,13 @@ class Tally:
         return self.readable and shows(self.harmless, self.n, p, alpha)
 
 
-class Span(NamedTuple):
-    """Until when something holds, and up to which effective compute."""
-
-    end: datetime
-    reach: Fraction | float
+# until when something holds, and up to which effective compute; what is found of an expression or a threshold
+Span, Part = namedtuple("Span", "end reach"), namedtuple("Part", "reached below evaluated")
 
 
-class Part(NamedTuple):
-    """What is found of an expression or a threshold; `below` and `evaluated` are None where it is not."""
-
-    reached: bool
-    below: Span | None
-    evaluated: Span | None
-
-
-def least(spans: Iterable[Span | None]) -> Span | None:
-    """As far as all of them go; None if one is None."""
-    ends, reaches = zip(
-        *((it.end, it.reach) if it else (EPOCH, 0) for it in (Span(LAST, math.inf), *spans)), strict=True
-    )
-    return None if EPOCH in ends else Span(min(ends), min(reaches))
+def least(spans: Iterable[Span | None]) -> Span | None:  # as far as all of them go; None if one is None
+    found = [Span(LAST, math.inf), *spans]
+    return None if None in found else Span(min(it.end for it in found), min(it.reach for it in found))
 
 
 def latest(spans: Iterable[Span | None], count: int) -> Span | None:
@@ -642,25 +573,18 @@ class Rule:
         easy = asked.action in {"scale", "deploy-internal", "deploy-api"}
         easy = policy["actions"].get(asked.action, {"reversible": easy})["reversible"]
         self.irreversible = asked.action == "release-weights" or not easy
-        self.line = closure(
-            [asked.subject], lambda it: [step.parent for step in self.known[it].steps] if it in self.known else []
-        )
-        plausible = [
-            0 <= it.ec_low <= it.ec_high and it.training_compute >= 0
-            for one in self.line
-            if (it := self.known.get(one))
-        ]
-        self.stands = len(plausible) == len(self.line) and all(plausible)
+        steps = {name: [step.parent for step in one.steps] for name, one in self.known.items()}
+        self.line = closure([asked.subject], lambda it: steps.get(it, []))
+        line = [self.known[it] for it in self.line if it in self.known]
+        self.stands = len(line) == len(self.line)
+        self.stands = self.stands and all(0 <= it.ec_low <= it.ec_high and it.training_compute >= 0 for it in line)
         if self.stands:
-            self.subject, self.cheap = (
-                self.known[asked.subject],
-                {one: self.derivatives(one, cheap=True) for one in self.line},
-            )
+            self.subject, self.way = self.known[asked.subject], [self.known[asked.subject]]
+            self.cheap = {one: self.derivatives(one, cheap=True) for one in self.line}
             self.relatives = self.line.union(*self.cheap.values())
             self.kin = self.relatives | self.derivatives(asked.subject, cheap=False)
-            self.way = [self.subject]  # that of single continued steps (17)
             while asked.action == "scale" and [step.kind for step in self.way[-1].steps] == ["continued"]:
-                self.way.append(self.known[self.way[-1].steps[0].parent])
+                self.way.append(self.known[self.way[-1].steps[0].parent])  # the way of single continued steps (17)
 
     def derivatives(self, digest: str, *, cheap: bool) -> set[str]:
         """The subjects that lead back to it; `cheap`: those within the attacker's budget, by the cheapest ways."""
@@ -696,7 +620,7 @@ class Rule:
 
     def sound(self, result: Any, rule: Json, demand: Json, measure: Json, run_by: str) -> datetime | None:
         """Until when a result is sound for a demand; None if it is not (10 to 14)."""
-        plan, ran, tally = result.plan, result.protocol, Tally(result, measure)
+        plan, ran, tally, kind = result.plan, result.protocol, Tally(result, measure), result.protocol.elicitation
         if plan is None or run_by not in plan.signers & result.signers or not self.counts(plan, plan.at):
             return None
         if not self.counts(result, plan.at) or any(one.of == result.digest for one in self.facts.set_asides):
@@ -706,28 +630,26 @@ class Rule:
             return None
         if not tally.readable or not (self.concerns(ran, measure) if where else ran.deployment is None):
             return None
-        few = (
-            ran.samples < max(1, measure.get("least_samples", 1))
-            or tally.answers < Fraction(rule["coverage"]) * ran.samples
-        )
-        if few or (measure["kind"] == "propensity" and ran.elicitation in TRAINED):
+        least_samples, tools = max(1, measure.get("least_samples", 1)), ("tools", "safety_ablated")
+        if ran.samples < least_samples or tally.answers < Fraction(rule["coverage"]) * ran.samples:
             return None
-        asked, spent = [int(demand.get(it, 0)) for it in ("flop", "demonstrations")], (result.flop, ran.demonstrations)
-        if ran.elicitation == "few-shot":
-            spent = (result.flop, ran.shots)
-        asked[1] = max(asked[1], ran.elicitation in {"few-shot", "fine-tuned"})
-        if ran.elicitation != demand["elicitation"] or spent[0] < asked[0] or spent[1] < asked[1]:
+        if (measure["kind"] == "propensity" and kind in TRAINED) or kind != demand["elicitation"]:
             return None
-        if ran.attempts < int(demand.get("attempts", 1)) or any(
-            demand.get(it) > getattr(ran, it) for it in ("tools", "safety_ablated") if it in demand
+        tried = ran.shots if kind == "few-shot" else ran.demonstrations
+        tried_least = max(int(demand.get("demonstrations", 0)), kind in {"few-shot", "fine-tuned"})
+        if (
+            tried < tried_least
+            or result.flop < int(demand.get("flop", 0))
+            or ran.attempts < int(demand.get("attempts", 1))
         ):
             return None
-        refusals, refused = (
+        refused = ran.samples if result.refused is None else result.refused
+        refusals, lacks = (
             Fraction(demand.get("refusals", 1)),
-            ran.samples if result.refused is None else result.refused,
+            any(demand.get(it) and not getattr(ran, it) for it in tools),
         )
         end = min(after(plan.at, it["period"]) for it in (rule["refresh"], rule["buffer"]) if "period" in it)
-        return end if (refusals == 1 or refused <= refusals * ran.samples) and self.at < end else None
+        return end if (refusals == 1 or refused <= refusals * ran.samples) and not lacks and self.at < end else None
 
     def discharged(self, name: str, digest: str, run_by: str) -> Span | None:
         """How far an assumption is discharged about a subject (16)."""
@@ -735,11 +657,8 @@ class Rule:
         if asked and "checked" in asked:
             raise Outside(f"the assumption `{name}`, which is checked")
         said = [it for it in self.facts.attestations if it.is_assumption and (it.name, it.about) == (name, digest)]
-        said = [
-            it
-            for it in said
-            if asked and asked["by"] in it.signers and run_by not in it.signers and self.counts(it, it.at)
-        ]
+        said = [it for it in said if asked and asked["by"] in it.signers and run_by not in it.signers]
+        said = [it for it in said if self.counts(it, it.at)]
         end = max((after(it.at, asked["fresh_for"]) for it in said), default=self.at)
         voids = [self.threshold(one).below for one in asked.get("void_at", [])] if self.at < end else [None]
         return least([Span(end, math.inf), *voids])
@@ -779,12 +698,14 @@ class Rule:
 
     def at_stake(self, name: str) -> list[tuple[Json, Json, Json]]:
         """The leaves of a threshold, of those that it refers to, of those above, and so on, with rule and measure (20)."""
-        known = {one: walk(it["reached_when"]) for one, it in self.policy["thresholds"].items()}
-        names = closure(
-            [name], lambda one: [*(it["threshold"] for it in known[one] if it["is"] == "ref"), *self.higher(one)]
-        )
+        every = self.policy["thresholds"]
+        refs = {
+            one: [part["threshold"] for part in walk(it["reached_when"]) if part["is"] == "ref"]
+            for one, it in every.items()
+        }
+        names = closure([name], lambda one: [*refs[one], *self.higher(one)])
         leaves = [
-            (it, self.policy["thresholds"][one]["rule_out"]) for one in names for it in known[one] if it["is"] == "at"
+            (it, every[one]["rule_out"]) for one in names for it in walk(every[one]["reached_when"]) if it["is"] == "at"
         ]
         return [(it, rule, self.policy["measures"][it["measure"]]) for it, rule in leaves]
 
@@ -904,25 +825,16 @@ class Rule:
         fine = fine and cells and self.since <= self.at and self.read <= self.at < after(self.read, terms["ledger_age"])
         if fine:
             rules = [rule for name in gate if (rule := policy["thresholds"][name]["rule_out"])]
-            far = [
-                Fraction(it[part]["multiple"])
-                for it in [policy, *rules]
-                for part in ("refresh", "buffer")
-                if part in it
-            ]
+            parts = [it[part] for it in [policy, *rules] for part in ("refresh", "buffer") if part in it]
+            far = [Fraction(it["multiple"]) for it in parts]
             spans.append(Span(after(self.at, terms["lease"]), self.subject.ec_low * min(far)))
             spans.append(Span(moment(policy["expires"]) if policy["expires"] else LAST, math.inf))
         span = least(spans)
         permit = fine and span is not None and self.room(span) and self.at < span.end
         verdict = "permit" if permit else "hold"
-        return {
-            "verdict": verdict,
-            "most_effective_compute": str(math.floor(span.reach)) if permit and span else None,
-            "not_after": written(span.end) if permit and span else None,
-            "policies": {policy["id"]: {"governs": governs, "verdict": verdict, "cells": cells}}
-            if self.since <= self.at
-            else {},
-        }
+        told = {policy["id"]: {"governs": governs, "verdict": verdict, "cells": cells}} if self.since <= self.at else {}
+        bounds = (str(math.floor(span.reach)), written(span.end)) if permit else (None, None)
+        return {"verdict": verdict, "most_effective_compute": bounds[0], "not_after": bounds[1], "policies": told}
 
 
 def answer(asked: Any, policy: Json, since: datetime, entered: datetime, facts: Any) -> Json:
@@ -961,9 +873,7 @@ def covered(bundle: Json, log: NoteKey, entries: list[bytes], witnesses: Witness
     demand(0 < count <= last.size, "history", f"{count} entries, covered up to {last.size}", "some, and all covered")
     latest = checkpoint(bundle["checkpoint"], log, witnesses.keys if witnesses else {}, "checkpoint")
     fine = latest.time >= last.time and (latest.size > last.size or latest[:2] == last[:2])
-    demand(
-        fine, "checkpoint", f"size {latest.size} at {written(latest.time)}", "no less than the history, and its tree"
-    )
+    demand(fine, "checkpoint", f"{latest.size} at {written(latest.time)}", "no less than the history, and its tree")
     for later, name in ((last, "history_proof"), (latest, "checkpoint_proof")):
         continues(count, roots[count], later, [unbase64(it, name) for it in bundle[name]], name)
     fine = witnesses is None or witnesses.stand(witnesses.quorum, latest.witnesses)
@@ -986,9 +896,8 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     demand(reader.kinds[-1] == "decision", where, f"a {reader.kinds[-1]}", "a decision as the last entry")
     asked, seen = SimpleNamespace(**{**claimed, "at": moment(claimed["at"])}), claimed["checkpoint"]
     size, read = seen["size"], moment(seen["time"])
-    fine = (
-        0 < size <= index and roots[size].hex() == seen["root"] and times[size - 1] <= read <= asked.at <= times[size]
-    )
+    fine = 0 < size <= index and roots[size].hex() == seen["root"]
+    fine = fine and times[size - 1] <= read <= asked.at <= times[size]
     demand(fine, where, f"{seen} at {claimed['at']}", "the size and root of entries before it, at times that fit")
     past, policy = Reader(reader.digest), reader.policy
     for number in range(size):
@@ -999,10 +908,7 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     derived = answer(asked, policy, moment(policy["effective"]), times[0], past.facts)
     differ(where, claim(claimed, (policy["id"], policy["version"], reader.digest)), derived)
     unread = Counter(kind for kind in reader.kinds[:-1] if kind in {"decision", "permit", "snapshot"})
-    doubts = {
-        "that the policy is the one that you expect: no --policy": pinned,
-        "that others see this log: no --witnesses": witnesses,
-    }
+    doubts = {"that the policy is the one that you expect: no --policy": pinned, "that others see this log": witnesses}
     return {
         "verified": f"{asked.action} of {past.facts.subjects[asked.subject].name}: {derived['verdict']}",
         **{"subject": asked.subject, "deployment": asked.deployment, "at": claimed["at"]},
@@ -1114,10 +1020,7 @@ def main(arguments: list[str]) -> int:
     except Outside as error:
         code, told = 4, {"not verified here": str(error)}
     except (Refused, LookupError, TypeError, ValueError, AttributeError) as error:
-        code, told = (
-            1,
-            {"refused": str(error) if isinstance(error, Refused) else f"got {error!r:.90}, expected otherwise"},
-        )
+        code, told = 1, {"refused": str(error) if isinstance(error, Refused) else f"got {error!r:.90}"}
     print(json.dumps(told, indent=2) if given.json else table(told))
     return code
 
