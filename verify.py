@@ -577,7 +577,7 @@ class Rule:
         self.line = closure([asked.subject], lambda it: steps.get(it, []))
         line = [self.known[it] for it in self.line if it in self.known]
         self.stands = len(line) == len(self.line)
-        self.stands = self.stands and all(0 <= it.ec_low <= it.ec_high and it.training_compute >= 0 for it in line)
+        self.stands = self.stands and all(map(plausible, line))
         if self.stands:
             self.subject, self.way = self.known[asked.subject], [self.known[asked.subject]]
             self.cheap = {one: self.derivatives(one, cheap=True) for one in self.line}
@@ -653,15 +653,24 @@ class Rule:
 
     def discharged(self, name: str, digest: str, run_by: str) -> Span | None:
         """How far an assumption is discharged about a subject (16)."""
-        asked = self.policy["assumptions"].get(name)
-        if asked and "checked" in asked:
-            raise Outside(f"the assumption `{name}`, which is checked")
-        said = [it for it in self.facts.attestations if it.is_assumption and (it.name, it.about) == (name, digest)]
-        said = [it for it in said if asked and asked["by"] in it.signers and run_by not in it.signers]
-        said = [it for it in said if self.counts(it, it.at)]
-        end = max((after(it.at, asked["fresh_for"]) for it in said), default=self.at)
-        voids = [self.threshold(one).below for one in asked.get("void_at", [])] if self.at < end else [None]
-        return least([Span(end, math.inf), *voids])
+        asked, here = self.policy["assumptions"].get(name), {digest, self.asked.subject}
+        if asked is None:
+            return None
+        said = [it for it in self.facts.attestations if it.is_assumption and it.name == name and it.about in here]
+        caught = {
+            it.digest: self.caught(it.check, asked) for it in said if it.check and it.check.name == asked.get("checked")
+        }
+        failed = [it.at for it in said if caught.get(it.digest) is False]
+        said = [it for it in said if it.about == digest and asked["by"] in it.signers and run_by not in it.signers]
+        if "checked" in asked:
+            said = [it for it in said if caught.get(it.digest) and all(it.at > at for at in failed)]
+        end = max((after(it.at, asked["fresh_for"]) for it in said if self.counts(it, it.at)), default=self.at)
+        voids = [self.threshold(one).below for one in asked.get("void_at", [])]
+        return least([Span(end, math.inf), *voids]) if self.at < end else None
+
+    def caught(self, check: Any, asked: Json) -> bool:
+        alpha = 1 - Fraction(asked.get("confidence", "0.95"))
+        return check.passed and shows(check.caught, check.organisms, Fraction(asked["coverage"]), alpha)
 
     def shown(self, rule: Json, measure: Json, demands: list[Json], *, assume: bool) -> Span | None:
         """How far sound results for one of the demands go, on S or an ancestor that stands in (15, 17, 18, 28)."""
@@ -749,7 +758,13 @@ class Rule:
             low = high = max(it.training_compute for it in own)
             cap = math.ceil(self.subject.ec_low * level / low) - 1 if low else self.subject.ec_low
         elif quantity != "effective_compute":
-            raise Outside(f"the quantity `{quantity}`")
+            name = self.policy["measures"][quantity]["subject"]  # a digest, or else a name that only one has (Terms)
+            named = [self.known[name]] if name in self.known else [it for it in self.known.values() if it.name == name]
+            if len(named) != 1 or not plausible(named[0]):
+                return Part(False, None, always)
+            cap = math.ceil(level * named[0].ec_low) - 1
+            low = low / named[0].ec_high if named[0].ec_high else Fraction(0)
+            high = high / named[0].ec_low if named[0].ec_low else level  # no upper end: never below
         below = Span(LAST, cap) if high < level else None
         return Part(low >= level, below if self.room(below) else None, always)
 
@@ -844,6 +859,10 @@ def answer(asked: Any, policy: Json, since: datetime, entered: datetime, facts: 
         return Rule(asked, policy, since, entered, facts).answer()
     except (LookupError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Outside(f"a policy that cannot be read, {error!r:.80}") from error
+
+
+def plausible(subject: Any) -> bool:
+    return bool(0 <= subject.ec_low <= subject.ec_high and subject.training_compute >= 0)
 
 
 def hole(threshold: Json) -> bool:

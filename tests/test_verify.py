@@ -69,14 +69,14 @@ def test_it_has_one_dependency_and_can_be_read_in_an_afternoon():
         if isinstance(part, ast.ImportFrom):
             imported.add(part.module.split(".")[0])
     assert imported - sys.stdlib_module_names == {"cryptography"}
-    assert len(text.split("\n")) < 900
+    assert sum(bool(line.strip()) for line in text.split("\n")) < 900  # lines that have something on them
 
 
 def test_it_answers_every_case_of_the_core_as_the_package_does():
     said = command("--cases", CASES)
     core, outside, different = (int(word) for word in said.stdout.split() if word.isdecimal())
     assert (said.returncode, different, core + outside) == (0, 0, 5000)
-    assert core >= 400
+    assert core >= 550
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
