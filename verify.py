@@ -262,25 +262,26 @@ def continues(size: int, root: bytes, later: Checkpoint, proof: list[bytes], whe
 
 # -- statements (docs/formats.md) --------------------------------------------------------------------------------------
 
-PROTOCOL = """protocol.task=str protocol.task_version=int protocol.metric=str protocol.samples=int protocol.samples_sha256=str
-?protocol.deployment=str protocol.elicitation.kind=str protocol.elicitation.shots=int protocol.elicitation.seed=int
-protocol.elicitation.demonstrations=int"""
-FORMS = {  # every member with its type; `?` may be missing, `*` is any of a list, and after a `.` at the end is any name
-    "bundle": """bundle=str checkpoint=str checkpoint_proof=list ?checkpoint_proof*=str entries=list ?entries*=str history=list
-?history*=str history_proof=list ?history_proof*=str""",
+PROTOCOL = """protocol.task=str protocol.task_version=int protocol.metric=str protocol.samples=int
+protocol.samples_sha256=str ?protocol.deployment=str protocol.elicitation.kind=str protocol.elicitation.shots=int
+protocol.elicitation.seed=int protocol.elicitation.demonstrations=int"""
+FORMS = {  # every member with its type; `?` may be missing, `*` is any of a list, after a `.` at the end is any name
+    "bundle": """bundle=str checkpoint=str checkpoint_proof=list ?checkpoint_proof*=str entries=list ?entries*=str
+history=list ?history*=str history_proof=list ?history_proof*=str""",
     "envelope": "payload=str payloadType=str signatures=list ?signatures*.keyid=str ?signatures*.sig=str",
     "statement": "_type=str predicateType=str subject=list ?subject*.name=str ?subject*.digest.sha256=str ?predicate.=",
-    "subject:v2": """name=str training_compute=str effective_compute.low=str effective_compute.high=str ?run.config_sha256=str
-?run.data_sha256=str ?manifest.serialization.method=str ?manifest.serialization.hash_type=str ?manifest.resources*.name=str
-?manifest.serialization.allow_symlinks=bool ?manifest.serialization.ignore_paths=list ?manifest.resources*.algorithm=str
-?manifest.resources=list ?manifest.resources*.digest=str ?model_signing_sha256=str steps=list ?steps*.parent=str
-?steps*.kind=str ?steps*.compute=str""",
-    "deployment:v1": """name=str subject=str ?system_prompt_sha256=NoneType ?system_prompt_sha256=str filters=list tools=list
-?filters*.name=str ?filters*.sha256=str ?tools*.name=str ?tools*.sha256=str surface=str access_tier=str ?sampling.=str
-?sampling=dict""",
+    "subject:v2": """name=str training_compute=str effective_compute.low=str effective_compute.high=str
+?run.config_sha256=str ?run.data_sha256=str ?manifest.serialization.method=str ?manifest.serialization.hash_type=str
+?manifest.resources*.name=str ?manifest.serialization.allow_symlinks=bool ?manifest.serialization.ignore_paths=list
+?manifest.resources*.algorithm=str ?manifest.resources=list ?manifest.resources*.digest=str
+?model_signing_sha256=str steps=list ?steps*.parent=str ?steps*.kind=str ?steps*.compute=str""",
+    "deployment:v1": """name=str subject=str ?system_prompt_sha256=NoneType ?system_prompt_sha256=str filters=list
+tools=list ?filters*.name=str ?filters*.sha256=str ?tools*.name=str ?tools*.sha256=str surface=str access_tier=str
+?sampling.=str ?sampling=dict""",
     "plan:v1": f"report_by=str {PROTOCOL}",
-    "result:v1": f"""plan=str {PROTOCOL} log.name=str log.sha256=str log.outcomes_sha256=str counts.planned=int counts.scored=int
-counts.completed=int counts.correct=int budget.tokens=int budget.flop=str ?environment.=str ?environment=dict""",
+    "result:v1": f"""plan=str {PROTOCOL} log.name=str log.sha256=str log.outcomes_sha256=str counts.planned=int
+counts.scored=int counts.completed=int counts.correct=int budget.tokens=int budget.flop=str ?environment.=str
+?environment=dict""",
     "attestation:v1": "kind=str name=str about=str statement=str at=str",
 }
 UNREAD = {"permit:v1", "snapshot:v1", "decision:v1"}  # by which the rule decides nothing
@@ -443,17 +444,18 @@ class Reader:
 
 # -- what is outside of the core ---------------------------------------------------------------------------------------
 
-SECTIONS = """interlock id version title effective expires supersedes imposed_by scope roles measures assumptions thresholds
-requirements exceptions gates not_governed actions refresh attacker_budget attacker_budget_source permits report_within
-independent on_hold duties amendments context sources""".split()
-MEMBERS = """about above access alert_for approved_by argument assumes attempts audience below_if binds buffer by checked claim
-changelog_required confidence consulted count coverage danger declares demonstrations developers discretion domain doubt
-elicitation events exempt flop fresh_for frozen_while_reached high independent_of issued_by items judged keys kind lease level
-least_samples ledger_age low margin measure metric modality months multiple notice of on owner parts period proposed_by quantity
-quorum reached_when refines refresh refusals requires reversible review revocable_by role rule_out run_by rung safety_ablated
-samples_digest seconds shots size source sources standard subject subjects surface takeover_potential task task_version
-threat_models threshold tools unit valid_below void_at weaker weights what at amount ref at-least under-quantity measure
-compute-ratio unbounded mean attested approved defined ruled-out combined hole never is""".split()
+SECTIONS = """interlock id version title effective expires supersedes imposed_by scope roles measures assumptions
+thresholds requirements exceptions gates not_governed actions refresh attacker_budget attacker_budget_source permits
+report_within independent on_hold duties amendments context sources""".split()
+MEMBERS = """about above access alert_for approved_by argument assumes attempts audience below_if binds buffer by
+checked claim changelog_required confidence consulted count coverage danger declares demonstrations developers
+discretion domain doubt elicitation events exempt flop fresh_for frozen_while_reached high independent_of issued_by
+items judged keys kind lease level least_samples ledger_age low margin measure metric modality months multiple
+notice of on owner parts period proposed_by quantity quorum reached_when refines refresh refusals requires
+reversible review revocable_by role rule_out run_by rung safety_ablated samples_digest seconds shots size source
+sources standard subject subjects surface takeover_potential task task_version threat_models threshold tools unit
+valid_below void_at weaker weights what at amount ref at-least under-quantity measure compute-ratio unbounded mean
+attested approved defined ruled-out combined hole never is""".split()
 
 
 def check(part: Any, names: Iterable[str]) -> None:  # that a policy has no member, and no construct, beside MEMBERS
@@ -490,7 +492,9 @@ def outside(policy: Json, facts: Any) -> None:
 
 TRAINED = {"fine-tuned", "rl-fine-tuned"}
 ASSUMED = {  # what a negative result under each elicitation takes for granted (15)
-    **dict.fromkeys(("prompted", "few-shot", "scaffolded"), {"no-evaluation-gaming"}),
+    "prompted": {"no-evaluation-gaming"},
+    "few-shot": {"no-evaluation-gaming"},
+    "scaffolded": {"no-evaluation-gaming"},
     "fine-tuned": {"no-gradient-hacking", "good-demonstrations"},
     "rl-fine-tuned": {"no-gradient-hacking", "no-exploration-hacking"},
     "understanding-based": {"valid-understanding"},
@@ -706,7 +710,7 @@ class Rule:
         return [one for one, other in self.policy["thresholds"].items() if name in other.get("above", [])]
 
     def at_stake(self, name: str) -> list[tuple[Json, Json, Json]]:
-        """The leaves of a threshold, of those that it refers to, of those above, and so on, with rule and measure (20)."""
+        """The leaves of a threshold, of those that it refers to, of those above, and so on; rule, measure (20)."""
         every = self.policy["thresholds"]
         refs = {
             one: [part["threshold"] for part in walk(it["reached_when"]) if part["is"] == "ref"]
@@ -927,12 +931,17 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     derived = answer(asked, policy, moment(policy["effective"]), times[0], past.facts)
     differ(where, claim(claimed, (policy["id"], policy["version"], reader.digest)), derived)
     unread = Counter(kind for kind in reader.kinds[:-1] if kind in {"decision", "permit", "snapshot"})
-    doubts = {"that the policy is the one that you expect: no --policy": pinned, "that others see this log": witnesses}
+    doubts = {
+        "that the policy is the one you expect: no --policy": pinned,
+        "that others see the same: no --witnesses": witnesses,
+    }
     return {
         "verified": f"{asked.action} of {past.facts.subjects[asked.subject].name}: {derived['verdict']}",
-        **{"subject": asked.subject, "deployment": asked.deployment, "at": claimed["at"]},
+        "subject": asked.subject,
+        "deployment": asked.deployment,
+        "at": claimed["at"],
         "policy": f"{policy['id']} {policy['version']} {reader.digest}",
-        "log": f"{log.name}, {size} entries read, the decision is entry {index}, {latest.size} by the latest checkpoint",
+        "log": f"{log.name}, {size} entries read, decided in entry {index}, {latest.size} by the latest checkpoint",
         "witnesses": latest.witnesses,
         **derived,
         "not checked": [

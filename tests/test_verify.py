@@ -1,4 +1,4 @@
-"""verify.py, the verifier that stands alone: it verifies what is honest, and refuses the rest, by the name of the attack."""
+"""verify.py, the verifier that stands alone: it verifies what is honest, and refuses attacks, each by its name."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def verified(told, data=None, *, policy=None, witnesses=None):
 
 def command(*arguments):
     program = f"import sys; sys.argv[:1] = [{str(FILE)!r}]\n{WATCHED}"
-    return subprocess.run([sys.executable, "-I", "-c", program, *map(str, arguments)], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-I", "-c", program, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
 
 
 # -- what the file is --------------------------------------------------------------------------------------------------
@@ -176,6 +178,43 @@ def test_a_later_checkpoint_is_verified_by_its_proof():
     data = bundles.to_bytes(made.prefix(size))
     assert json.loads(data)["checkpoint_proof"]
     assert verified(made, data)["verdict"] == "permit"
+
+
+EXAMPLE = ROOT / "policies" / "example-lab.yaml"
+RUNS = {"few-shot": {"shots": 5}, "fine-tuned": {"shots": 0, "demonstrations": 16}}
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    """The example policy, with two evaluations and every attestation."""
+    folder, pairs = tmp_path_factory.mktemp("example"), story.keys_of()
+    pairs |= {"gatekeeper": KeyPair.generate(), "board_3": KeyPair.generate()}
+    files = {"evaluation-team": "team", "external-auditor": "auditor", "gatekeeper": "gatekeeper"}
+    (folder / "keys").mkdir()
+    for name, pair in (files | {f"board-{n}": f"board_{n}" for n in (1, 2, 3)}).items():
+        (folder / "keys" / f"{name}.pub").write_text(f"{pairs[pair].public}\n")
+    made = story.Story(story.loads(EXAMPLE.read_text("utf-8"), name="example", folder=folder), pairs)
+    made.adopt()
+    subject = made.register("model")
+    for elicitation, shown in RUNS.items():
+        ran = {"task": "interlock/codebook", "elicitation": elicitation, **shown}
+        made.report(subject, made.plan(subject, **ran), correct=2, **ran)
+    for name in made.policy.assumptions:
+        said = {"kind": "assumption", "name": name, "about": "subject", "statement": "yes"}
+        said["at"] = story.timestamp(made.now)
+        made.say(story.statement("attestation", name="model", digest=subject, predicate=said), "auditor")
+    made.decide(subject)
+    return made
+
+
+def test_the_example_policy_is_of_the_core(example):
+    said = verified(example, policy=example.digest)
+    (policy,) = said["policies"].values()
+    assert said["verdict"] == "permit"
+    assert {name: cell["state"] for name, cell in policy["cells"].items()} == {
+        "codebook-use": "below",
+        "takeover": "below",
+    }
 
 
 # -- attacks -----------------------------------------------------------------------------------------------------------
@@ -320,7 +359,7 @@ def test_an_entry_that_may_not_stand_there_is_refused(honest, attack):
     STORIES[attack](made)
     said = Statement.parse(dsse.parse(honest.entries[-1].data).payload)
     made.say(said, "team")
-    with pytest.raises(alone.Refused, match="^entry"):
+    with pytest.raises(alone.Refused, match=r"^entry"):
         verified(made)
 
 
@@ -417,7 +456,7 @@ def test_a_file_of_witnesses_that_asks_for_nobody_is_refused(honest, text):
 
 
 def test_no_single_bit_of_a_bundle_can_be_another(honest):
-    data, log, chosen = honest.bundle(), log_key(honest), random.Random(4)
+    data, log, chosen = honest.bundle(), log_key(honest), random.Random(4)  # noqa: S311  # a seed, so that a failure can be repeated
     assert len(data) <= 16 * 1024
     for place in chosen.sample(range(len(data) * 8), 2000):
         other = bytearray(data)
