@@ -28,6 +28,7 @@ The loop, from a policy to a gate:
     interlock ledger verify                   recompute everything
     interlock ledger witness --witnesses FILE have witnesses cosign the ledger's state
     interlock witness init | serve            be a witness of other people's ledgers
+    interlock bundle export DECISION          a decision in one file; `bundle verify` checks it anywhere
 
 Try `interlock demo` first: it tells the whole story on two small models and leaves a workspace to explore.
 
@@ -56,6 +57,7 @@ _COMMANDS: Table = {
     "permit": "decisions:permit_app",
     "ledger": "ledger:ledger_app",
     "witness": "witness:witness_app",
+    "bundle": "bundles:app",
     "schema": "schemas:schema",
     "report": "records:report",
     "demo": "demo:demo",

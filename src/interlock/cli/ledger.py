@@ -15,7 +15,7 @@ from interlock.cli.options import HERE, JsonOption, PassphraseOption, WorkspaceO
 from interlock.decide.decision import timestamp
 from interlock.errors import InterlockError, LedgerError, UsageError
 from interlock.ledger.log import Ledger, LedgerView, Verified
-from interlock.ledger.note import COSIGNATURE, NoteKey
+from interlock.ledger.note import COSIGNATURE, ED25519, NoteKey
 from interlock.workspace import Workspace, now
 
 if TYPE_CHECKING:
@@ -49,8 +49,20 @@ def _ledger(workspace: Path, folder: Path | None, vkey: str | None) -> Ledger:
         return Workspace.open(workspace).ledger
     if folder is None or vkey is None:
         raise UsageError("got one of --ledger and --vkey, expected both: a folder proves nothing without the log's key")
-    key = _key(vkey)
+    key = log_key(vkey)
     return Ledger.open(folder, key.public, key.name)
+
+
+def log_key(vkey: str) -> NoteKey:
+    """The log's key, as an option names it.
+
+    Raises:
+        UsageError: it is no verifier key, or not one of a log.
+    """
+    key = _key(vkey)
+    if key.kind != ED25519:
+        raise UsageError(f"--vkey: got a key of signature type {key.kind}, expected the log's, of type {ED25519}")
+    return key
 
 
 def _key(vkey: str, option: str = "--vkey") -> NoteKey:
@@ -278,7 +290,7 @@ def proof(
         if entry is not None or data is None:
             raise UsageError("got --check, expected --data with the entry's bytes, and no number")
         made = InclusionProof.parse(_bytes_of(check))
-        log = Ledger(HERE, _key(vkey).public, _key(vkey).name).log if vkey else _ledger(workspace, None, None).log
+        log = Ledger(HERE, log_key(vkey).public, log_key(vkey).name).log if vkey else _ledger(workspace, None, None).log
         signed = made.verify(_bytes_of(data), log)
         standing = _required(signed.data, quorum, log)
         _tell_proof(made.index, signed, f"`{data}` is entry {made.index}", standing, as_json=as_json)

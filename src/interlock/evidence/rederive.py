@@ -1,4 +1,4 @@
-"""Derive every recorded decision again from the entries that it had read."""
+"""Derive recorded decisions again, each from the entries that it had read."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger import merkle
 
 if TYPE_CHECKING:
+    from interlock.decide.decision import Decision
     from interlock.ledger.log import LedgerView
 
 
@@ -25,17 +26,21 @@ def rederive(view: LedgerView, *, pinned_policy: str) -> int:
         EvidenceError: a decision claims another state of the ledger than the entries before it, another time than
             its place in the ledger allows, or another answer than the rule gives.
     """
-    count = 0
-    for entry in view.statements:
-        made = Statement.parse(dsse.payload(dsse.parse(entry.data), PAYLOAD_TYPE))
-        if made.predicate_type == predicate_type("decision"):
-            _check(view, entry.index, made, pinned_policy)
-            count += 1
-    return count
+    found = [entry.index for entry in view.statements if _is_decision(_statement(view, entry.index))]
+    for index in found:
+        again(view, index, pinned_policy=pinned_policy)
+    return len(found)
 
 
-def _check(view: LedgerView, index: int, made: Statement, pinned_policy: str) -> None:
-    where = f"the decision of ledger entry {index}"
+def again(view: LedgerView, index: int, *, pinned_policy: str) -> Decision:
+    """Derive the decision that stands at `index` of a verified ledger again; return it.
+
+    Raises:
+        EvidenceError: no decision stands there, or as for `rederive`.
+    """
+    where, made = f"the decision of ledger entry {index}", _statement(view, index)
+    if not _is_decision(made):
+        raise EvidenceError(f"ledger entry {index} is a `{made.predicate_type}`, expected a decision")
     claimed = Fields(made.predicate, where)
     checkpoint = claimed.nested("checkpoint")
     size, root, signed = checkpoint.count("size"), checkpoint.digest("root"), checkpoint.time("time")
@@ -53,8 +58,17 @@ def _check(view: LedgerView, index: int, made: Statement, pinned_policy: str) ->
     past = replace(view, entries=entries, size=size, root=got, time=signed, seal=None)
     evidence = read(past, pinned_policy=pinned_policy)
     subject = made.subjects[0][1]
-    again = decide(evidence.versions, evidence.facts, subject=subject, action=action, at=at, deployment=offered)
-    if to_json(again) != made.predicate:
+    decision = decide(evidence.versions, evidence.facts, subject=subject, action=action, at=at, deployment=offered)
+    if to_json(decision) != made.predicate:
         raise EvidenceError(
-            f"{where} says `{made.predicate.get('verdict')}` otherwise than the rule, which says `{again.verdict}`"
+            f"{where} says `{made.predicate.get('verdict')}` otherwise than the rule, which says `{decision.verdict}`"
         )
+    return decision
+
+
+def _statement(view: LedgerView, index: int) -> Statement:
+    return Statement.parse(dsse.payload(dsse.parse(view.entries[index].data), PAYLOAD_TYPE))
+
+
+def _is_decision(made: Statement) -> bool:
+    return made.predicate_type == predicate_type("decision")

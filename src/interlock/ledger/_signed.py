@@ -60,6 +60,17 @@ class Log:
             raise LedgerError(f"{where}: {error}") from error
         return Signed(checkpoint.size, checkpoint.root, time, data)
 
+    def read_own(self, data: bytes, where: str) -> Signed:
+        """Read a checkpoint with the log's two lines and no other.
+
+        Raises:
+            LedgerError: anything else, `where`.
+        """
+        signed = self.read(data, where)
+        if data.count(b"\n") != _HISTORY_LINES:
+            raise LedgerError(f"{where}: got {data.count(10)} lines, expected six")
+        return signed
+
     def sign(self, checkpoint: Checkpoint, key: KeyPair, time: int, others: tuple[NoteSignature, ...] = ()) -> bytes:
         """Sign and cosign a checkpoint of this log; the lines of `others` follow."""
         text = checkpoint.text
@@ -76,10 +87,7 @@ class Log:
         while at < length:
             data = b"".join(file.readline(NOTE_LIMIT) for _ in range(_HISTORY_LINES))
             at += len(data)
-            signed = self.read(data, f"{where}, byte {at - len(data)}")
-            if data.count(b"\n") != _HISTORY_LINES:
-                raise LedgerError(f"{where}, byte {at - len(data)}: got {data.count(10)} lines, expected six")
-            yield signed
+            yield self.read_own(data, f"{where}, byte {at - len(data)}")
         if at != length:
             raise LedgerError(f"{where}: got {length} bytes, expected a checkpoint's end at {at}")
 
