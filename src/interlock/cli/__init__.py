@@ -26,6 +26,7 @@ The loop, from a policy to a gate:
     interlock decide --subject NAME           permit or hold, why, and what would lift a hold
     interlock permit issue ...                a bounded lease for a gate
     interlock ledger verify                   recompute everything
+    interlock audit --rerun 50                ask samples of a result again, and compare
     interlock bundle export DECISION          a decision in one file; `bundle verify` checks it anywhere
 
 Try `interlock demo` first: it tells the whole story on two small models and leaves a workspace to explore.
@@ -55,6 +56,7 @@ _COMMANDS: Table = {
     "permit": "decisions:permit_app",
     "ledger": "ledger:ledger_app",
     "bundle": "bundles:app",
+    "audit": "audits:audit",
     "schema": "schemas:schema",
     "report": "records:report",
     "demo": "demo:demo",
