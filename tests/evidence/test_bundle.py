@@ -268,6 +268,39 @@ def test_attack_a_line_that_nobody_checks():
     refused(HONEST, altered(lambda it: it["history"].__setitem__(2, signed)), "history 2: got 7 lines")
 
 
+def witnessed(*pairs, seconds=0, told=HONEST):
+    """The honest bundle, its checkpoint cosigned by these keys as `w0`, `w1`, ..."""
+    note = Note.parse(members()["checkpoint"].encode())
+    at = story.seconds(told.now) + seconds
+    lines = [cosign(note.text, f"w{number}", pair, time=at) for number, pair in enumerate(pairs)]
+    signed = replace(note, signatures=(*note.signatures, *lines)).to_bytes().decode()
+    return altered(lambda it: it.update(checkpoint=signed))
+
+
+def test_a_quorum_of_witnesses_is_asked_for_and_named(tmp_path, capsys):
+    first, second, stranger = (KeyPair.generate() for _ in range(3))
+    keys = [NoteKey(f"w{number}", pair.public, 4).vkey for number, pair in enumerate((first, second))]
+    file, quorum = tmp_path / "bundle.json", tmp_path / "quorum"
+    quorum.write_text(f"witness one {keys[0]}\nwitness two {keys[1]}\ngroup both all one two\nquorum both\n")
+    vkey = NoteKey(story.ORIGIN, HONEST.keys["log"].public).vkey
+    for data, code, match in (
+        (witnessed(first, second), 0, ""),
+        (witnessed(first), 4, "quorum `both` is not met"),
+        (BUNDLE, 4, "quorum `both` is not met"),
+        (witnessed(first, stranger), 4, "quorum `both` is not met"),
+        (witnessed(first, second, stranger), 4, "signature line of `w2` that no witness of the file made"),
+        (witnessed(first, second, seconds=10**9), 4, "dated in the future"),
+    ):
+        file.write_bytes(data)
+        said = run(capsys, "bundle", "verify", file, "--vkey", vkey, "--witnesses", quorum, "--json")
+        assert (said.code, match in said.err) == (code, True), said
+        if code == 0:
+            assert said.json["checkpoint"]["cosigned_by"] == ["one", "two"]
+    assert run(capsys, "bundle", "verify", file, "--vkey", vkey, "--witnesses", tmp_path / "none").code == 2
+    quorum.write_text("quorum none\n")
+    assert run(capsys, "bundle", "verify", file, "--vkey", vkey, "--witnesses", quorum).code == 2
+
+
 def test_attack_checkpoint_from_the_past_of_the_history():
     early = HONEST.note(6, story.START).decode()
     refused(HONEST, altered(lambda it: it.update(checkpoint=early)), "checkpoint: got time .* or later by the history")

@@ -28,6 +28,8 @@ The loop, from a policy to a gate:
     interlock ledger verify                   recompute everything
     interlock audit --rerun 50                ask samples of a result again, and compare
     interlock bundle export DECISION          a decision in one file; `bundle verify` checks it anywhere
+    interlock ledger witness --witnesses FILE have witnesses cosign the ledger's state
+    interlock witness init | serve            be a witness of other people's ledgers
 
 Try `interlock demo` first: it tells the whole story on two small models and leaves a workspace to explore.
 
@@ -57,6 +59,7 @@ _COMMANDS: Table = {
     "ledger": "ledger:ledger_app",
     "bundle": "bundles:app",
     "audit": "audits:audit",
+    "witness": "witness:witness_app",
     "schema": "schemas:schema",
     "report": "records:report",
     "demo": "demo:demo",

@@ -12,10 +12,11 @@ from interlock.cli.options import HERE, JsonOption, WorkspaceOption, print_json
 from interlock.decide.decision import timestamp, to_json
 from interlock.errors import HOLD, OK, EvidenceError, UsageError
 from interlock.evidence import bundle, rederive
+from interlock.ledger import quorum
 from interlock.ledger._signed import Log, utc
 from interlock.ledger.note import NoteKey
-from interlock.ledger.prefix import Cosigners, no_cosigners
-from interlock.workspace import Workspace
+from interlock.ledger.prefix import Cosigners, cosigned, no_cosigners
+from interlock.workspace import Workspace, now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,8 +109,8 @@ def verify(
     key = log_key(vkey)
     if policy is not None and not (len(policy) == 64 and set(policy) <= set("0123456789abcdef")):
         raise UsageError(f"--policy: got `{policy[:80]}`, expected a SHA-256 in 64 lowercase hexadecimal digits")
-    cosigners = _cosigners(witnesses)
-    verified = bundle.verify(_read(file), Log(key.name, key.public), policy=policy, cosigners=cosigners)
+    log = Log(key.name, key.public)
+    verified = bundle.verify(_read(file), log, policy=policy, cosigners=_cosigners(witnesses, log))
     if as_json:
         print_json(_described(verified))
     else:
@@ -117,11 +118,14 @@ def verify(
     return OK if verified.decision.verdict == "permit" else HOLD
 
 
-def _cosigners(file: Path | None) -> Cosigners:
+def _cosigners(file: Path | None, log: Log) -> Cosigners:
     if file is None:
         return no_cosigners
-    # SEAM: interlock.ledger.quorum reads this file; until it is here, no witness can be believed
-    raise UsageError("--witnesses: this version reads no quorum file yet")
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"`{file}`: cannot read it ({error.strerror})") from error
+    return cosigned(quorum.parse(data, str(file)), log=log, now=now())
 
 
 def _read(file: Path) -> bytes:

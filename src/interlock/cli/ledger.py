@@ -13,13 +13,14 @@ import typer
 
 from interlock.cli.options import HERE, JsonOption, PassphraseOption, WorkspaceOption, passphrases, print_json
 from interlock.decide.decision import timestamp
-from interlock.errors import LedgerError, UsageError
+from interlock.errors import InterlockError, LedgerError, UsageError
 from interlock.ledger.log import Ledger, LedgerView, Verified
-from interlock.ledger.note import ED25519, NoteKey
-from interlock.workspace import Workspace
+from interlock.ledger.note import COSIGNATURE, ED25519, NoteKey
+from interlock.workspace import Workspace, now
 
 if TYPE_CHECKING:
-    from interlock.ledger._signed import Signed
+    from interlock.ledger._signed import Log, Signed
+    from interlock.ledger.quorum import Quorum, Standing
 
 ledger_app = typer.Typer(
     help="Read, verify, prove from, watch and seal the append-only ledger.", no_args_is_help=True, rich_markup_mode=None
@@ -30,6 +31,11 @@ FolderOption = Annotated[
 ]
 KeyOption = Annotated[
     str | None, typer.Option("--vkey", help="The log's verifier key, `name+id+base64`, as `ledger verify --json` says.")
+]
+
+WitnessesOption = Annotated[
+    Path | None,
+    typer.Option("--witnesses", help="Quorum file (c2sp.org/tlog-policy): require that these witnesses cosigned."),
 ]
 
 
@@ -48,36 +54,48 @@ def _ledger(workspace: Path, folder: Path | None, vkey: str | None) -> Ledger:
 
 
 def log_key(vkey: str) -> NoteKey:
-    """The log's key, as an option names it.
+    """The log's key, as `--vkey` names it.
 
     Raises:
         UsageError: it is no verifier key, or not one of a log.
     """
-    try:
-        key = NoteKey.parse(vkey)
-    except LedgerError as error:
-        raise UsageError(f"--vkey: {error}") from error
+    key = _key(vkey)
     if key.kind != ED25519:
         raise UsageError(f"--vkey: got a key of signature type {key.kind}, expected the log's, of type {ED25519}")
     return key
 
 
+def _key(vkey: str, option: str = "--vkey") -> NoteKey:
+    try:
+        return NoteKey.parse(vkey)
+    except LedgerError as error:
+        raise UsageError(f"{option}: {error}") from error
+
+
 @ledger_app.command("verify")
 def verify(
-    workspace: WorkspaceOption = HERE, folder: FolderOption = None, vkey: KeyOption = None, as_json: JsonOption = False
+    workspace: WorkspaceOption = HERE,
+    folder: FolderOption = None,
+    vkey: KeyOption = None,
+    witnesses: WitnessesOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Recompute everything: every hash, tile, checkpoint and signature.
 
     In a workspace also every statement's signature, every log, and every decision that the ledger records. With
     --ledger and --vkey the ledger alone, as an auditor can who has nothing else. Only reads: no permission to write
-    is needed. Exit code 4 on the first thing that is not as it should be, naming it.
+    is needed. Exit code 4 on the first thing that is not as it should be, naming it; so too, with --witnesses, if the
+    latest checkpoint has not the cosignatures that the file asks for.
 
     \b
         interlock ledger verify -w lab
+        interlock ledger verify -w lab --witnesses quorum
         interlock ledger verify --ledger COPY --vkey example-lab.rsp/ledger+1a2b3c4d+Aa...
     """
-    ledger = _ledger(workspace, folder, vkey)
-    found = _described(ledger, _verify(ledger))
+    ledger, quorum = _ledger(workspace, folder, vkey), _quorum(witnesses)
+    verified = _verify(ledger)
+    standing = _required(verified.note, quorum, ledger.log)
+    found = _described(ledger, verified) | _witnesses(standing)
     if folder is None:
         found |= _verify_statements(Workspace.open(workspace))
     if as_json:
@@ -88,11 +106,52 @@ def verify(
         f"ok: {found['entries']} entries, root {found['root'][:16]}, checkpoint of {found['checkpoint_time']}, "
         f"{found['checkpoints']} checkpoints{sealed}"
     )
+    _tell_witnesses(standing)
     if folder is None:
         typer.echo(
             f"{found['logs']} logs unaltered; {found['decisions_derived_again']} decision(s) derived again with the "
             "same answer"
         )
+
+
+def _quorum(path: Path | None) -> Quorum | None:
+    from interlock.ledger import quorum
+
+    return None if path is None else quorum.parse(_bytes_of(path), str(path))
+
+
+def _required(note: bytes, quorum: Quorum | None, log: Log) -> Standing | None:
+    """What the witnesses say, if a quorum is asked for; it must be met."""
+    from interlock.ledger import quorum as quorums
+
+    if quorum is None:
+        return None
+    standing = quorums.check(note, quorum, log=log, now=now())
+    standing.require()
+    return standing
+
+
+def _witnesses(standing: Standing | None) -> dict[str, Any]:
+    if standing is None:
+        return {}
+    rows = [
+        {
+            "name": it.witness.name,
+            "vkey": it.witness.key.vkey,
+            "cosigned": None if it.time is None else timestamp(it.time),
+            "problem": it.problem or None,
+        }
+        for it in standing.cosigners
+    ]
+    return {"quorum": {"name": standing.quorum, "met": standing.met, "witnesses": rows}}
+
+
+def _tell_witnesses(standing: Standing | None) -> None:
+    if standing is None:
+        return
+    for it in standing.cosigners:
+        typer.echo(f"  {it.witness.name}: {it.problem if it.time is None else f'cosigned {timestamp(it.time)}'}")
+    typer.echo(f"quorum `{standing.quorum}` is met")
 
 
 def _verify(ledger: Ledger) -> Verified:
@@ -209,46 +268,55 @@ def proof(
     data: Annotated[
         Path | None, typer.Option("--data", help="With --check: the entry's bytes, from `ledger show N -o FILE`.")
     ] = None,
+    witnesses: WitnessesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a proof that an entry is in the ledger, or check one (c2sp.org/tlog-proof).
 
     The file says by itself, to anyone with the entry and the log's verifier key, that the entry stands in the ledger
-    at that number under a checkpoint that the log signed at that time. Checking needs no ledger and no network.
+    at that number under a checkpoint that the log signed at that time. Checking needs no ledger and no network. It
+    carries the cosignatures that stand under the checkpoint, for --witnesses to ask for. A proof shows nothing of what
+    the log did later.
 
     \b
         interlock ledger proof 12
+        interlock ledger proof 12 --witnesses quorum
         interlock ledger proof --check entry-12.tlog-proof --data entry-12 --vkey example-lab.rsp/ledger+1a2b3c4d+Aa...
     """
     from interlock.ledger.proof import InclusionProof, prove
 
+    quorum = _quorum(witnesses)
     if check is not None:
         if entry is not None or data is None:
             raise UsageError("got --check, expected --data with the entry's bytes, and no number")
         made = InclusionProof.parse(_bytes_of(check))
         log = Ledger(HERE, log_key(vkey).public, log_key(vkey).name).log if vkey else _ledger(workspace, None, None).log
         signed = made.verify(_bytes_of(data), log)
-        _tell_proof(made.index, signed, f"`{data}` is entry {made.index}", as_json=as_json)
+        standing = _required(signed.data, quorum, log)
+        _tell_proof(made.index, signed, f"`{data}` is entry {made.index}", standing, as_json=as_json)
         return
     if entry is None:
         raise UsageError("got no entry, expected the number of one to prove, or --check FILE")
     ledger = _ledger(workspace, folder, vkey)
     bytes_of_entry = _entry(ledger.read(), entry)
     made = prove(ledger, entry, bytes_of_entry)
+    signed = made.verify(bytes_of_entry, ledger.log)
+    standing = _required(signed.data, quorum, ledger.log)
     path = output or Path(f"entry-{entry}.tlog-proof")
     path.write_bytes(made.to_bytes())
-    signed = made.verify(bytes_of_entry, ledger.log)
-    _tell_proof(entry, signed, f"proof of entry {entry} written to {path}", as_json=as_json)
+    _tell_proof(entry, signed, f"proof of entry {entry} written to {path}", standing, as_json=as_json)
 
 
-def _tell_proof(entry: int, signed: Signed, text: str, *, as_json: bool) -> None:
+def _tell_proof(entry: int, signed: Signed, text: str, standing: Standing | None, *, as_json: bool) -> None:
     from interlock.ledger._signed import utc
 
     time = timestamp(utc(signed.time))
     if as_json:
-        print_json({"entry": entry, "size": signed.size, "root": signed.root.hex(), "checkpoint_time": time})
+        found = {"entry": entry, "size": signed.size, "root": signed.root.hex(), "checkpoint_time": time}
+        print_json(found | _witnesses(standing))
         return
     typer.echo(f"ok: {text}, under the checkpoint of {signed.size} entries, {time}")
+    _tell_witnesses(standing)
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -256,6 +324,74 @@ def _bytes_of(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UsageError(f"`{path}`: cannot read it ({error.strerror})") from error
+
+
+@ledger_app.command("witness")
+def witness(
+    witnesses: WitnessesOption = None,
+    url: Annotated[str | None, typer.Option("--url", help="Ask this one witness, instead of those of a file.")] = None,
+    witness_key: Annotated[
+        str | None, typer.Option("--witness-vkey", help="With --url: the witness's verifier key.")
+    ] = None,
+    workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Have witnesses cosign the latest checkpoint (c2sp.org/tlog-witness), and keep their lines under it.
+
+    Each is sent the checkpoint, and the proof that its tree continues what the witness cosigned before; what comes
+    back is checked. With --witnesses every witness of the file that has a URL is asked. Exit code 4 if one of them
+    saw another history, or if the quorum is not met afterwards; a witness that does not answer matters only then.
+    The next entry makes another checkpoint: ask again when it is there, from cron, say.
+
+    \b
+        interlock ledger witness --witnesses quorum
+        interlock ledger witness --url https://regulator.example/w --witness-vkey regulator.example/w+1a2b3c4d+BA...
+    """
+    from interlock.witness.ask import cosign_ledger
+
+    asked = _asked(witnesses, url, witness_key)
+    opened = Workspace.open(workspace, passphrases(passphrase_file))
+    cosigned: dict[str, dict[str, Any]] = {}
+    problems: list[InterlockError] = []
+    with opened.writer() as writer:
+        for name, key, address in asked:
+            try:
+                got = cosign_ledger(writer, address, key, now)
+            except (LedgerError, UsageError) as error:
+                problems.append(error)
+                typer.echo(f"interlock: witness `{name}`: {error}", err=True)
+                continue
+            cosigned[name] = {"entries": got.size, "time": timestamp(got.time)}
+            if not as_json:
+                typer.echo(f"{name}: cosigned {got.size} entries, {timestamp(got.time)}")
+    if as_json:
+        print_json({"cosigned": cosigned, "problems": [str(problem) for problem in problems]})
+    _conclude(opened.ledger, _quorum(witnesses), problems)
+
+
+def _asked(witnesses: Path | None, url: str | None, vkey: str | None) -> list[tuple[str, NoteKey, str]]:
+    """Name, key and address of each witness to ask."""
+    quorum = _quorum(witnesses)
+    if quorum is not None and url is None and vkey is None:
+        asked = [(it.name, it.key, it.url) for it in quorum.witnesses if it.url is not None]
+        if not asked:
+            raise UsageError(f"`{witnesses}`: no witness there has a URL, expected `witness NAME VKEY URL`")
+        return asked
+    if quorum is not None or url is None or vkey is None:
+        raise UsageError("expected either --witnesses FILE, or --url and --witness-vkey")
+    key = _key(vkey, "--witness-vkey")
+    if key.kind != COSIGNATURE:
+        raise UsageError(f"--witness-vkey: got a verifier key of type {key.kind}, expected a witness's, of type 4")
+    return [(key.name, key, url)]
+
+
+def _conclude(ledger: Ledger, quorum: Quorum | None, problems: list[InterlockError]) -> None:
+    """Another history is an error whoever saw it; silence only if it leaves no quorum."""
+    worst = next((it for it in problems if isinstance(it, LedgerError)), None)
+    if worst is not None or (quorum is None and problems):
+        raise worst or problems[0]
+    _required(ledger.latest().data, quorum, ledger.log)
 
 
 @ledger_app.command("seal")

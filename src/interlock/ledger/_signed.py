@@ -14,6 +14,7 @@ from interlock.ledger.note import (
     Checkpoint,
     Note,
     NoteKey,
+    NoteSignature,
     cosign,
     sign,
     verify_cosignature,
@@ -70,10 +71,11 @@ class Log:
             raise LedgerError(f"{where}: got {data.count(10)} lines, expected six")
         return signed
 
-    def sign(self, checkpoint: Checkpoint, key: KeyPair, time: int) -> bytes:
-        """Sign and cosign a checkpoint of this log."""
+    def sign(self, checkpoint: Checkpoint, key: KeyPair, time: int, others: tuple[NoteSignature, ...] = ()) -> bytes:
+        """Sign and cosign a checkpoint of this log; the lines of `others` follow."""
         text = checkpoint.text
-        return Note(text, (sign(text, self.origin, key), cosign(text, self.origin, key, time=time))).to_bytes()
+        own = sign(text, self.origin, key), cosign(text, self.origin, key, time=time)
+        return Note(text, (*own, *others)).to_bytes()
 
     def history(self, file: BinaryIO, length: int, where: str) -> Iterator[Signed]:
         """Read the first `length` bytes of a history: checkpoints with the log's two lines and no other, one by one.

@@ -60,13 +60,17 @@ class LedgerView:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What `verify` found: the latest checkpoint, how many checkpoints stand in the history, and the seal."""
+    """What `verify` found: the latest checkpoint, how many checkpoints stand in the history, and the seal.
+
+    `note` is that checkpoint as it stands on disk, with the lines of others.
+    """
 
     size: int
     root: bytes
     time: datetime
     checkpoints: int
     seal: Seal | None
+    note: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ class Ledger:
         self._check_leftovers(replay.latest.size)
         progress(replay.latest.size, replay.latest.size)
         latest = replay.latest
-        return Verified(latest.size, latest.root, utc(latest.time), replay.checkpoints, replay.seal)
+        return Verified(latest.size, latest.root, utc(latest.time), replay.checkpoints, replay.seal, latest.data)
 
     def latest(self) -> Signed:
         """Return the latest checkpoint, its two signatures verified, and nothing else.

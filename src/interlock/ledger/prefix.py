@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from interlock.errors import LedgerError, UsageError
 from interlock.ledger import _disk, entry, merkle
+from interlock.ledger import quorum as quorums
 from interlock.ledger._signed import Log, Signed, utc
 from interlock.ledger.log import Entry, Ledger, LedgerView
 from interlock.ledger.merkle import Frontier
@@ -23,8 +24,11 @@ from interlock.ledger.note import Note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
-__all__ = ["Cosigners", "Prefix", "Shown", "cut", "no_cosigners"]
+    from interlock.ledger.quorum import Quorum
+
+__all__ = ["Cosigners", "Prefix", "Shown", "cosigned", "cut", "no_cosigners"]
 
 Cosigners = Callable[[Note], tuple[str, ...]]
 """Checks each signature line of a checkpoint after the log's two; returns the names of those who cosigned."""
@@ -138,6 +142,21 @@ def no_cosigners(note: Note) -> tuple[str, ...]:
         name = note.signatures[_OWN_LINES].name
         raise LedgerError(f"checkpoint: got a signature line of `{name}`, expected none without a file of witnesses")
     return ()
+
+
+def cosigned(quorum: Quorum, *, log: Log, now: datetime) -> Cosigners:
+    """Insist on a quorum of witnesses, by a clock that shows `now`, and on no line but the log's and theirs."""
+
+    def check(note: Note) -> tuple[str, ...]:
+        standing = quorums.check(note.to_bytes(), quorum, log=log, now=now)
+        standing.require()
+        counted = {(it.witness.key.name, it.witness.key.key_id) for it in standing.cosigners if it.time is not None}
+        for line in note.signatures[_OWN_LINES:]:
+            if (line.name, line.key_id) not in counted:
+                raise LedgerError(f"checkpoint: got a signature line of `{line.name}` that no witness of the file made")
+        return tuple(it.witness.name for it in standing.cosigners if it.time is not None)
+
+    return check
 
 
 def cut(ledger: Ledger, view: LedgerView, size: int) -> Prefix:

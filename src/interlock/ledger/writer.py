@@ -29,7 +29,7 @@ from interlock.ledger._queue import Queue, Taken, Ticket
 from interlock.ledger._signed import NOTE_LIMIT, Log, Signed, seconds, utc
 from interlock.ledger.log import Ledger
 from interlock.ledger.merkle import EMPTY_ROOT
-from interlock.ledger.note import Checkpoint
+from interlock.ledger.note import Checkpoint, Note, NoteKey, verify_cosignature
 from interlock.ledger.seal import Seal
 
 __all__ = ["LAG", "Ticket", "Writer", "create"]
@@ -38,6 +38,7 @@ LAG = 1.0
 """Seconds after which what was sequenced is published, while a writer is open."""
 
 _PRIVATE = "sequencer"
+_OWN = 2  # lines of the log itself: its signature and its cosignature
 
 
 def create(folder: Path, origin: str, log_key: KeyPair, now: datetime) -> Ledger:
@@ -264,6 +265,8 @@ class Writer:
     def refresh(self) -> None:
         """Publish what was sequenced; without anything new, cosign the latest checkpoint again, at the present time.
 
+        Cosignatures of others stay under it: they are over the same text.
+
         Raises:
             LedgerError: as for `publish`; or the ledger is sealed.
         """
@@ -273,8 +276,35 @@ class Writer:
             with self._turn:
                 state = self._check_open()
             time, edge = self._time(state), published_edge(self.ledger, self._read(state))
-            note = self._log.sign(Checkpoint(self.ledger.origin, edge.size, edge.root()), self._key, time)
+            checkpoint = Checkpoint(self.ledger.origin, edge.size, edge.root())
+            note = self._log.sign(checkpoint, self._key, time, others=Note.parse(state.latest).signatures[_OWN:])
             self._record(State(state.size, note, state.covering, state.start, state.sealed))
+
+    def add_cosignature(self, cosigned: Note, key: NoteKey) -> bool:
+        """Put another's cosignature under the latest checkpoint, in the place of an earlier one by the same `key`.
+
+        `cosigned` is the checkpoint's text with that line under it. False, and nothing is done, if by now the latest
+        checkpoint is another. A sealed ledger takes cosignatures too.
+
+        Raises:
+            LedgerError: it does not verify, is by the log's own key, or there are too many already; or it could not be
+                written.
+        """
+        verify_cosignature(cosigned, key)
+        if key.public == self.ledger.key:
+            raise LedgerError(f"cosignature by `{key.name}`: got the log's own key, expected another's")
+        (line,) = (it for it in cosigned.signatures if (it.name, it.key_id) == (key.name, key.key_id))
+        with self._publishing, self._durably():
+            with self._turn:
+                state = self._database.state()
+            note = Note.parse(state.latest)
+            if note.text != cosigned.text:
+                return False
+            kept = (it for it in note.signatures if (it.name, it.key_id) != (line.name, line.key_id))
+            latest = Note(note.text, (*kept, line)).to_bytes()
+            self._log.read(latest, "checkpoint with one more line")
+            self._record(State(state.size, latest, state.covering, state.start, state.sealed))
+        return True
 
     def seal(self, *, successor: str, reason: str) -> int:
         """Close the ledger for good, with a last entry that says why and where it goes on (`-` for nowhere).
