@@ -227,7 +227,10 @@ class Story:
 
     def together(self, sizes: Collection[int]) -> Story:
         """The same entries under fewer checkpoints, of these sizes, and dated by them."""
-        notes = [note for note in self.notes if note[0] in {0, *sizes}]
+        return self.dated([note for note in self.notes if note[0] in {0, *sizes}])
+
+    def dated(self, notes: list[tuple[int, datetime]]) -> Story:
+        """The same entries under other checkpoints, and dated by them."""
         times = [next(time for size, time in notes if size > entry.index) for entry in self.entries]
         dated = [replace(entry, time=time) for entry, time in zip(self.entries, times, strict=True)]
         return replace(self, notes=notes, entries=dated)

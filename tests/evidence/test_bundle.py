@@ -22,6 +22,7 @@ from interlock.evidence.keys import KeyPair
 from interlock.gate import permit as permits
 from interlock.ledger._signed import Log
 from interlock.ledger.note import ED25519, Note, NoteKey, cosign
+from interlock.ledger.writer import Writer, create
 from interlock.policy import compile as compiled
 from interlock.workspace import now
 
@@ -539,7 +540,10 @@ def test_attack_history_notes_dropped_so_that_stale_evidence_seems_fresh():
     """Every entry is dated by one late note. The decision that follows from these dates is recorded, and permits."""
     told, subject = stale()
     holds_and_cannot_lie(told, subject)
-    for kept in ({5}, {1, 5}, {1, 2, 5}):
+    early = told.together({5})  # nothing was said after the policy: then the auditor's word came before it
+    early.decide(subject, after=timedelta())
+    assert verdict(early) == "hold"
+    for kept in ({1, 5}, {1, 2, 5}):
         late = told.together(kept)
         late.decide(subject, after=timedelta())
         refused(late, late.bundle(), "may be older than the history shows: then it holds")
@@ -548,7 +552,7 @@ def test_attack_history_notes_dropped_so_that_stale_evidence_seems_fresh():
 def test_attack_history_notes_put_in_the_place_of_others_so_that_stale_evidence_seems_fresh():
     """The log signs its latest tree again now and then; such a note, of the same size, dates the plan later."""
     told, subject = stale()
-    late = replace(told, notes=[told.notes[n] if n < 3 else (n, told.now) for n in range(6)])
+    late = told.dated([told.notes[n] if n < 3 else (n, told.now) for n in range(6)])
     late.decide(subject, after=timedelta())
     refused(late, late.bundle(), "may be older than the history shows: then it holds")
 
@@ -672,12 +676,10 @@ def test_bad_input_on_the_command_line_is_one_line_and_its_exit_code(capsys, tmp
 
 
 def test_an_entry_that_is_no_text_cannot_be_exported(tmp_path):
-    import ledgers
-
-    ledger = ledgers.new_ledger(tmp_path / "ledger", 2)
-    with ledgers.writer(ledger) as writer:
-        writer.append_at(b"\xff", 2)
-    with pytest.raises(EvidenceError, match="entry 2 is not UTF-8"):
-        bundle.export(ledger, ledger.read(), 2)
-    with pytest.raises(UsageError, match="has 3 entries, got 3"):
-        bundle.export(ledger, ledger.read(), 3)
+    ledger = create(tmp_path / "ledger", story.ORIGIN, HONEST.keys["log"], story.START)
+    with Writer(ledger, HONEST.keys["log"], clock=lambda: story.START) as writer:
+        writer.append_at(b"\xff", 0)
+    with pytest.raises(EvidenceError, match="entry 0 is not UTF-8"):
+        bundle.export(ledger, ledger.read(), 0)
+    with pytest.raises(UsageError, match="has 1 entries, got 1"):
+        bundle.export(ledger, ledger.read(), 1)
