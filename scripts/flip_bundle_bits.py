@@ -14,7 +14,6 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 import story
-
 from interlock.errors import EvidenceError, LedgerError
 from interlock.evidence import bundle
 from interlock.ledger._signed import Log

@@ -1,7 +1,7 @@
-"""A small ledger told statement by statement, in memory: what an honest lab, or an attacker with every key, could sign.
+"""A small ledger told statement by statement, in memory: what an honest lab, or an attacker with all keys, could sign.
 
-`SMALL` is the smallest policy that asks for something: one measure, one threshold, one gate. Nothing here checks what it
-appends; a bundle of a dishonest story is made as easily as one of an honest story.
+`SMALL` is the smallest policy that asks for something: one measure, one threshold, one gate. Nothing here checks what
+it appends; a bundle of a dishonest story is made as easily as one of an honest story.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from interlock.ledger.entry import Entry
 from interlock.ledger.log import LedgerView
 from interlock.ledger.note import Checkpoint
 from interlock.ledger.prefix import Prefix
-from interlock.ledger.seal import Seal
 from interlock.policy import compile as compiled
 from interlock.policy.load import loads
 from interlock.policy.model import Policy

@@ -22,11 +22,12 @@ from interlock.evidence.keys import KeyPair
 from interlock.gate import permit as permits
 from interlock.ledger._signed import Log
 from interlock.ledger.note import ED25519, Note, NoteKey, cosign
+from interlock.ledger.seal import Seal
 from interlock.ledger.writer import Writer, create
 from interlock.policy import compile as compiled
 from interlock.workspace import now
 
-# What is left at hand for `release`: it may be changed by nobody.
+# Not to be changed.
 HONEST = story.honest()
 BUNDLE = HONEST.bundle()
 
@@ -100,7 +101,7 @@ def test_an_entry_that_is_logged_as_a_payload_stands_in_a_bundle_itself():
 
 
 def test_two_thousand_single_bit_changes_are_refused():
-    bits = random.Random(4).sample(range(8 * len(BUNDLE)), 2_000)  # all of them: scripts/flip_bundle_bits.py
+    bits = random.Random(4).sample(range(8 * len(BUNDLE)), 2_000)  # noqa: S311  all: scripts/flip_bundle_bits.py
     for bit in bits:
         changed = bytearray(BUNDLE)
         changed[bit // 8] ^= 1 << bit % 8
@@ -125,7 +126,10 @@ SPELLED = {
     "escaped dashes": (lambda data: data.replace("\N{EM DASH}".encode(), b"\\u2014"), "another spelling"),
     "a member twice": (lambda data: data[:-1] + b',"history_proof":[]}', "another spelling"),
     "an unknown member": (lambda data: canonical(members(data) | {"note": "x"}), "expected an object of"),
-    "a missing member": (lambda data: canonical({k: v for k, v in members(data).items() if k != "history"}), "expected"),
+    "a missing member": (
+        lambda data: canonical({k: v for k, v in members(data).items() if k != "history"}),
+        "expected",
+    ),
     "another format": (lambda data: canonical(members(data) | {"bundle": "urn:interlock:bundle:v2"}), "got format"),
     "no entries": (lambda data: canonical(members(data) | {"entries": []}), "got no entries"),
     "entries that are no list": (lambda data: canonical(members(data) | {"entries": "x"}), "entries: got something"),
@@ -137,7 +141,10 @@ SPELLED = {
     "nesting without end": (lambda _: b"[" * 100_000, "no JSON"),
     "not UTF-8": (lambda data: data.replace(b"urn:", b"urn\xff"), "no JSON"),
     "a lone surrogate": (lambda data: data.replace(b"urn:", b"urn\\ud800"), "got format|lone surrogate"),
-    "a lone surrogate in an entry": (lambda data: data.replace(b'"entries":["', b'"entries":["\\ud800'), "lone surrogate"),
+    "a lone surrogate in an entry": (
+        lambda data: data.replace(b'"entries":["', b'"entries":["\\ud800'),
+        "lone surrogate",
+    ),
 }
 
 
@@ -185,7 +192,10 @@ def _drop_result(found):
 
 LEDGERS = {
     "ledger truncated: the decision is gone, its checkpoint too": (_truncate, "checkpoint: "),
-    "ledger truncated: an entry less than the history": (lambda it: it["entries"].pop(), "after the one that covers all"),
+    "ledger truncated: an entry less than the history": (
+        lambda it: it["entries"].pop(),
+        "after the one that covers all",
+    ),
     "ledger truncated: a history less than the entries": (_without_history(-1), "history: ends at size 5, expected 6"),
     "ledger reordered": (lambda it: _swap(it["entries"], 3, 4), "entries 3 to 3: got root"),
     "entry altered": (_alter, "entries 3 to 3: got root"),
@@ -226,7 +236,9 @@ def test_attack_ledger_forked():
     fork = replace(HONEST, entries=[*HONEST.entries[:3], HONEST.entries[4], HONEST.entries[3], HONEST.entries[5]])
     other = fork.note(6, fork.now).decode()
     refused(HONEST, altered(lambda it: it.update(checkpoint=other)), "checkpoint: got root .* two trees of one size")
-    refused(HONEST, altered(lambda it: it["history"].__setitem__(4, fork.note(4, fork.notes[4][1]).decode())), "got root")
+    refused(
+        HONEST, altered(lambda it: it["history"].__setitem__(4, fork.note(4, fork.notes[4][1]).decode())), "got root"
+    )
     told = story.honest()
     told.register("later")
     fork = replace(told, entries=[*fork.entries, told.entries[6]])
@@ -577,7 +589,7 @@ def test_a_bundle_that_ends_in_something_else_than_a_decision_is_refused():
 
 def test_nothing_stands_after_a_seal():
     told = story.told()
-    seal = story.Seal(story.ORIGIN, 1, "-", "the end").entry(told.keys["log"])
+    seal = Seal(story.ORIGIN, 1, "-", "the end").entry(told.keys["log"])
     told.put(seal)
     told.decide_forced("0" * 64)
     refused(told, told.bundle(), "strict JSON")
@@ -640,7 +652,10 @@ BOUNDS = {"most_effective_compute": "1", "not_after": "2030-01-01T00:00:00Z"}
 
 
 WRONG = {
-    "no decision": (["export", "latest"], "no single decision `latest` in the ledger; the last ones are entries none yet"),
+    "no decision": (
+        ["export", "latest"],
+        "no single decision `latest` in the ledger; the last ones are entries none yet",
+    ),
     "an entry that is none": (["export", "1"], "no single decision `1`"),
     "a digest that is none": (["export", "abcdef0123"], "no single decision"),
 }

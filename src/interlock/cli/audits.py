@@ -70,8 +70,8 @@ def _show(report: Report, file: Path) -> None:
     told = report.to_json()["disagreeing"]
     of_all = told["of_all"]
     typer.echo(
-        f"result {report.result[:12]} (entry {report.entry}): {len(report.drawn)} of {report.total} samples asked again, "
-        f"drawn by root {report.checkpoint.root[:16]} of {report.checkpoint.size} entries\n"
+        f"result {report.result[:12]} (entry {report.entry}): {len(report.drawn)} of {report.total} samples asked "
+        f"again, drawn by root {report.checkpoint.root[:16]} of {report.checkpoint.size} entries\n"
         f"  agreed     {report.agreed}\n"
         f"  disagreed  {len(report.differences)}: of all {report.total}, {of_all['least']} to {of_all['most']} at "
         f"confidence {told['confidence']} ({told['method']})"

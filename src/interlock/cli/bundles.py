@@ -82,7 +82,9 @@ def _decision(records: tuple[Record, ...], wanted: str) -> Record:
         found = [record for record in decisions if len(wanted) >= 8 and record.digest.startswith(wanted)]
     if len(found) == 1:
         return found[0]
-    known = ", ".join(str(record.entry) for record in decisions[-8:]) or "none yet: `interlock permit issue` records one"
+    known = (
+        ", ".join(str(record.entry) for record in decisions[-8:]) or "none yet: `interlock permit issue` records one"
+    )
     raise UsageError(f"no single decision `{wanted[:80]}` in the ledger; the last ones are entries {known}")
 
 

@@ -1,10 +1,10 @@
 """An auditor asks again: some samples of a recorded result, drawn by the ledger, against the subject's own weights.
 
 Guarantees: the log that is compared with is the one that the result names, byte for byte, with the outcomes that it
-binds; the subject's files are hashed before they are used; task, elicitation and seed are the result's; nothing that lay
-on the disk before is taken for an answer.
-What it leaves to the caller: signing the report, and the machine. Another kind of CPU may answer otherwise where the model
-is undecided (see `local`), which is why both environments stand in the report.
+binds; the subject's files are hashed before they are used; task, elicitation and seed are the result's; nothing that
+lay on the disk before is taken for an answer.
+What it leaves to the caller: signing the report, and the machine. Another kind of CPU may answer otherwise where the
+model is undecided (see `local`), which is why the report says how the two environments differ.
 """
 
 from __future__ import annotations

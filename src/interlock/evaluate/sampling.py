@@ -31,8 +31,8 @@ def draw(items: Sequence[_Item], count: int, *, root: bytes, result: bytes) -> t
 
     A Fisher-Yates shuffle, cut off after `count` steps. Step i swaps item i with item i + r, where r is uniform below
     the number of items left: the first of the 64-bit numbers (big end first) in HKDF-SHA-256 (RFC 5869) with the root
-    as salt, the result as input and `interlock audit v1\\n`, i and k (64 bits each) as info, for k = 0, 1, ..., that lies
-    below the largest multiple of that number, modulo it.
+    as salt, the result as input and `interlock audit v1\\n`, i and k (64 bits each) as info, for k = 0, 1, ..., that
+    lies below the largest multiple of that number, modulo it.
 
     Raises:
         UsageError: `count` is not between 1 and the number of items.
@@ -69,7 +69,8 @@ def interval(found: int, *, drawn: int, total: int, confidence: Fraction = Fract
     """The interval for the number among `total`, of which `drawn` were drawn without replacement and `found` counted.
 
     The numbers that neither one-sided test of the hypergeometric distribution rejects at half of 1 - confidence
-    (Konijn 1973, Statistical Theory of Sample Survey Design and Analysis; Buonaccorsi 1987, The American Statistician 41).
+    (Konijn 1973, Statistical Theory of Sample Survey Design and Analysis; Buonaccorsi 1987, The American Statistician
+    41).
 
     Raises:
         UsageError: counts that cannot be.

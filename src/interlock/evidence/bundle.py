@@ -120,7 +120,9 @@ def parse(data: bytes) -> Prefix:
         value = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         why = "nesting without end" if isinstance(error, RecursionError) else str(error)
-        raise EvidenceError(f"bundle: got {len(data)} bytes that are no JSON ({why[:120]}), expected one object") from error
+        raise EvidenceError(
+            f"bundle: got {len(data)} bytes that are no JSON ({why[:120]}), expected one object"
+        ) from error
     members = _checked(value)
     if _canonical(members) != data:
         raise EvidenceError("bundle: got another spelling, expected canonical JSON (RFC 8785) and nothing around it")
@@ -142,9 +144,9 @@ def verify(data: bytes, log: Log, *, policy: str | None = None, cosigners: Cosig
        if the digest of one is given in `policy`, that one.
     4. The last entry is a decision; the rule says the same, from the entries that it had read (`rederive.again`).
     5. These are all that stand before it: whoever makes a bundle must not choose how much was read.
-    6. A permit stands also if every plan is as old as it may be. A checkpoint shows that an entry was there at its time,
-       not that it was not there before: whoever makes a bundle can leave a note of the history out, or put another one
-       of the same size in its place, and so make an entry look later, never earlier, than it was (ADR 0019).
+    6. A permit stands also if every plan is as old as it may be. A checkpoint shows that an entry was there at its
+       time, not that it was not there before: whoever makes a bundle can leave a note of the history out, or put
+       another one of the same size in its place, and so make an entry look later, never earlier, than it was (ADR 0019).
 
     Raises:
         EvidenceError, LedgerError: one of these is not so.
@@ -188,7 +190,7 @@ def _check_ages(view: LedgerView, found: Rederived) -> None:
 
 
 def _uncovered(view: LedgerView) -> list[datetime]:
-    """For each entry, the time of the last checkpoint that did not cover it; 1970 for those that the first one covers."""
+    """For each entry, the time of the last checkpoint that did not cover it; 1970 where the first one covers it."""
     found, before, time = list[datetime](), _EPOCH, _EPOCH
     for entry in view.entries:
         if entry.time != time:

@@ -1,10 +1,11 @@
 """The beginning of a ledger, whole, in one piece: its entries from 0 on, the checkpoints that date them, and the proofs
 that a later checkpoint continues them.
 
-Guarantees: what `Prefix.verify` lets through are the first entries of a log whose key signed every checkpoint here, none
-left out, each at its ledger time; no byte of the piece can be another one.
-Leaves to the caller: what the entries mean. That the log shows the same to everybody is not shown by its own signatures:
-that takes cosignatures of witnesses, which stand in the checkpoint alone, and which `cosigners` checks.
+Guarantees: what `Prefix.verify` lets through are the first entries of a log whose key signed every checkpoint here,
+none left out; each was there at the time that it is given. No byte of the piece can be another one.
+Leaves to the caller: what the entries mean; that an entry may have been there earlier (the notes of a history do not
+name each other, so one may be missing); and that the log shows everybody the same, which takes cosignatures of
+witnesses, in the checkpoint alone: `cosigners` checks them.
 """
 
 from __future__ import annotations
@@ -106,14 +107,18 @@ class Prefix:
             if last is None and signed.size:
                 raise LedgerError(f"{where}: got size {signed.size} first, expected 0")
             if last is None and signed.root != merkle.EMPTY_ROOT:
-                raise LedgerError(f"{where}: got root {signed.root.hex()} at size 0, expected {merkle.EMPTY_ROOT.hex()}")
+                raise LedgerError(
+                    f"{where}: got root {signed.root.hex()} at size 0, expected {merkle.EMPTY_ROOT.hex()}"
+                )
             if last is not None and signed.size <= last.size:
                 raise LedgerError(f"{where}: got size {signed.size} after {last.size}, expected a larger one")
             if last is not None and signed.time < last.time:
                 got, expected = utc(signed.time), utc(last.time)
                 raise LedgerError(f"{where}: got time {got} at size {signed.size}, expected {expected} or later")
             if last is not None and last.size >= len(self.entries):
-                raise LedgerError(f"{where}: got another checkpoint after the one that covers all entries, expected none")
+                raise LedgerError(
+                    f"{where}: got another checkpoint after the one that covers all entries, expected none"
+                )
             last = signed
             yield signed
 
@@ -126,8 +131,8 @@ class Prefix:
             raise LedgerError(f"checkpoint: got time {got}, expected {expected} or later by the history")
         if signed.size == last.size and signed.root != last.root:
             raise LedgerError(
-                f"checkpoint: got root {signed.root.hex()} at size {signed.size}, the history has {last.root.hex()}: the "
-                "log signed two trees of one size"
+                f"checkpoint: got root {signed.root.hex()} at size {signed.size}, the history has {last.root.hex()}: "
+                "the log signed two trees of one size"
             )
         return signed, cosigners(Note.parse(self.checkpoint))
 
