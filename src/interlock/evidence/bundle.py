@@ -146,7 +146,7 @@ def verify(data: bytes, log: Log, *, policy: str | None = None, cosigners: Cosig
     5. These are all that stand before it: whoever makes a bundle must not choose how much was read.
     6. A permit stands also if every plan is as old as it may be. A checkpoint shows that an entry was there at its
        time, not that it was not there before: whoever makes a bundle can leave a note of the history out, or put
-       another one of the same size in its place, and so make an entry look later, never earlier, than it was (ADR 0019).
+       another one of the same size in its place, and so make an entry look later, never earlier, than it was.
 
     Raises:
         EvidenceError, LedgerError: one of these is not so.
