@@ -1,13 +1,13 @@
-"""A small ledger told statement by statement, in memory: what an honest lab, or an attacker with every key, could sign.
+"""A small ledger told statement by statement, in memory: what an honest lab, or an attacker with all keys, could sign.
 
-`SMALL` is the smallest policy that asks for something: one measure, one threshold, one gate. Nothing here checks what it
-appends; a bundle of a dishonest story is made as easily as one of an honest story.
+`SMALL` is the smallest policy that asks for something: one measure, one threshold, one gate. Nothing here checks what
+it appends; a bundle of a dishonest story is made as easily as one of an honest story.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -59,7 +59,7 @@ thresholds:
       elicitation: [few-shot]
       buffer: {{none: "a test"}}
       coverage: 0.98
-      run_by: {run_by}
+      run_by: team
     sources: ["1"]
 requirements:
   secure: {{attested: weights are secure, by: auditor, about: developer, fresh_for: 12 months}}
@@ -78,9 +78,12 @@ def keys_of() -> dict[str, KeyPair]:
     return {name: KeyPair.generate() for name in ("team", "auditor", "board_1", "board_2", "log")}
 
 
-def small(keys: dict[str, KeyPair], **changes: str) -> Policy:
-    names = {name: str(pair.public) for name, pair in keys.items()} | {"run_by": "team"} | changes
-    return loads(SMALL.format(**names), name="small", folder=None)
+def names(keys: dict[str, KeyPair]) -> dict[str, str]:
+    return {name: str(pair.public) for name, pair in keys.items()}
+
+
+def small(keys: dict[str, KeyPair]) -> Policy:
+    return loads(SMALL.format(**names(keys)), name="small", folder=None)
 
 
 @dataclass
@@ -91,6 +94,7 @@ class Story:
     keys: dict[str, KeyPair]
     entries: list[Entry] = field(default_factory=list)
     notes: list[tuple[int, datetime]] = field(default_factory=lambda: [(0, START)])
+    pause: timedelta = timedelta()
 
     @property
     def log(self) -> Log:
@@ -110,7 +114,8 @@ class Story:
 
     def put(self, data: bytes, *, after: timedelta = STEP) -> str:
         """Append these bytes, whatever they are."""
-        self.notes.append((len(self.entries) + 1, self.now + after))
+        self.notes.append((len(self.entries) + 1, self.now + after + self.pause))
+        self.pause = timedelta()
         self.entries.append(Entry(len(self.entries), data, self.now))
         return hashlib.sha256(dsse.parse(data).payload).hexdigest() if data[:1] == b"{" else ""
 
@@ -127,8 +132,9 @@ class Story:
         made = statement("policy", name=self.policy.id, digest=self.digest, predicate=compiled.to_json(self.policy))
         return self.say(made, "board_1", "board_2")
 
-    def register(self, name: str, *steps: Step, compute: int = COMPUTE) -> str:
-        manifest = Manifest((("model.safetensors", hashlib.sha256(name.encode()).hexdigest()),))
+    def register(self, name: str, *steps: Step, compute: int = COMPUTE, files: int = 1) -> str:
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        manifest = Manifest(tuple((f"{number:04}.safetensors", digest) for number in range(files)))
         predicate = SubjectPredicate(name, manifest, compute, compute, compute, steps)
         self.say(statement("subject", name=name, digest=manifest.digest, predicate=predicate.to_json()), "team")
         return manifest.digest
@@ -170,10 +176,23 @@ class Story:
         self.state(subject)
         return subject
 
-    def decide(self, subject: str, *, read_up_to: int | None = None, **lies: Any) -> str:
-        """The decision that the rule makes now, over all entries or the first few; with other members, if it lies."""
-        made = self.decision(subject, read_up_to=read_up_to)
-        return self.say(Statement(made.predicate_type, made.subjects, {**made.predicate, **lies}), "team")
+    def wait(self, time: timedelta) -> None:
+        """Nothing is said for so long before the next entry."""
+        self.pause = time
+
+    def decide(self, subject: str, *, after: timedelta = STEP, **lies: Any) -> str:
+        """The decision that the rule makes now; with other members, if it lies."""
+        made = self.decision(subject)
+        lied = Statement(made.predicate_type, made.subjects, {**made.predicate, **lies})
+        return self.say(lied, "team", after=after)
+
+    def decide_forced(self, subject: str) -> str:
+        """A decision over entries that no reader would take: it claims what a decision must claim, and permits."""
+        root = merkle.root(entry.leaf for entry in self.entries).hex()
+        now = timestamp(self.now)
+        checkpoint = {"size": len(self.entries), "root": root, "time": now}
+        predicate = {"action": "scale", "at": now, "checkpoint": checkpoint, "deployment": None, "verdict": "permit"}
+        return self.say(statement("decision", name="model", digest=subject, predicate=predicate), "team")
 
     def decision(self, subject: str, *, read_up_to: int | None = None) -> Statement:
         seen = replace(self, entries=self.entries[:read_up_to], notes=self.notes)
@@ -205,10 +224,15 @@ class Story:
     def bundle(self) -> bytes:
         return bundle.to_bytes(self.prefix())
 
-    def together(self, sizes: Sequence[int]) -> Story:
-        """The same entries under fewer checkpoints, of these sizes."""
-        notes = [note for note in self.notes if note[0] in {0, *sizes}]
-        return replace(self, notes=notes)
+    def together(self, sizes: Collection[int]) -> Story:
+        """The same entries under fewer checkpoints, of these sizes, and dated by them."""
+        return self.dated([note for note in self.notes if note[0] in {0, *sizes}])
+
+    def dated(self, notes: list[tuple[int, datetime]]) -> Story:
+        """The same entries under other checkpoints, and dated by them."""
+        times = [next(time for size, time in notes if size > entry.index) for entry in self.entries]
+        dated = [replace(entry, time=time) for entry, time in zip(self.entries, times, strict=True)]
+        return replace(self, notes=notes, entries=dated)
 
 
 def protocol(**changes: Any) -> Protocol:

@@ -145,16 +145,22 @@ class Workspace:
         """
         for entry, result in evidence.results.items():
             for name, expected in result.files:
-                self._check_log(entry, name, expected)
+                self.check_log(entry, name, expected)
         return len(evidence.results)
 
-    def _check_log(self, entry: int, name: str, expected: str) -> None:
+    def check_log(self, entry: int, name: str, expected: str) -> Path:
+        """Check that a file which the result of an entry names is here, with these bytes; return where.
+
+        Raises:
+            EvidenceError: it is missing, altered, or outside the workspace.
+        """
         path = self.folder / name
         if not path.resolve().is_relative_to(self.folder.resolve()) or not path.is_file():
             raise EvidenceError(f"the log of ledger entry {entry} is missing: `{name}`")
         got = hashlib.sha256(path.read_bytes()).hexdigest()
         if got != expected:
             raise EvidenceError(f"`{name}` was altered: SHA-256 {got[:12]}, entry {entry} names {expected[:12]}")
+        return path
 
     def append(self, made: Statement, signing: Sequence[keys.KeyPair]) -> str:
         """Sign a statement, check that it would be read back, and append it. Returns the statement's digest.

@@ -26,9 +26,10 @@ The loop, from a policy to a gate:
     interlock decide --subject NAME           permit or hold, why, and what would lift a hold
     interlock permit issue ...                a bounded lease for a gate
     interlock ledger verify                   recompute everything
+    interlock audit --rerun 50                ask samples of a result again, and compare
+    interlock bundle export DECISION          a decision in one file; `bundle verify` checks it anywhere
     interlock ledger witness --witnesses FILE have witnesses cosign the ledger's state
     interlock witness init | serve            be a witness of other people's ledgers
-    interlock bundle export DECISION          a decision in one file; `bundle verify` checks it anywhere
 
 Try `interlock demo` first: it tells the whole story on two small models and leaves a workspace to explore.
 
@@ -56,8 +57,9 @@ _COMMANDS: Table = {
     "decide": "decisions:decide",
     "permit": "decisions:permit_app",
     "ledger": "ledger:ledger_app",
-    "witness": "witness:witness_app",
     "bundle": "bundles:app",
+    "audit": "audits:audit",
+    "witness": "witness:witness_app",
     "schema": "schemas:schema",
     "report": "records:report",
     "demo": "demo:demo",

@@ -54,7 +54,7 @@ def _ledger(workspace: Path, folder: Path | None, vkey: str | None) -> Ledger:
 
 
 def log_key(vkey: str) -> NoteKey:
-    """The log's key, as an option names it.
+    """The log's key, as `--vkey` names it.
 
     Raises:
         UsageError: it is no verifier key, or not one of a log.

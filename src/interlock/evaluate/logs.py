@@ -52,6 +52,14 @@ class LogFacts:
     total_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said in one sample run, and whether that was scored as right; None: it has no score."""
+
+    text: str
+    correct: bool | None
+
+
 def read(path: Path) -> LogFacts:
     """Read an `.eval` log that ended well and was scored right or wrong by one scorer.
 
@@ -59,15 +67,25 @@ def read(path: Path) -> LogFacts:
         UsageError: there is no file at `path`.
         EvidenceError: the log is damaged, unfinished, edited, incomplete, or contradicts itself.
     """
+    return read_answers(path)[0]
+
+
+def read_answers(path: Path) -> tuple[LogFacts, dict[tuple[str, int], Answer]]:
+    """As `read`, with the answer of every sample run, by the sample's id and the epoch.
+
+    Raises:
+        UsageError, EvidenceError: as for `read`.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read log `{path}`: {error.strerror}") from None
     log = inspect_log.parse(content, str(path))
     try:
-        return _facts(log, hashlib.sha256(content).hexdigest())
+        facts = _facts(log, hashlib.sha256(content).hexdigest())
     except EvidenceError as error:
         raise EvidenceError(f"log `{path}`: {error}") from None
+    return facts, {(str(sample.id), sample.epoch): _answer(sample) for sample in log.samples or []}
 
 
 def samples_digest(task: Task) -> tuple[str, int]:
@@ -168,6 +186,11 @@ def _value(sample: EvalSample) -> int | None:
     if value not in {None, 0, 1}:
         raise EvidenceError(f"the score of sample `{sample.id}` is {inspect_log.shown(score)}, expected right or wrong")
     return None if value is None else int(value)
+
+
+def _answer(sample: EvalSample) -> Answer:
+    value = _value(sample)
+    return Answer(sample.output.completion, None if value is None else bool(value))
 
 
 def _outcome(sample: EvalSample, value: int | None) -> dict[str, Any]:

@@ -10,21 +10,26 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from interlock.decide.rule import decide
 from interlock.errors import EvidenceError, LedgerError, UsageError
 from interlock.evidence import dsse, rederive
 from interlock.evidence.keys import decode_base64
-from interlock.evidence.read import Evidence, Record, read
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger.prefix import Cosigners, Prefix, cut, no_cosigners
 
 if TYPE_CHECKING:
     from interlock.decide.decision import Decision
+    from interlock.decide.facts import Plan
+    from interlock.evidence.read import Evidence, Record
+    from interlock.evidence.rederive import Rederived
     from interlock.ledger._signed import Log
     from interlock.ledger.log import Ledger, LedgerView
     from interlock.ledger.prefix import Shown
+    from interlock.policy.model import Policy
 
 __all__ = ["FORMAT", "LIMIT", "Verified", "export", "parse", "to_bytes", "verify"]
 
@@ -32,6 +37,7 @@ FORMAT = "urn:interlock:bundle:v1"
 LIMIT = 1 << 26
 """Most bytes of a bundle."""
 
+_EPOCH, _SECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)
 _LISTS = ("checkpoint_proof", "entries", "history", "history_proof")
 _MEMBERS = {"bundle", "checkpoint", *_LISTS}
 # RFC 8785, for these values: text alone, under names that are ASCII and that are sorted alike by it and by Python
@@ -114,7 +120,9 @@ def parse(data: bytes) -> Prefix:
         value = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         why = "nesting without end" if isinstance(error, RecursionError) else str(error)
-        raise EvidenceError(f"bundle: got {len(data)} bytes that are no JSON ({why[:120]}), expected one object") from error
+        raise EvidenceError(
+            f"bundle: got {len(data)} bytes that are no JSON ({why[:120]}), expected one object"
+        ) from error
     members = _checked(value)
     if _canonical(members) != data:
         raise EvidenceError("bundle: got another spelling, expected canonical JSON (RFC 8785) and nothing around it")
@@ -135,6 +143,10 @@ def verify(data: bytes, log: Log, *, policy: str | None = None, cosigners: Cosig
     3. Every entry, as `evidence.read` reads a ledger: signatures, roles, what refers to what. Entry 0 is the policy;
        if the digest of one is given in `policy`, that one.
     4. The last entry is a decision; the rule says the same, from the entries that it had read (`rederive.again`).
+    5. These are all that stand before it: whoever makes a bundle must not choose how much was read.
+    6. A permit stands also if every plan is as old as it may be. A checkpoint shows that an entry was there at its
+       time, not that it was not there before: whoever makes a bundle can leave a note of the history out, or put
+       another one of the same size in its place, and so make an entry look later, never earlier, than it was.
 
     Raises:
         EvidenceError, LedgerError: one of these is not so.
@@ -144,9 +156,60 @@ def verify(data: bytes, log: Log, *, policy: str | None = None, cosigners: Cosig
     except LedgerError as error:
         raise LedgerError(f"bundle: {error}") from error
     view = shown.view
-    evidence = read(view, pinned_policy=policy or _policy(view))
-    decision = rederive.again(view, view.size - 1, pinned_policy=evidence.policy_digest)
-    return Verified(decision, evidence.records[-1], evidence, shown, policy is not None)
+    found = rederive.again(view, view.size - 1, pinned_policy=policy or _policy(view))
+    decision, record = found.decision, found.evidence.records[-1]
+    if decision.checkpoint.size != record.entry:
+        raise EvidenceError(
+            f"the decision of ledger entry {record.entry} had read {decision.checkpoint.size} entries, expected all "
+            f"{record.entry} before it"
+        )
+    if decision.verdict == "permit":
+        _check_ages(view, found)
+    return Verified(decision, record, found.evidence, shown, policy is not None)
+
+
+def _check_ages(view: LedgerView, found: Rederived) -> None:
+    """Decide again with every plan at the earliest moment that its own words and the checkpoints leave open."""
+    past, decision, first = found.past, found.decision, _uncovered(view)
+    older = {it.digest: replace(it, at=_earliest(it, first[it.entry], past.policy)) for it in past.facts.plans}
+    results = tuple(replace(it, plan=older[it.plan.digest]) if it.plan else it for it in past.facts.results)
+    facts = replace(past.facts, plans=tuple(older.values()), results=results)
+    worst = decide(
+        past.versions,
+        facts,
+        subject=decision.subject,
+        action=decision.action,
+        at=decision.at,
+        deployment=decision.deployment,
+    )
+    if worst.verdict != "permit":
+        raise EvidenceError(
+            f"the decision of ledger entry {found.evidence.records[-1].entry} permits by the times of its plans, which "
+            "may be older than the history shows: then it holds"
+        )
+
+
+def _uncovered(view: LedgerView) -> list[datetime]:
+    """For each entry, the time of the last checkpoint that did not cover it; 1970 where the first one covers it."""
+    found, before, time = list[datetime](), _EPOCH, _EPOCH
+    for entry in view.entries:
+        if entry.time != time:
+            before, time = time, entry.time
+        found.append(before)
+    return found
+
+
+def _earliest(plan: Plan, first: datetime, policy: Policy) -> datetime:
+    """The first second, from `first` on, at which a plan may have been logged: not so early that it would report later
+    than the policy allows."""
+    last = plan.at
+    while last - first > _SECOND:
+        middle = first + (last - first) // 2
+        if policy.report_within.after(middle) >= plan.report_by:
+            last = middle
+        else:
+            first = middle
+    return first
 
 
 def _policy(view: LedgerView) -> str:

@@ -48,7 +48,7 @@ from interlock.subject.lineage import Made, below_parent
 from interlock.subject.manifest import Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from interlock.ledger.log import LedgerView
@@ -157,13 +157,24 @@ def read(view: LedgerView, *, pinned_policy: str) -> Evidence:
     Raises:
         EvidenceError: an entry is malformed, wrongly signed, or refers to something that is not there before it.
     """
+    (evidence,) = read_at(view, [Checkpoint(view.size, view.root.hex(), view.time)], pinned_policy=pinned_policy)
+    return evidence
+
+
+def read_at(view: LedgerView, checkpoints: Sequence[Checkpoint], *, pinned_policy: str) -> Iterator[Evidence]:
+    """As `read`, in one pass: what the ledger held at each checkpoint, in the order of their sizes.
+
+    Raises:
+        EvidenceError: as `read`, about an entry up to the last of them.
+    """
     if not view.statements:
         raise EvidenceError("the ledger is empty, expected the policy as entry 0")
-    reader = _Reader(pinned_policy)
-    for entry in view.statements:
-        reader.take(entry.index, entry.data, entry.time)
-    checkpoint = Checkpoint(view.size, view.root.hex(), view.time)
-    return reader.evidence(checkpoint)
+    reader, done = _Reader(pinned_policy), 0
+    for checkpoint in checkpoints:
+        for entry in view.statements[done : checkpoint.size]:
+            reader.take(entry.index, entry.data, entry.time)
+        done = checkpoint.size
+        yield reader.evidence(checkpoint)
 
 
 @dataclass(slots=True)
@@ -221,26 +232,26 @@ class _Reader:
         self.records.append(Record(index, kind, statement.subjects[0][0], signers, at, statement.digest))
 
     def evidence(self, checkpoint: Checkpoint) -> Evidence:
-        """What was read."""
+        """What was read so far; reading on does not change it."""
         assert self.policy is not None  # noqa: S101  entry 0 set it, or `take` raised
         facts = Facts(
             checkpoint=checkpoint,
-            subjects=self.subjects,
+            subjects=dict(self.subjects),
             plans=tuple(self.plans.values()),
             results=tuple(self.results),
             attestations=tuple(self.attestations),
-            deployments=self.deployments,
+            deployments=dict(self.deployments),
         )
         return Evidence(
             policy=self.policy,
             policy_digest=self.pinned_policy,
             facts=facts,
-            results=self.details,
+            results=dict(self.details),
             permits=tuple(self.permits.values()),
             snapshots=tuple(self.snapshots),
             records=tuple(self.records),
-            manifests=self.manifests,
-            offered=self.offered,
+            manifests=dict(self.manifests),
+            offered=dict(self.offered),
         )
 
     def _signers(self, envelope: dsse.Envelope, where: str) -> Signers:

@@ -1,10 +1,11 @@
 """The beginning of a ledger, whole, in one piece: its entries from 0 on, the checkpoints that date them, and the proofs
 that a later checkpoint continues them.
 
-Guarantees: what `Prefix.verify` lets through are the first entries of a log whose key signed every checkpoint here, none
-left out, each at its ledger time; no byte of the piece can be another one.
-Leaves to the caller: what the entries mean. That the log shows the same to everybody is not shown by its own signatures:
-that takes cosignatures of witnesses, which stand in the checkpoint alone, and which `cosigners` checks.
+Guarantees: what `Prefix.verify` lets through are the first entries of a log whose key signed every checkpoint here,
+none left out; each was there at the time that it is given. No byte of the piece can be another one.
+Leaves to the caller: what the entries mean; that an entry may have been there earlier (the notes of a history do not
+name each other, so one may be missing); and that the log shows everybody the same, which takes cosignatures of
+witnesses, in the checkpoint alone: `cosigners` checks them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from interlock.errors import LedgerError, UsageError
 from interlock.ledger import _disk, entry, merkle
+from interlock.ledger import quorum as quorums
 from interlock.ledger._signed import Log, Signed, utc
 from interlock.ledger.log import Entry, Ledger, LedgerView
 from interlock.ledger.merkle import Frontier
@@ -23,8 +25,11 @@ from interlock.ledger.note import Note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
-__all__ = ["Cosigners", "Prefix", "Shown", "cut", "no_cosigners"]
+    from interlock.ledger.quorum import Quorum
+
+__all__ = ["Cosigners", "Prefix", "Shown", "cosigned", "cut", "no_cosigners"]
 
 Cosigners = Callable[[Note], tuple[str, ...]]
 """Checks each signature line of a checkpoint after the log's two; returns the names of those who cosigned."""
@@ -102,14 +107,18 @@ class Prefix:
             if last is None and signed.size:
                 raise LedgerError(f"{where}: got size {signed.size} first, expected 0")
             if last is None and signed.root != merkle.EMPTY_ROOT:
-                raise LedgerError(f"{where}: got root {signed.root.hex()} at size 0, expected {merkle.EMPTY_ROOT.hex()}")
+                raise LedgerError(
+                    f"{where}: got root {signed.root.hex()} at size 0, expected {merkle.EMPTY_ROOT.hex()}"
+                )
             if last is not None and signed.size <= last.size:
                 raise LedgerError(f"{where}: got size {signed.size} after {last.size}, expected a larger one")
             if last is not None and signed.time < last.time:
                 got, expected = utc(signed.time), utc(last.time)
                 raise LedgerError(f"{where}: got time {got} at size {signed.size}, expected {expected} or later")
             if last is not None and last.size >= len(self.entries):
-                raise LedgerError(f"{where}: got another checkpoint after the one that covers all entries, expected none")
+                raise LedgerError(
+                    f"{where}: got another checkpoint after the one that covers all entries, expected none"
+                )
             last = signed
             yield signed
 
@@ -122,8 +131,8 @@ class Prefix:
             raise LedgerError(f"checkpoint: got time {got}, expected {expected} or later by the history")
         if signed.size == last.size and signed.root != last.root:
             raise LedgerError(
-                f"checkpoint: got root {signed.root.hex()} at size {signed.size}, the history has {last.root.hex()}: the "
-                "log signed two trees of one size"
+                f"checkpoint: got root {signed.root.hex()} at size {signed.size}, the history has {last.root.hex()}: "
+                "the log signed two trees of one size"
             )
         return signed, cosigners(Note.parse(self.checkpoint))
 
@@ -138,6 +147,21 @@ def no_cosigners(note: Note) -> tuple[str, ...]:
         name = note.signatures[_OWN_LINES].name
         raise LedgerError(f"checkpoint: got a signature line of `{name}`, expected none without a file of witnesses")
     return ()
+
+
+def cosigned(quorum: Quorum, *, log: Log, now: datetime) -> Cosigners:
+    """Insist on a quorum of witnesses, by a clock that shows `now`, and on no line but the log's and theirs."""
+
+    def check(note: Note) -> tuple[str, ...]:
+        standing = quorums.check(note.to_bytes(), quorum, log=log, now=now)
+        standing.require()
+        counted = {(it.witness.key.name, it.witness.key.key_id) for it in standing.cosigners if it.time is not None}
+        for line in note.signatures[_OWN_LINES:]:
+            if (line.name, line.key_id) not in counted:
+                raise LedgerError(f"checkpoint: got a signature line of `{line.name}` that no witness of the file made")
+        return tuple(it.witness.name for it in standing.cosigners if it.time is not None)
+
+    return check
 
 
 def cut(ledger: Ledger, view: LedgerView, size: int) -> Prefix:
