@@ -19,7 +19,7 @@ import json
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from interlock.evidence.keyring import Keyring
 from interlock.evidence.passphrase import Passphrases
 from interlock.evidence.predicates import Fields, statement
 from interlock.evidence.read import Evidence, read
+from interlock.evidence.roles import in_force
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger.log import Entry, Ledger, LedgerView
 from interlock.policy import compile as compiled
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from interlock.ledger.writer import Writer
     from interlock.policy.model import Policy
 
+#: How long an entry that is durable may take to be published, without any harm.
+_DELAY = timedelta(days=1)
 #: The name of the key that signs the ledger's checkpoints.
 LOG_KEY = "log"
 
@@ -168,11 +171,24 @@ class Workspace:
         with self._locked(), self.writer() as writer:
             writer.check_open()
             view = self.ledger.read()
-            moment = max(now(), view.time)
-            trial = (*view.entries, Entry(view.size, envelope, moment))
-            read(_extended(view, trial), pinned_policy=self.policy_digest)
+            self._try(view, envelope, max(now(), view.time))
             writer.append_at(envelope, view.size)
         return hashlib.sha256(payload).hexdigest()
+
+    def _try(self, view: LedgerView, envelope: bytes, moment: datetime) -> None:
+        """Read the ledger as if an entry stood there, published now; or a day later, by when another version of the
+        policy may be in force: that it was signed then, too, must not depend on how long a publication takes.
+
+        Raises:
+            EvidenceError: it would not be read.
+        """
+
+        def found(at: datetime) -> Evidence:
+            entries = (*view.entries, Entry(view.size, envelope, at))
+            return read(_extended(view, entries), pinned_policy=self.policy_digest)
+
+        if any(moment < version.since <= moment + _DELAY for version in found(moment).versions):
+            found(moment + _DELAY)
 
     def writer(self) -> Writer:
         """The ledger, opened for writing past the checks of `append`; settles what a killed writer left.
@@ -204,6 +220,20 @@ class Workspace:
             raise UsageError(f"the policy has no role `{role}`; it has: {', '.join(policy.roles)}")
         wanted = {keys.PublicKey.parse(key).key_id for key in policy.roles[role].keys}
         return self.keyring.signing(wanted, quorum=policy.roles[role].quorum, role=role)
+
+    def signing(self, evidence: Evidence, *roles: str) -> list[keys.KeyPair]:
+        """The private keys in `keys/` by which all these roles sign now: as the version of the policy in force has
+        them, and every later one that the ledger has taken in.
+
+        Raises:
+            UsageError: the policy has no such role, or too few of its private keys are here.
+        """
+        pairs: dict[str, keys.KeyPair] = {}
+        for role in roles:
+            current = in_force(evidence.versions, max(now(), evidence.facts.checkpoint.time))
+            having = [version.policy for version in current if role in version.policy.roles] or [current[0].policy]
+            pairs |= {pair.public.key_id: pair for policy in having for pair in self.keys_of(policy, role)}
+        return list(pairs.values())
 
     def places(self) -> dict[str, Place]:
         """Where subjects lie on this machine, by manifest digest.

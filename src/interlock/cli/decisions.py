@@ -92,8 +92,8 @@ def sign_attestation(
         stated = policy.assumptions[assumption]
         if stated.checked:
             raise UsageError(
-                f"`{assumption}` is shown by the check `{stated.checked}`, not stated; "
-                "this version records no checks, so it stays undischarged"
+                f"`{assumption}` is shown by the check `{stated.checked}`, not stated: "
+                f"interlock check-assumption {assumption}"
             )
         role, means = stated.by, "subject"
     else:
@@ -116,7 +116,7 @@ def sign_attestation(
             "at": timestamp(now()),
         },
     )
-    workspace.append(made, workspace.keys_of(policy, role))
+    workspace.append(made, workspace.signing(evidence, role))
     return role, f"`{target.name}`" if target else "the developer"
 
 

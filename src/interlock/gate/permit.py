@@ -74,13 +74,14 @@ def issue(
     if not model.ec_high <= most <= decision.bounds.most_effective_compute:
         room = f"from {model.ec_high} to {decision.bounds.most_effective_compute} FLOP"
         raise UsageError(f"a lease up to {most} FLOP is not possible; the decision allows {room}")
-    signing = workspace.keys_of(evidence.policy, evidence.policy.permits.issued_by)
+    version = evidence.in_force(at)
+    signing = workspace.signing(evidence, version.policy.permits.issued_by)
     named = {"name": model.name, "digest": model.digest}
     decided = workspace.append(statement("decision", predicate=to_json(decision), **named), signing)
     terms = PermitPredicate(
         action=action,
         decision=decided,
-        policy=evidence.policy_digest,
+        policy=version.digest,
         start_compute=model.ec_high,
         most_compute=most,
         not_before=at,
@@ -105,7 +106,7 @@ def verify(
     if terms.action != action:  # 2
         raise Held(f"the permit is for `{terms.action}`, expected one for `{action}`")
     _check_deployment(evidence, terms.deployment, deployment)  # 3
-    if terms.policy != evidence.policy_digest:  # 4
+    if terms.policy != evidence.in_force(at).digest:  # 4
         raise Held("the permit was issued under another policy; ask for a new one: interlock permit issue")
     if at < terms.not_before:  # 5
         raise Held(f"the permit starts at {timestamp(terms.not_before)}, and it is {timestamp(at)}")
