@@ -23,8 +23,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interlock.decide.decision import timestamp
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence import dsse, keys
+from interlock.evidence.amendment import hindrance, misfits, noticed
 from interlock.evidence.keyring import Keyring
 from interlock.evidence.passphrase import Passphrases
 from interlock.evidence.predicates import Fields, statement
@@ -189,6 +191,40 @@ class Workspace:
 
         if any(moment < version.since <= moment + _DELAY for version in found(moment).versions):
             found(moment + _DELAY)
+
+    def amend(self, evidence: Evidence, policy: Policy, *, changes: str) -> str:
+        """Append the next version of the policy, signed by the quorums that approve it in the latest version and in
+        itself. Returns the statement's digest. `changes` says in words what it changes.
+
+        Raises:
+            UsageError: it cannot be the next version, it would take effect too soon, or keys that sign it are missing.
+            EvidenceError, LedgerError: as for `append`.
+        """
+        latest, moment = evidence.versions[-1], max(now(), evidence.facts.checkpoint.time)
+        problem = next(misfits([it.policy for it in evidence.versions], policy), None)
+        problem = problem or hindrance(evidence.versions, policy, evidence.facts, moment)
+        if problem is not None:
+            raise UsageError(f"version `{policy.version}` cannot follow: {problem}")
+        soonest = noticed(evidence.versions, moment)
+        if policy.effective < soonest:
+            raise UsageError(
+                f"effective {timestamp(policy.effective)}, expected {timestamp(soonest)} or later: "
+                "so long before it takes effect an amendment must stand in the ledger"
+            )
+        signing = {
+            pair.public.key_id: pair
+            for version in (latest.policy, policy)
+            for role in version.amendments.approved_by
+            for pair in self.keys_of(version, role)
+        }
+        predicate = {
+            "policy": compiled.to_json(policy),
+            "supersedes": latest.digest,
+            "changes": changes,
+            "at": timestamp(moment),
+        }
+        made = statement("amendment", name=policy.id, digest=compiled.digest(policy), predicate=predicate)
+        return self.append(made, list(signing.values()))
 
     def writer(self) -> Writer:
         """The ledger, opened for writing past the checks of `append`; settles what a killed writer left.

@@ -257,7 +257,7 @@ def test_an_incident_starts_a_duty_from_the_moment_that_it_names(workspace, caps
         *(capsys, workspace, "incident", "report", "theft", "--moment", f"awareness={moment}"),
         *("--by", "evaluation-team"),
     )
-    started = [it for ruling in made.decide(workspace, "scale").rulings for it in ruling.duties if it.duty == "tell"]
+    started = [it for ruling in made.decide(workspace, "scale").rulings for it in ruling.started if it.duty == "tell"]
     assert [timestamp(it.since) for it in started] == [moment]
 
 
@@ -370,3 +370,75 @@ def test_the_ledger_with_all_of_it_verifies(workspace, capsys):
     run(capsys, workspace, "ledger", "verify")
     told = run(capsys, workspace, "ledger", "log").out
     assert "a member of board" in told
+
+
+# -- what was done ----------------------------------------------------------------------------------------------------
+
+
+def test_an_audit_that_agrees_changes_nothing_and_one_that_does_not_holds(workspace, capsys):
+    digest = last(workspace, "result")
+    run(capsys, workspace, "audit", digest, "--drawn", "50", "--disagreed", "0")
+    assert made.verdict(workspace) == "permit"
+    run(capsys, workspace, "audit", digest, "--drawn", "50", "--disagreed", "1", "--key", "board-3")
+    assert made.verdict(workspace) == "hold"
+    assert [it.disagreed for it in workspace.read().audits] == [0, 1]
+    run(capsys, workspace, "ledger", "verify")
+
+
+def test_an_audit_hides_no_positive_result(workspace, capsys):
+    digest = made.evaluate(workspace, correct=110, seed=1)
+    run(capsys, workspace, "audit", digest, "--drawn", "50", "--disagreed", "50")
+    assert made.state(workspace, "expert") == "reached"
+
+
+AUDIT = {"drawn": 5, "agreed": 5, "disagreed": 0, "statement": "x"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"seed": {"size": 1, "root": "0" * 64}}, "its seed is of size 1, expected"),
+        ({"seed": {"size": 99, "root": "0" * 64}}, "its seed is of size 99, expected"),
+        ({"agreed": 4}, "drew 5, 4 agreed and 0 not"),
+        ({"drawn": 121, "agreed": 121}, "expected their sum, 1 to 120"),
+    ],
+    ids=["older than the result", "of the future", "one is missing", "more than there are"],
+)
+def test_an_audit_that_cannot_be_is_refused(workspace, changes, match):
+    right = {"seed": {"size": lab.size(workspace), "root": "0" * 64}, **AUDIT}
+    digest = last(workspace, "result")
+    refused(workspace, made.said("audit", {**right, **changes}, about=digest), "external-auditor", match=match)
+
+
+def test_attack_an_audit_by_samples_of_its_own_choice(workspace, capsys):
+    seed = {"seed": {"size": lab.size(workspace), "root": "0" * 64}}
+    made.sign(workspace, made.said("audit", {**seed, **AUDIT}, about=last(workspace, "result")), "external-auditor")
+    told = lab.command(capsys, workspace, "ledger", "verify")
+    assert (told.code, "claims root 000000000000" in told.err) == (4, True)
+
+
+def test_a_duty_that_was_done_is_on_record(workspace, capsys):
+    run(capsys, workspace, "duty", "tell", "--text", "by mail")
+    assert [(it.duty, it.signers) for it in workspace.read().done] == [("tell", {"gatekeeper"})]
+    predicate = {"duty": "tel", "about": "subject", "done": timestamp(now()), "statement": "x"}
+    refused(workspace, made.said("duty", predicate), "gatekeeper", match="the duty `tel`")
+
+
+@pytest.mark.parametrize("by", ["gatekeeper", "board"])
+def test_a_permit_that_was_revoked_does_not_verify(workspace, capsys, by):
+    permit = run(capsys, workspace, "permit", "issue", "-s", "m", "-a", "scale", "--json").json["permit"]
+    run(capsys, workspace, "permit", "verify", permit, "-a", "scale")
+    run(capsys, workspace, "permit", "revoke", permit[:12], "--reason", "not what was agreed", "--by", by)
+    told = lab.command(capsys, workspace, "permit", "verify", permit, "-a", "scale")
+    assert (told.code, "was revoked by" in told.err, "not what was agreed" in told.err) == (3, True, True)
+
+
+def test_attack_a_permit_revoked_by_one_who_may_not(workspace, capsys):
+    permit = run(capsys, workspace, "permit", "issue", "-s", "m", "-a", "scale", "--json").json["permit"]
+    told = made.said("revocation", {"reason": "x"}, about=permit)
+    refused(workspace, told, "evaluation-team", match="expected the quorum of `gatekeeper` or `board`")
+
+
+def test_only_a_permit_is_revoked(workspace):
+    told = made.said("revocation", {"reason": "x"}, about=last(workspace, "result"))
+    refused(workspace, told, "gatekeeper", match="a `result`, expected one of permit")

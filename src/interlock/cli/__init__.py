@@ -26,6 +26,7 @@ The loop, from a policy to a gate:
                                               check-assumption, withdraw, set-aside, incident
     interlock decide --subject NAME           permit or hold, why, and what would lift a hold
     interlock permit issue ...                a bounded lease for a gate
+    interlock amend POLICY.yaml               the next version of the policy; `except` opens one of its exceptions
     interlock ledger verify                   recompute everything
 
 Try `interlock demo` first: it tells the whole story on two small models and leaves a workspace to explore.
@@ -58,6 +59,10 @@ _COMMANDS: Table = {
     "withdraw": "testimony:withdraw",
     "set-aside": "testimony:set_aside",
     "incident": "testimony:incident_app",
+    "audit": "testimony:audit",
+    "duty": "testimony:duty",
+    "amend": "amendments:amend",
+    "except": "amendments:open_exception",
     "decide": "decisions:decide",
     "permit": "decisions:permit_app",
     "ledger": "ledger:ledger_app",

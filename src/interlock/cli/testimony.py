@@ -20,7 +20,7 @@ from interlock.cli.options import (
 from interlock.decide.decision import timestamp
 from interlock.errors import UsageError
 from interlock.evidence.predicates import statement
-from interlock.evidence.testimony import MOMENTS, VERDICTS
+from interlock.evidence.testimony import MOMENTS, VERDICTS, duties
 from interlock.policy import exact
 from interlock.workspace import Workspace, now
 
@@ -378,6 +378,109 @@ def _number(text: str, option: str, least: int) -> str:
     if value < least:
         raise UsageError(f"{option} is `{text}`, expected at least {least}")
     return exact(value)
+
+
+# -- what was done -----------------------------------------------------------------------------------------------------
+
+
+def audit(
+    digest: DigestArgument,
+    drawn: Annotated[int, typer.Option(min=1, help="How many samples were run again.")],
+    disagreed: Annotated[int, typer.Option(min=0, help="How many of them gave another outcome.")],
+    size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Size of the ledger by whose root they were drawn.", show_default="as it is now"),
+    ] = None,
+    text: TextOption = "recorded by interlock audit",
+    by: ByOption = None,
+    key: KeyOption = None,
+    workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Record what a re-run of some samples of a result showed. One that disagrees ends what the result shows in favour.
+
+    \b
+    interlock audit 3f2a9c01 --drawn 50 --disagreed 0 --size 17 --by external-auditor
+
+    The samples are drawn by the ledger's root at a size after the result, which nobody could choose.
+    """
+    from interlock.ledger import merkle
+
+    opened, evidence = _opened(workspace, passphrase_file)
+    of = found(evidence, digest)
+    record = next(it for it in evidence.records if it.digest == of)
+    role = by or evidence.policy.independent
+    if not role and key is None:
+        raise UsageError("say who audited, --by ROLE or --key NAME: the policy names no independent role")
+    entries = opened.ledger.read().entries
+    seen = size or len(entries)
+    if seen > len(entries):
+        raise UsageError(f"--size is {seen}, the ledger has {len(entries)} entries")
+    predicate = {
+        "seed": {"size": seen, "root": merkle.root(entry.leaf for entry in entries[:seen]).hex()},
+        "drawn": drawn,
+        "agreed": max(drawn - disagreed, 0),
+        "disagreed": disagreed,
+        "statement": text,
+    }
+    signing = pairs(opened, evidence, [role], by=None if key else role, key=key)
+    told = f"{disagreed} of {drawn} samples disagree with entry {record.entry}"
+    put(opened, "audit", (f"entry {record.entry}", of), predicate, signing, told=told, as_json=as_json)
+
+
+def duty(
+    name: Annotated[str, typer.Argument(help="A duty of the policy, or an answer to a hold, as decisions name it.")],
+    done: Annotated[str | None, typer.Option(help="When it was done.", show_default="now")] = None,
+    subject: Annotated[str | None, typer.Option("--subject", "-s", help="The subject.", show_default="none")] = None,
+    text: TextOption = "recorded by interlock duty",
+    by: ByOption = None,
+    workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say that a duty was done. It opens nothing; it stands beside what a decision says is due.
+
+    \b
+    interlock duty initial-report --done 2026-12-07T09:00:00Z --text "report 17, by registered mail"
+    """
+    opened, evidence = _opened(workspace, passphrase_file)
+    role = by or rule(duties(evidence.policy), "duty", name)
+    if role not in evidence.policy.roles:
+        raise UsageError(f"`{name}` is nobody's with keys; name the role that signs with --by")
+    model = evidence.subject(subject) if subject else None
+    predicate = {
+        "duty": name,
+        "about": "subject" if model else "developer",
+        "done": done or timestamp(now()),
+        "statement": text,
+    }
+    about = (model.name, model.digest) if model else developer(evidence)
+    signing = pairs(opened, evidence, [role], by=None, key=None)
+    put(opened, "duty", about, predicate, signing, told=f"`{name}` was done", as_json=as_json)
+
+
+def revoke(
+    digest: Annotated[str, typer.Argument(help="Digest of the permit, or how it begins.")],
+    reason: Annotated[str, typer.Option(help="Why; every gate that is asked for it says so.")],
+    by: ByOption = None,
+    workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take back a permit, for good: it opens nothing from the next time at which a gate reads the ledger.
+
+    \b
+    interlock permit revoke 3f2a9c01 --reason "the run is not what was agreed"
+
+    Who issues permits may, whom the policy names (`revocable_by`), and who approves the policy.
+    """
+    opened, evidence = _opened(workspace, passphrase_file)
+    of = found(evidence, digest)
+    record = next(it for it in evidence.records if it.digest == of)
+    told = f"the permit of entry {record.entry} is revoked"
+    signing = pairs(opened, evidence, [evidence.policy.permits.issued_by], by=by, key=None)
+    put(opened, "revocation", (f"entry {record.entry}", of), {"reason": reason}, signing, told=told, as_json=as_json)
 
 
 # -- incidents ---------------------------------------------------------------------------------------------------------

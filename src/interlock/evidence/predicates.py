@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 KINDS = (
     *("policy", "subject", "deployment", "plan", "result", "attestation", "decision", "permit", "snapshot"),
-    *("withdrawal", "set-aside", "assumption-check", "judgement", "approval", "forecast", "incident"),
+    *("withdrawal", "set-aside", "assumption-check", "judgement", "approval", "forecast", "incident", "amendment"),
+    *("audit", "duty", "revocation"),
 )
 _VERSIONS = {"subject": 2}  # of all others it is 1
 

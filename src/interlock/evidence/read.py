@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from interlock.decide.decision import timestamp
 from interlock.decide.facts import (
+    Amendment,
     Approval,
     Attestation,
     Checkpoint,
@@ -33,7 +34,7 @@ from interlock.decide.facts import (
     Withdrawal,
 )
 from interlock.errors import EvidenceError, UsageError
-from interlock.evidence import canonical, dsse, testimony
+from interlock.evidence import amendment, canonical, dsse, testimony
 from interlock.evidence.imported import UNKNOWN_FLOP, ImportedPredicate
 from interlock.evidence.predicates import (
     KINDS,
@@ -47,7 +48,7 @@ from interlock.evidence.predicates import (
 )
 from interlock.evidence.roles import Electorate, in_force
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
-from interlock.evidence.testimony import BY_ONE_KEY, Before, Said
+from interlock.evidence.testimony import BY_ONE_KEY, Audit, Before, Done, Revocation, Said
 from interlock.policy.compile import from_json as policy_from_json
 from interlock.policy.model import ELICITATIONS, Policy
 from interlock.subject import deployment as offers
@@ -112,7 +113,8 @@ class Evidence:
     """Everything that a ledger holds: the policy's versions, the facts, and the paper trail beside them.
 
     `manifests` are those of the subjects, by digest; a run from scratch that has no weights yet has none.
-    `offered` is what deployments consist of, by digest.
+    `offered` is what deployments consist of, by digest; `done` the duties that somebody says were done; `revoked` the
+    permits that were taken back, by digest.
     """
 
     versions: tuple[Version, ...]
@@ -123,6 +125,9 @@ class Evidence:
     records: tuple[Record, ...]
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
     offered: Mapping[str, offers.Deployment] = field(default_factory=dict)
+    audits: tuple[Audit, ...] = ()
+    done: tuple[Done, ...] = ()
+    revoked: Mapping[str, Revocation] = field(default_factory=dict)
 
     def in_force(self, at: datetime) -> Version:
         """The version of the policy that is in force at a time; the first one, before that takes effect."""
@@ -202,6 +207,10 @@ class _Reader:
     set_asides: list[SetAside] = field(default_factory=list)
     incidents: dict[str, Incident] = field(default_factory=dict)
     forecasts: list[Forecast] = field(default_factory=list)
+    amendments: list[Amendment] = field(default_factory=list)
+    audits: list[Audit] = field(default_factory=list)
+    done: list[Done] = field(default_factory=list)
+    revoked: dict[str, Revocation] = field(default_factory=dict)
     decisions: dict[str, _Granted | None] = field(default_factory=dict)
     permits: dict[str, Permit] = field(default_factory=dict)
     snapshots: list[Snapshot] = field(default_factory=list)
@@ -218,7 +227,9 @@ class _Reader:
         if kind is None:
             raise EvidenceError(f"{where}: unknown predicate type `{statement.predicate_type}`")
         if (kind == "policy") != (index == 0):
-            raise EvidenceError(f"{where}: a `{kind}`, expected the one policy as entry 0 and nowhere else")
+            raise EvidenceError(
+                f"{where}: a `{kind}`, expected a policy as entry 0 and nowhere else; its next versions are amendments"
+            )
         if len(statement.subjects) != 1:
             raise EvidenceError(f"{where}: names {len(statement.subjects)} things, expected one")
         if statement.digest in self.kinds:
@@ -243,6 +254,10 @@ class _Reader:
             "approval": self._approval,
             "forecast": self._forecast,
             "incident": self._incident,
+            "amendment": self._amendment,
+            "audit": self._audit,
+            "duty": self._duty,
+            "revocation": self._revocation,
         }
         self.kinds[statement.digest] = readers[kind](said) or kind
         name = statement.subjects[0][0]
@@ -253,13 +268,15 @@ class _Reader:
         signers, members = self.electorate.signed(envelope, at)
         if not members:
             raise EvidenceError(f"{where}: signed by the quorum of no role, and by no key of one")
-        if not signers and kind not in BY_ONE_KEY:
+        # who must have signed a new version of the policy is checked where it is read: two versions have a say
+        amends = kind == "amendment" and "policy" in statement.predicate
+        if not signers and not amends and kind not in BY_ONE_KEY:
             raise EvidenceError(f"{where}: signed by the quorum of no role")
-        return Said(index, statement, signers, members, at, where)
+        return Said(index, statement, signers, members, at, where, envelope)
 
-    def evidence(self, checkpoint: Checkpoint) -> Evidence:
-        """What was read."""
-        facts = Facts(
+    def facts(self, checkpoint: Checkpoint) -> Facts:
+        """What was read, as the rule reads it."""
+        return Facts(
             checkpoint=checkpoint,
             subjects=self.subjects,
             plans=tuple(self.plans.values()),
@@ -272,16 +289,23 @@ class _Reader:
             set_asides=tuple(self.set_asides),
             incidents=tuple(self.incidents.values()),
             forecasts=tuple(self.forecasts),
+            amendments=tuple(self.amendments),
         )
+
+    def evidence(self, checkpoint: Checkpoint) -> Evidence:
+        """What was read."""
         return Evidence(
             versions=tuple(self.versions),
-            facts=facts,
+            facts=self.facts(checkpoint),
             results=self.details,
             permits=tuple(self.permits.values()),
             snapshots=tuple(self.snapshots),
             records=tuple(self.records),
             manifests=self.manifests,
             offered=self.offered,
+            audits=tuple(self.audits),
+            done=tuple(self.done),
+            revoked=self.revoked,
         )
 
     @property
@@ -448,6 +472,29 @@ class _Reader:
 
     def _set_aside(self, said: Said) -> None:
         self.set_asides.append(testimony.set_aside(said, self._before))
+
+    def _audit(self, said: Said) -> None:
+        found = testimony.audit(said, self._before)
+        self.audits.append(found)
+        against = testimony.disagreement(said, found, self._before)
+        self.withdrawals += [against] if against else []
+
+    def _duty(self, said: Said) -> None:
+        self.done.append(testimony.duty(said, self._before))
+
+    def _revocation(self, said: Said) -> None:
+        permit = self.permits.get(said.about)
+        own = [self._under(said, permit.terms.policy)] if permit else []
+        issuers = [*own, *(version.policy for version in in_force(self.versions, said.at))]
+        self.revoked[said.about] = testimony.revocation(said, self._before, issuers)
+
+    def _amendment(self, said: Said) -> str:
+        if "policy" not in said.statement.predicate:
+            self.amendments.append(testimony.opening(said, self._before))
+            return "opening of an exception"
+        earlier = Checkpoint(said.entry, "", self.records[-1].at)
+        self._enter(amendment.amended(said, self.versions, lambda: self.facts(earlier)))
+        return "version of the policy"
 
     def _incident(self, said: Said) -> str:
         if "kind" in said.statement.predicate:

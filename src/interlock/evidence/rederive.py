@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 
 def rederive(view: LedgerView, *, pinned_policy: str) -> int:
-    """Derive each decision in a verified ledger again. Returns how many there were.
+    """Derive each decision in a verified ledger again, and check the seed of each audit. Returns how many decisions
+    there were.
 
     Raises:
-        EvidenceError: a decision claims another state of the ledger than the entries before it, another time than
-            its place in the ledger allows, or another answer than the rule gives.
+        EvidenceError: an audit drew its samples by another seed than the ledger's root; or a decision claims another
+            state of the ledger than the entries before it, another time than its place in the ledger allows, or another
+            answer than the rule gives.
     """
     count = 0
     for entry in view.statements:
@@ -31,7 +33,18 @@ def rederive(view: LedgerView, *, pinned_policy: str) -> int:
         if made.predicate_type == predicate_type("decision"):
             _check(view, entry.index, made, pinned_policy)
             count += 1
+        elif made.predicate_type == predicate_type("audit"):
+            _check_seed(view, entry.index, made)
     return count
+
+
+def _check_seed(view: LedgerView, index: int, made: Statement) -> None:
+    where = f"the audit of ledger entry {index}"
+    seed = Fields(made.predicate, where).nested("seed")
+    size, root = seed.count("size"), seed.digest("root")
+    got = merkle.root(entry.leaf for entry in view.entries[:size]).hex()
+    if got != root:
+        raise EvidenceError(f"{where} claims root {root[:12]} at size {size}, got {got[:12]}")
 
 
 def _check(view: LedgerView, index: int, made: Statement, pinned_policy: str) -> None:

@@ -48,6 +48,11 @@ def _of(kind: str) -> tuple[Schema, Schema]:
         from interlock.policy import compiled_schema
 
         return compiled_schema.schema()
+    if kind == "amendment":
+        from interlock.policy import compiled_schema
+
+        policy, definitions = compiled_schema.schema()
+        return {"anyOf": [_object(policy=policy, supersedes=_DIGEST, changes=_TEXT, at=_TIME), _OPENING]}, definitions
     return _PREDICATES[kind], (_DECISION_PARTS if kind == "decision" else {})
 
 
@@ -146,6 +151,14 @@ _IMPORTED = _object(
     total={"anyOf": [{"const": "none"}, _matching(imported._FRACTION.pattern)]},
     model=_object(name=_TEXT, args=_NAMED, adapter=_TEXT, template=_TEXT),
     environment=_NAMED,
+)
+
+_OPENING = _object(
+    exception=_TEXT,
+    about={"enum": ["subject", "all"]},
+    published=_matching(testimony.URL.pattern),
+    statement=_TEXT,
+    at=_TIME,
 )
 
 _REASON = _object(code=_TEXT, text=_TEXT, resume=_or_null(_ANY_TEXT))
@@ -281,6 +294,16 @@ _PREDICATES: dict[str, Schema] = {
             _object(resolved=_TIME, statement=_TEXT, at=_TIME),
         ]
     },
+    "audit": _object(
+        seed=_object(size=_COUNT, root=_DIGEST),
+        drawn={**_COUNT, "minimum": 1},
+        agreed=_COUNT,
+        disagreed=_COUNT,
+        statement=_TEXT,
+        at=_TIME,
+    ),
+    "duty": _object(duty=_TEXT, about={"enum": ["subject", "developer"]}, done=_TIME, statement=_TEXT, at=_TIME),
+    "revocation": _object(reason=_TEXT, at=_TIME),
     "decision": _object(
         verdict=_VERDICT,
         action=_TEXT,

@@ -8,11 +8,13 @@ fact counts for, is told by docs/semantics.md.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeVar, cast, get_args
 
 from interlock.decide.decision import timestamp
 from interlock.decide.facts import (
+    Amendment,
     Approval,
     Attestation,
     Check,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from interlock.decide.facts import Deployment, Result, Subject, Version
+    from interlock.evidence.dsse import Envelope
     from interlock.evidence.statement import Statement
     from interlock.policy.model import Policy, RuleOut
 
@@ -44,10 +47,11 @@ MOMENTS: tuple[Moment, ...] = get_args(Moment)
 #: The kinds of statement that their signers may take back. An incident is set aside instead, a permit revoked.
 WITHDRAWABLE = (
     *("plan", "result", "attestation", "assumption-check", "approval", "judgement", "forecast", "set-aside"),
-    "exception opening",
+    "opening of an exception",
 )
 #: What may speak against a permit by the word of one key of a role. All else needs a role's quorum.
-BY_ONE_KEY = frozenset({"result", "assumption-check", "judgement", "incident"})
+BY_ONE_KEY = frozenset({"result", "assumption-check", "judgement", "incident", "audit"})
+URL = re.compile(r"https?://[!-~]{1,2000}")
 #: The exact bounds of more take minutes.
 MOST_ORGANISMS = 100_000
 
@@ -65,6 +69,7 @@ class Said:
     members: Signers
     at: datetime
     where: str
+    envelope: Envelope
 
     @property
     def about(self) -> str:
@@ -295,6 +300,133 @@ def forecast(said: Said, before: Before) -> Forecast:
     before.whom(said, "developer")
     before.named(said, "measure", measure, lambda policy: policy.measures)
     return Forecast(said.entry, said.statement.digest, measure, multiple, margin, said.signers, stated)
+
+
+def opening(said: Said, before: Before) -> Amendment:
+    """One of the policy's exceptions is opened, for a subject or for all, and it is published where."""
+    fields = said.fields()
+    name, about = fields.text("exception"), fields.one_of("about", ("subject", "all"))
+    published = fields.text("published")
+    fields.text("statement")
+    said.dated(fields)
+    fields.done()
+    if not URL.fullmatch(published):
+        raise said.wrong(f"`published` is `{published[:80]}`, expected where it can be read, such as https://...")
+    subject = before.subject(said) if about == "subject" else before.whom(said, "developer")
+    before.named(said, "exception", name, lambda policy: policy.exceptions)
+    return Amendment(said.entry, said.statement.digest, name, subject, published, said.signers, said.at)
+
+
+# -- what was done -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What somebody re-ran of a result (`of`): `drawn` samples, by the ledger's root at `size` as their seed."""
+
+    entry: int
+    of: str
+    size: int
+    root: str
+    drawn: int
+    agreed: int
+    disagreed: int
+    signers: Signers
+    members: Signers
+    at: datetime
+
+
+def audit(said: Said, before: Before) -> Audit:
+    """A re-run of samples of a result: about its digest. The seed is younger than the result: nobody chose it."""
+    fields = said.fields()
+    seed = fields.nested("seed")
+    size, root = seed.count("size"), seed.digest("root")
+    seed.done()
+    drawn, agreed, disagreed = fields.count("drawn"), fields.count("agreed"), fields.count("disagreed")
+    fields.text("statement")
+    said.dated(fields)
+    fields.done()
+    before.kind(said, said.about, "result")
+    result = before.results[said.about]
+    if not result.entry < size <= said.entry:
+        raise said.wrong(f"its seed is of size {size}, expected {result.entry + 1} to {said.entry}")
+    if not 0 < drawn == agreed + disagreed <= result.protocol.samples:
+        got = f"drew {drawn}, {agreed} agreed and {disagreed} not"
+        raise said.wrong(f"{got}, expected their sum, 1 to {result.protocol.samples}")
+    return Audit(said.entry, said.about, size, root, drawn, agreed, disagreed, said.signers, said.members, said.at)
+
+
+def disagreement(said: Said, found: Audit, before: Before) -> Withdrawal | None:
+    """What an audit that disagrees does: as if those who signed the result had taken it back. It shows nothing in
+    favour any more and its plan is open again; against a permit it counts as before. None: the audit agrees.
+    """
+    if not found.disagreed:
+        return None
+    return Withdrawal(said.entry, said.statement.digest, found.of, before.results[found.of].signers, said.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A duty that was done, about a subject or (None) the developer, at a time."""
+
+    entry: int
+    duty: str
+    about: str | None
+    done: datetime
+    signers: Signers
+    at: datetime
+
+
+def duty(said: Said, before: Before) -> Done:
+    """Somebody says that a duty was done. It changes no decision."""
+    fields = said.fields()
+    name, about, done = (
+        fields.text("duty"),
+        fields.one_of("about", ("subject", "developer")),
+        said.dated(fields, "done"),
+    )
+    fields.text("statement")
+    said.dated(fields)
+    fields.done()
+    whom = before.whom(said, about)
+    before.named(said, "duty", name, duties)
+    return Done(said.entry, name, whom, done, said.signers, said.at)
+
+
+def duties(policy: Policy) -> dict[str, str]:
+    """Everything that a decision may name as due, with the role that does it where the policy says so."""
+    answers = {f"on_hold.{about}.{it.do}": "" for about, given in policy.on_hold.items() for it in given}
+    return {**answers, **{name: it.by for name, it in policy.duties.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A permit that was taken back, and why."""
+
+    entry: int
+    of: str
+    reason: str
+    signers: Signers
+    at: datetime
+
+
+def revocation(said: Said, before: Before, issuers: Sequence[Policy]) -> Revocation:
+    """A permit is taken back, for good: about its digest. `issuers`: the versions that have a say."""
+    fields = said.fields()
+    reason = fields.text("reason")
+    said.dated(fields)
+    fields.done()
+    before.kind(said, said.about, "permit")
+    roles = dict.fromkeys(role for policy in issuers for role in revokers(policy))
+    if not said.signers & roles.keys():
+        raise said.wrong(f"revokes a permit, expected the quorum of {' or '.join(f'`{role}`' for role in roles)}")
+    return Revocation(said.entry, said.about, reason, said.signers, said.at)
+
+
+def revokers(policy: Policy) -> tuple[str, ...]:
+    """The roles that may each take back a permit: who issues them, whom the policy names, who approves the policy."""
+    rules = policy.permits
+    return tuple(dict.fromkeys([rules.issued_by, *rules.revocable_by, *policy.amendments.approved_by]))
 
 
 # -- incidents ---------------------------------------------------------------------------------------------------------
