@@ -5,7 +5,7 @@ forked; it is of the same policy, under a version that none had; the quorums tha
 version before has them and as it has them itself; no role of it that is independent of another has ever shared a key
 with that one; it takes effect neither before the version that it follows nor before the notice that every version
 promises which is in force, or is to be, when the ledger takes it in; and where one of these is frozen while a threshold
-is reached, and one is, it only tightens. docs/adr/0019 says why.
+is reached, and one is, it only tightens. docs/adr/0021 says why.
 
 Whatever a version says of when it takes effect, it never does before its notice is over: how long a publication takes
 changes when, and never whether, an amendment counts.

@@ -4,7 +4,7 @@ A role signed a statement if its quorum did under the version in force and under
 taken in, as far as these have a role of that name. So a key that an amendment takes out of a role signs nothing more in
 favour from the moment at which the amendment stands in the ledger, and one that it brings in signs nothing before the
 amendment takes effect; between the two both must sign. What speaks against a permit needs less: a member is a role of
-which one key of any version so far signed. docs/adr/0019 says why.
+which one key of any version so far signed. docs/adr/0021 says why.
 """
 
 from __future__ import annotations
