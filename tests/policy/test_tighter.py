@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
@@ -34,7 +35,7 @@ def policy(*changes):
     for old, new in changes:
         assert old in text, old
         text = text.replace(old, new)
-    return loads(text, name="policy.yaml", folder=None, absent=stand_in)
+    return loads(text, name="policy.yaml", folder=Path("nowhere"), absent=stand_in)
 
 
 OLD = policy()
@@ -43,7 +44,7 @@ TIGHTER = {
     "nothing": (),
     "another version and title": (("version: 1.0.0", "version: 1.1.0"), ("title: What", "title: Now what")),
     "a lower level": (("skill >= 0.50", "skill >= 0.45"),),
-    "a level reached by one more measure": (("skill >= 0.30", "any_of: [skill >= 0.30, training_compute >= 1e20]"),),
+    "a level reached by one more measure": (("skill >= 0.30", "{any_of: [skill >= 0.30, training_compute >= 1e20]}"),),
     "more confidence": (("{confidence: 0.95, elic", "{confidence: 0.99, elic"),),
     "one more elicitation": (("elicitation: [prompted]", "elicitation: [prompted, few-shot]"),),
     "a margin": (("buffer: {none: a test}", 'buffer: {effective_compute: 1x, margin: 0.1, source: "x"}'),),
@@ -69,14 +70,17 @@ TIGHTER = {
 MORE = "{kind: interim, instead_of: [watched], requires: [agreed], approved_by: [board], lasts: 1 month}"
 LOOSER = {
     "a higher level": (("skill >= 0.50", "skill >= 0.55"),),
-    "a level that two measures must reach": (("skill >= 0.30", "all_of: [skill >= 0.30, training_compute >= 1e10]"),),
+    "a level that two measures must reach": (("skill >= 0.30", "{all_of: [skill >= 0.30, training_compute >= 1e10]}"),),
     "less confidence": (("{confidence: 0.95, elic", "{confidence: 0.9, elic"),),
     "another elicitation": (("elicitation: [prompted]", "elicitation: [few-shot]"),),
     "less coverage": (("coverage: 0.98, run_by", "coverage: 0.9, run_by"),),
     "another who runs it": (("run_by: evaluation-team", "run_by: gatekeeper"),),
     "a longer refresh": (("period: 3 months, events", "period: 4 months, events"),),
     "another length that may be longer": (("period: 3 months, events", "period: 90 days, events"),),
-    "a cell that is gone": (("  deploy-internal: {judged: [never]}", "  deploy-internal: {expert: [watched]}"),),
+    "a cell that is gone": (
+        ("  deploy-internal: {judged: [never]}", "  deploy-internal: {expert: [watched]}"),
+        ("expert: [watched, safe]", "expert: [watched, safe], judged: [never]"),
+    ),
     "a requirement fewer in a cell": (("expert: [watched, safe]", "expert: [watched]"),),
     "a requirement in other words": (("use is watched", "use is watched at times"),),
     "a requirement of somebody else": (
@@ -95,6 +99,7 @@ LOOSER = {
     "an exception that lasts longer": (("lasts: 1 month", "lasts: 2 months"),),
     "an action that is left open": (
         ("  deploy-api:      {adept: [agreed]}\n", ""),
+        ("expert: [watched, safe]", "expert: [watched, safe], adept: [agreed]"),
         ("release-weights: not", "deploy-api: x, release-weights: not"),
     ),
     "a gate that was not governed": (

@@ -269,6 +269,8 @@ def _expression(where: str, old: Expr, new: Expr, policy: Policy) -> Iterator[st
             yield f"{where} has lost a part"
         for one, other in zip(old.parts, new.parts, strict=False):
             yield from _expression(where, one, other, policy)
+    elif isinstance(new, AtLeast) and new.count == 1:
+        yield from _expression(where, old, new.parts[0], policy)  # reached by that, or by more
     elif old != new:
         yield f"{where} changed"
 
