@@ -262,7 +262,7 @@ def _grounds(evidence: Evidence, model: Subject, names: Iterable[str]) -> list[s
         task = getattr(evidence.policy.measures.get(name), "task", None)
         results = [r for r in evidence.facts.results if r.plan and (r.subject, r.protocol.task) == (model.digest, task)]
         attested = [a for a in evidence.facts.attestations if not a.is_assumption and a.name == name]
-        chosen |= dict.fromkeys(it.digest for it in [*results, *attested][-1:])
+        chosen |= dict.fromkeys([*(it.digest for it in results), *(it.digest for it in attested)][-1:])
     return list(chosen)
 
 

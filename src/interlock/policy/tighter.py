@@ -145,9 +145,11 @@ def _no_longer(where: str, old: Duration | None, new: Duration | None) -> Iterat
 
 # -- the parts ---------------------------------------------------------------------------------------------------------
 
-_COMPARED = ("expires", "roles", "measures", "assumptions", "thresholds", "requirements", "exceptions", "gates")
-_COMPARED += ("not_governed", "actions", "refresh", "attacker_budget", "permits", "report_within", "on_hold", "duties")
-_COMPARED += ("amendments",)
+_COMPARED = (
+    *("expires", "roles", "measures", "assumptions", "thresholds", "requirements", "exceptions", "gates"),
+    *("not_governed", "actions", "refresh", "attacker_budget", "permits", "report_within", "on_hold", "duties"),
+    "amendments",
+)
 
 
 def _policy(old: Policy, new: Policy) -> Iterator[str]:
