@@ -50,6 +50,7 @@ def ledger(tmp_path_factory, finished_lab):
     hashed = (("a", "3" * 64), ("b", "4" * 64))
     parts = Deployment(permit.subject, "5" * 64, hashed, hashed, "api", "public", {"temperature": "0.7"})
     offer(workspace, name="offered", offered=parts)
+    _amended(workspace)  # before an incident names a threshold, which freezes amendments
     for arguments in (
         ["permit", "revoke", permit.digest, "--reason", "a test"],
         ["forecast", "codebook", "--multiple", "6x", "--margin", "0.1", "--by", "board"],
@@ -61,7 +62,6 @@ def ledger(tmp_path_factory, finished_lab):
     ):
         assert cli.run([*arguments, "--workspace", str(workspace.folder)]) == 0
     _taken_back(workspace)
-    _amended(workspace)
     return workspace
 
 
@@ -113,7 +113,7 @@ def _amended(workspace):
 
 PROBE = "{checked: probe, by: external-auditor, coverage: 0.9, fresh_for: 1 month}"
 WAY = "{kind: interim, instead_of: [misuse-3], requires: [agreed], approved_by: [board], lasts: 1 month}"
-JUDGED = "{judged_by: board, on: [codebook], rule_out: {coverage: 0.98}}"
+JUDGED = "{judged_by: board, on: [codebook], rule_out: {coverage: 0.98}, role: watch}"
 AGREED = "{approved: it is agreed, by: board, about: subject, fresh_for: 1 month}"
 AMENDED = (
     ("version: 1.0.0", "version: 1.1.0"),
