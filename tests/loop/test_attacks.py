@@ -204,7 +204,7 @@ def test_a_signature_that_does_not_verify_is_refused_beside_a_good_one(whole, ca
 def test_a_second_policy_is_refused(whole, capsys):
     loose = lab.changed(lab.payload(whole, "policy"), title="a looser one")
     pairs = [lab.key(whole, "board-1"), lab.key(whole, "board-2")]
-    _refused(capsys, whole, loose, *pairs, match="expected the one policy as entry 0 and nowhere else")
+    _refused(capsys, whole, loose, *pairs, match="expected a policy as entry 0 and nowhere else")
 
 
 def test_a_statement_cannot_be_played_again(whole, capsys):
