@@ -19,16 +19,19 @@ import json
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interlock.decide.decision import timestamp
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence import dsse, keys
+from interlock.evidence.amendment import hindrance, misfits, noticed
 from interlock.evidence.keyring import Keyring
 from interlock.evidence.passphrase import Passphrases
 from interlock.evidence.predicates import Fields, statement
 from interlock.evidence.read import Evidence, read
+from interlock.evidence.roles import in_force
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger.log import Entry, Ledger, LedgerView
 from interlock.policy import compile as compiled
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     from interlock.ledger.writer import Writer
     from interlock.policy.model import Policy
 
+#: How long an entry that is durable may take to be published, without any harm.
+_DELAY = timedelta(days=1)
 #: The name of the key that signs the ledger's checkpoints.
 LOG_KEY = "log"
 
@@ -174,11 +179,58 @@ class Workspace:
         with self._locked(), self.writer() as writer:
             writer.check_open()
             view = self.ledger.read()
-            moment = max(now(), view.time)
-            trial = (*view.entries, Entry(view.size, envelope, moment))
-            read(_extended(view, trial), pinned_policy=self.policy_digest)
+            self._try(view, envelope, max(now(), view.time))
             writer.append_at(envelope, view.size)
         return hashlib.sha256(payload).hexdigest()
+
+    def _try(self, view: LedgerView, envelope: bytes, moment: datetime) -> None:
+        """Read the ledger as if an entry stood there, published now; or a day later, by when another version of the
+        policy may be in force: that it was signed then, too, must not depend on how long a publication takes.
+
+        Raises:
+            EvidenceError: it would not be read.
+        """
+
+        def found(at: datetime) -> Evidence:
+            entries = (*view.entries, Entry(view.size, envelope, at))
+            return read(_extended(view, entries), pinned_policy=self.policy_digest)
+
+        if any(moment < version.since <= moment + _DELAY for version in found(moment).versions):
+            found(moment + _DELAY)
+
+    def amend(self, evidence: Evidence, policy: Policy, *, changes: str) -> str:
+        """Append the next version of the policy, signed by the quorums that approve it in the latest version and in
+        itself. Returns the statement's digest. `changes` says in words what it changes.
+
+        Raises:
+            UsageError: it cannot be the next version, it would take effect too soon, or keys that sign it are missing.
+            EvidenceError, LedgerError: as for `append`.
+        """
+        latest, moment = evidence.versions[-1], max(now(), evidence.facts.checkpoint.time)
+        problem = next(misfits([it.policy for it in evidence.versions], policy), None)
+        problem = problem or hindrance(evidence.versions, policy, evidence.facts, moment)
+        if problem is not None:
+            raise UsageError(f"version `{policy.version}` cannot follow: {problem}")
+        soonest = noticed(evidence.versions, moment)
+        if policy.effective < soonest:
+            raise UsageError(
+                f"effective {timestamp(policy.effective)}, expected {timestamp(soonest)} or later: "
+                "so long before it takes effect an amendment must stand in the ledger"
+            )
+        signing = {
+            pair.public.key_id: pair
+            for version in (latest.policy, policy)
+            for role in version.amendments.approved_by
+            for pair in self.keys_of(version, role)
+        }
+        predicate = {
+            "policy": compiled.to_json(policy),
+            "supersedes": latest.digest,
+            "changes": changes,
+            "at": timestamp(moment),
+        }
+        made = statement("amendment", name=policy.id, digest=compiled.digest(policy), predicate=predicate)
+        return self.append(made, list(signing.values()))
 
     def writer(self) -> Writer:
         """The ledger, opened for writing past the checks of `append`; settles what a killed writer left.
@@ -210,6 +262,20 @@ class Workspace:
             raise UsageError(f"the policy has no role `{role}`; it has: {', '.join(policy.roles)}")
         wanted = {keys.PublicKey.parse(key).key_id for key in policy.roles[role].keys}
         return self.keyring.signing(wanted, quorum=policy.roles[role].quorum, role=role)
+
+    def signing(self, evidence: Evidence, *roles: str) -> list[keys.KeyPair]:
+        """The private keys in `keys/` by which all these roles sign now: as the version of the policy in force has
+        them, and every later one that the ledger has taken in.
+
+        Raises:
+            UsageError: the policy has no such role, or too few of its private keys are here.
+        """
+        pairs: dict[str, keys.KeyPair] = {}
+        for role in roles:
+            current = in_force(evidence.versions, max(now(), evidence.facts.checkpoint.time))
+            having = [version.policy for version in current if role in version.policy.roles] or [current[0].policy]
+            pairs |= {pair.public.key_id: pair for policy in having for pair in self.keys_of(policy, role)}
+        return list(pairs.values())
 
     def places(self) -> dict[str, Place]:
         """Where subjects lie on this machine, by manifest digest.

@@ -26,8 +26,9 @@ from interlock.ledger import _disk
 from interlock.workspace import Place, Workspace
 
 COMMANDS = [
-    "policy", "what-if", "init", "keys", "subject", "deployment", "plan", "evaluate", "import", "attest", "decide",
-    "permit", "ledger", "schema", "report", "demo",
+    "policy", "what-if", "init", "keys", "subject", "deployment", "plan", "evaluate", "import", "attest", "approve",
+    "judge", "check-assumption", "forecast", "withdraw", "set-aside", "incident", "audit", "duty", "amend", "except",
+    "decide", "permit", "ledger", "schema", "report", "demo",
 ]  # fmt: skip
 
 
@@ -755,6 +756,9 @@ def test_help_lists_the_commands_in_the_order_of_the_loop(capsys):
         ["permit", "issue"],
         ["permit", "show"],
         ["permit", "verify"],
+        ["permit", "revoke"],
+        ["incident", "report"],
+        ["incident", "resolve"],
         ["ledger", "verify"],
         ["ledger", "log"],
         ["ledger", "show"],

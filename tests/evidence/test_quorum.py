@@ -137,7 +137,7 @@ def first_entry(workspace, signatures):
     value["signatures"] = signatures({it["keyid"]: it for it in value["signatures"]})
     reader = _Reader(workspace.policy_digest)
     reader.take(0, json.dumps(value).encode(), view.entries[0].time)
-    return reader.policy
+    return reader.versions[0].policy
 
 
 def test_the_board_s_two_keys_are_its_quorum(registered):

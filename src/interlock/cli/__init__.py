@@ -22,9 +22,11 @@ The loop, from a policy to a gate:
     interlock plan --subject NAME             announce the evaluations that are due
     interlock evaluate --subject NAME         run them, fine-tuning included; sign what they gave
     interlock import LOG --subject NAME       put a log on record; it can hold a gate, and never opens one
-    interlock attest --assumption A ...       what a role states or attests
+    interlock attest --assumption A ...       what a role states or attests; also: approve, judge, forecast,
+                                              check-assumption, withdraw, set-aside, incident
     interlock decide --subject NAME           permit or hold, why, and what would lift a hold
     interlock permit issue ...                a bounded lease for a gate
+    interlock amend POLICY.yaml               the next version of the policy; `except` opens one of its exceptions
     interlock ledger verify                   recompute everything
     interlock audit --rerun 50                ask samples of a result again, and compare
     interlock bundle export DECISION          a decision in one file; `bundle verify` checks it anywhere
@@ -54,6 +56,17 @@ _COMMANDS: Table = {
     "evaluate": "evaluations:evaluate",
     "import": "imports:import_logs",
     "attest": "decisions:attest",
+    "approve": "testimony:approve",
+    "judge": "testimony:judge",
+    "check-assumption": "testimony:check_assumption",
+    "forecast": "testimony:forecast",
+    "withdraw": "testimony:withdraw",
+    "set-aside": "testimony:set_aside",
+    "incident": "testimony:incident_app",
+    "audit": "testimony:audit",
+    "duty": "testimony:duty",
+    "amend": "amendments:amend",
+    "except": "amendments:open_exception",
     "decide": "decisions:decide",
     "permit": "decisions:permit_app",
     "ledger": "ledger:ledger_app",

@@ -18,6 +18,7 @@ from interlock.cli.options import (
     passphrases,
     print_json,
 )
+from interlock.cli.testimony import revoke
 from interlock.decide.decision import in_order, timestamp, to_json
 from interlock.errors import HOLD, OK, UsageError
 from interlock.evidence.predicates import statement
@@ -92,8 +93,8 @@ def sign_attestation(
         stated = policy.assumptions[assumption]
         if stated.checked:
             raise UsageError(
-                f"`{assumption}` is shown by the check `{stated.checked}`, not stated; "
-                "this version records no checks, so it stays undischarged"
+                f"`{assumption}` is shown by the check `{stated.checked}`, not stated: "
+                f"interlock check-assumption {assumption}"
             )
         role, means = stated.by, "subject"
     else:
@@ -116,7 +117,7 @@ def sign_attestation(
             "at": timestamp(now()),
         },
     )
-    workspace.append(made, workspace.keys_of(policy, role))
+    workspace.append(made, workspace.signing(evidence, role))
     return role, f"`{target.name}`" if target else "the developer"
 
 
@@ -211,6 +212,9 @@ def verify(
     found, offered = permits.find(evidence, digest), evidence.deployment(deployment) if deployment else None
     permit = permits.verify(evidence, found.digest, action=action, at=now(), deployment=offered)
     typer.echo(f"permit {permit.digest[:12]} opens `{action}` until {timestamp(permit.terms.not_after)}")
+
+
+permit_app.command("revoke")(revoke)
 
 
 def _show(permit: Permit, *, as_json: bool) -> None:

@@ -203,6 +203,7 @@ def log(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
             "kind": r.kind,
             "about": r.about,
             "signers": sorted(r.signers),
+            "members": sorted(r.members),
             "time": timestamp(r.at),
             "digest": r.digest,
         }
@@ -210,13 +211,13 @@ def log(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     ]
     if view.seal is not None:
         last = view.entries[-1]
-        told = {"kind": "seal", "about": view.origin, "signers": ["log"], "digest": last.leaf.hex()}
+        told = {"kind": "seal", "about": view.origin, "signers": ["log"], "members": [], "digest": last.leaf.hex()}
         rows.append({"entry": last.index, "time": timestamp(last.time), **told})
     if as_json:
         print_json(rows)
         return
     for row in rows:
-        signers = ", ".join(row["signers"])
+        signers = ", ".join(row["signers"]) or ", ".join(f"a member of {it}" for it in row["members"])
         typer.echo(f"{row['entry']:>4}  {row['time']}  {row['kind']:<12} {row['about']:<20} {signers}")
 
 

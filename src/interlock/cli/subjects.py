@@ -192,7 +192,7 @@ def signing_keys(workspace: Workspace, evidence: Evidence) -> list[KeyPair]:
         UsageError: they are not here.
     """
     policy = evidence.policy
-    return workspace.keys_of(policy, next(iter(runners(policy)), policy.permits.issued_by))
+    return workspace.signing(evidence, next(iter(runners(policy)), policy.permits.issued_by))
 
 
 @app.command("list")

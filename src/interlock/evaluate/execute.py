@@ -98,7 +98,7 @@ def announce(
         "report_by": timestamp(policy.report_within.after(now())),
     }
     made = statement("plan", name=model.name, digest=model.digest, predicate=predicate)
-    return workspace.append(made, workspace.keys_of(policy, runner(policy, measure)))
+    return workspace.append(made, workspace.signing(evidence, runner(policy, measure)))
 
 
 def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
@@ -137,7 +137,7 @@ def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
         environment=environment(found, ready.model),
     )
     made = statement("result", name=subject.name, digest=subject.digest, predicate=result.to_json())
-    workspace.append(made, workspace.keys_of(evidence.policy, runner(evidence.policy, ready.measure.name)))
+    workspace.append(made, workspace.signing(evidence, runner(evidence.policy, ready.measure.name)))
     return Outcome(plan, result)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from interlock.decide.decision import timestamp
@@ -17,20 +18,26 @@ from interlock.decide.facts import Protocol, Step
 from interlock.errors import EvidenceError
 from interlock.evidence import canonical
 from interlock.evidence.statement import Statement
+from interlock.policy import exact
 from interlock.subject.deployment import Deployment
 from interlock.subject.lineage import STEPS
 from interlock.subject.manifest import SERIALIZATION, Manifest
 from interlock.subject.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-KINDS = ("policy", "subject", "deployment", "plan", "result", "attestation", "decision", "permit", "snapshot")
+KINDS = (
+    *("policy", "subject", "deployment", "plan", "result", "attestation", "decision", "permit", "snapshot"),
+    *("withdrawal", "set-aside", "assumption-check", "judgement", "approval", "forecast", "incident", "amendment"),
+    *("audit", "duty", "revocation"),
+)
 _VERSIONS = {"subject": 2}  # of all others it is 1
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,39}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_EXACT = re.compile(r"(0|[1-9][0-9]{0,39})(\.[0-9]{0,39}[1-9])?|[1-9][0-9]{0,39}/[1-9][0-9]{0,39}")
 
 
 def predicate_type(kind: str) -> str:
@@ -110,6 +117,41 @@ class Fields:
         except ValueError as error:
             raise self._bad(name, value, "a time that exists") from error
 
+    def time_or_none(self, name: str) -> datetime | None:
+        """A moment in UTC with whole seconds, or null."""
+        return self.take(name) if self._left.get(name, "") is None else self.time(name)  # type: ignore[return-value]
+
+    def exact(self, name: str, *, least: int) -> Fraction:
+        """An exact number in its one text: a decimal where there is a finite one, else a fraction in lowest terms."""
+        value = self.take(name)
+        found = _fraction(value) if isinstance(value, str) and _EXACT.fullmatch(value) else None
+        if found is None or exact(found) != value or found < least:
+            raise self._bad(name, value, f"a number of at least {least} such as 0.05 or 1/3, as a string")
+        return found
+
+    def truth(self, name: str) -> bool:
+        """True or false."""
+        value = self.take(name)
+        if not isinstance(value, bool):
+            raise self._bad(name, value, "true or false")
+        return value
+
+    def digests(self, name: str) -> tuple[str, ...]:
+        """A list of SHA-256 in lowercase hex, each once."""
+        return self._each(name, lambda item: bool(_DIGEST.fullmatch(item)), "SHA-256 in lowercase hex")
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of non-empty strings of at most 4096 characters, each once."""
+        return self._each(name, lambda item: 0 < len(item) <= 4096, "non-empty strings")
+
+    def _each(self, name: str, fits: Callable[[str], bool], what: str) -> tuple[str, ...]:
+        value = self.take(name)
+        if not isinstance(value, list) or not all(isinstance(item, str) and fits(item) for item in value):
+            raise self._bad(name, value, f"a list of {what}")
+        if len(set(value)) < len(value):
+            raise self._bad(name, value, f"a list of {what}, each once")
+        return tuple(value)
+
     def one_of(self, name: str, choices: tuple[str, ...]) -> str:
         """One of a closed set of strings."""
         value = self.take(name)
@@ -135,6 +177,11 @@ class Fields:
 
     def _bad(self, name: str, value: object, expected: str) -> EvidenceError:
         return EvidenceError(f"{self._where}: `{name}` is `{str(value)[:80]}`, expected {expected}")
+
+
+def _fraction(text: str) -> Fraction:
+    above, _, below = text.partition("/")
+    return Fraction(int(above), int(below)) if below else Fraction(text)
 
 
 @dataclass(frozen=True, slots=True)

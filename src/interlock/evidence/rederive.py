@@ -16,12 +16,21 @@ from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger.merkle import Frontier
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from interlock.decide.decision import Decision
     from interlock.evidence.read import Evidence
     from interlock.ledger.log import LedgerView
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """The root that something in the ledger claims to have read, at a size."""
+
+    where: str
+    size: int
+    root: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +48,24 @@ class _Claimed:
     def where(self) -> str:
         return f"the decision of ledger entry {self.index}"
 
+    @property
+    def root(self) -> _Root:
+        return _Root(self.where, self.checkpoint.size, self.checkpoint.root)
+
 
 def rederive(view: LedgerView, *, pinned_policy: str) -> int:
-    """Derive each decision in a verified ledger again, in one pass. Returns how many there were.
+    """Derive each decision in a verified ledger again, and check the seed of each audit, in one pass. Returns how many
+    decisions there were.
 
     Raises:
-        EvidenceError: a decision claims another state of the ledger than the entries before it, another time than
-            its place in the ledger allows, or another answer than the rule gives.
+        EvidenceError: an audit drew its samples by another seed than the ledger's root; or a decision claims another
+            state of the ledger than the entries before it, another time than its place in the ledger allows, or another
+            answer than the rule gives.
     """
     made = [_statement(view, entry.index) for entry in view.statements]
-    found = [_claimed(view, index, made[index]) for index in range(len(made)) if _is_decision(made[index])]
+    found = [_claimed(view, index, it) for index, it in enumerate(made) if _is(it, "decision")]
     found.sort(key=lambda one: one.checkpoint.size)
-    _check_roots(view, found)
+    _check_roots(view, [*(one.root for one in found), *_seeds(made)])
     read = read_at(view, [one.checkpoint for one in found], pinned_policy=pinned_policy)
     for one, evidence in zip(found, read, strict=True):
         _derived(one, evidence)
@@ -72,11 +87,12 @@ def again(view: LedgerView, index: int, *, pinned_policy: str) -> Rederived:
     Raises:
         EvidenceError: no decision stands there, or as for `rederive`; or an entry cannot be read.
     """
-    made = _statement(view, index)
-    if not _is_decision(made):
+    statements = [_statement(view, entry.index) for entry in view.statements]
+    made = statements[index]
+    if not _is(made, "decision"):
         raise EvidenceError(f"ledger entry {index} is a `{made.predicate_type}`, expected a decision")
     one = _claimed(view, index, made)
-    _check_roots(view, [one])
+    _check_roots(view, [one.root, *_seeds(statements)])
     now = Checkpoint(view.size, view.root.hex(), view.time)
     past, evidence = read_at(view, [one.checkpoint, now], pinned_policy=pinned_policy)
     return Rederived(_derived(one, past), past, evidence)
@@ -97,15 +113,27 @@ def _claimed(view: LedgerView, index: int, made: Statement) -> _Claimed:
     return _Claimed(index, made, checkpoint, at, action, deployment if isinstance(deployment, str) else None)
 
 
-def _check_roots(view: LedgerView, found: Sequence[_Claimed]) -> None:
-    """Check the root that each claims, in the order of their sizes."""
+def _seeds(made: Sequence[Statement]) -> Iterator[_Root]:
+    """The roots from which audits say that they drew their samples."""
+    for index, it in enumerate(made):
+        if _is(it, "audit"):
+            where = f"the audit of ledger entry {index}"
+            seed = Fields(it.predicate, where).nested("seed")
+            size, root = seed.count("size"), seed.digest("root")
+            if not 0 < size <= index:
+                raise EvidenceError(f"{where} claims a checkpoint of size {size}, expected 1 to {index}")
+            yield _Root(where, size, root)
+
+
+def _check_roots(view: LedgerView, claimed: Iterable[_Root]) -> None:
+    """Check the roots that entries claim, in the order of their sizes."""
     frontier = Frontier()
-    for one in found:
-        for entry in view.entries[frontier.size : one.checkpoint.size]:
+    for one in sorted(claimed, key=lambda it: it.size):
+        for entry in view.entries[frontier.size : one.size]:
             frontier.append(entry.leaf)
-        got, claimed = frontier.root().hex(), one.checkpoint.root
-        if got != claimed:
-            raise EvidenceError(f"{one.where} claims root {claimed[:12]} at size {frontier.size}, got {got[:12]}")
+        got = frontier.root().hex()
+        if got != one.root:
+            raise EvidenceError(f"{one.where} claims root {one.root[:12]} at size {frontier.size}, got {got[:12]}")
 
 
 def _derived(one: _Claimed, evidence: Evidence) -> Decision:
@@ -124,5 +152,5 @@ def _statement(view: LedgerView, index: int) -> Statement:
     return Statement.parse(dsse.payload(dsse.parse(view.entries[index].data), PAYLOAD_TYPE))
 
 
-def _is_decision(made: Statement) -> bool:
-    return made.predicate_type == predicate_type("decision")
+def _is(made: Statement, kind: str) -> bool:
+    return made.predicate_type == predicate_type(kind)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from interlock.evidence import imported, predicates
+from interlock.evidence import imported, predicates, testimony
 from interlock.evidence.statement import STATEMENT_TYPE
 from interlock.policy.model import ELICITATIONS
 from interlock.subject import deployment
@@ -48,6 +48,11 @@ def _of(kind: str) -> tuple[Schema, Schema]:
         from interlock.policy import compiled_schema
 
         return compiled_schema.schema()
+    if kind == "amendment":
+        from interlock.policy import compiled_schema
+
+        policy, definitions = compiled_schema.schema()
+        return {"anyOf": [_object(policy=policy, supersedes=_DIGEST, changes=_TEXT, at=_TIME), _OPENING]}, definitions
     return _PREDICATES[kind], (_DECISION_PARTS if kind == "decision" else {})
 
 
@@ -65,6 +70,11 @@ def _list(item: Schema) -> Schema:
     return {"type": "array", "items": item}
 
 
+def _once(item: Schema) -> Schema:
+    """A list of items, each once."""
+    return {**_list(item), "uniqueItems": True}
+
+
 def _or_null(value: Schema) -> Schema:
     return {"anyOf": [value, {"type": "null"}]}
 
@@ -80,6 +90,7 @@ _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
 _DIGEST = _matching(predicates._DIGEST.pattern)
 _FLOP = _matching(predicates._NUMBER.pattern)
 _TIME = _matching(predicates._TIME.pattern)
+_EXACT = _matching(predicates._EXACT.pattern)
 
 _PROTOCOL = _and_maybe(
     _object(
@@ -140,6 +151,14 @@ _IMPORTED = _object(
     total={"anyOf": [{"const": "none"}, _matching(imported._FRACTION.pattern)]},
     model=_object(name=_TEXT, args=_NAMED, adapter=_TEXT, template=_TEXT),
     environment=_NAMED,
+)
+
+_OPENING = _object(
+    exception=_TEXT,
+    about={"enum": ["subject", "all"]},
+    published=_matching(testimony.URL.pattern),
+    statement=_TEXT,
+    at=_TIME,
 )
 
 _REASON = _object(code=_TEXT, text=_TEXT, resume=_or_null(_ANY_TEXT))
@@ -234,10 +253,57 @@ _PREDICATES: dict[str, Schema] = {
     "attestation": _object(
         kind={"enum": ["assumption", "requirement"]},
         name=_TEXT,
-        about={"enum": ["subject", "deployment", "developer"]},
+        about={"enum": list(testimony.ABOUT)},
         statement=_TEXT,
         at=_TIME,
     ),
+    "withdrawal": _object(reason=_TEXT, at=_TIME),
+    "set-aside": _object(reason=_TEXT, at=_TIME),
+    "assumption-check": _object(
+        assumption=_TEXT,
+        check=_TEXT,
+        passed=_TRUTH,
+        caught=_COUNT,
+        organisms={**_COUNT, "maximum": testimony.MOST_ORGANISMS},
+        statement=_TEXT,
+        at=_TIME,
+    ),
+    "judgement": _object(
+        threshold=_TEXT, verdict={"enum": list(testimony.VERDICTS)}, on=_once(_DIGEST), statement=_TEXT, at=_TIME
+    ),
+    "approval": _object(
+        requirement=_TEXT,
+        about={"enum": list(testimony.ABOUT)},
+        findings={**_once(_DIGEST), "minItems": 1},
+        statement=_TEXT,
+        at=_TIME,
+    ),
+    "forecast": _object(measure=_TEXT, multiple=_EXACT, margin=_EXACT, statement=_TEXT, at=_TIME),
+    "incident": {
+        "anyOf": [
+            _object(
+                kind=_TEXT,
+                about={"enum": ["subject", "all"]},
+                thresholds=_once(_TEXT),
+                requirements=_once(_TEXT),
+                moments=_and_maybe(_object(), **dict.fromkeys(testimony.MOMENTS, _TIME)),
+                resolved=_or_null(_TIME),
+                statement=_TEXT,
+                at=_TIME,
+            ),
+            _object(resolved=_TIME, statement=_TEXT, at=_TIME),
+        ]
+    },
+    "audit": _object(
+        seed=_object(size=_COUNT, root=_DIGEST),
+        drawn={**_COUNT, "minimum": 1},
+        agreed=_COUNT,
+        disagreed=_COUNT,
+        statement=_TEXT,
+        at=_TIME,
+    ),
+    "duty": _object(duty=_TEXT, about={"enum": ["subject", "developer"]}, done=_TIME, statement=_TEXT, at=_TIME),
+    "revocation": _object(reason=_TEXT, at=_TIME),
     "decision": _object(
         verdict=_VERDICT,
         action=_TEXT,

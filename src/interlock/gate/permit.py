@@ -74,13 +74,14 @@ def issue(
     if not model.ec_high <= most <= decision.bounds.most_effective_compute:
         room = f"from {model.ec_high} to {decision.bounds.most_effective_compute} FLOP"
         raise UsageError(f"a lease up to {most} FLOP is not possible; the decision allows {room}")
-    signing = workspace.keys_of(evidence.policy, evidence.policy.permits.issued_by)
+    version = evidence.in_force(at)
+    signing = workspace.signing(evidence, version.policy.permits.issued_by)
     named = {"name": model.name, "digest": model.digest}
     decided = workspace.append(statement("decision", predicate=to_json(decision), **named), signing)
     terms = PermitPredicate(
         action=action,
         decision=decided,
-        policy=evidence.policy_digest,
+        policy=version.digest,
         start_compute=model.ec_high,
         most_compute=most,
         not_before=at,
@@ -93,7 +94,7 @@ def issue(
 def verify(
     evidence: Evidence, digest: str, *, action: str, at: datetime, deployment: Deployment | None = None
 ) -> Permit:
-    """The permit with this digest, if it opens `action` now: checks 1 to 7 in order.
+    """The permit with this digest, if it opens `action` now: checks 1 to 8 in order.
 
     `deployment` is what the gate is about to offer; None if it is the bare model.
 
@@ -102,20 +103,24 @@ def verify(
     """
     permit = find(evidence, digest)
     terms = permit.terms
-    if terms.action != action:  # 2
+    taken_back = evidence.revoked.get(permit.digest)
+    if taken_back is not None:  # 2
+        by = ", ".join(sorted(taken_back.signers))
+        raise Held(f"the permit was revoked by {by} in entry {taken_back.entry}: {taken_back.reason}")
+    if terms.action != action:  # 3
         raise Held(f"the permit is for `{terms.action}`, expected one for `{action}`")
-    _check_deployment(evidence, terms.deployment, deployment)  # 3
-    if terms.policy != evidence.policy_digest:  # 4
+    _check_deployment(evidence, terms.deployment, deployment)  # 4
+    if terms.policy != evidence.in_force(at).digest:  # 5
         raise Held("the permit was issued under another policy; ask for a new one: interlock permit issue")
-    if at < terms.not_before:  # 5
+    if at < terms.not_before:  # 6
         raise Held(f"the permit starts at {timestamp(terms.not_before)}, and it is {timestamp(at)}")
     if at >= terms.not_after:
         raise Held(f"the permit ended at {timestamp(terms.not_after)}; ask for a new one: interlock permit issue")
     model = evidence.facts.subjects[permit.subject]
     decision = ask(evidence, subject=model, action=action, at=at, deployment=deployment)
-    if decision.bounds is None:  # 6
+    if decision.bounds is None:  # 7
         raise Held(why(decision))
-    if terms.most_compute > decision.bounds.most_effective_compute or terms.not_after > decision.bounds.not_after:  # 7
+    if terms.most_compute > decision.bounds.most_effective_compute or terms.not_after > decision.bounds.not_after:  # 8
         raise Held("the permit reaches further than the evidence now allows; ask for a new one: interlock permit issue")
     return permit
 

@@ -173,15 +173,15 @@ def gather(evidence: Evidence, *, at: datetime | None = None) -> Page:
     """
     at = now() if at is None else at
     rows = tuple(_row(evidence, subject, at) for subject in evidence.facts.subjects.values())
-    results = _results(evidence, rows, at)
+    results, version = _results(evidence, rows, at), evidence.in_force(at)
     return Page(
-        policy=evidence.policy,
-        policy_digest=evidence.policy_digest,
+        policy=version.policy,
+        policy_digest=version.digest,
         checkpoint=evidence.facts.checkpoint,
         at=at,
-        actions=tuple(in_order(evidence.policy.gates)),
+        actions=tuple(in_order(version.policy.gates)),
         rows=rows,
-        plots=_plots(evidence.policy, results, rows),
+        plots=_plots(version.policy, results, rows),
         results=results,
         leases=tuple(_lease(evidence, permit, at) for permit in evidence.permits),
         snapshots=evidence.snapshots,
@@ -190,9 +190,8 @@ def gather(evidence: Evidence, *, at: datetime | None = None) -> Page:
 
 
 def _row(evidence: Evidence, subject: Subject, at: datetime) -> Row:
-    decisions = tuple(
-        ask(evidence, subject=subject, action=action, at=at) for action in in_order(evidence.policy.gates)
-    )
+    gates = evidence.in_force(at).policy.gates
+    decisions = tuple(ask(evidence, subject=subject, action=action, at=at) for action in in_order(gates))
     return Row(subject, decisions, _findings(decisions))
 
 
@@ -236,8 +235,9 @@ def _intervals(rows: Sequence[Row]) -> dict[int, dict[str, Interval]]:
 def _standings(evidence: Evidence, result: Result, at: datetime) -> tuple[Standing, ...]:
     """Thresholds on the result's task, those with the same defects together."""
     grouped: dict[tuple[str, ...], list[str]] = {}
-    for threshold in evidence.policy.thresholds.values():
-        if threshold.rule_out is not None and result.protocol.task in _tasks(evidence.policy, threshold):
+    policy = evidence.in_force(at).policy
+    for threshold in policy.thresholds.values():
+        if threshold.rule_out is not None and result.protocol.task in _tasks(policy, threshold):
             found = rule.defects(evidence.versions, evidence.facts, threshold=threshold.name, result=result, at=at)
             grouped.setdefault(found, []).append(threshold.name)
     return tuple(Standing(tuple(names), defects) for defects, names in grouped.items())

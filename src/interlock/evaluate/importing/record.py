@@ -95,7 +95,7 @@ def record(workspace: Workspace, item: Item, wanted: Wanted) -> tuple[Item, str 
     item = _as_of(evidence, item, subject)  # the log that this one edits may just have been recorded
     if item.entry is not None:
         return item, None
-    signing = workspace.keys_of(evidence.policy, wanted.role or runner(evidence.policy, item.measure.name))
+    signing = workspace.signing(evidence, wanted.role or runner(evidence.policy, item.measure.name))
     made = statement("result", name=subject.name, digest=subject.digest, predicate=item.predicate.to_json())
     sources = (item.place, *(location.beside(item.place, name) for name, _ in item.found.files[1:]))
     for source, (name, digest) in zip(sources, item.predicate.files, strict=True):
