@@ -377,9 +377,9 @@ def test_the_ledger_with_all_of_it_verifies(workspace, capsys):
 
 def test_an_audit_that_agrees_changes_nothing_and_one_that_does_not_holds(workspace, capsys):
     digest = last(workspace, "result")
-    run(capsys, workspace, "audit", digest, "--drawn", "50", "--disagreed", "0")
+    run(capsys, workspace, "record-audit", digest, "--drawn", "50", "--disagreed", "0")
     assert made.verdict(workspace) == "permit"
-    run(capsys, workspace, "audit", digest, "--drawn", "50", "--disagreed", "1", "--key", "board-3")
+    run(capsys, workspace, "record-audit", digest, "--drawn", "50", "--disagreed", "1", "--key", "board-3")
     assert made.verdict(workspace) == "hold"
     assert [it.disagreed for it in workspace.read().audits] == [0, 1]
     run(capsys, workspace, "ledger", "verify")
@@ -387,7 +387,7 @@ def test_an_audit_that_agrees_changes_nothing_and_one_that_does_not_holds(worksp
 
 def test_an_audit_hides_no_positive_result(workspace, capsys):
     digest = made.evaluate(workspace, correct=110, seed=1)
-    run(capsys, workspace, "audit", digest, "--drawn", "50", "--disagreed", "50")
+    run(capsys, workspace, "record-audit", digest, "--drawn", "50", "--disagreed", "50")
     assert made.state(workspace, "expert") == "reached"
 
 

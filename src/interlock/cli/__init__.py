@@ -63,7 +63,7 @@ _COMMANDS: Table = {
     "withdraw": "testimony:withdraw",
     "set-aside": "testimony:set_aside",
     "incident": "testimony:incident_app",
-    "audit": "testimony:audit",
+    "record-audit": "testimony:record_audit",
     "duty": "testimony:duty",
     "amend": "amendments:amend",
     "except": "amendments:open_exception",

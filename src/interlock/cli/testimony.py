@@ -383,7 +383,7 @@ def _number(text: str, option: str, least: int) -> str:
 # -- what was done -----------------------------------------------------------------------------------------------------
 
 
-def audit(
+def record_audit(
     digest: DigestArgument,
     drawn: Annotated[int, typer.Option(min=1, help="How many samples were run again.")],
     disagreed: Annotated[int, typer.Option(min=0, help="How many of them gave another outcome.")],
@@ -391,17 +391,18 @@ def audit(
         int | None,
         typer.Option(min=1, help="Size of the ledger by whose root they were drawn.", show_default="as it is now"),
     ] = None,
-    text: TextOption = "recorded by interlock audit",
+    text: TextOption = "recorded by interlock record-audit",
     by: ByOption = None,
     key: KeyOption = None,
     workspace: WorkspaceOption = HERE,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Record what a re-run of some samples of a result showed. One that disagrees ends what the result shows in favour.
+    """Record what a re-run of some samples of a result showed, elsewhere. One that disagrees ends what the result shows
+    in favour. `interlock audit --rerun` runs them again here, and signs what it sees.
 
     \b
-    interlock audit 3f2a9c01 --drawn 50 --disagreed 0 --size 17 --by external-auditor
+    interlock record-audit 3f2a9c01 --drawn 50 --disagreed 0 --size 17 --by external-auditor
 
     The samples are drawn by the ledger's root at a size after the result, which nobody could choose.
     """
