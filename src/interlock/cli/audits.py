@@ -39,8 +39,8 @@ def audit(
 
     The ledger's root draws the samples, so nobody can choose them once it stands. Who is audited should not have signed
     the last entry: they could have tried several; the report says so. With --by or --key what was seen is signed into
-    the ledger, too: one sample that disagrees ends what the result shows in favour. Exit code 0 if all agree, 5 if one does not, 4 if
-    the log or the subject's files are not the recorded ones.
+    the ledger, too: one sample that disagrees ends what the result shows in favour. Exit code 0 if all agree, 5 if one
+    does not, 4 if the log or the subject's files are not the recorded ones.
 
     \b
         interlock audit --rerun 50
