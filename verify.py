@@ -298,6 +298,9 @@ def members(value: Any, at: str = "") -> Iterator[str]:
         yield f"{at}={type(value).__name__}"
 
 
+DECISION = {"verdict", "action", "subject", "deployment", "at", "checkpoint", "reasons", "rulings", "resume", "bounds"}
+
+
 def fits(value: Json, form: str, where: str) -> None:
     """Check that nothing is missing, and nothing is there beside what FORMS has."""
     known, found = FORMS[form].split(), set(members(value))
@@ -919,9 +922,10 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     demand(reader.kinds[-1] == "decision", where, f"a {reader.kinds[-1]}", "a decision as the last entry")
     asked, seen = SimpleNamespace(**{**claimed, "at": moment(claimed["at"])}), claimed["checkpoint"]
     size, read = seen["size"], moment(seen["time"])
-    fine = 0 < size <= index and roots[size].hex() == seen["root"]
+    demand(set(claimed) == DECISION, where, sorted(set(claimed) ^ DECISION), "the members of a decision and no other")
+    fine = size == index > 0 and roots[size].hex() == seen["root"]
     fine = fine and times[size - 1] <= read <= asked.at <= times[size]
-    demand(fine, where, f"{seen} at {claimed['at']}", "the size and root of entries before it, at times that fit")
+    demand(fine, where, f"{seen} at {claimed['at']}", "the size and root of all entries before it, at times that fit")
     past, policy = Reader(reader.digest), reader.policy
     for number in range(size):
         past.take(entries[number], times[number], f"entry {number}")

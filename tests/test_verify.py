@@ -400,8 +400,15 @@ def test_a_decision_that_looked_away_from_what_was_there_is_refused():
     made = story.told()
     subject = made.evaluated()
     made.report(subject, made.plan(subject, seed=1), correct=110, seed=1)
-    made.decide(subject, read_up_to=5)
-    with pytest.raises(alone.Refused):
+    made.say(made.decision(subject, read_up_to=5), "team")
+    with pytest.raises(alone.Refused, match="all entries before it"):
+        verified(made)
+
+
+def test_a_decision_with_a_member_that_nobody_knows_is_refused():
+    made = story.told()
+    made.decide(made.evaluated(), besides=5)
+    with pytest.raises(alone.Refused, match="besides"):
         verified(made)
 
 

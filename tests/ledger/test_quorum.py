@@ -154,7 +154,7 @@ BAD_FILES = {
     ),
     "a key that is none": (f"witness a {A[:-4]}\nquorum a\n", "quorum:1: got verifier key"),
     "a key with another's id": (
-        f"witness a example.com/a+00000000+{A.rpartition('+')[2]}\nquorum a\n",
+        f"witness a example.com/a+00000000+{A.split('+', 2)[2]}\nquorum a\n",
         "quorum:1: verifier key `example.com/a`: got id",
     ),
     "a word too many": (f"witness a {A} https://a https://b\nquorum a\n", "quorum:1: expected `witness NAME VKEY"),

@@ -46,8 +46,12 @@ def small(pristine, tmp_path) -> Ledger:
 # What is written is read
 
 
+#: But for those that begin as the place of a payload does, which no other entry may (docs/ledger.md).
+any_bytes = st.binary(min_size=1, max_size=50).filter(lambda it: not it.startswith(b"interlock payload v1\n"))
+
+
 @settings(max_examples=15)
-@given(st.lists(st.binary(min_size=1, max_size=50), max_size=6), st.lists(st.integers(0, 9), min_size=6, max_size=6))
+@given(st.lists(any_bytes, max_size=6), st.lists(st.integers(0, 9), min_size=6, max_size=6))
 def test_law_any_bytes_come_back_in_order_with_the_time_of_their_publication(tmp_path_factory, entries, steps):
     ledger = create(tmp_path_factory.mktemp("law") / "ledger", ORIGIN, KEY, START)
     seconds, times = 0, []
