@@ -27,8 +27,8 @@ from interlock.workspace import Place, Workspace
 
 COMMANDS = [
     "policy", "what-if", "init", "keys", "subject", "deployment", "plan", "evaluate", "import", "attest", "approve",
-    "judge", "check-assumption", "forecast", "withdraw", "set-aside", "incident", "audit", "duty", "amend", "except",
-    "decide", "permit", "ledger", "schema", "report", "demo",
+    "judge", "check-assumption", "forecast", "withdraw", "set-aside", "incident", "audit", "record-audit", "duty",
+    "amend", "except", "decide", "permit", "ledger", "bundle", "witness", "schema", "report", "demo",
 ]  # fmt: skip
 
 

@@ -358,7 +358,7 @@ def test_attack_threshold_edited_after_the_run():
     second = replace(told, entries=told.entries[:5], notes=told.notes[:6])
     second.say(edited_policy(raised), "board_1", "board_2")
     second.decide_forced(subject)
-    refused(second, second.bundle(), "expected the one policy as entry 0 and nowhere else")
+    refused(second, second.bundle(), "expected a policy as entry 0 and nowhere else")
 
 
 def loads_raised(told):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from interlock.decide.rule import decide
@@ -22,6 +22,8 @@ from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger.prefix import Cosigners, Prefix, cut, no_cosigners
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from interlock.decide.decision import Decision
     from interlock.decide.facts import Plan
     from interlock.evidence.read import Evidence, Record
@@ -37,7 +39,7 @@ FORMAT = "urn:interlock:bundle:v1"
 LIMIT = 1 << 26
 """Most bytes of a bundle."""
 
-_EPOCH, _SECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)
+_SECOND = timedelta(seconds=1)
 _LISTS = ("checkpoint_proof", "entries", "history", "history_proof")
 _MEMBERS = {"bundle", "checkpoint", *_LISTS}
 # RFC 8785, for these values: text alone, under names that are ASCII and that are sorted alike by it and by Python
@@ -164,18 +166,21 @@ def verify(data: bytes, log: Log, *, policy: str | None = None, cosigners: Cosig
             f"{record.entry} before it"
         )
     if decision.verdict == "permit":
-        _check_ages(view, found)
+        _check_ages(shown.uncovered, found)
     return Verified(decision, record, found.evidence, shown, policy is not None)
 
 
-def _check_ages(view: LedgerView, found: Rederived) -> None:
-    """Decide again with every plan at the earliest moment that its own words and the checkpoints leave open."""
-    past, decision, first = found.past, found.decision, _uncovered(view)
+def _check_ages(first: Sequence[datetime], found: Rederived) -> None:
+    """Decide again with every plan at the earliest moment that its own words and the checkpoints leave open; and with
+    the policy at its own, which was there before any plan.
+    """
+    past, decision = found.past, found.decision
+    versions = (replace(past.versions[0], entered=first[0]), *past.versions[1:])
     older = {it.digest: replace(it, at=_earliest(it, first[it.entry], past.policy)) for it in past.facts.plans}
     results = tuple(replace(it, plan=older[it.plan.digest]) if it.plan else it for it in past.facts.results)
     facts = replace(past.facts, plans=tuple(older.values()), results=results)
     worst = decide(
-        past.versions,
+        versions,
         facts,
         subject=decision.subject,
         action=decision.action,
@@ -187,16 +192,6 @@ def _check_ages(view: LedgerView, found: Rederived) -> None:
             f"the decision of ledger entry {found.evidence.records[-1].entry} permits by the times of its plans, which "
             "may be older than the history shows: then it holds"
         )
-
-
-def _uncovered(view: LedgerView) -> list[datetime]:
-    """For each entry, the time of the last checkpoint that did not cover it; 1970 where the first one covers it."""
-    found, before, time = list[datetime](), _EPOCH, _EPOCH
-    for entry in view.entries:
-        if entry.time != time:
-            before, time = time, entry.time
-        found.append(before)
-    return found
 
 
 def _earliest(plan: Plan, first: datetime, policy: Policy) -> datetime:

@@ -41,10 +41,12 @@ _OWN_LINES = 2
 class Shown:
     """What a piece shows: its entries at their times; the checkpoint that continues them; who cosigned that one.
 
-    The view's size, root and time are those at the last entry of the piece.
+    The view's size, root and time are those at the last entry of the piece. `uncovered` has for each entry the time of
+    the last checkpoint that did not cover it: it was not there before.
     """
 
     view: LedgerView
+    uncovered: tuple[datetime, ...]
     checkpoint: Signed
     cosigned_by: tuple[str, ...]
 
@@ -77,10 +79,12 @@ class Prefix:
             LedgerError: one of these is not so; says which.
         """
         frontier, entries, last = Frontier(), list[Entry](), None
+        uncovered: list[datetime] = []
         for signed in self._dated(log):
             for index, data in enumerate(self.entries[frontier.size : signed.size], frontier.size):
                 entry.check(data)
                 entries.append(Entry(index, data, utc(signed.time)))
+                uncovered.append(utc(last.time if last else signed.time))
                 frontier.append(entries[-1].leaf)
             if signed.size == frontier.size and signed.root != frontier.root():
                 first = last.size if last else 0
@@ -97,7 +101,7 @@ class Prefix:
         latest, cosigned_by = self._latest(log, last, cosigners)
         _continues(size, root, latest, self.checkpoint_proof, "checkpoint")
         view = LedgerView(tuple(entries), size, root, utc(last.time), log.origin, self.checkpoint.decode("utf-8"))
-        return Shown(view, latest, cosigned_by)
+        return Shown(view, tuple(uncovered), latest, cosigned_by)
 
     def _dated(self, log: Log) -> Iterator[Signed]:
         """The notes of the history, in an order that a history can have."""
