@@ -32,7 +32,7 @@ PAGE = {  # code: whether the ledger can lift it
     code: not way.startswith(("none", "-"))
     for codes, way in ROW.findall((ROOT / "docs/semantics.md").read_text(encoding="utf-8"))
     for code in re.findall(r"[a-z-]+", codes)
-} | {"incident-against": False}
+}
 #: What shows that a requirement is met, by its kind.
 SHOWN = {"attested", "approved", "measured", "defined", "ruled-out"}
 #: Parts of a finding, which are in a state, and what else a part can be.

@@ -218,6 +218,15 @@ EARLIEST = {  # sentence: (ledger, policy, when the permit ends)
         simple(OPEN, requires=["safe"], requirements=named(Measured("safe", "b", Fraction("0.20"), quick()))),
         AT + DAY,
     ),
+    "the forecast of what is measured": (
+        known(runs("b"), forecasts=[forecast("b")]),
+        simple(
+            OPEN,
+            requires=["safe"],
+            requirements=named(Measured("safe", "b", Fraction("0.20"), quick(buffer=FORECAST))),
+        ),
+        Duration(2, 0).after(STATED),
+    ),
     "what is ruled out": (
         known(runs("b", **OLD)),
         simple(OPEN, line("u", B), gated=["t"], requires=["out"], requirements=named(RuledOut("out", "u"))),
@@ -230,7 +239,7 @@ EARLIEST = {  # sentence: (ledger, policy, when the permit ends)
             requires=["two"],
             requirements=named(
                 *(Attested(f"n{n}", "", AUDITOR, "subject", HALF_YEAR) for n in range(3)),
-                Combined("two", 2, ("n0", "n1", "n2")),
+                Combined("two", 2, ("n2", "n0", "n1")),
             ),
         ),
         HALF_YEAR.after(STATED - 10 * DAY),

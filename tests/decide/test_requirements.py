@@ -670,7 +670,13 @@ def test_an_incident_against_a_whole_is_against_its_parts_wherever_they_stand():
 def test_what_is_known_without_a_word_is_unmet_for_good(need):
     under = replace(needing(need), thresholds={"t": REACHED, "u": line("u")})
     assert met(ask(known(runs()), under)) == {"n": True}
-    assert met(ask(known(runs(), incidents=[incident(requirements=["n"], at=PLANNED)]), under)) == {"n": False}
+    decision = ask(known(runs(), incidents=[incident(requirements=["n"], at=PLANNED)]), under)
+    (requirement,) = cell(decision).requirements
+    node = requirement.tree
+    assert (node.kind, node.text, node.holds) == ("defined" if isinstance(need, Defined) else "ruled-out", "n", False)
+    assert [(it.code, it.text, it.resume) for it in node.reasons] == [
+        ("incident-against", f"an incident is against `n` since the incident of {PLANNED:%Y-%m-%dT%H:%M:%SZ}", None)
+    ]
 
 
 def test_an_approval_is_later_than_the_incident():

@@ -677,8 +677,27 @@ def test_what_a_cheap_derivative_shows_a_measured_requirement_does_not_deny():
     under = simple(requires=("safe",), requirements=need, attacker_budget=Fraction(1, 100))
     told = known(runs(correct=90), CLEAN_B)
     assert verdict(told, under) == "permit"
-    assert verdict(add(told, runs("b", 100, subject=CHILD)), under) == "hold"
+    assert verdict(add(told, runs("b", subject=CHILD)), under) == "permit"
+    shown = add(told, runs("b", 100, subject=CHILD))
+    assert verdict(shown, under) == "hold"
+    assert "reached-derivative" in {it.code for it in ask(shown, under, **API).cells[0].requirements[0].tree.reasons}
     assert verdict(add(told, runs("b", 100, subject=CHILD)), replace(under, attacker_budget=Fraction(0))) == "permit"
+
+
+def test_a_plan_by_an_earlier_versions_measure_keeps_a_requirement_from_being_measured():
+    """The measure of the name was another one then; a plan for it is open still, and a permit ends when it is due."""
+    first, second = (
+        simple(requires=("safe",), requirements=named(Measured("safe", name, Fraction("0.20"), quick())))
+        for name in "cb"
+    )
+    versions = since(first), since(second, SECOND_VERSION)
+    told = known(runs(correct=90), CLEAN_B)
+    late = runs("c", reported=False, planned_at=SECOND_VERSION - DAY, report_by=AT - DAY)
+    running = runs("c", reported=False, planned_at=SECOND_VERSION - DAY, report_by=AT + DAY)
+    assert verdict(told, *versions) == "permit"
+    assert verdict(add(told, late), *versions) == "hold"
+    wide = [since(replace(it.policy, report_within=HALF_YEAR), it.since) for it in versions]
+    assert ask(add(told, running), *wide, **API).bounds.not_after == AT + DAY
 
 
 # -- how far a permit reaches ------------------------------------------------------------------------------------------
