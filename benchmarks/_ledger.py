@@ -59,7 +59,7 @@ def setting() -> tuple[Policy, dict[str, KeyPair]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(POLICY, folder / "policy.yaml")
-        keys = {role: new_key(folder / "keys" / f"{role}.key") for role in ROLES}
+        keys = {role: new_key(folder / "keys" / f"{role}.key", passphrase=None) for role in ROLES}
         return load(folder / "policy.yaml"), keys | {"stranger": KeyPair.generate()}
 
 
@@ -89,9 +89,11 @@ def protocol(**changes: object) -> dict[str, Any]:
 
 
 def subject_predicate(name: str, files: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    made_of = Manifest(files)
     return {
         "name": name,
-        "files": [{"name": name, "sha256": digest} for name, digest in files],
+        "manifest": made_of.to_json(),
+        "model_signing_sha256": made_of.model_signing_digest,
         "training_compute": str(10**24),
         "effective_compute": {"low": str(10**24), "high": str(10**24)},
         "steps": [],

@@ -67,9 +67,9 @@ def measure(repeats: int, entries: int) -> list[Start]:
 def _workspace(folder: Path) -> Workspace:
     written = folder / "policy.yaml"
     written.write_text(policy_text(RULES, {role: f"keys/{role}.pub" for role in ROLES}))
-    workspace = start(folder / "lab", written)
+    workspace = start(folder / "lab", written, encrypt_with=lambda: None)
     files = Manifest((("weights", hashlib.sha256(b"weights").hexdigest()),))
-    made = SubjectPredicate("model", files.files, 10**24, 10**24, 10**24, ())
+    made = SubjectPredicate("model", files, 10**24, 10**24, 10**24, ())
     workspace.append(
         statement("subject", name="model", digest=files.digest, predicate=made.to_json()),
         workspace.keys_of(workspace.read().policy, "gatekeeper"),

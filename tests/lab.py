@@ -17,6 +17,7 @@ from interlock.evidence import dsse, keys
 from interlock.evidence.predicates import predicate_type, statement
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.gate import permit as permits
+from interlock.ledger.tiles import ENTRIES, WIDTH, Tile
 from interlock.workspace import Place, Workspace, now
 
 POLICY = Path(__file__).parents[1] / "policies" / "example-lab.yaml"
@@ -46,8 +47,8 @@ def command(capsys, workspace: Workspace, *arguments: str) -> Said:
 
 def make(folder: Path, model: Path) -> Workspace:
     """A workspace whose ledger holds the policy and one registered subject, `honest`."""
-    workspace = start(folder, POLICY)
-    register(workspace, Place(model, None), name="honest", parent=None, step=None, compute=COMPUTE)
+    workspace = start(folder, POLICY, encrypt_with=lambda: None)
+    register(workspace, Place(model, None), name="honest", compute=COMPUTE)
     return workspace
 
 
@@ -125,11 +126,18 @@ def envelope(made: Statement, *pairs: keys.KeyPair) -> bytes:
 
 def force(workspace: Workspace, data: bytes) -> None:
     """Append past every check of `Workspace.append`, as whoever holds the log's key could."""
-    workspace.ledger.append(data, log_key=key(workspace, "log"), now=now())
+    with workspace.writer() as writer:
+        writer.append_at(data, size(workspace))
 
 
 def size(workspace: Workspace) -> int:
     return workspace.ledger.read().size
+
+
+def bundle(workspace: Workspace) -> Path:
+    """The file that holds the newest entries."""
+    entries = size(workspace)
+    return workspace.ledger.folder / Tile(ENTRIES, entries // WIDTH, entries % WIDTH).path
 
 
 def issue(workspace: Workspace, *, action: str = "scale", most_compute: int | None = None) -> str:

@@ -2,9 +2,9 @@
 
     interlock.json   what this workspace trusts: the log's name and public key, and the digest of the policy
     policy.yaml      the policy as written
-    keys/            key pairs; private ones are readable by their owner only
+    keys/            key pairs (interlock.evidence.keyring); private ones are readable by their owner only
     ledger/          the append-only log (interlock.ledger)
-    logs/            one folder of Inspect logs a plan
+    logs/            one folder of Inspect logs a plan, and imported/ with one folder a log
     subjects.json    where each subject's files lie on this machine
     permits/         permits as files, for gates
 
@@ -18,15 +18,20 @@ import hashlib
 import json
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interlock.decide.decision import timestamp
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence import dsse, keys
+from interlock.evidence.amendment import hindrance, misfits, noticed
+from interlock.evidence.keyring import Keyring
+from interlock.evidence.passphrase import Passphrases
 from interlock.evidence.predicates import Fields, statement
 from interlock.evidence.read import Evidence, read
+from interlock.evidence.roles import in_force
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger.log import Entry, Ledger, LedgerView
 from interlock.policy import compile as compiled
@@ -34,9 +39,13 @@ from interlock.policy import compile as compiled
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from interlock.ledger.writer import Writer
     from interlock.policy.model import Policy
 
-_LOG_KEY = "log"
+#: How long an entry that is durable may take to be published, without any harm.
+_DELAY = timedelta(days=1)
+#: The name of the key that signs the ledger's checkpoints.
+LOG_KEY = "log"
 
 
 def now() -> datetime:
@@ -54,38 +63,40 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """An opened workspace: `folder`, and what it trusts."""
+    """An opened workspace: `folder`, what it trusts, and the keys that sign in it."""
 
     folder: Path
     origin: str
     log_key: keys.PublicKey
     policy_digest: str
+    keyring: Keyring = field(compare=False, repr=False)
 
     @classmethod
-    def create(cls, folder: Path, *, policy: Policy, policy_text: str) -> Workspace:
-        """Start a workspace in `folder`, where `keys/` may already stand; the policy becomes ledger entry 0.
+    def create(cls, keyring: Keyring, *, policy: Policy, policy_text: str) -> Workspace:
+        """Start a workspace around a folder of keys, the log's among them; the policy becomes ledger entry 0.
 
         Raises:
-            UsageError: there is a workspace already, or a private key that the policy's approval needs is missing.
+            UsageError: there is a workspace already, or a private key that it needs is missing or cannot be opened.
             LedgerError: the ledger cannot be written.
         """
+        folder = keyring.folder.parent
         if (folder / "interlock.json").exists():
             raise UsageError(f"`{folder}` holds a workspace already")
         if (folder / "ledger").exists():
             raise UsageError(f"`{folder / 'ledger'}` is left from an `init` that did not finish; remove it")
-        folder.mkdir(parents=True, exist_ok=True)
-        log_path = folder / "keys" / f"{_LOG_KEY}.key"
-        pair = keys.load_private(log_path) if log_path.exists() else keys.new_key(log_path)
+        from interlock.ledger.writer import create
+
+        pair = keyring.pair(LOG_KEY)
         origin = policy.id.replace("/", ".") + "/ledger"
         digest = compiled.digest(policy)
-        workspace = cls(folder, origin, pair.public, digest)
+        workspace = cls(folder, origin, pair.public, digest, keyring)
         predicate = compiled.to_json(policy)
         signing = {
             pair.public.key_id: pair
             for role in policy.amendments.approved_by
             for pair in workspace.keys_of(policy, role)
         }
-        Ledger.create(folder / "ledger", origin, pair, now())
+        create(folder / "ledger", origin, pair, now())
         workspace.append(
             statement("policy", name=policy.id, digest=digest, predicate=predicate), list(signing.values())
         )
@@ -96,8 +107,8 @@ class Workspace:
         return workspace
 
     @classmethod
-    def open(cls, folder: Path) -> Workspace:
-        """Open a workspace.
+    def open(cls, folder: Path, passphrases: Passphrases | None = None) -> Workspace:
+        """Open a workspace. Without `passphrases` those of its keys are looked for in the environment.
 
         Raises:
             UsageError: there is none in `folder`, or its configuration cannot be read.
@@ -106,7 +117,8 @@ class Workspace:
         try:
             config = Fields(json.loads(path.read_bytes()), str(path))
             key = keys.PublicKey.parse(config.text("log_key"))
-            opened = cls(folder, config.text("origin"), key, config.digest("policy"))
+            keyring = Keyring(folder / "keys", passphrases or Passphrases())
+            opened = cls(folder, config.text("origin"), key, config.digest("policy"), keyring)
             config.done()
         except FileNotFoundError as error:
             raise UsageError(
@@ -118,7 +130,7 @@ class Workspace:
 
     @property
     def ledger(self) -> Ledger:
-        """The ledger, for reading and appending."""
+        """The ledger, for reading."""
         return Ledger.open(self.folder / "ledger", self.log_key, self.origin)
 
     def read(self) -> Evidence:
@@ -131,21 +143,29 @@ class Workspace:
         return read(self.ledger.read(), pinned_policy=self.policy_digest)
 
     def check_logs(self, evidence: Evidence) -> int:
-        """Check that the log of every result is here, with the bytes that its result names. Returns how many there are.
+        """Check that every result's logs are here, with the bytes that it names. Returns how many results there are.
 
         Raises:
             EvidenceError: a log is missing or altered.
         """
         for entry, result in evidence.results.items():
-            path = self.folder / result.log_name
-            if not path.resolve().is_relative_to(self.folder.resolve()) or not path.is_file():
-                raise EvidenceError(f"the log of ledger entry {entry} is missing: `{result.log_name}`")
-            got = hashlib.sha256(path.read_bytes()).hexdigest()
-            if got != result.log:
-                raise EvidenceError(
-                    f"`{result.log_name}` was altered: SHA-256 {got[:12]}, entry {entry} names {result.log[:12]}"
-                )
+            for name, expected in result.files:
+                self.check_log(entry, name, expected)
         return len(evidence.results)
+
+    def check_log(self, entry: int, name: str, expected: str) -> Path:
+        """Check that a file which the result of an entry names is here, with these bytes; return where.
+
+        Raises:
+            EvidenceError: it is missing, altered, or outside the workspace.
+        """
+        path = self.folder / name
+        if not path.resolve().is_relative_to(self.folder.resolve()) or not path.is_file():
+            raise EvidenceError(f"the log of ledger entry {entry} is missing: `{name}`")
+        got = hashlib.sha256(path.read_bytes()).hexdigest()
+        if got != expected:
+            raise EvidenceError(f"`{name}` was altered: SHA-256 {got[:12]}, entry {entry} names {expected[:12]}")
+        return path
 
     def append(self, made: Statement, signing: Sequence[keys.KeyPair]) -> str:
         """Sign a statement, check that it would be read back, and append it. Returns the statement's digest.
@@ -156,23 +176,81 @@ class Workspace:
         """
         payload = made.to_bytes()
         envelope = dsse.sign(payload, PAYLOAD_TYPE, signing)
-        with self._locked():
-            self.ledger.mend()  # finish or undo what a killed append left
+        with self._locked(), self.writer() as writer:
+            writer.check_open()
             view = self.ledger.read()
-            moment = max(now(), view.time)
-            trial = (*view.entries, Entry(view.size, envelope, moment))
-            read(_extended(view, trial), pinned_policy=self.policy_digest)
-            self.ledger.append(envelope, log_key=self._log_pair(), now=now())
+            self._try(view, envelope, max(now(), view.time))
+            writer.append_at(envelope, view.size)
         return hashlib.sha256(payload).hexdigest()
 
+    def _try(self, view: LedgerView, envelope: bytes, moment: datetime) -> None:
+        """Read the ledger as if an entry stood there, published now; or a day later, by when another version of the
+        policy may be in force: that it was signed then, too, must not depend on how long a publication takes.
+
+        Raises:
+            EvidenceError: it would not be read.
+        """
+
+        def found(at: datetime) -> Evidence:
+            entries = (*view.entries, Entry(view.size, envelope, at))
+            return read(_extended(view, entries), pinned_policy=self.policy_digest)
+
+        if any(moment < version.since <= moment + _DELAY for version in found(moment).versions):
+            found(moment + _DELAY)
+
+    def amend(self, evidence: Evidence, policy: Policy, *, changes: str) -> str:
+        """Append the next version of the policy, signed by the quorums that approve it in the latest version and in
+        itself. Returns the statement's digest. `changes` says in words what it changes.
+
+        Raises:
+            UsageError: it cannot be the next version, it would take effect too soon, or keys that sign it are missing.
+            EvidenceError, LedgerError: as for `append`.
+        """
+        latest, moment = evidence.versions[-1], max(now(), evidence.facts.checkpoint.time)
+        problem = next(misfits([it.policy for it in evidence.versions], policy), None)
+        problem = problem or hindrance(evidence.versions, policy, evidence.facts, moment)
+        if problem is not None:
+            raise UsageError(f"version `{policy.version}` cannot follow: {problem}")
+        soonest = noticed(evidence.versions, moment)
+        if policy.effective < soonest:
+            raise UsageError(
+                f"effective {timestamp(policy.effective)}, expected {timestamp(soonest)} or later: "
+                "so long before it takes effect an amendment must stand in the ledger"
+            )
+        signing = {
+            pair.public.key_id: pair
+            for version in (latest.policy, policy)
+            for role in version.amendments.approved_by
+            for pair in self.keys_of(version, role)
+        }
+        predicate = {
+            "policy": compiled.to_json(policy),
+            "supersedes": latest.digest,
+            "changes": changes,
+            "at": timestamp(moment),
+        }
+        made = statement("amendment", name=policy.id, digest=compiled.digest(policy), predicate=predicate)
+        return self.append(made, list(signing.values()))
+
+    def writer(self) -> Writer:
+        """The ledger, opened for writing past the checks of `append`; settles what a killed writer left.
+
+        Raises:
+            LedgerError: it cannot be written, or is not whole.
+        """
+        from interlock.ledger.writer import Writer
+
+        return Writer(self.ledger, self.keyring.pair(LOG_KEY), clock=lambda: now())  # noqa: PLW0108  found when it is called
+
     def refresh(self) -> None:
-        """Have the log sign its latest checkpoint again, with the present time."""
-        with self._locked():
-            self.ledger.refresh(self._log_pair(), now())
+        """Have the log sign its latest checkpoint again, with the present time; a sealed ledger stays as it is."""
+        with self._locked(), self.writer() as writer:
+            if not writer.sealed:
+                writer.refresh()
 
     def can_sign_checkpoints(self) -> bool:
-        """Whether the log's private key is here."""
-        return self._log_path().exists()
+        """Whether the log's private key is here, and can be opened."""
+        return self.keyring.can_sign(LOG_KEY)
 
     def keys_of(self, policy: Policy, role: str) -> list[keys.KeyPair]:
         """The private keys in `keys/` of a role, as many as its quorum.
@@ -183,14 +261,21 @@ class Workspace:
         if role not in policy.roles:
             raise UsageError(f"the policy has no role `{role}`; it has: {', '.join(policy.roles)}")
         wanted = {keys.PublicKey.parse(key).key_id for key in policy.roles[role].keys}
-        pairs = [keys.load_private(path) for path in sorted((self.folder / "keys").glob("*.key"))]
-        found = [pair for pair in pairs if pair.public.key_id in wanted]
-        quorum = policy.roles[role].quorum
-        if len(found) < quorum:
-            raise UsageError(
-                f"`{role}` signs with {quorum} key(s), found {len(found)} of them in `{self.folder / 'keys'}`"
-            )
-        return found[:quorum]
+        return self.keyring.signing(wanted, quorum=policy.roles[role].quorum, role=role)
+
+    def signing(self, evidence: Evidence, *roles: str) -> list[keys.KeyPair]:
+        """The private keys in `keys/` by which all these roles sign now: as the version of the policy in force has
+        them, and every later one that the ledger has taken in.
+
+        Raises:
+            UsageError: the policy has no such role, or too few of its private keys are here.
+        """
+        pairs: dict[str, keys.KeyPair] = {}
+        for role in roles:
+            current = in_force(evidence.versions, max(now(), evidence.facts.checkpoint.time))
+            having = [version.policy for version in current if role in version.policy.roles] or [current[0].policy]
+            pairs |= {pair.public.key_id: pair for policy in having for pair in self.keys_of(policy, role)}
+        return list(pairs.values())
 
     def places(self) -> dict[str, Place]:
         """Where subjects lie on this machine, by manifest digest.
@@ -218,12 +303,6 @@ class Workspace:
             for key, p in places.items()
         }
         write_whole(self.folder / "subjects.json", json.dumps(plain, indent=2).encode() + b"\n")
-
-    def _log_path(self) -> Path:
-        return self.folder / "keys" / f"{_LOG_KEY}.key"
-
-    def _log_pair(self) -> keys.KeyPair:
-        return keys.load_private(self._log_path())
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

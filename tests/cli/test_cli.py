@@ -22,12 +22,13 @@ from interlock.cli.setup import start
 from interlock.cli.subjects import register
 from interlock.evaluate import codebook, local
 from interlock.evaluate.due import open_plans
-from interlock.ledger import log as ledger_log
+from interlock.ledger import _disk
 from interlock.workspace import Place, Workspace
 
 COMMANDS = [
-    "policy", "what-if", "init", "keys", "subject", "plan", "evaluate", "attest", "decide", "permit", "ledger",
-    "report", "demo",
+    "policy", "what-if", "init", "keys", "subject", "deployment", "plan", "evaluate", "import", "attest", "approve",
+    "judge", "check-assumption", "forecast", "withdraw", "set-aside", "incident", "audit", "record-audit", "duty",
+    "amend", "except", "decide", "permit", "ledger", "bundle", "witness", "schema", "report", "demo",
 ]  # fmt: skip
 
 
@@ -99,7 +100,18 @@ def test_a_group_without_a_command_shows_its_help(capsys, arguments):
         (["attest", "--assumption", "x", "-s", "honest"], "the policy has no assumption `x`; it has: good-demo"),
         (["attest", "--requirement", "x"], "the policy has no requirement `x` to attest; it has: misuse-3, security-3"),
         (["attest", "--requirement", "understanding"], "no requirement `understanding` to attest"),
-        (["attest", "--requirement", "security-3", "-s", "honest"], "is about the developer, got --about subject"),
+        (["attest", "--requirement", "security-3", "-s", "honest"], "is about the developer, got --subject honest"),
+        (
+            ["attest", "--requirement", "security-3", "--about", "subject"],
+            "is about the developer, got --about subject",
+        ),
+        (
+            ["attest", "--requirement", "misuse-3", "-d", "x", "-s", "honest"],
+            "is about the subject, got --deployment x",
+        ),
+        (["decide", "-s", "honest", "-d", "x"], "no single deployment is called `x`; the ledger knows: none yet"),
+        (["permit", "issue", "-s", "honest", "-a", "scale", "-d", "x"], "no single deployment is called `x`"),
+        (["subject", "show", "nobody"], "no single subject is called `nobody`"),
         (["attest", "--requirement", "misuse-3"], "name it with --subject"),
         (["attest", "-s", "honest"], "give one of --assumption and --requirement"),
         (["attest", "--assumption", "a", "--requirement", "b"], "give one of --assumption and --requirement"),
@@ -112,6 +124,16 @@ def test_a_group_without_a_command_shows_its_help(capsys, arguments):
         (["ledger", "show", "99"], "the ledger has 2 entries, got 99"),
         (["keys", "new", "../escape"], "a key's name is a plain file name"),
         (["keys", "new", "board-1"], "a key file is never overwritten"),
+        (["keys", "new", "me"], "no passphrase to encrypt it with; give one by --passphrase-file, INTERLOCK_PASSPHR"),
+        (["keys", "export", "nobody"], "no key `nobody`"),
+        (
+            ["keys", "export", "log", "--format", "jwk"],
+            "--format is `jwk`, expected one of text, pem, vkey, cosigner-vkey",
+        ),
+        (["keys", "export", "log", "-f", "vkey", "--note-name", "a b"], "--note-name: got key name 'a b'"),
+        (["keys", "rotate", "nobody"], "cannot read the key file"),
+        (["keys", "rotate", "log"], "signs the ledger, which keeps its key for life"),
+        (["keys", "rotate", "board-1", "--to", "board-2", "--no-passphrase"], "a key file is never overwritten"),
         (["init", "--policy", lab.POLICY], "holds a workspace already"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
@@ -139,7 +161,7 @@ def test_compute_that_is_no_number_of_flop_is_a_usage_error(registered, model_fo
 def test_compute_is_read_exactly(registered, model_folder, tmp_path, capsys):
     child = shutil.copytree(model_folder, tmp_path / "child")
     (child / "extra.txt").write_text("")
-    add = ("subject", "add", child, "--parent", "honest", "--step", "continued", "--compute", "3.2e24")
+    add = ("subject", "add", child, "--from", "honest", "--step", "continued", "--compute", "3.2e24")
     assert _run(capsys, *add, "-w", registered.folder).code == 0
     assert registered.read().subject("child").ec_high == lab.COMPUTE + 32 * 10**23
 
@@ -148,9 +170,9 @@ def test_compute_is_read_exactly(registered, model_folder, tmp_path, capsys):
     ("options", "match"),
     [
         ([], "--compute is missing"),
-        (["--compute", "1e9", "--parent", "honest"], "--parent and --step go together"),
-        (["--compute", "1e9", "--step", "continued"], "--parent and --step go together"),
-        (["--compute", "1e9", "--parent", "honest", "--step", "stolen"], "a step is one of continued"),
+        (["--compute", "1e9", "--from", "honest"], "--from and --step go together"),
+        (["--compute", "1e9", "--step", "continued"], "--from and --step go together"),
+        (["--compute", "1e9", "--from", "honest", "--step", "stolen"], "a step is one of continued"),
     ],
     ids=["no compute", "no step", "no parent", "no such step"],
 )
@@ -228,8 +250,8 @@ def altered(tmp_path, model_folder):
             text = text.replace(old, new)
         policy = tmp_path / "policy.yaml"
         policy.write_text(text)
-        opened = start(tmp_path / "lab", policy)
-        register(opened, Place(model_folder, None), name="honest", parent=None, step=None, compute=lab.COMPUTE)
+        opened = start(tmp_path / "lab", policy, encrypt_with=lambda: None)
+        register(opened, Place(model_folder, None), name="honest", compute=lab.COMPUTE)
         return opened
 
     return make
@@ -263,10 +285,12 @@ def test_what_a_check_must_show_cannot_be_stated(altered, capsys):
     _refused(capsys, 2, "is shown by the check `elicitor`, not stated", *attest)
 
 
-def test_what_is_about_a_deployment_cannot_be_attested_yet(altered, capsys):
+def test_what_is_about_a_deployment_is_not_attested_about_a_subject(altered, capsys):
     opened = altered(("by: external-auditor, about: subject", "by: external-auditor, about: deployment"))
-    attest = ("attest", "--requirement", "misuse-3", "-s", "honest", "-w", opened.folder)
-    _refused(capsys, 2, "is about a deployment, and this version registers none", *attest)
+    attest = ("attest", "--requirement", "misuse-3", "-w", opened.folder)
+    _refused(capsys, 2, "is about the deployment, got --subject honest", *attest, "-s", "honest")
+    _refused(capsys, 2, "is about a deployment: name it with --deployment", *attest)
+    _refused(capsys, 2, "no single deployment is called `api`", *attest, "--deployment", "api")
 
 
 def test_what_this_version_cannot_run_is_due_and_said_so(altered, capsys):
@@ -347,9 +371,9 @@ def test_an_empty_data_set_is_a_usage_error_and_nothing_is_announced(registered,
 def test_a_policy_that_asks_for_another_version_of_the_task_is_not_served_with_this_one(tmp_path, model_folder, capsys):
     policy = tmp_path / "policy.yaml"
     policy.write_text(lab.POLICY.read_text().replace("interlock/codebook@1", "interlock/codebook@2"))
-    assert _run(capsys, "init", "-p", policy, "-w", tmp_path / "lab").code == 0
+    assert _run(capsys, "init", "-p", policy, "-w", tmp_path / "lab", "--no-passphrase").code == 0
     opened = Workspace.open(tmp_path / "lab")
-    register(opened, Place(model_folder, None), name="honest", parent=None, step=None, compute=1)
+    register(opened, Place(model_folder, None), name="honest", compute=1)
     match = "runs `interlock/codebook@1` for its accuracy, the policy asks for `interlock/codebook@2`"
     _refused(capsys, 2, match, "plan", "-s", "honest", "-w", opened.folder)
     assert lab.size(opened) == 2
@@ -377,7 +401,7 @@ def broken_folder(tmp_path_factory):
 def test_a_model_that_gives_no_numbers_has_no_result_and_its_plan_stays_open(
     registered, broken_folder, capsys, elicitation, demonstrations, match
 ):
-    register(registered, Place(broken_folder, None), name="broken", parent=None, step=None, compute=1)
+    register(registered, Place(broken_folder, None), name="broken", compute=1)
     plan = lab.announce(registered, elicitation, demonstrations, subject="broken")
     size = lab.size(registered)
     said = _run(capsys, "evaluate", "-s", "broken", "-w", registered.folder)
@@ -402,8 +426,7 @@ def test_a_typo_in_a_policy_names_its_place_and_the_nearest_word(tmp_path, capsy
     said = _refused(capsys, 2, f"{policy}:{line}:7: ", "init", "--policy", policy, "-w", tmp_path / "lab")
     assert "`coverge`" in said.err
     assert "`coverage`" in said.err
-    assert not (tmp_path / "lab" / "ledger").exists()
-    assert not (tmp_path / "lab" / "interlock.json").exists()
+    assert not (tmp_path / "lab").exists()  # no key was made for a policy that does not load
 
 
 def test_a_policy_that_cannot_be_read_begins_no_ledger(tmp_path, capsys):
@@ -422,7 +445,8 @@ def test_a_policy_that_has_expired_begins_no_ledger(tmp_path, capsys):
     policy = tmp_path / "policy.yaml"
     effective = "effective: 2026-01-01T00:00:00Z"
     policy.write_text(lab.POLICY.read_text().replace(effective, f"{effective}\nexpires: 2026-02-01T00:00:00Z", 1))
-    said = _refused(capsys, 2, f"{policy}:8:10: ", "init", "--policy", policy, "-w", tmp_path / "lab")
+    init = ("init", "--policy", policy, "-w", tmp_path / "lab", "--no-passphrase")
+    said = _refused(capsys, 2, f"{policy}:8:10: ", *init)
     assert "expired" in said.err
     assert not (tmp_path / "lab" / "interlock.json").exists()
 
@@ -470,17 +494,19 @@ def test_a_disk_that_fills_during_an_append_loses_nothing(registered, capsys, mo
     attest = ("attest", "--requirement", "security-3", "--about", "developer", "-w", registered.folder)
     size = lab.size(registered)
     with monkeypatch.context() as patch:
-        _full_disk(patch, ledger_log, "_write", at=at)
+        _full_disk(patch, _disk, "write", at=at)
         _refused(capsys, 4, "cannot write (No space left on device)", *attest)
     assert lab.size(registered) == size
     assert _run(capsys, "ledger", "verify", "-w", registered.folder).code == 0
-    assert _run(capsys, *attest).code == 0
-    assert lab.size(registered) == size + 1
+    # in other words, for the same within the second would repeat what stands
+    assert _run(capsys, *attest, "--text", "once more").code == 0
+    # at the last write the entry was signed for already: it stands, and comes to light with the next one
+    assert lab.size(registered) == size + 1 + (at == 2)
 
 
 def test_a_disk_that_is_full_makes_no_decision(registered, capsys, monkeypatch):
     with monkeypatch.context() as patch:
-        _full_disk(patch, ledger_log, "_write")
+        _full_disk(patch, _disk, "write")
         _refused(capsys, 4, "No space left on device", "decide", "-s", "honest", "-w", registered.folder)
     assert _run(capsys, "ledger", "verify", "-w", registered.folder).code == 0
 
@@ -503,9 +529,9 @@ def test_a_subject_whose_place_could_not_be_noted_is_added_by_the_same_command(
 
 
 def test_an_init_that_a_full_disk_stopped_says_how_to_begin_again(tmp_path, capsys, monkeypatch):
-    init = ("init", "--policy", lab.POLICY, "-w", tmp_path / "lab")
+    init = ("init", "--policy", lab.POLICY, "-w", tmp_path / "lab", "--no-passphrase")
     with monkeypatch.context() as patch:
-        _full_disk(patch, ledger_log, "_write", at=4)
+        _full_disk(patch, _disk, "write", at=4)
         _refused(capsys, 4, "No space left on device", *init)
     _refused(capsys, 2, "is left from an `init` that did not finish; remove it", *init)
     shutil.rmtree(tmp_path / "lab" / "ledger")
@@ -719,14 +745,26 @@ def test_help_lists_the_commands_in_the_order_of_the_loop(capsys):
         ["policy", "schema"],
         ["keys", "new"],
         ["keys", "list"],
+        ["keys", "export"],
+        ["keys", "rotate"],
+        ["keys", "verify"],
         ["subject", "add"],
         ["subject", "list"],
+        ["subject", "show"],
+        ["deployment", "add"],
+        ["deployment", "list"],
         ["permit", "issue"],
         ["permit", "show"],
         ["permit", "verify"],
+        ["permit", "revoke"],
+        ["incident", "report"],
+        ["incident", "resolve"],
         ["ledger", "verify"],
         ["ledger", "log"],
         ["ledger", "show"],
+        ["ledger", "proof"],
+        ["ledger", "seal"],
+        ["ledger", "monitor"],
     ],
     ids=" ".join,
 )

@@ -133,9 +133,16 @@ REFUSED = {
 }
 
 
+def test_a_payload_of_another_type_is_refused():
+    read = dsse.parse(dsse.sign(b"x", "text/plain", [A]))
+    with pytest.raises(EvidenceError, match=r"entry 3: got payload type `text/plain`, expected `application/vnd\.in-"):
+        dsse.payload(read, TYPE, where="entry 3")
+    assert dsse.payload(read, "text/plain") == b"x"
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_an_envelope_is_refused_that_has(case):
-    with pytest.raises(EvidenceError):
+    with pytest.raises(EvidenceError, match=r"got .*, expected "):
         dsse.parse(REFUSED[case])
 
 

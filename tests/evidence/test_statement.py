@@ -108,7 +108,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_statement_is_refused_that_has(case):
-    with pytest.raises(EvidenceError):
+    with pytest.raises(EvidenceError, match=r"got .*, expected "):
         Statement.parse(REFUSED[case])
 
 

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
 import lab
-from interlock.cli.subjects import register
+from interlock.cli.subjects import From, register
 from interlock.decide.decision import timestamp, to_json
 from interlock.errors import UsageError
 from interlock.evaluate import local
@@ -347,10 +347,10 @@ def test_a_permit_that_rests_on_a_lie_does_not_begin_training(few_shot, model_fo
 
 
 def test_an_altered_ledger_does_not_begin_training(whole, permit, model_folder, tmp_path):
-    path = whole.folder / "ledger" / "entries" / "00000003"
+    path = lab.bundle(whole)
     path.write_bytes(path.read_bytes().replace(b"a", b"b", 1))
     trainer = _trainer(_gate(whole, permit, model_folder), _load(model_folder), tmp_path / "run")
-    with pytest.raises(Exception, match=r"00000003|checkpoint") as caught:
+    with pytest.raises(Exception, match=r"tile/.*differ|history") as caught:
         trainer.train()
     assert caught.value.exit_code == 4
 
@@ -433,13 +433,12 @@ def test_a_hold_that_arises_during_a_run_stops_it_at_the_next_snapshot(
 
 def test_a_snapshot_that_cannot_be_recorded_ends_the_run(whole, permit, model_folder, tmp_path):
     def lose_the_log():
-        for log in whole.folder.glob("ledger/entries/00000002"):
-            log.unlink()
+        lab.bundle(whole).unlink()
 
     gate = _gate(whole, permit, model_folder)
     others = _At(1, lose_the_log)
     trainer = _trainer(gate, _load(model_folder), tmp_path / "run", others, save_strategy="steps", save_steps=2)
-    with pytest.raises(Exception, match="00000002") as caught:
+    with pytest.raises(Exception, match="tile/entries") as caught:
         trainer.train()
     assert caught.value.exit_code == 4
     assert trainer.state.global_step == 2
@@ -472,16 +471,15 @@ def test_a_snapshot_that_was_not_only_continued_or_for_too_long_needs_evidence_o
 ):
     _run(whole, permit, model_folder, tmp_path / "run")
     place = Place(tmp_path / "run" / f"checkpoint-{STEPS}", None)
-    register(whole, place, name="next", parent="honest", step=step, compute=compute)
+    register(whole, place, name="next", made_from=[From("honest", step, compute)])
     assert permits.issue(whole, subject="next", action="scale", at=now()).permit is None
 
 
 def test_a_snapshot_goes_on_under_a_permit_of_its_own(whole, permit, model_folder, step_flop, tmp_path):
     _run(whole, permit, model_folder, tmp_path / "run")
     snapshot = tmp_path / "run" / f"checkpoint-{STEPS}"
-    subject = register(
-        whole, Place(snapshot, None), name="next", parent="honest", step="continued", compute=STEPS * step_flop
-    )
+    made_from = [From("honest", "continued", STEPS * step_flop)]
+    subject = register(whole, Place(snapshot, None), name="next", made_from=made_from)
     # what it was continued from stands in for it, at this action only and only as far as its own evidence reaches
     continued = permits.issue(whole, subject="next", action="scale", at=now())
     assert continued.decision.bounds.most_effective_compute == 4 * lab.COMPUTE < 4 * subject.ec_low

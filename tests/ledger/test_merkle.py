@@ -79,10 +79,25 @@ def test_the_reference_tree_has_its_published_roots():
 def test_law_the_growing_tree_has_the_root_of_the_definition(leaves):
     frontier = merkle.Frontier()
     for size, leaf in enumerate(leaves, start=1):
-        before = frontier.copy()
-        frontier.append(leaf)
-        assert (before.size, before.root()) == (size - 1, reference_root(leaves[: size - 1]))
+        completed = frontier.append(leaf)
         assert (frontier.size, frontier.root()) == (size, reference_root(leaves[:size]))
+        assert completed == [reference_root(leaves[size - (1 << h) : size]) for h in range(len(completed))]
+        assert size % (1 << len(completed)) != 0 == size % (1 << (len(completed) - 1))
+
+
+@given(leaf_lists)
+def test_law_a_frontier_is_taken_up_from_its_perfect_subtrees(leaves):
+    at, roots = 0, []
+    for height in reversed(range(len(leaves).bit_length())):
+        if len(leaves) >> height & 1:
+            roots.append(reference_root(leaves[at : at + (1 << height)]))
+            at += 1 << height
+    frontier = merkle.Frontier.restored(len(leaves), roots)
+    assert frontier.root() == reference_root(leaves)
+    frontier.append(leaves[0])
+    assert frontier.root() == reference_root([*leaves, leaves[0]])
+    with pytest.raises(LedgerError, match="subtrees, expected"):
+        merkle.Frontier.restored(len(leaves), roots[1:])
 
 
 @given(leaf_lists, st.data())

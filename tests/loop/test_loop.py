@@ -9,7 +9,7 @@ import pytest
 
 import lab
 from interlock.cli.decisions import sign_attestation
-from interlock.cli.subjects import register
+from interlock.cli.subjects import From, register
 from interlock.workspace import Place
 
 
@@ -53,7 +53,7 @@ def test_evaluations_without_assumptions_hold(few_shot, capsys, finished_lab):
 def test_the_parents_evidence_does_not_serve_a_child(whole, model_folder, tmp_path, capsys):
     child = shutil.copytree(model_folder, tmp_path / "child")
     (child / "generation_config.json").write_text('{"do_sample": false}')
-    register(whole, Place(child, None), name="child", parent="honest", step="adapter", compute=1)
+    register(whole, Place(child, None), name="child", made_from=[From("honest", "adapter", 1)])
     assert _verdicts(capsys, whole, "child") == dict.fromkeys(lab.ACTIONS, "hold")
     assert _verdicts(capsys, whole)["scale"] == "permit"
 

@@ -25,6 +25,7 @@ from interlock.decide.facts import (
     SetAside,
     Step,
     Subject,
+    Version,
     Withdrawal,
 )
 from interlock.decide.resume import resume, ways
@@ -129,8 +130,7 @@ class Story:
             set_asides=tuple(self.set_asides),
         )
         return Evidence(
-            policy=self.policy,
-            policy_digest="p" * 64,
+            versions=(Version(self.policy, "p" * 64, self.policy.effective),),
             facts=facts,
             results=self.details,
             permits=tuple(self.permits),

@@ -18,12 +18,20 @@ The loop, from a policy to a gate:
     interlock policy check POLICY.yaml        what the policy forgot; `policy test` tries it on made-up facts
     interlock init --policy POLICY.yaml       start a workspace: keys, ledger, the policy as entry 0
     interlock subject add MODEL-FOLDER        register the exact model to judge
+    interlock deployment add NAME ...         register it as it is offered, where a policy asks about that
     interlock plan --subject NAME             announce the evaluations that are due
     interlock evaluate --subject NAME         run them, fine-tuning included; sign what they gave
-    interlock attest --assumption A ...       what a role states or attests
+    interlock import LOG --subject NAME       put a log on record; it can hold a gate, and never opens one
+    interlock attest --assumption A ...       what a role states or attests; also: approve, judge, forecast,
+                                              check-assumption, withdraw, set-aside, incident
     interlock decide --subject NAME           permit or hold, why, and what would lift a hold
     interlock permit issue ...                a bounded lease for a gate
+    interlock amend POLICY.yaml               the next version of the policy; `except` opens one of its exceptions
     interlock ledger verify                   recompute everything
+    interlock audit --rerun 50                ask samples of a result again, and compare
+    interlock bundle export DECISION          a decision in one file; `bundle verify` checks it anywhere
+    interlock ledger witness --witnesses FILE have witnesses cosign the ledger's state
+    interlock witness init | serve            be a witness of other people's ledgers
 
 Try `interlock demo` first: it tells the whole story on two small models and leaves a workspace to explore.
 
@@ -32,6 +40,7 @@ Exit codes: 0 permit or ok, 1 internal error or a failing machine, 2 usage or po
 4 evidence or ledger invalid, 5 tests or checks failed, 130 interrupted.
 \b
 Every option is also an environment variable: INTERLOCK_WORKSPACE, INTERLOCK_DECIDE_SUBJECT, ...
+The passphrase of encrypted keys: --passphrase-file, or INTERLOCK_PASSPHRASE; without them it is asked for.
 """
 
 
@@ -40,14 +49,31 @@ _COMMANDS: Table = {
     "policy": {"check": "checking:check", "test": "whatif:test", "schema": "policies:schema"},
     "what-if": "whatif:what_if",
     "init": "setup:init",
-    "keys": "setup:keys_app",
+    "keys": "keys:app",
     "subject": "subjects:app",
+    "deployment": "deployments:app",
     "plan": "evaluations:plan",
     "evaluate": "evaluations:evaluate",
+    "import": "imports:import_logs",
     "attest": "decisions:attest",
+    "approve": "testimony:approve",
+    "judge": "testimony:judge",
+    "check-assumption": "testimony:check_assumption",
+    "forecast": "testimony:forecast",
+    "withdraw": "testimony:withdraw",
+    "set-aside": "testimony:set_aside",
+    "incident": "testimony:incident_app",
+    "audit": "audits:audit",
+    "record-audit": "testimony:record_audit",
+    "duty": "testimony:duty",
+    "amend": "amendments:amend",
+    "except": "amendments:open_exception",
     "decide": "decisions:decide",
     "permit": "decisions:permit_app",
-    "ledger": "records:ledger_app",
+    "ledger": "ledger:ledger_app",
+    "bundle": "bundles:app",
+    "witness": "witness:witness_app",
+    "schema": "schemas:schema",
     "report": "records:report",
     "demo": "demo:demo",
 }

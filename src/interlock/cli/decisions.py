@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from interlock.cli import show
-from interlock.cli.options import HERE, JsonOption, SubjectOption, WorkspaceOption, fresh, print_json
+from interlock.cli.options import (
+    HERE,
+    DeploymentOption,
+    JsonOption,
+    PassphraseOption,
+    SubjectOption,
+    WorkspaceOption,
+    fresh,
+    passphrases,
+    print_json,
+)
+from interlock.cli.testimony import revoke
 from interlock.decide.decision import in_order, timestamp, to_json
 from interlock.errors import HOLD, OK, UsageError
 from interlock.evidence.predicates import statement
@@ -15,6 +26,10 @@ from interlock.evidence.read import Permit
 from interlock.gate import permit as permits
 from interlock.policy.model import Attested
 from interlock.workspace import Workspace, now
+
+if TYPE_CHECKING:
+    from interlock.decide.facts import Deployment, Subject
+    from interlock.evidence.read import Evidence
 
 permit_app = typer.Typer(help="Issue, show and verify permits.", no_args_is_help=True)
 ActionOption = Annotated[str, typer.Option("--action", "-a", help="Such as scale, deploy-api, release-weights.")]
@@ -24,27 +39,32 @@ def attest(
     assumption: Annotated[str | None, typer.Option(help="An assumption of the policy that its role states.")] = None,
     requirement: Annotated[str | None, typer.Option(help="A requirement of the policy that its role attests.")] = None,
     subject: Annotated[str | None, typer.Option("--subject", "-s", help="The subject that it is about.")] = None,
-    about: Annotated[str, typer.Option(help="subject or developer.")] = "subject",
+    deployment: DeploymentOption = None,
+    about: Annotated[
+        str | None, typer.Option(help="subject, deployment or developer.", show_default="what the policy says")
+    ] = None,
     text: Annotated[str, typer.Option(help="What the role says in its own words.")] = "stated by interlock attest",
     workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
     """Sign a statement with the keys of the role that the policy names for it.
 
     \b
     interlock attest --assumption no-gradient-hacking --subject NAME
     interlock attest --requirement security-3 --about developer
+    interlock attest --requirement filters-2 --about deployment --deployment NAME
     """
     if (assumption is None) == (requirement is None):
         raise UsageError("give one of --assumption and --requirement")
-    role = sign_attestation(
-        Workspace.open(workspace),
+    role, target = sign_attestation(
+        Workspace.open(workspace, passphrases(passphrase_file)),
         assumption=assumption,
         requirement=requirement,
         subject=subject,
+        deployment=deployment,
         about=about,
         text=text,
     )
-    target = "the developer" if requirement and about == "developer" else f"`{subject}`"
     typer.echo(f"`{role}` signed `{assumption or requirement}` about {target}")
 
 
@@ -54,10 +74,13 @@ def sign_attestation(
     assumption: str | None = None,
     requirement: str | None = None,
     subject: str | None = None,
-    about: str = "subject",
+    deployment: str | None = None,
+    about: str | None = None,
     text: str,
-) -> str:
-    """Append an attestation, signed by the role that the policy names. Returns the role.
+) -> tuple[str, str]:
+    """Append an attestation, signed by the role that the policy names. Returns the role, and what it is about.
+
+    `about` is what the policy says that it is about; given, it must be just that.
 
     Raises:
         UsageError: the policy knows no such name, or the role's keys are not here.
@@ -70,22 +93,18 @@ def sign_attestation(
         stated = policy.assumptions[assumption]
         if stated.checked:
             raise UsageError(
-                f"`{assumption}` is shown by the check `{stated.checked}`, not stated; "
-                "this version records no checks, so it stays undischarged"
+                f"`{assumption}` is shown by the check `{stated.checked}`, not stated: "
+                f"interlock check-assumption {assumption}"
             )
-        role, about = stated.by, "subject"
+        role, means = stated.by, "subject"
     else:
         known = {n: r for n, r in policy.requirements.items() if isinstance(r, Attested)}
         if name not in known:
             raise UsageError(f"the policy has no requirement `{name}` to attest; it has: {', '.join(known)}")
-        role = known[name].by
-        if known[name].about == "deployment":
-            raise UsageError(f"`{name}` is about a deployment, and this version registers none")
-        if about != known[name].about:
-            raise UsageError(f"`{name}` is about the {known[name].about}, got --about {about}")
-    if about == "subject" and subject is None:
-        raise UsageError(f"`{name}` is about a subject: name it with --subject")
-    target = evidence.subject(subject) if about == "subject" and subject else None
+        role, means = known[name].by, known[name].about
+    if about not in {None, means}:
+        raise UsageError(f"`{name}` is about the {means}, got --about {about}")
+    target = _target(evidence, name, {"subject": subject, "deployment": deployment}, means)
     made = statement(
         "attestation",
         name=target.name if target else policy.id,
@@ -93,34 +112,49 @@ def sign_attestation(
         predicate={
             "kind": "assumption" if assumption else "requirement",
             "name": name,
-            "about": about,
+            "about": means,
             "statement": text,
             "at": timestamp(now()),
         },
     )
-    workspace.append(made, workspace.keys_of(policy, role))
-    return role
+    workspace.append(made, workspace.signing(evidence, role))
+    return role, f"`{target.name}`" if target else "the developer"
+
+
+def _target(evidence: Evidence, name: str, named: dict[str, str | None], about: str) -> Subject | Deployment | None:
+    """What is vouched for: the subject or the deployment that was named, and no second thing; None: the developer."""
+    other = next((kind for kind, what in named.items() if what is not None and kind != about), None)
+    if other is not None:
+        raise UsageError(f"`{name}` is about the {about}, got --{other} {named[other]}")
+    if about == "developer":
+        return None
+    what = named[about]
+    if what is None:
+        raise UsageError(f"`{name}` is about a {about}: name it with --{about}")
+    return evidence.subject(what) if about == "subject" else evidence.deployment(what)
 
 
 def decide(
     subject: SubjectOption,
     action: Annotated[str | None, typer.Option("--action", "-a", help="One action; all of them without it.")] = None,
+    deployment: DeploymentOption = None,
     workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Decide permit or hold, with the reasons and what would lift each hold. Exit code 0 permit, 3 hold.
 
     Without --action every action is shown side by side, and the exit code is 3 if any of them holds.
     """
-    _, evidence = fresh(workspace)
-    model = evidence.subject(subject)
+    _, evidence = fresh(workspace, passphrase_file)
+    model, offered = evidence.subject(subject), evidence.deployment(deployment) if deployment else None
     actions = [action] if action else in_order(evidence.policy.gates)
-    decisions = [permits.ask(evidence, subject=model, action=name, at=now()) for name in actions]
+    decisions = [permits.ask(evidence, subject=model, action=name, at=now(), deployment=offered) for name in actions]
     if as_json:
         shown = [to_json(decision) for decision in decisions]
         print_json(shown[0] if action else shown)
     else:
-        show.decisions(decisions, subject=model.name)
+        show.decisions(decisions, subject=f"`{model.name}`" + (f" as offered in `{offered.name}`" if offered else ""))
     return OK if all(decision.verdict == "permit" for decision in decisions) else HOLD
 
 
@@ -128,18 +162,20 @@ def decide(
 def issue(
     subject: SubjectOption,
     action: ActionOption,
+    deployment: DeploymentOption = None,
     most_compute: Annotated[
         str | None, typer.Option(help="Ask for less effective compute (FLOP) than the decision would allow.")
     ] = None,
     workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Decide, and sign a permit if nothing holds. Decision and permit go into the ledger. Exit code 3 on a hold."""
     from interlock.cli.subjects import flop
 
-    opened, _ = fresh(workspace)
+    opened, _ = fresh(workspace, passphrase_file)
     most = flop(most_compute, option="--most-compute") if most_compute else None
-    issued = permits.issue(opened, subject=subject, action=action, at=now(), most_compute=most)
+    issued = permits.issue(opened, subject=subject, action=action, at=now(), deployment=deployment, most_compute=most)
     if as_json:
         print_json({"permit": issued.permit, "decision": to_json(issued.decision)})
     elif issued.permit is None:
@@ -164,12 +200,21 @@ def show_permit(
 def verify(
     digest: Annotated[str, typer.Argument(help="Digest of the permit, or how it begins.")],
     action: ActionOption,
+    deployment: DeploymentOption = None,
     workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Ask what a gate asks: does this permit open the action now? Exit code 0 yes, 3 no, with the reason."""
-    _, evidence = fresh(workspace)
-    permit = permits.verify(evidence, permits.find(evidence, digest).digest, action=action, at=now())
+    """Ask what a gate asks: does this permit open the action now? Exit code 0 yes, 3 no, with the reason.
+
+    A permit for a deployment opens that deployment only, so a gate says with --deployment what it is about to offer.
+    """
+    _, evidence = fresh(workspace, passphrase_file)
+    found, offered = permits.find(evidence, digest), evidence.deployment(deployment) if deployment else None
+    permit = permits.verify(evidence, found.digest, action=action, at=now(), deployment=offered)
     typer.echo(f"permit {permit.digest[:12]} opens `{action}` until {timestamp(permit.terms.not_after)}")
+
+
+permit_app.command("revoke")(revoke)
 
 
 def _show(permit: Permit, *, as_json: bool) -> None:
@@ -182,6 +227,7 @@ def _show(permit: Permit, *, as_json: bool) -> None:
         f"permit {permit.digest}\n"
         f"  action     {permit.terms.action}\n"
         f"  subject    {permit.subject}\n"
+        f"  deployment {permit.terms.deployment or 'none: the bare model'}\n"
         f"  compute    from {permit.terms.start_compute} to at most {permit.terms.most_compute} FLOP (effective)\n"
         f"  valid      {timestamp(permit.terms.not_before)} to {timestamp(permit.terms.not_after)}"
     )

@@ -25,7 +25,7 @@ from interlock import organisms
 from interlock.cli import show
 from interlock.cli.decisions import sign_attestation
 from interlock.cli.setup import start
-from interlock.cli.subjects import SMOLLM2_COMPUTE, register
+from interlock.cli.subjects import SMOLLM2_COMPUTE, From, register
 from interlock.decide import bounds
 from interlock.decide.decision import in_order
 from interlock.errors import EvidenceError, UsageError
@@ -98,7 +98,7 @@ def _act_one(folder: Path) -> Workspace:
     )
     folder.mkdir(parents=True)
     (folder / ".demo").touch()
-    opened = start(folder, example_policy())
+    opened = start(folder, example_policy(), encrypt_with=lambda: None)
     _register_both(opened)
     table = Table("subject", "digest of its files", "made from", "effective compute (FLOP)")
     subjects = opened.read().facts.subjects
@@ -125,8 +125,6 @@ def _register_both(opened: Workspace) -> None:
             opened,
             honest,
             name=HONEST,
-            parent=None,
-            step=None,
             compute=SMOLLM2_COMPUTE,
             report=lambda done, total: report(f"hashing {HONEST}", done, total),
         )
@@ -134,9 +132,7 @@ def _register_both(opened: Workspace) -> None:
             opened,
             hiding,
             name=HIDING,
-            parent=HONEST,
-            step="adapter",
-            compute=organisms.flop(ORGANISM),
+            made_from=[From(HONEST, "adapter", organisms.flop(ORGANISM))],
             report=lambda done, total: report(f"hashing {HIDING}", done, total),
         )
 
@@ -241,7 +237,7 @@ def _act_four(opened: Workspace) -> None:
     sign_attestation(opened, requirement="security-3", about="developer", text="demo: a stand-in for a security audit")
     found = _say_decisions(opened, "The same question again:")
     for name, decision in ((HONEST, found[HONEST][-1]), (HIDING, found[HIDING][0])):
-        show.decisions([decision], subject=name)
+        show.decisions([decision], subject=f"`{name}`")
 
 
 def _say_decisions(opened: Workspace, title: str) -> dict[str, list[Decision]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interlock.cli.options import HERE, JsonOption, SubjectOption, WorkspaceOption, fresh, print_json
+from interlock.cli.options import HERE, JsonOption, PassphraseOption, SubjectOption, WorkspaceOption, fresh, print_json
 from interlock.errors import UsageError
 from interlock.evaluate import execute
 from interlock.evaluate.due import RUNNABLE, Due, due, open_plans
@@ -28,13 +28,14 @@ def plan(
     demonstrations: Annotated[int, typer.Option(min=1, help="How many to fine-tune on, with --elicitation.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 0,
     workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Announce in the ledger the evaluations that the policy demands and nobody has run.
 
     A plan must stand before its result, and one that never reports holds the gate: so plan what you will run.
     """
-    opened, evidence = fresh(workspace)
+    opened, evidence = fresh(workspace, passphrase_file)
     model = evidence.subject(subject)
     items = due(evidence, subject=model.digest, at=now())
     made: list[dict[str, Any]] = []
@@ -94,14 +95,16 @@ def _due_row(item: Due, digest: str | None) -> dict[str, Any]:
     }
 
 
-def evaluate(subject: SubjectOption, workspace: WorkspaceOption = HERE) -> None:
+def evaluate(
+    subject: SubjectOption, workspace: WorkspaceOption = HERE, passphrase_file: PassphraseOption = None
+) -> None:
     """Run every open plan of a subject on this machine, and append what each gave.
 
     Killed or interrupted, the same command goes on: finished samples are kept in the plan's log folder.
     """
     from interlock.cli.show import progress
 
-    opened, evidence = fresh(workspace)
+    opened, evidence = fresh(workspace, passphrase_file)
     model = evidence.subject(subject)
     plans = open_plans(evidence, subject=model.digest)
     if not plans:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from interlock.errors import PolicyError
+from interlock.evidence.passphrase import FILE_VARIABLE, Passphrases
 from interlock.evidence.read import Evidence
 from interlock.workspace import Workspace
 
@@ -22,7 +25,21 @@ WorkspaceOption = Annotated[
     ),
 ]
 SubjectOption = Annotated[str, typer.Option("--subject", "-s", help="Name or digest of the subject.")]
+DeploymentOption = Annotated[
+    str | None, typer.Option("--deployment", "-d", help="Name or digest of the deployment, where one is asked about.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+PassphraseOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        help="File with the passphrase of encrypted keys; asked for without it.",
+        envvar=FILE_VARIABLE,
+    ),
+]
+NoPassphraseOption = Annotated[
+    bool, typer.Option("--no-passphrase", help="Do not encrypt: for machines that sign unattended, and for trying out.")
+]
 HERE = Path()
 
 
@@ -42,7 +59,23 @@ def told_as_json(wanted: bool) -> Iterator[None]:  # noqa: FBT001  what an optio
         raise
 
 
-def fresh(folder: Path) -> tuple[Workspace, Evidence]:
+def passphrases(file: Path | None) -> Passphrases:
+    """Where passphrases come from in a command: `file`, the environment, and the terminal if there is one."""
+    return Passphrases(file, _ask if sys.stdin.isatty() else None)
+
+
+def for_new_keys(found: Passphrases, what: str, *, no_passphrase: bool) -> Callable[[], bytes | None]:
+    """Gives the passphrase of keys that a command makes, None for keys in the clear; looked for once, when needed."""
+    return cache(lambda: None if no_passphrase else found.for_new(what))
+
+
+def _ask(prompt: str) -> str:
+    """What is typed at the terminal, unseen."""
+    typed: str = typer.prompt(prompt, hide_input=True, default="", show_default=False, err=True)
+    return typed
+
+
+def fresh(folder: Path, passphrase_file: Path | None = None) -> tuple[Workspace, Evidence]:
     """Open a workspace, have the log sign the present time if its key is here, and read everything.
 
     The logs of all results are checked against the ledger: a decision does not rest on altered ones.
@@ -50,7 +83,7 @@ def fresh(folder: Path) -> tuple[Workspace, Evidence]:
     Raises:
         UsageError, LedgerError, EvidenceError: there is no workspace, or it does not verify.
     """
-    workspace = Workspace.open(folder)
+    workspace = Workspace.open(folder, passphrases(passphrase_file))
     if workspace.can_sign_checkpoints():
         workspace.refresh()
     evidence = workspace.read()

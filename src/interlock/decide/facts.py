@@ -93,6 +93,8 @@ class Plan:
 class Result:
     """What one run gave. `plan` is None unless an earlier entry of the ledger announced exactly this run.
 
+    Of an imported log, the protocol's elicitation is `unknown` and `flop` more than any other result can have spent.
+
     Counts satisfy `0 <= refused <= completed`, `0 <= correct <= scored <= completed <= planned`; `refused` None: nobody
     knows how many. `flop` is what the elicitation spent. With `total` None every score was 0 or 1 and `correct` of them
     were 1; else `total` is the sum of the scores of the scored units, and `correct` is 0.

@@ -41,7 +41,7 @@ class Due:
 
 def due(evidence: Evidence, *, subject: str, at: datetime) -> tuple[Due, ...]:
     """What is due for a subject (a digest) at a time, in the policy's order."""
-    policy = evidence.policy
+    policy = evidence.in_force(at).policy
     wanted: dict[tuple[str, Elicitation, int, bool], list[tuple[Section, str]]] = {}
     owners: list[tuple[Section, str]] = [("thresholds", name) for name in policy.thresholds]
     owners += [("requirements", name) for name in policy.requirements]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from interlock.decide.facts import Plan, Subject
     from interlock.evaluate.local import LocalModel
+    from interlock.evaluate.logs import LogFacts
     from interlock.evidence.read import Evidence
     from interlock.policy.model import Elicitation, Policy
     from interlock.workspace import Place
@@ -48,6 +49,16 @@ class Outcome:
     result: ResultPredicate
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A task and the elicited model to ask; `flop` is what the elicitation spent."""
+
+    measure: Measure
+    task: Task
+    model: LocalModel
+    flop: int
+
+
 def announce(
     workspace: Workspace, *, subject: str, measure: str, elicitation: Elicitation, demonstrations: int, seed: int
 ) -> str:
@@ -56,13 +67,18 @@ def announce(
     `demonstrations` are trained on; under `few-shot` they are shown, and are never fewer than usual.
 
     Raises:
-        UsageError: the policy has no such measure, or this version cannot run it as the policy asks.
+        UsageError: the subject has no weights yet, the policy has no such measure, or this version cannot run it as
+            the policy asks.
         LedgerError: it did not become durable.
     """
     from interlock.evaluate import logs
 
     evidence = workspace.read()
     model, policy = evidence.subject(subject), evidence.policy
+    if model.digest not in evidence.manifests:
+        raise UsageError(
+            f"`{model.name}` is a run from scratch that has no weights yet: nothing can be evaluated on it"
+        )
     asked = _plain(policy, measure)
     shots = max(SHOTS, demonstrations) if elicitation == "few-shot" else 0
     digest, count = logs.samples_digest(_task(asked, shots=shots, seed=seed))
@@ -82,7 +98,7 @@ def announce(
         "report_by": timestamp(policy.report_within.after(now())),
     }
     made = statement("plan", name=model.name, digest=model.digest, predicate=predicate)
-    return workspace.append(made, workspace.keys_of(policy, runner(policy, measure)))
+    return workspace.append(made, workspace.signing(evidence, runner(policy, measure)))
 
 
 def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
@@ -96,26 +112,13 @@ def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
 
     evidence = workspace.read()
     subject, protocol = evidence.facts.subjects[plan.subject], plan.protocol
-    place = _place(workspace, evidence, subject, progress)
-    measure = _measured(evidence.policy, protocol)
-    task = _task(measure, shots=protocol.shots, seed=protocol.seed)
-    planned = logs.samples_digest(task)
-    if planned != (protocol.samples_digest, protocol.samples):
-        raise EvidenceError(
-            f"the task's samples are {planned[0][:12]}, the plan announced {protocol.samples_digest[:12]}"
-        )
-    model = local.load(place.folder, adapter=place.adapter)
-    flop = 0
-    if protocol.elicitation == "fine-tuned":
-        model, flop = _fine_tune(model, protocol, progress)
-    elif protocol.elicitation != "few-shot":
-        raise UsageError(f"this version cannot run `{protocol.elicitation}`; it can run few-shot and fine-tuned")
+    ready = prepare(workspace, evidence, subject, protocol, progress=progress)
     log = inspect_run.run(
-        task,
-        local=model,
+        ready.task,
+        local=ready.model,
         model_name=subject.name,
         # The weights as they are after elicitation: a resumed run must not mix answers of two models in one log.
-        model_args={"subject": subject.digest, "plan": plan.digest, "weights": local.fingerprint(model)},
+        model_args={"subject": subject.digest, "plan": plan.digest, "weights": local.fingerprint(ready.model)},
         log_dir=log_folder(workspace, plan.digest),
         progress=lambda done, total: progress("answering", done, total),
     )
@@ -130,12 +133,44 @@ def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
         scored=found.scored,
         correct=found.correct,
         tokens=found.total_tokens,
-        flop=flop,
-        environment={**found.packages, "dtype": str(model.dtype).removeprefix("torch.")},
+        flop=ready.flop,
+        environment=environment(found, ready.model),
     )
     made = statement("result", name=subject.name, digest=subject.digest, predicate=result.to_json())
-    workspace.append(made, workspace.keys_of(evidence.policy, runner(evidence.policy, measure.name)))
+    workspace.append(made, workspace.signing(evidence, runner(evidence.policy, ready.measure.name)))
     return Outcome(plan, result)
+
+
+def prepare(
+    workspace: Workspace, evidence: Evidence, subject: Subject, protocol: Protocol, *, progress: Progress
+) -> Ready:
+    """Make everything ready for a run: the files hashed, the samples checked, the model loaded, and elicited.
+
+    Raises:
+        UsageError: the subject's files are not on this machine, or this version cannot run the protocol.
+        EvidenceError: the files are not those of the subject, or the task asks other samples.
+    """
+    from interlock.evaluate import local, logs
+
+    place = _place(workspace, evidence, subject, progress)
+    measure = _measured(evidence.policy, protocol)
+    task = _task(measure, shots=protocol.shots, seed=protocol.seed)
+    planned = logs.samples_digest(task)
+    if planned != (protocol.samples_digest, protocol.samples):
+        raise EvidenceError(
+            f"the task's samples are {planned[0][:12]}, the plan announced {protocol.samples_digest[:12]}"
+        )
+    model, flop = local.load(place.folder, adapter=place.adapter), 0
+    if protocol.elicitation == "fine-tuned":
+        model, flop = _fine_tune(model, protocol, progress)
+    elif protocol.elicitation != "few-shot":
+        raise UsageError(f"this version cannot run `{protocol.elicitation}`; it can run few-shot and fine-tuned")
+    return Ready(measure, task, model, flop)
+
+
+def environment(found: LogFacts, model: LocalModel) -> dict[str, str]:
+    """What a run depended on beside its protocol: versions of packages, and the number format."""
+    return {**found.packages, "dtype": str(model.dtype).removeprefix("torch.")}
 
 
 def log_folder(workspace: Workspace, plan: str) -> Path:

@@ -9,30 +9,20 @@ like any other: that is what recording `sha256` at once is for.
 from __future__ import annotations
 
 import hashlib
-import io
-import math
-import zipfile
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-import rfc8785
+from typing import Any
 
 from interlock.errors import EvidenceError, UsageError, missing_extra
-from interlock.ledger import merkle
+from interlock.evaluate import _inspect_log as inspect_log
+from interlock.evaluate import _samples
 
 try:
     from inspect_ai import Task
-    from inspect_ai.log import EvalLog, EvalSample, read_eval_log
-    from inspect_ai.model import ChatMessage
-    from inspect_ai.scorer import CORRECT, INCORRECT, Score
+    from inspect_ai.log import EvalLog, EvalSample
 except ImportError as error:
     raise missing_extra("inspect", "inspect-ai") from error
-
-
-_Item = TypeVar("_Item", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +52,14 @@ class LogFacts:
     total_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said in one sample run, and whether that was scored as right; None: it has no score."""
+
+    text: str
+    correct: bool | None
+
+
 def read(path: Path) -> LogFacts:
     """Read an `.eval` log that ended well and was scored right or wrong by one scorer.
 
@@ -69,15 +67,25 @@ def read(path: Path) -> LogFacts:
         UsageError: there is no file at `path`.
         EvidenceError: the log is damaged, unfinished, edited, incomplete, or contradicts itself.
     """
+    return read_answers(path)[0]
+
+
+def read_answers(path: Path) -> tuple[LogFacts, dict[tuple[str, int], Answer]]:
+    """As `read`, with the answer of every sample run, by the sample's id and the epoch.
+
+    Raises:
+        UsageError, EvidenceError: as for `read`.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read log `{path}`: {error.strerror}") from None
-    log = _parse(content, path)
+    log = inspect_log.parse(content, str(path))
     try:
-        return _facts(log, hashlib.sha256(content).hexdigest())
+        facts = _facts(log, hashlib.sha256(content).hexdigest())
     except EvidenceError as error:
         raise EvidenceError(f"log `{path}`: {error}") from None
+    return facts, {(str(sample.id), sample.epoch): _answer(sample) for sample in log.samples or []}
 
 
 def samples_digest(task: Task) -> tuple[str, int]:
@@ -90,10 +98,10 @@ def samples_digest(task: Task) -> tuple[str, int]:
     for sample in task.dataset:
         if sample.id is None:
             raise UsageError(f"task `{task.name}` has a sample without an id, expected an explicit id on every sample")
-        rows.append(_asked(sample.id, sample.input, sample.target, sample.choices))
-    if repeated := _repeated(str(row["id"]) for row in rows):
+        rows.append(inspect_log.asked(sample.id, sample.input, sample.target, sample.choices))
+    if repeated := _samples.repeated(str(row["id"]) for row in rows):
         raise UsageError(f"task `{task.name}` has more than one sample `{repeated}`, expected unique ids")
-    return _digest(rows), len(rows) * (task.epochs or 1)
+    return _samples.digest(rows), len(rows) * (task.epochs or 1)
 
 
 def same_samples(planned: tuple[str, int], facts: LogFacts) -> None:
@@ -111,27 +119,16 @@ def same_samples(planned: tuple[str, int], facts: LogFacts) -> None:
         )
 
 
-def _parse(content: bytes, path: Path) -> EvalLog:
-    try:
-        members = zipfile.ZipFile(io.BytesIO(content)).namelist()
-        repeated = _repeated(name for name in members if name.startswith("samples/"))
-        log = None if repeated else read_eval_log(io.BytesIO(content), resolve_attachments="core", format="eval")
-    except Exception as error:  # noqa: BLE001 - whatever a damaged archive makes its parsers raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise EvidenceError(f"log `{path}` is damaged or not an Inspect log: {reason}") from None
-    if log is None:  # of two records with one name Inspect would silently take the last
-        raise EvidenceError(f"log `{path}` holds more than one record `{repeated}`, expected one")
-    return log
-
-
 def _facts(log: EvalLog, sha256: str) -> LogFacts:
     _refuse_unfinished(log)
     samples = log.samples or []
-    planned = _refuse_incomplete(log, samples)
+    inspect_log.refuse_strangers(log, samples)
+    inspect_log.refuse_missing(log, samples)
     for sample in samples:
         _refuse_edited(sample)
     values = {(sample.id, sample.epoch): _value(sample) for sample in samples}
-    facts = LogFacts(
+    _refuse_contradiction(log, samples, values)
+    return LogFacts(
         sha256=sha256,
         task=log.eval.task_registry_name or log.eval.task,
         task_version=log.eval.task_version,
@@ -139,21 +136,19 @@ def _facts(log: EvalLog, sha256: str) -> LogFacts:
         model=log.eval.model,
         model_args=log.eval.model_args,
         status=log.status,
-        planned=planned,
+        planned=len(samples),
         completed=sum(sample.error is None for sample in samples),
         scored=sum(value is not None for value in values.values()),
         correct=sum(value or 0 for value in values.values()),
-        samples_digest=_digest(_asked_in(samples)),
-        outcomes_digest=_root([_outcome(sample, values[sample.id, sample.epoch]) for sample in samples]),
+        samples_digest=_samples.digest(inspect_log.asked_in(samples)),
+        outcomes_digest=_samples.root([_outcome(sample, values[sample.id, sample.epoch]) for sample in samples]),
         packages=log.eval.packages,
         total_tokens=sum(usage.total_tokens for sample in samples for usage in sample.model_usage.values()),
     )
-    _refuse_contradiction(log, facts, values)
-    return facts
 
 
 def _refuse_unfinished(log: EvalLog) -> None:
-    _expect("status", got=log.status, expected="success")
+    inspect_log.expect("status", got=log.status, expected="success")
     if log.invalidated:
         raise EvidenceError("it was invalidated, expected a valid log")
     if log.log_updates:
@@ -162,48 +157,22 @@ def _refuse_unfinished(log: EvalLog) -> None:
         raise EvidenceError("it has no results, expected a scored log")
 
 
-def _refuse_incomplete(log: EvalLog, samples: Sequence[EvalSample]) -> int:
-    epochs = log.eval.config.epochs or 1
-    planned = {(str(id_), epoch + 1) for id_ in log.eval.dataset.sample_ids or [] for epoch in range(epochs)}
-    got = [(str(sample.id), sample.epoch) for sample in samples]
-    if repeated := _repeated(got):
-        raise EvidenceError(f"sample `{repeated[0]}` epoch {repeated[1]} is there more than once, expected once")
-    if not planned:
-        raise EvidenceError("it names no planned samples, expected at least one")
-    if missing := planned - set(got):
-        raise EvidenceError(f"got {len(planned) - len(missing)} of its planned samples, expected {len(planned)}")
-    if extra := set(got) - planned:
-        raise EvidenceError(f"sample `{min(extra)[0]}` is not among the {len(planned)} planned samples")
-    return len(planned)
-
-
 def _refuse_edited(sample: EvalSample) -> None:
     if sample.invalidation is not None:
         raise EvidenceError(f"sample `{sample.id}` was invalidated, expected a valid sample")
     for score in (sample.scores or {}).values():
         if score.history:
-            raise EvidenceError(f"the score of sample `{sample.id}` was edited: got {_shown(score)}, expected no edits")
+            got = inspect_log.shown(score)
+            raise EvidenceError(f"the score of sample `{sample.id}` was edited: got {got}, expected no edits")
 
 
-def _refuse_contradiction(log: EvalLog, facts: LogFacts, values: Mapping[tuple[int | str, int], int | None]) -> None:
-    """Compare the header's numbers with the samples'. Inspect counts and averages dataset samples, not sample runs."""
-    results = log.results
-    if results is None or len(results.scores) != 1:
-        _expect("number of scorers", got=len(results.scores) if results else 0, expected=1)
-        return
-    header = results.scores[0]
-    by_sample: dict[int | str, list[int]] = defaultdict(list)
-    for (id_, _), value in values.items():
-        if value is not None:
-            by_sample[id_].append(value)
-    _expect("total samples in the header", got=results.total_samples, expected=facts.planned)
-    _expect("completed samples in the header", got=results.completed_samples, expected=facts.completed)
-    _expect("scored samples in the header", got=header.scored_samples, expected=len(by_sample))
-    if "accuracy" in header.metrics and by_sample:
-        accuracy = math.fsum(sum(runs) / len(runs) for runs in by_sample.values()) / len(by_sample)
-        got = header.metrics["accuracy"].value
-        if not math.isclose(got, accuracy, abs_tol=1e-9):
-            _expect("accuracy in the header", got=got, expected=accuracy)
+def _refuse_contradiction(
+    log: EvalLog, samples: list[EvalSample], values: Mapping[inspect_log.Run, int | None]
+) -> None:
+    scores = log.results.scores if log.results else []
+    inspect_log.expect("number of scorers", got=len(scores), expected=1)
+    inspect_log.refuse_counts(log, samples, scores[0], values)
+    inspect_log.refuse_mean("accuracy", scores[0], values)
 
 
 def _value(sample: EvalSample) -> int | None:
@@ -211,71 +180,19 @@ def _value(sample: EvalSample) -> int | None:
     if sample.error is not None or not sample.scores:
         return None
     if len(sample.scores) != 1:
-        _expect(f"number of scores of sample `{sample.id}`", got=len(sample.scores), expected=1)
+        inspect_log.expect(f"number of scores of sample `{sample.id}`", got=len(sample.scores), expected=1)
     (score,) = sample.scores.values()
-    if isinstance(score.value, float) and math.isnan(score.value):
-        return None
-    if score.value in (CORRECT, 1):
-        return 1
-    if score.value in (INCORRECT, 0):
-        return 0
-    raise EvidenceError(f"the score of sample `{sample.id}` is {_shown(score)}, expected right or wrong")
+    value = inspect_log.number(score, sample)
+    if value not in {None, 0, 1}:
+        raise EvidenceError(f"the score of sample `{sample.id}` is {inspect_log.shown(score)}, expected right or wrong")
+    return None if value is None else int(value)
 
 
-def _asked_in(samples: Iterable[EvalSample]) -> list[dict[str, Any]]:
-    asked: dict[str, dict[str, Any]] = {}
-    for sample in samples:
-        row = _asked(sample.id, sample.input, sample.target, sample.choices)
-        if asked.setdefault(str(sample.id), row) != row:
-            raise EvidenceError(f"sample `{sample.id}` differs between epochs, expected one input and target")
-    return list(asked.values())
-
-
-def _asked(
-    id_: int | str, asked: str | list[ChatMessage], target: str | list[str], choices: list[str] | None
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": id_, "input": asked if isinstance(asked, str) else _turns(asked), "target": target}
-    return row | {"choices": choices} if choices else row
-
-
-def _turns(messages: list[ChatMessage]) -> list[dict[str, Any]]:
-    """What is said, without the ids and origins that Inspect adds when it runs."""
-    kept = {"role", "content", "tool_calls", "tool_call_id"}
-    return [message.model_dump(mode="json", include=kept, exclude_none=True) for message in messages]
+def _answer(sample: EvalSample) -> Answer:
+    value = _value(sample)
+    return Answer(sample.output.completion, None if value is None else bool(value))
 
 
 def _outcome(sample: EvalSample, value: int | None) -> dict[str, Any]:
-    row = _asked(sample.id, sample.input, sample.target, sample.choices)
+    row = inspect_log.asked_of(sample)
     return row | {"epoch": sample.epoch, "output": sample.output.completion, "score": value}
-
-
-def _digest(rows: list[dict[str, Any]]) -> str:
-    return hashlib.sha256(_canonical(sorted(rows, key=_order))).hexdigest()
-
-
-def _root(rows: list[dict[str, Any]]) -> str:
-    return merkle.root([merkle.leaf_hash(_canonical(row)) for row in sorted(rows, key=_order)]).hex()
-
-
-def _order(row: dict[str, Any]) -> tuple[str, int]:
-    return str(row["id"]), row.get("epoch", 1)
-
-
-def _canonical(value: dict[str, Any] | list[dict[str, Any]]) -> bytes:
-    try:
-        return rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError as error:
-        raise EvidenceError(f"its samples have no canonical JSON form: {error}") from None
-
-
-def _repeated(items: Iterable[_Item]) -> _Item | None:
-    return next((item for item, count in Counter(items).items() if count > 1), None)
-
-
-def _expect(what: str, *, got: object, expected: object) -> None:
-    if got != expected:
-        raise EvidenceError(f"{what}: got {got}, expected {expected}")
-
-
-def _shown(score: Score) -> str:
-    return f"`{score.value}`"

@@ -18,7 +18,7 @@ import rfc8785
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence.keys import KeyPair, PublicKey, decode_base64
 
-__all__ = ["LIMIT", "Envelope", "Signature", "pae", "parse", "sign", "strict_json"]
+__all__ = ["LIMIT", "Envelope", "Signature", "pae", "parse", "payload", "sign", "strict_json"]
 
 LIMIT = 1 << 20
 """Most bytes of an envelope, and of anything inside it."""
@@ -94,12 +94,23 @@ def parse(data: bytes) -> Envelope:
     members = _members(strict_json(data), {"payload", "payloadType", "signatures"}, where="envelope")
     signatures = members["signatures"]
     if not isinstance(signatures, list) or not signatures:
-        raise EvidenceError("envelope: signatures must be a list with one or more, got none")
+        raise EvidenceError(f"envelope: got signatures {signatures!a:.60}, expected a list of one or more")
     return Envelope(
         payload=_bytes(members["payload"], where="envelope: payload"),
         payload_type=_plain_text(members["payloadType"], where="envelope: payloadType"),
         signatures=tuple(_signature(item, where=f"signature {n}") for n, item in enumerate(signatures, start=1)),
     )
+
+
+def payload(envelope: Envelope, payload_type: str, *, where: str = "envelope") -> bytes:
+    """The payload of an envelope whose type is the one that the caller understands.
+
+    Raises:
+        EvidenceError: it is of another type.
+    """
+    if envelope.payload_type != payload_type:
+        raise EvidenceError(f"{where}: got payload type `{envelope.payload_type}`, expected `{payload_type}`")
+    return envelope.payload
 
 
 def strict_json(data: bytes) -> dict[str, object]:
@@ -116,7 +127,8 @@ def strict_json(data: bytes) -> dict[str, object]:
         text = data.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_object, parse_float=_no_number, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise EvidenceError(f"not strict JSON: {str(error) or 'nested too deeply'}") from error
+        why = "nesting without end" if isinstance(error, RecursionError) else str(error)
+        raise EvidenceError(f"got {len(data)} bytes that are no strict JSON ({why}), expected one object") from error
     if not isinstance(value, dict) or text[0] != "{" or text[-1] != "}":
         raise EvidenceError("got something beside one JSON object, expected `{` first and `}` last")
     return value
@@ -127,12 +139,12 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(members) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"member {twice!a} appears twice, expected once")
+        raise ValueError(f"member {twice!a} twice")
     return members
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"number `{text[:40]}`, expected an integer or a string")
+    raise ValueError(f"number `{text[:40]}` where only whole ones and text may stand")
 
 
 def _signature(value: object, *, where: str) -> Signature:

@@ -2,8 +2,8 @@
 
 A key is known by its `key_id`: the lowercase hexadecimal SHA-256 of the 32 raw bytes of the public key, never of a
 re-encoding. Public keys that would let anyone sign, and second encodings of one key, are refused.
-A private key appears in no `repr`, no message and no file that others may read. Passphrases and hardware tokens are
-left to the caller's operating system.
+A private key appears in no `repr`, no message and no file that others may read, and is encrypted at rest unless whoever
+makes it asks for the opposite. Hardware tokens are left to the caller's operating system.
 """
 
 from __future__ import annotations
@@ -12,25 +12,36 @@ import base64
 import hashlib
 import os
 import stat
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from interlock.errors import EvidenceError, UsageError
+from interlock.evidence import _pkcs8
+from interlock.evidence._curve import sound
 
-__all__ = ["KeyPair", "PublicKey", "decode_base64", "load_private", "load_public", "new_key"]
+__all__ = [
+    "KeyPair",
+    "Privacy",
+    "PublicKey",
+    "Unlock",
+    "decode_base64",
+    "load_private",
+    "load_public",
+    "look_at",
+    "new_key",
+]
+
+#: Gives the passphrase of the encrypted key at a path, or raises `UsageError`.
+Unlock = Callable[[Path], bytes]
 
 _PREFIX = "ed25519:"
 _FILE_LIMIT = 1 << 14
-
-# The curve's prime (RFC 8032, section 5.1), and the y coordinates of its points of order 1, 2, 4 and 8:
-# a key there "signs" every message. The last two solve d y^4 + 2 y^2 = 1; the tests do the sum.
-_P = 2**255 - 19
-_Y8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
-_LOW_ORDER_Y = frozenset({0, 1, _P - 1, _Y8, _P - _Y8})
 
 
 def decode_base64(text: str) -> bytes:
@@ -50,7 +61,7 @@ class PublicKey:
     """An Ed25519 public key: `raw` is its 32 bytes (RFC 8032, section 5.1.5).
 
     Raises:
-        EvidenceError: not 32 bytes, a coordinate not reduced, or a point of low order.
+        EvidenceError: not 32 bytes, or not the canonical encoding of a point of prime order.
     """
 
     raw: bytes
@@ -58,10 +69,9 @@ class PublicKey:
     def __post_init__(self) -> None:
         if len(self.raw) != 32:
             raise EvidenceError(f"public key has {len(self.raw)} bytes, expected 32")
-        y = int.from_bytes(self.raw, "little") & (2**255 - 1)
-        if y >= _P or y in _LOW_ORDER_Y:
+        if not sound(self.raw):
             raise EvidenceError(
-                f"public key `{self.raw.hex()}` is weak or not canonical, expected a point of full order"
+                f"public key `{self.raw.hex()}` is weak or not canonical, expected a point of prime order"
             )
 
     @classmethod
@@ -87,6 +97,11 @@ class PublicKey:
 
     def __str__(self) -> str:
         return _PREFIX + base64.b64encode(self.raw).decode()
+
+    def pem(self) -> str:
+        """The form that OpenSSL and other tools read: SubjectPublicKeyInfo (RFC 8410) in PEM."""
+        key = Ed25519PublicKey.from_public_bytes(self.raw)
+        return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     def verify(self, signature: bytes, message: bytes) -> bool:
         """Tell whether `signature` is this key's over `message` (RFC 8032, section 5.1.7)."""
@@ -116,25 +131,28 @@ class KeyPair:
         """Return the 64-byte deterministic signature over `message` (RFC 8032, section 5.1.6)."""
         return self._private.sign(message)
 
-    def _pem(self) -> bytes:
-        return self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
-
-def new_key(path: Path) -> KeyPair:
+def new_key(path: Path, *, passphrase: bytes | None) -> KeyPair:
     """Make a key: PKCS#8 PEM (RFC 8410) at `path`, mode 0600, and its text form with a newline beside it.
 
+    It is encrypted with `passphrase`; None, in so many words, leaves it in the clear.
     The public file has the same name with `.pub`: for `board-1.key`, and for `board-1`, it is `board-1.pub`.
     The folder is made, for its owner only, where it is missing.
 
     Raises:
-        UsageError: either file is there already, or cannot be written; then neither is left behind.
+        UsageError: the passphrase is empty, either file is there already, or cannot be written; then neither is left
+            behind.
     """
+    if passphrase == b"":
+        raise UsageError(f"`{path}`: the passphrase is empty, expected one, or None for a key in the clear")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"`{path.parent}`: cannot make the folder ({error.strerror})") from error
-    pair = KeyPair.generate()
-    _write_new(path, pair._pem(), mode=0o600)
+    private = Ed25519PrivateKey.generate()
+    pair = KeyPair(private)
+    _write_new(path, _pkcs8.write(private, passphrase), mode=0o600)
+    # crash point: a private key without its public file; `interlock keys export` makes that one
     try:
         _write_new(path.with_name(path.name.removesuffix(".key") + ".pub"), f"{pair.public}\n".encode(), mode=0o644)
     except UsageError:
@@ -143,26 +161,51 @@ def new_key(path: Path) -> KeyPair:
     return pair
 
 
-def load_private(path: Path) -> KeyPair:
-    """Load a PKCS#8 PEM Ed25519 private key that only its owner may read.
+def load_private(path: Path, unlock: Unlock | None = None) -> KeyPair:
+    """Load a PKCS#8 PEM Ed25519 private key that only its owner may read. `unlock` is asked only for encrypted ones.
 
     Raises:
-        UsageError: missing, open to group or others, encrypted, or not an Ed25519 key.
+        UsageError: missing, open to group or others, not an Ed25519 key, or encrypted and not opened.
     """
     data, mode = _read_file(path)
-    if mode & 0o077:
-        raise UsageError(
-            f"`{path}`: private key has mode {mode & 0o777:04o}, expected 0600; close it with: chmod 600 {path}"
-        )
+    if problem := _open_to_others(path, mode):
+        raise UsageError(problem)
     try:
-        private = load_pem_private_key(data, password=None)
-    except TypeError:
-        raise UsageError(f"`{path}`: private key is encrypted, expected unencrypted PKCS#8 PEM") from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise UsageError(f"`{path}`: not a private key, expected unencrypted PKCS#8 PEM") from None
-    if not isinstance(private, Ed25519PrivateKey):
-        raise UsageError(f"`{path}`: private key of another algorithm, expected Ed25519")
-    return KeyPair(private)
+        if not _pkcs8.is_encrypted(data):
+            return KeyPair(_pkcs8.read(data, None))
+        if unlock is None:
+            raise UsageError(f"`{path}`: private key is encrypted, and nobody was asked for its passphrase")
+        return KeyPair(_pkcs8.read(data, unlock(path)))
+    except _pkcs8.Refused as refused:
+        raise UsageError(f"`{path}`: {refused}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """How a private key lies on disk; `encrypted` and `public` are None where it takes opening it to tell."""
+
+    encrypted: bool | None
+    public: PublicKey | None
+    problem: str | None
+
+
+def look_at(path: Path) -> Privacy:
+    """Look at a private key file without a passphrase; what is wrong with it becomes its `problem`."""
+    encrypted = None
+    try:
+        data, mode = _read_file(path)
+        with suppress(_pkcs8.Refused):
+            encrypted = _pkcs8.is_encrypted(data)
+        public = None if encrypted else load_private(path).public
+    except UsageError as error:
+        return Privacy(encrypted, None, str(error))
+    return Privacy(encrypted, public, _open_to_others(path, mode))
+
+
+def _open_to_others(path: Path, mode: int) -> str | None:
+    if not mode & 0o077:
+        return None
+    return f"`{path}`: private key has mode {mode & 0o777:04o}, expected 0600; close it with: chmod 600 {path}"
 
 
 def load_public(path: Path) -> PublicKey:
@@ -181,11 +224,10 @@ def load_public(path: Path) -> PublicKey:
 
 
 def _write_new(path: Path, data: bytes, *, mode: int) -> None:
-    """Create `path` with `data`, durable; never replaces a file and leaves none behind when it fails."""
+    """Create `path` with `data`, whole and durable; never replaces a file and leaves none behind when it fails."""
+    hidden = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    except FileExistsError:
-        raise UsageError(f"`{path}` exists already, expected a new name; a key file is never overwritten") from None
+        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except OSError as error:
         raise UsageError(f"`{path}`: cannot create the key file ({error.strerror})") from error
     try:
@@ -194,9 +236,27 @@ def _write_new(path: Path, data: bytes, *, mode: int) -> None:
             file.write(data)
             file.flush()
             os.fsync(descriptor)
+        os.link(hidden, path)  # which fails where a file is there already
+        # crash point: the file is whole; nobody has been told of it
+        _sync_folder(path)
+    except FileExistsError:
+        raise UsageError(f"`{path}` exists already, expected a new name; a key file is never overwritten") from None
     except OSError as error:
-        path.unlink(missing_ok=True)
         raise UsageError(f"`{path}`: cannot write the key file ({error.strerror})") from error
+    finally:
+        hidden.unlink(missing_ok=True)
+
+
+def _sync_folder(made: Path) -> None:
+    """Make a new file's name durable, or take the file away again."""
+    descriptor = os.open(made.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        made.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def _read_file(path: Path) -> tuple[bytes, int]:

@@ -1,8 +1,8 @@
 """The predicates that Interlock signs, and their strict reading.
 
-Each kind is an in-toto predicate of type `urn:interlock:<kind>:v1`. Quantities that may pass 2^53 (FLOP) travel as
-decimal strings. An unknown field, a missing one, or one of the wrong type is an `EvidenceError`: what a reader does not
-understand must not be dropped in silence.
+Each kind is an in-toto predicate of type `urn:interlock:<kind>:v<version>`. Quantities that may pass 2^53 (FLOP) travel
+as decimal strings. An unknown field, a missing one, or one of the wrong type is an `EvidenceError`: what a reader does
+not understand must not be dropped in silence.
 """
 
 from __future__ import annotations
@@ -10,27 +10,39 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from interlock.decide.decision import timestamp
 from interlock.decide.facts import Protocol, Step
 from interlock.errors import EvidenceError
+from interlock.evidence import canonical
 from interlock.evidence.statement import Statement
+from interlock.policy import exact
+from interlock.subject.deployment import Deployment
+from interlock.subject.lineage import STEPS
+from interlock.subject.manifest import SERIALIZATION, Manifest
+from interlock.subject.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-KINDS = ("policy", "subject", "plan", "result", "attestation", "decision", "permit", "snapshot")
-STEPS = ("continued", "fine-tuned", "adapter", "merged", "distilled", "quantised", "edited")
+KINDS = (
+    *("policy", "subject", "deployment", "plan", "result", "attestation", "decision", "permit", "snapshot"),
+    *("withdrawal", "set-aside", "assumption-check", "judgement", "approval", "forecast", "incident", "amendment"),
+    *("audit", "duty", "revocation"),
+)
+_VERSIONS = {"subject": 2}  # of all others it is 1
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,39}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_EXACT = re.compile(r"(0|[1-9][0-9]{0,39})(\.[0-9]{0,39}[1-9])?|[1-9][0-9]{0,39}/[1-9][0-9]{0,39}")
 
 
 def predicate_type(kind: str) -> str:
     """The predicate type of one of `KINDS`."""
-    return f"urn:interlock:{kind}:v1"
+    return f"urn:interlock:{kind}:v{_VERSIONS.get(kind, 1)}"
 
 
 def statement(kind: str, *, name: str, digest: str, predicate: Mapping[str, Any]) -> Statement:
@@ -51,6 +63,10 @@ class Fields:
         self._left = dict(value)
         self._where = where
 
+    def has(self, name: str) -> bool:
+        """Whether the member `name` is there and not yet read."""
+        return name in self._left
+
     def take(self, name: str) -> object:
         """The raw member `name`."""
         if name not in self._left:
@@ -70,6 +86,12 @@ class Fields:
         if not isinstance(value, str) or not _DIGEST.fullmatch(value):
             raise self._bad(name, value, "a SHA-256 in lowercase hex")
         return value
+
+    def digest_or_none(self, name: str) -> str | None:
+        """A SHA-256 in lowercase hex, or null."""
+        if self._left.get(name, "") is None:
+            return self.take(name)  # type: ignore[return-value]  # None, as just seen
+        return self.digest(name)
 
     def count(self, name: str) -> int:
         """An integer of zero or more, below 2^53."""
@@ -94,6 +116,41 @@ class Fields:
             return datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         except ValueError as error:
             raise self._bad(name, value, "a time that exists") from error
+
+    def time_or_none(self, name: str) -> datetime | None:
+        """A moment in UTC with whole seconds, or null."""
+        return self.take(name) if self._left.get(name, "") is None else self.time(name)  # type: ignore[return-value]
+
+    def exact(self, name: str, *, least: int) -> Fraction:
+        """An exact number in its one text: a decimal where there is a finite one, else a fraction in lowest terms."""
+        value = self.take(name)
+        found = _fraction(value) if isinstance(value, str) and _EXACT.fullmatch(value) else None
+        if found is None or exact(found) != value or found < least:
+            raise self._bad(name, value, f"a number of at least {least} such as 0.05 or 1/3, as a string")
+        return found
+
+    def truth(self, name: str) -> bool:
+        """True or false."""
+        value = self.take(name)
+        if not isinstance(value, bool):
+            raise self._bad(name, value, "true or false")
+        return value
+
+    def digests(self, name: str) -> tuple[str, ...]:
+        """A list of SHA-256 in lowercase hex, each once."""
+        return self._each(name, lambda item: bool(_DIGEST.fullmatch(item)), "SHA-256 in lowercase hex")
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of non-empty strings of at most 4096 characters, each once."""
+        return self._each(name, lambda item: 0 < len(item) <= 4096, "non-empty strings")
+
+    def _each(self, name: str, fits: Callable[[str], bool], what: str) -> tuple[str, ...]:
+        value = self.take(name)
+        if not isinstance(value, list) or not all(isinstance(item, str) and fits(item) for item in value):
+            raise self._bad(name, value, f"a list of {what}")
+        if len(set(value)) < len(value):
+            raise self._bad(name, value, f"a list of {what}, each once")
+        return tuple(value)
 
     def one_of(self, name: str, choices: tuple[str, ...]) -> str:
         """One of a closed set of strings."""
@@ -122,12 +179,20 @@ class Fields:
         return EvidenceError(f"{self._where}: `{name}` is `{str(value)[:80]}`, expected {expected}")
 
 
+def _fraction(text: str) -> Fraction:
+    above, _, below = text.partition("/")
+    return Fraction(int(above), int(below)) if below else Fraction(text)
+
+
 @dataclass(frozen=True, slots=True)
 class SubjectPredicate:
-    """A subject's name, files, compute in FLOP and lineage."""
+    """A subject's name, what it is, compute in FLOP and lineage. A run without weights yet has neither of the two last.
+
+    `identity` is what its digest is of. The digest that model-signing tools give the same files stands beside it.
+    """
 
     name: str
-    files: tuple[tuple[str, str], ...]
+    identity: Manifest | Run
     training_compute: int
     ec_low: int
     ec_high: int
@@ -137,7 +202,7 @@ class SubjectPredicate:
         """The predicate as JSON."""
         return {
             "name": self.name,
-            "files": [{"name": name, "sha256": digest} for name, digest in self.files],
+            **_identity_to_json(self.identity),
             "training_compute": str(self.training_compute),
             "effective_compute": {"low": str(self.ec_low), "high": str(self.ec_high)},
             "steps": [{"parent": s.parent, "kind": s.kind, "compute": str(s.compute)} for s in self.steps],
@@ -148,13 +213,14 @@ class SubjectPredicate:
         """Read strictly.
 
         Raises:
-            EvidenceError: anything unexpected, or an interval whose low end is above its high end.
+            EvidenceError: anything unexpected, a manifest that is not one, or an interval whose low end is above its
+                high end.
         """
         fields = Fields(value, where)
         interval = fields.nested("effective_compute")
         read = cls(
             name=fields.text("name"),
-            files=tuple(_file(item) for item in fields.items("files")),
+            identity=_identity(fields, where),
             training_compute=fields.flop("training_compute"),
             ec_low=interval.flop("low"),
             ec_high=interval.flop("high"),
@@ -164,11 +230,45 @@ class SubjectPredicate:
         fields.done()
         if not 0 < read.ec_low <= read.ec_high:
             raise EvidenceError(f"{where}: effective compute {read.ec_low} to {read.ec_high} is not an interval")
+        if isinstance(read.identity, Run) and read.steps:
+            raise EvidenceError(f"{where}: a run from scratch is made from {len(read.steps)} subjects, expected none")
         return read
 
 
-def _file(fields: Fields) -> tuple[str, str]:
-    item = fields.text("name"), fields.digest("sha256")
+def _identity_to_json(identity: Manifest | Run) -> dict[str, Any]:
+    if isinstance(identity, Run):
+        return {"run": identity.to_json()}
+    return {"manifest": identity.to_json(), "model_signing_sha256": identity.model_signing_digest}
+
+
+def _identity(fields: Fields, where: str) -> Manifest | Run:
+    if fields.has("run"):
+        parts = fields.nested("run")
+        run = Run(parts.digest("config_sha256"), parts.digest("data_sha256"))
+        parts.done()
+        return run
+    manifest, claimed = _manifest(fields.nested("manifest"), where), fields.digest("model_signing_sha256")
+    if claimed != manifest.model_signing_digest:
+        expected = manifest.model_signing_digest
+        raise EvidenceError(f"{where}: `model_signing_sha256` is {claimed[:12]}, expected {expected[:12]} by its files")
+    return manifest
+
+
+def _manifest(fields: Fields, where: str) -> Manifest:
+    serialization = fields.take("serialization")
+    if canonical.dumps(serialization) != canonical.dumps(SERIALIZATION):
+        raise EvidenceError(f"{where}: `serialization` is `{str(serialization)[:120]}`, expected `{SERIALIZATION}`")
+    files = tuple(_resource(item) for item in fields.items("resources"))
+    fields.done()
+    try:
+        return Manifest(files)
+    except EvidenceError as error:
+        raise EvidenceError(f"{where}: {error}") from error
+
+
+def _resource(fields: Fields) -> tuple[str, str]:
+    fields.one_of("algorithm", ("sha256",))
+    item = fields.text("name"), fields.digest("digest")
     fields.done()
     return item
 
@@ -179,9 +279,51 @@ def _step(fields: Fields) -> Step:
     return step
 
 
+@dataclass(frozen=True, slots=True)
+class DeploymentPredicate:
+    """A deployment's name, and what it consists of."""
+
+    name: str
+    offered: Deployment
+
+    def to_json(self) -> dict[str, Any]:
+        """The predicate as JSON."""
+        return {"name": self.name, **self.offered.to_json()}
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> DeploymentPredicate:
+        """Read strictly.
+
+        Raises:
+            EvidenceError: anything unexpected.
+        """
+        fields = Fields(value, where)
+        name, sampling = fields.text("name"), strings(fields.take("sampling"), "sampling", where)
+        offered = Deployment(
+            subject=fields.digest("subject"),
+            system_prompt=fields.digest_or_none("system_prompt_sha256"),
+            filters=tuple(_hashed(item) for item in fields.items("filters")),
+            tools=tuple(_hashed(item) for item in fields.items("tools")),
+            surface=fields.text("surface"),
+            access_tier=fields.text("access_tier"),
+            sampling=sampling,
+        )
+        fields.done()
+        if problem := offered.problem():
+            raise EvidenceError(f"{where}: {problem}")
+        return cls(name, offered)
+
+
+def _hashed(fields: Fields) -> tuple[str, str]:
+    item = fields.text("name"), fields.digest("sha256")
+    fields.done()
+    return item
+
+
 def protocol_to_json(protocol: Protocol) -> dict[str, Any]:
-    """What is run, as JSON; the same object stands in a plan and in its result."""
+    """What is run, as JSON; the same object stands in a plan and in its result. No `deployment`: the bare model."""
     return {
+        **({"deployment": protocol.deployment} if protocol.deployment else {}),
         "task": protocol.task,
         "task_version": protocol.task_version,
         "metric": protocol.metric,
@@ -213,6 +355,7 @@ def protocol_from_json(fields: Fields, elicitations: tuple[str, ...]) -> Protoco
         shots=elicitation.count("shots"),
         demonstrations=elicitation.count("demonstrations"),
         seed=elicitation.count("seed"),
+        deployment=fields.digest("deployment") if fields.has("deployment") else None,
     )
     elicitation.done()
     fields.done()
@@ -234,6 +377,11 @@ class ResultPredicate:
     tokens: int
     flop: int
     environment: Mapping[str, str]
+
+    @property
+    def files(self) -> tuple[tuple[str, str], ...]:
+        """The files that the workspace must hold, as (name, SHA-256)."""
+        return ((self.log_name, self.log),)
 
     def to_json(self) -> dict[str, Any]:
         """The predicate as JSON."""
@@ -272,7 +420,7 @@ class ResultPredicate:
             correct=counts.count("correct"),
             tokens=budget.count("tokens"),
             flop=budget.flop("flop"),
-            environment=_strings(fields.take("environment"), where),
+            environment=strings(fields.take("environment"), "environment", where),
         )
         for part in (log, counts, budget, fields):
             part.done()
@@ -282,15 +430,23 @@ class ResultPredicate:
         return read
 
 
-def _strings(value: object, where: str) -> dict[str, str]:
+def strings(value: object, name: str, where: str) -> dict[str, str]:
+    """The member `name`, a map from names to strings.
+
+    Raises:
+        EvidenceError: it is something else.
+    """
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise EvidenceError(f"{where}: `environment` must map names to strings")
+        raise EvidenceError(f"{where}: `{name}` must map names to strings")
     return dict(value)
 
 
 @dataclass(frozen=True, slots=True)
 class PermitPredicate:
-    """A bounded lease: it names the action, the decision, the most effective compute in FLOP, and when it ends."""
+    """A bounded lease: it names the action, the decision, the most effective compute in FLOP, and when it ends.
+
+    `deployment` is the digest of the one that it was decided for, and it opens no other; None: the bare model.
+    """
 
     action: str
     decision: str
@@ -299,10 +455,12 @@ class PermitPredicate:
     most_compute: int
     not_before: datetime
     not_after: datetime
+    deployment: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The predicate as JSON."""
         return {
+            **({"deployment": self.deployment} if self.deployment else {}),
             "action": self.action,
             "decision": self.decision,
             "policy": self.policy,
@@ -328,6 +486,7 @@ class PermitPredicate:
             most_compute=compute.flop("most"),
             not_before=fields.time("not_before"),
             not_after=fields.time("not_after"),
+            deployment=fields.digest("deployment") if fields.has("deployment") else None,
         )
         compute.done()
         fields.done()

@@ -1,8 +1,9 @@
 """From verified ledger bytes to facts.
 
 Guarantees: every entry was read, in order; each is a strictly parsed envelope that keys of the policy's roles signed;
-entry 0 is the one policy, signed by the quorum that the policy itself names, and its digest is the pinned one. Anything
-else is an `EvidenceError`: a ledger with one entry that cannot be understood supports no decision at all.
+entry 0 is the first version of the policy, signed by the quorum that the policy itself names, and its digest is the
+pinned one. Anything else is an `EvidenceError`: a ledger with one entry that cannot be understood supports no decision
+at all.
 What it leaves to the caller: pinning the policy's digest, and checking the logs' bytes (`evaluate.logs`).
 """
 
@@ -13,13 +14,31 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from interlock.decide.decision import timestamp
-from interlock.decide.facts import Attestation, Checkpoint, Facts, Plan, Result, Signers, Subject, Version
+from interlock.decide.facts import (
+    Amendment,
+    Approval,
+    Attestation,
+    Checkpoint,
+    Deployment,
+    Facts,
+    Forecast,
+    Incident,
+    Judgement,
+    Plan,
+    Protocol,
+    Result,
+    SetAside,
+    Signers,
+    Subject,
+    Version,
+    Withdrawal,
+)
 from interlock.errors import EvidenceError, UsageError
-from interlock.evidence import canonical, dsse
-from interlock.evidence.keys import PublicKey
+from interlock.evidence import amendment, canonical, dsse, testimony
+from interlock.evidence.imported import UNKNOWN_FLOP, ImportedPredicate
 from interlock.evidence.predicates import (
     KINDS,
-    Fields,
+    DeploymentPredicate,
     PermitPredicate,
     ResultPredicate,
     SnapshotPredicate,
@@ -27,13 +46,17 @@ from interlock.evidence.predicates import (
     predicate_type,
     protocol_from_json,
 )
+from interlock.evidence.roles import Electorate, in_force
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
+from interlock.evidence.testimony import BY_ONE_KEY, Audit, Before, Done, Revocation, Said
 from interlock.policy.compile import from_json as policy_from_json
 from interlock.policy.model import ELICITATIONS, Policy
+from interlock.subject import deployment as offers
+from interlock.subject.lineage import Made, below_parent
 from interlock.subject.manifest import Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from interlock.ledger.log import LedgerView
@@ -66,6 +89,7 @@ class _Granted:
     """What a decision with the verdict `permit` allows a permit to grant."""
 
     subject: str
+    deployment: str | None
     action: str
     most_compute: int
     not_after: datetime
@@ -73,7 +97,7 @@ class _Granted:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One entry, for people: its kind, what it is about, who signed."""
+    """One entry, for people: its kind, what it is about, who signed; with one key only, `members`."""
 
     entry: int
     kind: str
@@ -81,28 +105,43 @@ class Record:
     signers: Signers
     at: datetime
     digest: str
+    members: Signers = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything that a ledger holds: the policy, the facts, and the paper trail beside them.
+    """Everything that a ledger holds: the policy's versions, the facts, and the paper trail beside them.
 
-    `manifests` are those of the subjects, by digest.
+    `manifests` are those of the subjects, by digest; a run from scratch that has no weights yet has none.
+    `offered` is what deployments consist of, by digest; `done` the duties that somebody says were done; `revoked` the
+    permits that were taken back, by digest.
     """
 
-    policy: Policy
-    policy_digest: str
+    versions: tuple[Version, ...]
     facts: Facts
-    results: Mapping[int, ResultPredicate]
+    results: Mapping[int, ResultPredicate | ImportedPredicate]
     permits: tuple[Permit, ...]
     snapshots: tuple[Snapshot, ...]
     records: tuple[Record, ...]
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
+    offered: Mapping[str, offers.Deployment] = field(default_factory=dict)
+    audits: tuple[Audit, ...] = ()
+    done: tuple[Done, ...] = ()
+    revoked: Mapping[str, Revocation] = field(default_factory=dict)
+
+    def in_force(self, at: datetime) -> Version:
+        """The version of the policy that is in force at a time; the first one, before that takes effect."""
+        return in_force(self.versions, at)[0]
 
     @property
-    def versions(self) -> tuple[Version, ...]:
-        """The versions of the policies in this ledger, for `decide`: one, in force from its effective date."""
-        return (Version(self.policy, self.policy_digest, self.policy.effective, self.records[0].at),)
+    def policy(self) -> Policy:
+        """The policy in the version that was in force when the ledger was last signed."""
+        return self.in_force(self.facts.checkpoint.time).policy
+
+    @property
+    def policy_digest(self) -> str:
+        """The digest of that version."""
+        return self.in_force(self.facts.checkpoint.time).digest
 
     def subject(self, name: str) -> Subject:
         """The subject with this name or digest (or a digest's first eight or more digits).
@@ -117,6 +156,19 @@ class Evidence:
         known = ", ".join(f"`{s.name}`" for s in subjects) or "none yet"
         raise UsageError(f"no single subject is called `{name}`; the ledger knows: {known}")
 
+    def deployment(self, name: str) -> Deployment:
+        """The deployment with this name or digest (or a digest's first eight or more digits).
+
+        Raises:
+            UsageError: none has it, or several do.
+        """
+        offered = self.facts.deployments.values()
+        found = [d for d in offered if name in {d.name, d.digest} or (len(name) >= 8 and d.digest.startswith(name))]
+        if len(found) == 1:
+            return found[0]
+        known = ", ".join(f"`{d.name}`" for d in offered) or "none yet"
+        raise UsageError(f"no single deployment is called `{name}`; the ledger knows: {known}")
+
 
 def read(view: LedgerView, *, pinned_policy: str) -> Evidence:
     """Read every entry of a verified ledger.
@@ -126,13 +178,24 @@ def read(view: LedgerView, *, pinned_policy: str) -> Evidence:
     Raises:
         EvidenceError: an entry is malformed, wrongly signed, or refers to something that is not there before it.
     """
-    if not view.entries:
+    (evidence,) = read_at(view, [Checkpoint(view.size, view.root.hex(), view.time)], pinned_policy=pinned_policy)
+    return evidence
+
+
+def read_at(view: LedgerView, checkpoints: Sequence[Checkpoint], *, pinned_policy: str) -> Iterator[Evidence]:
+    """As `read`, in one pass: what the ledger held at each checkpoint, in the order of their sizes.
+
+    Raises:
+        EvidenceError: as `read`, about an entry up to the last of them.
+    """
+    if not view.statements:
         raise EvidenceError("the ledger is empty, expected the policy as entry 0")
-    reader = _Reader(pinned_policy)
-    for entry in view.entries:
-        reader.take(entry.index, entry.data, entry.time)
-    checkpoint = Checkpoint(view.size, view.root.hex(), view.time)
-    return reader.evidence(checkpoint)
+    reader, done = _Reader(pinned_policy), 0
+    for checkpoint in checkpoints:
+        for entry in view.statements[done : checkpoint.size]:
+            reader.take(entry.index, entry.data, entry.time)
+        done = checkpoint.size
+        yield reader.evidence(checkpoint)
 
 
 @dataclass(slots=True)
@@ -140,218 +203,366 @@ class _Reader:
     """Reads entry after entry, and refuses what an earlier entry does not support."""
 
     pinned_policy: str
-    policy: Policy | None = None
+    versions: list[Version] = field(default_factory=list)
     subjects: dict[str, Subject] = field(default_factory=dict)
     manifests: dict[str, Manifest] = field(default_factory=dict)
+    deployments: dict[str, Deployment] = field(default_factory=dict)
+    offered: dict[str, offers.Deployment] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)
-    results: list[Result] = field(default_factory=list)
-    details: dict[int, ResultPredicate] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)
+    details: dict[int, ResultPredicate | ImportedPredicate] = field(default_factory=dict)
     attestations: list[Attestation] = field(default_factory=list)
+    approvals: list[Approval] = field(default_factory=list)
+    judgements: list[Judgement] = field(default_factory=list)
+    withdrawals: list[Withdrawal] = field(default_factory=list)
+    set_asides: list[SetAside] = field(default_factory=list)
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    forecasts: list[Forecast] = field(default_factory=list)
+    amendments: list[Amendment] = field(default_factory=list)
+    audits: list[Audit] = field(default_factory=list)
+    done: list[Done] = field(default_factory=list)
+    revoked: dict[str, Revocation] = field(default_factory=dict)
     decisions: dict[str, _Granted | None] = field(default_factory=dict)
     permits: dict[str, Permit] = field(default_factory=dict)
     snapshots: list[Snapshot] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
-    digests: set[str] = field(default_factory=set)
-    keys: dict[str, PublicKey] = field(default_factory=dict)
-    roles: dict[str, tuple[frozenset[str], int]] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    electorate: Electorate = field(default_factory=Electorate)
 
     def take(self, index: int, data: bytes, at: datetime) -> None:
         """Read one entry."""
         where = f"ledger entry {index}"
         envelope = dsse.parse(data)
-        if envelope.payload_type != PAYLOAD_TYPE:
-            raise EvidenceError(f"{where}: payload type `{envelope.payload_type}`, expected `{PAYLOAD_TYPE}`")
-        statement = Statement.parse(envelope.payload)
+        statement = Statement.parse(dsse.payload(envelope, PAYLOAD_TYPE, where=where))
         kind = _TYPES.get(statement.predicate_type)
         if kind is None:
             raise EvidenceError(f"{where}: unknown predicate type `{statement.predicate_type}`")
         if (kind == "policy") != (index == 0):
-            raise EvidenceError(f"{where}: a `{kind}`, expected the one policy as entry 0 and nowhere else")
+            raise EvidenceError(
+                f"{where}: a `{kind}`, expected a policy as entry 0 and nowhere else; its next versions are amendments"
+            )
         if len(statement.subjects) != 1:
             raise EvidenceError(f"{where}: names {len(statement.subjects)} things, expected one")
-        if statement.digest in self.digests:
+        if statement.digest in self.kinds:
             raise EvidenceError(f"{where}: repeats an earlier statement")
-        self.digests.add(statement.digest)
         if kind == "policy":
-            self._policy(statement, where)
-        signers = self._signers(envelope, where)
-        readers: dict[str, Callable[[int, Statement, Signers, datetime, str], None]] = {
+            self._policy(statement, at, where)
+        said = self._said(index, envelope, statement, at, kind)
+        readers: dict[str, Callable[[Said], str | None]] = {
             "policy": self._check_policy,
             "subject": self._subject,
+            "deployment": self._deployment,
             "plan": self._plan,
             "result": self._result,
             "attestation": self._attestation,
             "decision": self._decision,
             "permit": self._permit,
             "snapshot": self._snapshot,
+            "withdrawal": self._withdrawal,
+            "set-aside": self._set_aside,
+            "assumption-check": self._assumption_check,
+            "judgement": self._judgement,
+            "approval": self._approval,
+            "forecast": self._forecast,
+            "incident": self._incident,
+            "amendment": self._amendment,
+            "audit": self._audit,
+            "duty": self._duty,
+            "revocation": self._revocation,
         }
-        readers[kind](index, statement, signers, at, where)
-        self.records.append(Record(index, kind, statement.subjects[0][0], signers, at, statement.digest))
+        self.kinds[statement.digest] = readers[kind](said) or kind
+        name = statement.subjects[0][0]
+        self.records.append(Record(index, kind, name, said.signers, at, statement.digest, said.members))
+
+    def _said(self, index: int, envelope: dsse.Envelope, statement: Statement, at: datetime, kind: str) -> Said:
+        where = f"ledger entry {index}"
+        signers, members = self.electorate.signed(envelope, at)
+        if not members:
+            raise EvidenceError(f"{where}: signed by the quorum of no role, and by no key of one")
+        # who must have signed a new version of the policy is checked where it is read: two versions have a say
+        amends = kind == "amendment" and "policy" in statement.predicate
+        if not signers and not amends and kind not in BY_ONE_KEY:
+            raise EvidenceError(f"{where}: signed by the quorum of no role")
+        return Said(index, statement, signers, members, at, where, envelope)
+
+    def facts(self, checkpoint: Checkpoint) -> Facts:
+        """What was read, as the rule reads it."""
+        return Facts(
+            checkpoint=checkpoint,
+            subjects=dict(self.subjects),
+            plans=tuple(self.plans.values()),
+            results=tuple(self.results.values()),
+            attestations=tuple(self.attestations),
+            deployments=dict(self.deployments),
+            approvals=tuple(self.approvals),
+            judgements=tuple(self.judgements),
+            withdrawals=tuple(self.withdrawals),
+            set_asides=tuple(self.set_asides),
+            incidents=tuple(self.incidents.values()),
+            forecasts=tuple(self.forecasts),
+            amendments=tuple(self.amendments),
+        )
 
     def evidence(self, checkpoint: Checkpoint) -> Evidence:
-        """What was read."""
-        assert self.policy is not None  # noqa: S101  entry 0 set it, or `take` raised
-        facts = Facts(
-            checkpoint=checkpoint,
-            subjects=self.subjects,
-            plans=tuple(self.plans.values()),
-            results=tuple(self.results),
-            attestations=tuple(self.attestations),
-        )
+        """What was read so far; reading on does not change it."""
         return Evidence(
-            policy=self.policy,
-            policy_digest=self.pinned_policy,
-            facts=facts,
-            results=self.details,
+            versions=tuple(self.versions),
+            facts=self.facts(checkpoint),
+            results=dict(self.details),
             permits=tuple(self.permits.values()),
             snapshots=tuple(self.snapshots),
             records=tuple(self.records),
-            manifests=self.manifests,
+            manifests=dict(self.manifests),
+            offered=dict(self.offered),
+            audits=tuple(self.audits),
+            done=tuple(self.done),
+            revoked=dict(self.revoked),
         )
 
-    def _signers(self, envelope: dsse.Envelope, where: str) -> Signers:
-        """The roles whose quorum signed: distinct keys, each counted once."""
-        signed = envelope.signers(self.keys)
-        roles = frozenset(name for name, (keys, quorum) in self.roles.items() if 0 < quorum <= len(signed & keys))
-        if not roles:
-            raise EvidenceError(f"{where}: signed by the quorum of no role")
-        return roles
+    @property
+    def _before(self) -> Before:
+        return Before(self.versions, self.kinds, self.subjects, self.deployments, self.results, self.incidents)
 
     def _known(self, digest: str, where: str) -> Subject:
         if digest not in self.subjects:
             raise EvidenceError(f"{where}: subject {digest[:12]} is not in the ledger before it")
         return self.subjects[digest]
 
-    def _policy(self, statement: Statement, where: str) -> None:
+    def _policy(self, statement: Statement, at: datetime, where: str) -> None:
         policy = policy_from_json(dict(statement.predicate))  # which has one spelling only: it is the compiled policy
         digest = hashlib.sha256(canonical.dumps(statement.predicate)).hexdigest()
         if digest != self.pinned_policy or statement.subjects[0][1] != digest:
             raise EvidenceError(f"{where}: policy {digest[:12]}, expected {self.pinned_policy[:12]}")
-        self.policy = policy
-        for role in policy.roles.values():
-            public = [PublicKey.parse(key) for key in role.keys]
-            self.keys |= {key.key_id: key for key in public}
-            self.roles[role.name] = (frozenset(key.key_id for key in public), role.quorum)
+        self._enter(Version(policy, digest, policy.effective, at))
 
-    def _check_policy(self, _: int, __: Statement, signers: Signers, ___: datetime, where: str) -> None:
-        assert self.policy is not None  # noqa: S101
-        approved_by = self.policy.amendments.approved_by
+    def _enter(self, version: Version) -> None:
+        self.versions.append(version)
+        self.electorate = self.electorate.after(version)
+
+    def _check_policy(self, said: Said) -> None:
+        approved_by = self.versions[0].policy.amendments.approved_by
         if not approved_by:
-            raise EvidenceError(f"{where}: the policy names nobody who approves it")
+            raise said.wrong("the policy names nobody who approves it")
         for role in approved_by:
-            if role not in signers:
-                raise EvidenceError(f"{where}: the policy is not signed by `{role}`")
+            if role not in said.signers:
+                raise said.wrong(f"the policy is not signed by `{role}`")
 
-    def _subject(self, _: int, statement: Statement, __: Signers, ___: datetime, where: str) -> None:
+    def _subject(self, said: Said) -> None:
+        statement, where = said.statement, said.where
         read = SubjectPredicate.from_json(statement.predicate, where)
-        digest, files = statement.subjects[0][1], Manifest(read.files)
-        if files.digest != digest:
-            raise EvidenceError(f"{where}: its files make subject {files.digest[:12]}, got {digest[:12]}")
+        digest, expected = statement.subjects[0][1], read.identity.digest
+        if expected != digest:
+            raise EvidenceError(f"{where}: its files make subject {expected[:12]}, got {digest[:12]}")
         if digest in self.subjects:
             raise EvidenceError(f"{where}: subject {digest[:12]} is there already as `{self.subjects[digest].name}`")
         if any(read.name == other.name for other in self.subjects.values()):
             raise EvidenceError(f"{where}: another subject is called `{read.name}`")
-        for step in read.steps:
-            parent = self._known(step.parent, where)
-            if read.ec_low < parent.ec_low or read.ec_high < parent.ec_high:
-                raise EvidenceError(f"{where}: effective compute is below that of its parent `{parent.name}`")
-        self.manifests[digest] = files
+        made = [
+            Made(self._known(step.parent, where), step.kind, step.compute, step.parent in self.manifests)
+            for step in read.steps
+        ]
+        problem = below_parent(made, training=read.training_compute, low=read.ec_low, high=read.ec_high)
+        if problem:
+            raise EvidenceError(f"{where}: {problem}")
+        if isinstance(read.identity, Manifest):
+            self.manifests[digest] = read.identity
         self.subjects[digest] = Subject(digest, read.name, read.training_compute, read.ec_low, read.ec_high, read.steps)
 
-    def _plan(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
-        assert self.policy is not None  # noqa: S101
-        fields = Fields(statement.predicate, where)
-        subject = self._known(statement.subjects[0][1], where)
+    def _deployment(self, said: Said) -> None:
+        statement, where = said.statement, said.where
+        read = DeploymentPredicate.from_json(statement.predicate, where)
+        digest, expected, subject = statement.subjects[0][1], read.offered.digest, read.offered.subject
+        if expected != digest:
+            raise EvidenceError(f"{where}: its parts make deployment {expected[:12]}, got {digest[:12]}")
+        self._with_weights(subject, where)
+        for other in self.deployments.values():
+            if digest == other.digest:
+                raise EvidenceError(f"{where}: deployment {digest[:12]} is there already as `{other.name}`")
+            if read.name == other.name:
+                raise EvidenceError(f"{where}: another deployment is called `{read.name}`")
+        self.deployments[digest] = Deployment(digest, read.name, subject)
+        self.offered[digest] = read.offered
+
+    def _with_weights(self, digest: str, where: str) -> Subject:
+        """A known subject that can be run."""
+        subject = self._known(digest, where)
+        if digest not in self.manifests:
+            raise EvidenceError(f"{where}: `{subject.name}` is a run from scratch that has no weights yet")
+        return subject
+
+    def _ran(self, statement: Statement, protocol: Protocol, where: str) -> Subject:
+        """The subject that a plan or a result is about; its deployment, if it has one, is one of this subject."""
+        subject = self._with_weights(statement.subjects[0][1], where)
+        if protocol.deployment is not None:
+            offered = self.deployments.get(protocol.deployment)
+            if offered is None or offered.subject != subject.digest:
+                raise EvidenceError(
+                    f"{where}: deployment {protocol.deployment[:12]} is not in the ledger before it as one of "
+                    f"`{subject.name}`"
+                )
+        return subject
+
+    def _plan(self, said: Said) -> None:
+        fields, digest = said.fields(), said.statement.digest
         protocol = protocol_from_json(fields.nested("protocol"), ELICITATIONS)
-        report_by, latest = fields.time("report_by"), self.policy.report_within.after(at)
+        subject = self._ran(said.statement, protocol, said.where)
+        report_by = fields.time("report_by")
+        latest = min(version.policy.report_within.after(said.at) for version in in_force(self.versions, said.at))
         fields.done()
         if report_by > latest:  # else a plan could put off its report for good
-            raise EvidenceError(f"{where}: reports by {timestamp(report_by)}, expected {timestamp(latest)} or before")
-        self.plans[statement.digest] = Plan(index, statement.digest, subject.digest, protocol, signers, at, report_by)
+            raise said.wrong(f"reports by {timestamp(report_by)}, expected {timestamp(latest)} or before")
+        self.plans[digest] = Plan(said.entry, digest, subject.digest, protocol, said.signers, said.at, report_by)
 
-    def _result(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
-        read = ResultPredicate.from_json(statement.predicate, where, ELICITATIONS)
-        subject = self._known(statement.subjects[0][1], where)
+    def _result(self, said: Said) -> None:
+        if "imported" in said.statement.predicate:
+            self._imported(said)
+            return
+        read = ResultPredicate.from_json(said.statement.predicate, said.where, ELICITATIONS)
+        subject = self._ran(said.statement, read.protocol, said.where)
         plan = self.plans.get(read.plan)
         if plan and (plan.subject, plan.protocol) != (subject.digest, read.protocol):
             plan = None  # it names a plan that announced something else: it counts as unplanned
-        if plan and not plan.signers & signers:
+        if plan and not plan.signers & said.signers:
             plan = None  # nobody reports on somebody else's plan: it would close what is still open
-        self.details[index] = read
-        self.results.append(
-            Result(
-                entry=index,
-                digest=statement.digest,
-                subject=subject.digest,
-                protocol=read.protocol,
-                completed=read.completed,
-                scored=read.scored,
-                correct=read.correct,
-                flop=read.flop,
-                signers=signers,
-                plan=plan,
-                at=at,
-                refused=None,  # a result does not say yet how many were refused
-            )
+        self.details[said.entry] = read
+        self.results[said.statement.digest] = Result(
+            entry=said.entry,
+            digest=said.statement.digest,
+            subject=subject.digest,
+            protocol=read.protocol,
+            completed=read.completed,
+            scored=read.scored,
+            correct=read.correct,
+            flop=read.flop,
+            signers=said.signers,
+            plan=plan,
+            at=said.at,
+            refused=None,  # a result does not say yet how many were refused
         )
 
-    def _attestation(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
-        fields = Fields(statement.predicate, where)
-        kind, name = fields.one_of("kind", ("assumption", "requirement")), fields.text("name")
-        about = fields.one_of("about", ("subject", "developer"))
-        fields.text("statement")
-        stated = fields.time("at")
-        fields.done()
-        if stated > at:
-            raise EvidenceError(f"{where}: dated {timestamp(stated)}, later than its own ledger time {timestamp(at)}")
-        digest = statement.subjects[0][1]
-        if about == "developer" and digest != self.pinned_policy:
-            raise EvidenceError(f"{where}: about the developer under policy {digest[:12]}, which is not in force")
-        known = self._known(digest, where).digest if about == "subject" else None
-        # its age runs from its own date: kept back, a statement does not stay fresh
-        self.attestations.append(
-            Attestation(index, name, kind == "assumption", known, signers, stated, digest=statement.digest)
+    def _imported(self, said: Said) -> None:
+        """Somebody else's log. Whatever it says, it has no plan and an unknown elicitation: it can only hold."""
+        read = ImportedPredicate.from_json(said.statement.predicate, said.where)
+        subject = self._with_weights(said.about, said.where)
+        if read.edit_of is not None and read.edit_of not in self.results:
+            raise said.wrong(f"the result {read.edit_of[:12]} that it edits is not in the ledger before it")
+        self.details[said.entry] = read
+        self.results[said.statement.digest] = Result(
+            entry=said.entry,
+            digest=said.statement.digest,
+            subject=subject.digest,
+            protocol=read.protocol,
+            completed=read.counts.completed,
+            scored=read.counts.scored,
+            correct=read.counts.correct,
+            flop=UNKNOWN_FLOP,
+            signers=said.signers,
+            plan=None,
+            at=said.at,
+            total=read.counts.total,
+            refused=read.counts.refused,
         )
 
-    def _decision(self, _: int, statement: Statement, __: Signers, ___: datetime, where: str) -> None:
-        subject, fields = self._known(statement.subjects[0][1], where), Fields(statement.predicate, where)
-        action, granted = fields.text("action"), None
+    def _attestation(self, said: Said) -> None:
+        self.attestations.append(testimony.attestation(said, self._before))
+
+    def _assumption_check(self, said: Said) -> None:
+        self.attestations.append(testimony.assumption_check(said, self._before))
+
+    def _approval(self, said: Said) -> None:
+        self.approvals.append(testimony.approval(said, self._before))
+
+    def _judgement(self, said: Said) -> None:
+        self.judgements.append(testimony.judgement(said, self._before))
+
+    def _forecast(self, said: Said) -> None:
+        self.forecasts.append(testimony.forecast(said, self._before))
+
+    def _withdrawal(self, said: Said) -> None:
+        self.withdrawals.append(testimony.withdrawal(said, self._before))
+
+    def _set_aside(self, said: Said) -> None:
+        self.set_asides.append(testimony.set_aside(said, self._before))
+
+    def _audit(self, said: Said) -> None:
+        found = testimony.audit(said, self._before)
+        self.audits.append(found)
+        against = testimony.disagreement(said, found, self._before)
+        self.withdrawals += [against] if against else []
+
+    def _duty(self, said: Said) -> None:
+        self.done.append(testimony.duty(said, self._before))
+
+    def _revocation(self, said: Said) -> None:
+        permit = self.permits.get(said.about)
+        own = [self._under(said, permit.terms.policy)] if permit else []
+        issuers = [*own, *(version.policy for version in in_force(self.versions, said.at))]
+        self.revoked[said.about] = testimony.revocation(said, self._before, issuers)
+
+    def _amendment(self, said: Said) -> str:
+        if "policy" not in said.statement.predicate:
+            self.amendments.append(testimony.opening(said, self._before))
+            return "opening of an exception"
+        earlier = Checkpoint(said.entry, "", self.records[-1].at)
+        self._enter(amendment.amended(said, self.versions, lambda: self.facts(earlier)))
+        return "version of the policy"
+
+    def _incident(self, said: Said) -> str:
+        if "kind" in said.statement.predicate:
+            told = testimony.incident(said, self._before)
+            self.incidents[told.digest] = told
+            return "incident"
+        told = testimony.resolution(said, self._before)
+        self.incidents[told.digest] = told  # in its own place: nothing else that it said has changed
+        return "incident resolution"
+
+    def _decision(self, said: Said) -> None:
+        subject, fields = self._known(said.about, said.where), said.fields()
+        action, offered, granted = fields.text("action"), fields.digest_or_none("deployment"), None
         if fields.one_of("verdict", ("permit", "hold")) == "permit":
             bounds = fields.nested("bounds")
             most, end = bounds.flop("most_effective_compute"), bounds.time("not_after")
-            granted = _Granted(subject.digest, action, most, end)
-        self.decisions[statement.digest] = granted
+            granted = _Granted(subject.digest, offered, action, most, end)
+        self.decisions[said.statement.digest] = granted
 
-    def _permit(self, index: int, statement: Statement, signers: Signers, at: datetime, where: str) -> None:
-        assert self.policy is not None  # noqa: S101
-        terms = PermitPredicate.from_json(statement.predicate, where)
-        subject = self._known(statement.subjects[0][1], where)
+    def _permit(self, said: Said) -> None:
+        terms, digest = PermitPredicate.from_json(said.statement.predicate, said.where), said.statement.digest
+        subject = self._known(said.about, said.where)
         if terms.decision not in self.decisions:
-            raise EvidenceError(f"{where}: its decision {terms.decision[:12]} is not in the ledger before it")
-        if self.policy.permits.issued_by not in signers:
-            raise EvidenceError(f"{where}: the permit is not signed by `{self.policy.permits.issued_by}`")
-        if not _allows(self.decisions[terms.decision], subject, terms, lease_end=self.policy.permits.lease.after(at)):
-            raise EvidenceError(f"{where}: the permit grants what its decision {terms.decision[:12]} does not")
-        self.permits[statement.digest] = Permit(index, statement.digest, subject.digest, terms, signers)
+            raise said.wrong(f"its decision {terms.decision[:12]} is not in the ledger before it")
+        rules = self._under(said, terms.policy).permits
+        if rules.issued_by not in said.signers:
+            raise said.wrong(f"the permit is not signed by `{rules.issued_by}`")
+        if not _allows(self.decisions[terms.decision], subject, terms, lease_end=rules.lease.after(said.at)):
+            raise said.wrong(f"the permit grants what its decision {terms.decision[:12]} does not")
+        self.permits[digest] = Permit(said.entry, digest, subject.digest, terms, said.signers)
 
-    def _snapshot(self, index: int, statement: Statement, signers: Signers, _: datetime, where: str) -> None:
-        assert self.policy is not None  # noqa: S101
-        terms = SnapshotPredicate.from_json(statement.predicate, where)
+    def _under(self, said: Said, digest: str) -> Policy:
+        """The version of the policy with a digest."""
+        for version in self.versions:
+            if version.digest == digest:
+                return version.policy
+        raise said.wrong(f"policy {digest[:12]} is no version that the ledger has before it")
+
+    def _snapshot(self, said: Said) -> None:
+        terms = SnapshotPredicate.from_json(said.statement.predicate, said.where)
         permit = self.permits.get(terms.permit)
         if permit is None:
-            raise EvidenceError(f"{where}: its permit {terms.permit[:12]} is not in the ledger before it")
-        if self.policy.permits.issued_by not in signers:  # it says how much of the lease is spent
-            raise EvidenceError(f"{where}: the snapshot is not signed by `{self.policy.permits.issued_by}`")
+            raise said.wrong(f"its permit {terms.permit[:12]} is not in the ledger before it")
+        # it says how much of the lease is spent: who issued it, or whoever issues permits by now
+        issuers = [self._under(said, permit.terms.policy), *(it.policy for it in in_force(self.versions, said.at))]
+        if not any(policy.permits.issued_by in said.signers for policy in issuers):
+            raise said.wrong(f"the snapshot is not signed by `{issuers[0].permits.issued_by}`")
         if terms.parent != permit.subject or terms.compute < permit.terms.start_compute:
-            raise EvidenceError(f"{where}: the snapshot does not go on from the subject of its permit")
-        self.snapshots.append(Snapshot(index, statement.subjects[0][1], terms))
+            raise said.wrong("the snapshot does not go on from the subject of its permit")
+        self.snapshots.append(Snapshot(said.entry, said.about, terms))
 
 
 def _allows(granted: _Granted | None, subject: Subject, terms: PermitPredicate, *, lease_end: datetime) -> bool:
     """Whether a decision, and the policy's lease, cover every term of a permit."""
     return (
         granted is not None
-        and (granted.subject, granted.action) == (subject.digest, terms.action)
+        and (granted.subject, granted.deployment, granted.action) == (subject.digest, terms.deployment, terms.action)
         and subject.ec_high <= terms.start_compute <= terms.most_compute <= granted.most_compute
         and terms.not_after <= min(granted.not_after, lease_end)
     )

@@ -124,7 +124,7 @@ def _check_text(value: object, *, where: str) -> None:
 def _copy(value: object, *, where: str, depth: int) -> object:
     """Return `value` as plain JSON types; refuses what JSON cannot carry exactly."""
     if depth > _DEPTH:
-        raise EvidenceError(f"{where:.80}: nested too deeply, expected at most {_DEPTH} levels")
+        raise EvidenceError(f"{where:.80}: got more than {_DEPTH} levels of nesting, expected at most that many")
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int):

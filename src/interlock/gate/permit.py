@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from interlock.decide.decision import Reason, Ruling
-    from interlock.decide.facts import Subject
+    from interlock.decide.facts import Deployment, Subject
     from interlock.evidence.read import Evidence, Permit
     from interlock.workspace import Workspace
 
@@ -38,15 +38,27 @@ class Issued:
     permit: str | None
 
 
-def ask(evidence: Evidence, *, subject: Subject, action: str, at: datetime) -> Decision:
+def ask(
+    evidence: Evidence, *, subject: Subject, action: str, at: datetime, deployment: Deployment | None = None
+) -> Decision:
     """Decide by the policy in force and everything that the ledger holds."""
-    return decide(evidence.versions, evidence.facts, subject=subject.digest, action=action, at=at)
+    offered = deployment.digest if deployment else None
+    return decide(evidence.versions, evidence.facts, subject=subject.digest, action=action, at=at, deployment=offered)
 
 
-def issue(workspace: Workspace, *, subject: str, action: str, at: datetime, most_compute: int | None = None) -> Issued:
+def issue(
+    workspace: Workspace,
+    *,
+    subject: str,
+    action: str,
+    at: datetime,
+    deployment: str | None = None,
+    most_compute: int | None = None,
+) -> Issued:
     """Decide, and if the answer is `permit`, put decision and permit into the ledger.
 
-    `most_compute` (FLOP of effective compute) asks for a narrower lease than the decision would allow.
+    With a `deployment`, the permit opens the action for that deployment and no other. `most_compute` (FLOP of effective
+    compute) asks for a narrower lease than the decision would allow.
 
     Raises:
         UsageError: the lease asked for is wider than the decision allows, or leaves no room at all.
@@ -54,50 +66,76 @@ def issue(workspace: Workspace, *, subject: str, action: str, at: datetime, most
     """
     evidence = workspace.read()
     model = evidence.subject(subject)
-    decision = ask(evidence, subject=model, action=action, at=at)
+    offered = evidence.deployment(deployment) if deployment else None
+    decision = ask(evidence, subject=model, action=action, at=at, deployment=offered)
     if decision.bounds is None:
         return Issued(decision, None)
     most = decision.bounds.most_effective_compute if most_compute is None else most_compute
     if not model.ec_high <= most <= decision.bounds.most_effective_compute:
         room = f"from {model.ec_high} to {decision.bounds.most_effective_compute} FLOP"
         raise UsageError(f"a lease up to {most} FLOP is not possible; the decision allows {room}")
-    signing = workspace.keys_of(evidence.policy, evidence.policy.permits.issued_by)
+    version = evidence.in_force(at)
+    signing = workspace.signing(evidence, version.policy.permits.issued_by)
     named = {"name": model.name, "digest": model.digest}
     decided = workspace.append(statement("decision", predicate=to_json(decision), **named), signing)
     terms = PermitPredicate(
         action=action,
         decision=decided,
-        policy=evidence.policy_digest,
+        policy=version.digest,
         start_compute=model.ec_high,
         most_compute=most,
         not_before=at,
         not_after=decision.bounds.not_after,
+        deployment=decision.deployment,
     )
     return Issued(decision, workspace.append(statement("permit", predicate=terms.to_json(), **named), signing))
 
 
-def verify(evidence: Evidence, digest: str, *, action: str, at: datetime) -> Permit:
-    """The permit with this digest, if it opens `action` now: checks 1 to 6 in order.
+def verify(
+    evidence: Evidence, digest: str, *, action: str, at: datetime, deployment: Deployment | None = None
+) -> Permit:
+    """The permit with this digest, if it opens `action` now: checks 1 to 8 in order.
+
+    `deployment` is what the gate is about to offer; None if it is the bare model.
 
     Raises:
         Held: it does not; the message says which check failed and what would lift it.
     """
     permit = find(evidence, digest)
     terms = permit.terms
-    if terms.action != action:  # 2
+    taken_back = evidence.revoked.get(permit.digest)
+    if taken_back is not None:  # 2
+        by = ", ".join(sorted(taken_back.signers))
+        raise Held(f"the permit was revoked by {by} in entry {taken_back.entry}: {taken_back.reason}")
+    if terms.action != action:  # 3
         raise Held(f"the permit is for `{terms.action}`, expected one for `{action}`")
-    if terms.policy != evidence.policy_digest:  # 3
+    _check_deployment(evidence, terms.deployment, deployment)  # 4
+    if terms.policy != evidence.in_force(at).digest:  # 5
         raise Held("the permit was issued under another policy; ask for a new one: interlock permit issue")
-    if at < terms.not_before:  # 4
+    if at < terms.not_before:  # 6
         raise Held(f"the permit starts at {timestamp(terms.not_before)}, and it is {timestamp(at)}")
     if at >= terms.not_after:
         raise Held(f"the permit ended at {timestamp(terms.not_after)}; ask for a new one: interlock permit issue")
-    decision = ask(evidence, subject=evidence.facts.subjects[permit.subject], action=action, at=at)
-    if decision.bounds is None:  # 5
+    model = evidence.facts.subjects[permit.subject]
+    decision = ask(evidence, subject=model, action=action, at=at, deployment=deployment)
+    if decision.bounds is None:  # 7
         raise Held(why(decision))
-    if terms.most_compute > decision.bounds.most_effective_compute or terms.not_after > decision.bounds.not_after:  # 6
+    if terms.most_compute > decision.bounds.most_effective_compute or terms.not_after > decision.bounds.not_after:  # 8
         raise Held("the permit reaches further than the evidence now allows; ask for a new one: interlock permit issue")
     return permit
+
+
+def _check_deployment(evidence: Evidence, permitted: str | None, offered: Deployment | None) -> None:
+    if permitted == (offered.digest if offered else None):
+        return
+    known = evidence.facts.deployments.get(permitted or "")
+    got = f"for deployment `{known.name}`" if known else "for the bare model"
+    expected = (
+        f"one for deployment `{offered.name}`"
+        if offered
+        else "one for the bare model; name what is offered: --deployment"
+    )
+    raise Held(f"the permit is {got}, expected {expected}")
 
 
 def find(evidence: Evidence, digest: str) -> Permit:

@@ -155,7 +155,7 @@ class PermitCallback(TrainerCallback):
         if any((snapshot.subject, snapshot.terms) == (digest, terms) for snapshot in evidence.snapshots):
             return control  # the trainer saves the end of an epoch again
         made = statement("snapshot", name=folder.name, digest=digest, predicate=terms.to_json())
-        signing = self._workspace.keys_of(evidence.policy, evidence.policy.permits.issued_by)
+        signing = self._workspace.signing(evidence, evidence.policy.permits.issued_by)
         self._workspace.append(made, signing)
         return control
 

@@ -7,7 +7,7 @@ after each leaf at logarithmic cost. A proof that verifies says nothing about wh
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from interlock.errors import LedgerError
 
@@ -15,7 +15,10 @@ __all__ = [
     "EMPTY_ROOT",
     "HASH_BYTES",
     "Frontier",
+    "Subtree",
+    "consistency_path",
     "consistency_proof",
+    "inclusion_path",
     "inclusion_proof",
     "leaf_hash",
     "node_hash",
@@ -23,6 +26,9 @@ __all__ = [
     "verify_consistency",
     "verify_inclusion",
 ]
+
+Subtree = Callable[[int, int], bytes]
+"""The root over the leaves from the first number up to, and without, the second."""
 
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
@@ -47,20 +53,28 @@ class Frontier:
         self.size = 0
         self._roots: list[bytes] = []
 
-    def append(self, leaf: bytes) -> None:
-        """Add one leaf hash: as many merges as the old size has trailing one bits."""
-        node, size = leaf, self.size
-        while size & 1:
-            node = node_hash(self._roots.pop(), node)
-            size >>= 1
-        self._roots.append(node)
-        self.size += 1
+    @classmethod
+    def restored(cls, size: int, roots: Iterable[bytes]) -> Frontier:
+        """Return the frontier of a tree of `size` whose perfect subtrees have `roots`, largest first.
 
-    def copy(self) -> Frontier:
-        """Return an independent copy."""
-        other = Frontier()
-        other.size, other._roots = self.size, self._roots.copy()
-        return other
+        Raises:
+            LedgerError: not as many roots as `size` has one bits.
+        """
+        frontier = cls()
+        frontier.size, frontier._roots = size, list(roots)
+        if len(frontier._roots) != size.bit_count():
+            raise LedgerError(f"got {len(frontier._roots)} subtrees, expected {size.bit_count()} at size {size}")
+        return frontier
+
+    def append(self, leaf: bytes) -> list[bytes]:
+        """Add one leaf hash; return the perfect subtrees that it completes, by height from 0, itself the first."""
+        completed, size = [leaf], self.size
+        while size & 1:
+            completed.append(node_hash(self._roots.pop(), completed[-1]))
+            size >>= 1
+        self._roots.append(completed[-1])
+        self.size += 1
+        return completed
 
     def root(self) -> bytes:
         """Return the root of the tree so far; of an empty one, the hash of no bytes."""
@@ -86,14 +100,7 @@ def inclusion_proof(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     Raises:
         LedgerError: `index` is not in the tree.
     """
-    if not 0 <= index < len(leaves):
-        raise LedgerError(f"inclusion proof: got index {index}, expected one in a tree of size {len(leaves)}")
-    if len(leaves) == 1:
-        return ()
-    split = _split(len(leaves))
-    if index < split:
-        return (*inclusion_proof(leaves[:split], index), root(leaves[split:]))
-    return (*inclusion_proof(leaves[split:], index - split), root(leaves[:split]))
+    return inclusion_path(index, len(leaves), _subtrees_of(leaves))
 
 
 def consistency_proof(leaves: Sequence[bytes], old_size: int) -> tuple[bytes, ...]:
@@ -102,19 +109,53 @@ def consistency_proof(leaves: Sequence[bytes], old_size: int) -> tuple[bytes, ..
     Raises:
         LedgerError: `old_size` is zero, or larger than the tree.
     """
-    if not 0 < old_size <= len(leaves):
-        raise LedgerError(f"consistency proof: got old size {old_size}, expected 1 to {len(leaves)}")
-    return _subproof(leaves, old_size, old_root_is_known=True)
+    return consistency_path(old_size, len(leaves), _subtrees_of(leaves))
 
 
-def _subproof(leaves: Sequence[bytes], old_size: int, *, old_root_is_known: bool) -> tuple[bytes, ...]:
-    if old_size == len(leaves):
-        return () if old_root_is_known else (root(leaves),)
-    split = _split(len(leaves))
-    if old_size <= split:
-        left = _subproof(leaves[:split], old_size, old_root_is_known=old_root_is_known)
-        return (*left, root(leaves[split:]))
-    return (*_subproof(leaves[split:], old_size - split, old_root_is_known=False), root(leaves[:split]))
+def inclusion_path(index: int, size: int, subtree: Subtree) -> tuple[bytes, ...]:
+    """As `inclusion_proof`, in a tree of `size` leaves that only `subtree(first, after)` knows.
+
+    Raises:
+        LedgerError: `index` is not in the tree.
+    """
+    if not 0 <= index < size:
+        raise LedgerError(f"inclusion proof: got index {index}, expected one in a tree of size {size}")
+    path, first, after = [], 0, size
+    while after - first > 1:
+        split = first + _split(after - first)
+        if index < split:
+            path.append(subtree(split, after))
+            after = split
+        else:
+            path.append(subtree(first, split))
+            first = split
+    return tuple(reversed(path))
+
+
+def consistency_path(old_size: int, size: int, subtree: Subtree) -> tuple[bytes, ...]:
+    """As `consistency_proof`, in a tree of `size` leaves that only `subtree(first, after)` knows.
+
+    Raises:
+        LedgerError: `old_size` is zero, or larger than the tree.
+    """
+    if not 0 < old_size <= size:
+        raise LedgerError(f"consistency proof: got old size {old_size}, expected 1 to {size}")
+    path, first, after = [], 0, size
+    while old_size != after:
+        split = first + _split(after - first)
+        if old_size <= split:
+            path.append(subtree(split, after))
+            after = split
+        else:
+            path.append(subtree(first, split))
+            first = split
+    if first:  # the old tree's last subtree, which its holder cannot know by itself
+        path.append(subtree(first, after))
+    return tuple(reversed(path))
+
+
+def _subtrees_of(leaves: Sequence[bytes]) -> Subtree:
+    return lambda first, after: root(leaves[first:after])
 
 
 def verify_inclusion(leaf: bytes, index: int, *, size: int, proof: Sequence[bytes], root: bytes) -> None:

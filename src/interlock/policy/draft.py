@@ -23,10 +23,11 @@ def draft(path: Path, *, at: datetime | None = None) -> Policy:
     """
     from interlock.policy.load import load
 
-    return load(path, at=at, absent=_stand_in)
+    return load(path, at=at, absent=stand_in)
 
 
-def _stand_in(name: str) -> PublicKey:
+def stand_in(name: str) -> PublicKey:
+    """The key that is made from a file's name."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from interlock.evidence.keys import KeyPair

@@ -18,6 +18,7 @@ from interlock.decide.decision import Decision, Finding, in_order, timestamp
 from interlock.decide.decision import to_json as decision_to_json
 from interlock.decide.resume import resume, ways
 from interlock.errors import missing_extra
+from interlock.evidence.imported import UNKNOWN
 from interlock.gate.permit import Held, ask, general, stops, verify
 from interlock.policy import exact
 from interlock.policy.model import At, Hole, Mean, Measure, walk
@@ -172,15 +173,15 @@ def gather(evidence: Evidence, *, at: datetime | None = None) -> Page:
     """
     at = now() if at is None else at
     rows = tuple(_row(evidence, subject, at) for subject in evidence.facts.subjects.values())
-    results = _results(evidence, rows, at)
+    results, version = _results(evidence, rows, at), evidence.in_force(at)
     return Page(
-        policy=evidence.policy,
-        policy_digest=evidence.policy_digest,
+        policy=version.policy,
+        policy_digest=version.digest,
         checkpoint=evidence.facts.checkpoint,
         at=at,
-        actions=tuple(in_order(evidence.policy.gates)),
+        actions=tuple(in_order(version.policy.gates)),
         rows=rows,
-        plots=_plots(evidence.policy, results, rows),
+        plots=_plots(version.policy, results, rows),
         results=results,
         leases=tuple(_lease(evidence, permit, at) for permit in evidence.permits),
         snapshots=evidence.snapshots,
@@ -189,9 +190,8 @@ def gather(evidence: Evidence, *, at: datetime | None = None) -> Page:
 
 
 def _row(evidence: Evidence, subject: Subject, at: datetime) -> Row:
-    decisions = tuple(
-        ask(evidence, subject=subject, action=action, at=at) for action in in_order(evidence.policy.gates)
-    )
+    gates = evidence.in_force(at).policy.gates
+    decisions = tuple(ask(evidence, subject=subject, action=action, at=at) for action in in_order(gates))
     return Row(subject, decisions, _findings(decisions))
 
 
@@ -235,8 +235,9 @@ def _intervals(rows: Sequence[Row]) -> dict[int, dict[str, Interval]]:
 def _standings(evidence: Evidence, result: Result, at: datetime) -> tuple[Standing, ...]:
     """Thresholds on the result's task, those with the same defects together."""
     grouped: dict[tuple[str, ...], list[str]] = {}
-    for threshold in evidence.policy.thresholds.values():
-        if threshold.rule_out is not None and result.protocol.task in _tasks(evidence.policy, threshold):
+    policy = evidence.in_force(at).policy
+    for threshold in policy.thresholds.values():
+        if threshold.rule_out is not None and result.protocol.task in _tasks(policy, threshold):
             found = rule.defects(evidence.versions, evidence.facts, threshold=threshold.name, result=result, at=at)
             grouped.setdefault(found, []).append(threshold.name)
     return tuple(Standing(tuple(names), defects) for defects, names in grouped.items())
@@ -256,8 +257,9 @@ def _tasks(policy: Policy, threshold: Threshold) -> set[str]:
 def _lease(evidence: Evidence, permit: Permit, at: datetime) -> Lease:
     """A permit, checked as a gate would check it."""
     name = evidence.facts.subjects[permit.subject].name
+    offered = evidence.facts.deployments.get(permit.terms.deployment or "")
     try:
-        verify(evidence, permit.digest, action=permit.terms.action, at=at)
+        verify(evidence, permit.digest, action=permit.terms.action, at=at, deployment=offered)
     except Held as held:
         return Lease(permit, name, str(held))
     return Lease(permit, name, None)
@@ -551,18 +553,19 @@ def _pointed(point: Point) -> dict[str, Any]:
 
 def _ran(ran: Ran) -> dict[str, Any]:
     result = ran.result
+    tried = result.protocol.elicitation != UNKNOWN  # else a log of somebody's, which does not say how hard
     return {
         "entry": result.entry,
         "subject": ran.subject,
         "task": f"{result.protocol.task}@{result.protocol.task_version}",
         "elicitation": result.protocol.elicitation,
-        "shots": result.protocol.shots,
-        "demonstrations": result.protocol.demonstrations,
+        "shots": result.protocol.shots if tried else None,
+        "demonstrations": result.protocol.demonstrations if tried else None,
         "planned": result.protocol.samples,
         "scored": result.scored,
         "correct": result.correct,
         "intervals": {measure: _interval(interval) for measure, interval in ran.intervals.items()},
-        "flop": str(result.flop),
+        "flop": str(result.flop) if tried else None,
         "admissible": [
             {"thresholds": list(s.thresholds), "admissible": not s.defects, "defects": list(s.defects)}
             for s in ran.standings

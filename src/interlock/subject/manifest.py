@@ -1,43 +1,70 @@
-"""The manifest of a subject: every file of its folder, and of its adapter, by SHA-256.
+"""The manifest of a subject: every file of its folder, and of its adapter, by name and SHA-256.
 
-The subject's digest is the SHA-256 of the canonical JSON of that list, names included: a chat template renamed away
-behaves differently, so it must be another subject. (OpenSSF model signing hashes the digests alone; docs/adr/0003.)
+Guarantees: a manifest has one spelling; its digest follows every byte and every name; the digest that the OpenSSF
+model-signing tools give the same files can be read off it (docs/adr/0014). `of` hashes plain files only, all of them,
+and refuses a folder that changes meanwhile.
+What it leaves to the caller: that whoever loads the model loads this folder and nothing else.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import struct
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import rfc8785
 
-from interlock.errors import EvidenceError, UsageError
+from interlock.errors import EvidenceError
 
-_CHUNK = 1 << 20
-
-#: Called with bytes hashed and bytes in all.
+#: Called with bytes hashed and bytes in all, from the thread that asked.
 Report = Callable[[int, int], None]
+
+#: How a folder becomes a list, in the words of the model-signing layout. Nothing else is read or written.
+SERIALIZATION: dict[str, Any] = {
+    "method": "files",
+    "hash_type": "sha256",
+    "allow_symlinks": False,
+    "ignore_paths": [],
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Files as (name, sha256), sorted by name; adapter files stand under `adapter/`."""
+    """Files as (name, sha256), in order of the names' parts; adapter files stand under `adapter/`.
+
+    Raises:
+        EvidenceError: no file, a name that is not a plain relative path, names out of order or twice, or two names
+            that some file systems take for one.
+    """
 
     files: tuple[tuple[str, str], ...]
 
+    def __post_init__(self) -> None:
+        _check([name for name, _ in self.files])
+
     @property
     def digest(self) -> str:
-        """SHA-256 in hex over the canonical JSON of the list."""
-        return hashlib.sha256(rfc8785.dumps([list(item) for item in self.files])).hexdigest()
+        """SHA-256 in hex of the canonical JSON (RFC 8785) of `to_json`: what a subject is looked up by."""
+        return hashlib.sha256(rfc8785.dumps(self.to_json())).hexdigest()
+
+    @property
+    def model_signing_digest(self) -> str:
+        """SHA-256 in hex over the files' digests, in order: what model-signing tools call the model. Blind to names."""
+        return hashlib.sha256(b"".join(bytes.fromhex(digest) for _, digest in self.files)).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """The layout of OpenSSF model signing, predicate v1.0: how the folder was read, and a resource a file."""
+        resources = [{"name": name, "algorithm": "sha256", "digest": digest} for name, digest in self.files]
+        return {"serialization": {**SERIALIZATION}, "resources": resources}
 
     def changed(self, other: Manifest) -> str | None:
         """The first file that differs from `other`, in words; None if the two agree."""
         mine, theirs = dict(self.files), dict(other.files)
-        for name in sorted(mine.keys() | theirs.keys()):
+        for name in sorted(mine.keys() | theirs.keys(), key=order):
             if mine.get(name) != theirs.get(name):
                 got, expected = theirs.get(name, "no such file"), mine.get(name, "no such file")
                 return f"`{name}` is {got[:12]}, expected {expected[:12]}"
@@ -45,76 +72,58 @@ class Manifest:
 
 
 def of(folder: Path, *, adapter: Path | None = None, progress: Report | None = None) -> Manifest:
-    """The manifest of a transformers folder, with its adapter if it has one.
+    """The manifest of a transformers folder, with its adapter if it has one. Hashed on all cores.
 
     Raises:
         UsageError: there is no such folder, or it is not a transformers model (or peft adapter) folder.
-        EvidenceError: a weights file is truncated, a link leads out of the folder, or a file changed while being read.
+        EvidenceError: weights are truncated or missing, there is something else than plain files, a name that cannot
+            stand in a manifest, or the folder changed while it was read.
     """
-    named = _files(folder, needs="config.json")
-    if adapter is not None:
-        if any(name.startswith("adapter/") for name in named):
-            raise EvidenceError(f"`{folder}` has a folder called `adapter`, which the adapter's own files would hide")
-        named |= {f"adapter/{name}": path for name, path in _files(adapter, needs="adapter_config.json").items()}
-    total, done = sum(path.stat().st_size for path in named.values()), 0
-    files = []
-    for name, path in sorted(named.items()):
-        if path.suffix == ".safetensors":
-            check_safetensors(path)
-        files.append((name, _sha256(path)))
-        done += path.stat().st_size
-        if progress:
-            progress(done, total)
-    return Manifest(tuple(files))
+    from interlock.subject import _folder, _hashing  # threads, which reading a ledger does without
+
+    before = _folder.listing(folder, adapter)
+    _folder.check(before, folder, adapter)
+    digests = _hashing.sha256_of(before, progress)
+    _folder.unchanged(before, _folder.listing(folder, adapter))
+    return Manifest(tuple((name, digests[name]) for name in sorted(before, key=order)))
 
 
-def _files(folder: Path, *, needs: str) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise UsageError(f"no such model folder: `{folder}`")
-    if not (folder / needs).is_file():
-        raise UsageError(f"`{folder}` has no {needs}; expected a transformers folder as save_pretrained writes it")
-    root = folder.resolve()
-    # a link to a folder is no folder here: what lies behind it would be loaded and not hashed
-    found = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
-    files = {path.relative_to(folder).as_posix(): path for path in found}
-    for name, path in files.items():
-        if not name.isprintable():
-            raise EvidenceError(f"`{folder}`: the file name {name!a:.80} is not printable text")
-        if not path.resolve().is_relative_to(root) or not path.is_file():
-            raise EvidenceError(f"`{folder}`: `{name}` is not a plain file inside the folder")
-    if not any(path.suffix == ".safetensors" for path in files.values()):
-        raise UsageError(f"`{folder}` has no .safetensors weights")
-    return files
+def order(name: str) -> list[str]:
+    """What names are sorted by: their parts, as model-signing does."""
+    return name.split("/")
 
 
-def check_safetensors(path: Path) -> None:
-    """Check that a safetensors file is as long as its header says.
-
-    Raises:
-        EvidenceError: the file is truncated, too long, or its header cannot be read.
-    """
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length <= size - 8 else None
-        ends = [int(item["data_offsets"][1]) for name, item in (header or {}).items() if name != "__metadata__"]
-    except (struct.error, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise EvidenceError(f"`{path}` is not a safetensors file: its header cannot be read") from error
-    if header is None:
-        raise EvidenceError(f"`{path}` is truncated: {size} bytes, expected a header of {length} bytes")
-    expected = 8 + length + max(ends, default=0)
-    if size != expected:
-        raise EvidenceError(f"`{path}` is truncated or altered: {size} bytes, expected {expected}")
+def _check(names: list[str]) -> None:
+    if not names:
+        raise EvidenceError("a manifest without files names no model")
+    for name in names:
+        if not name.isprintable() or {"", ".", ".."} & set(order(name)):
+            raise EvidenceError(f"the file name {name!a:.80} is not a plain relative path of printable text")
+    for before, after in pairwise(names):
+        if not order(before) < order(after):
+            raise EvidenceError(f"a manifest lists each file once and in order, got `{after}` after `{before}`")
+    _check_apart(names)
 
 
-def _sha256(path: Path) -> str:
-    before = path.stat()
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    after = path.stat()
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise EvidenceError(f"`{path}` changed while it was being read")
-    return digest.hexdigest()
+def _check_apart(names: list[str]) -> None:
+    """No two names, nor the folders in them, may be one where letter case or Unicode form do not count."""
+    seen: dict[str, tuple[str, bool]] = {}
+    for name in names:
+        for path, is_file in _with_folders(name):
+            other, _ = found = seen.setdefault(_folded(path), (path, is_file))
+            if found != (path, is_file):
+                raise EvidenceError(f"`{other}` and `{path}` are one name on some machines; expected names that differ")
+
+
+def _with_folders(name: str) -> Iterator[tuple[str, bool]]:
+    parts = order(name)
+    for count in range(1, len(parts)):
+        yield "/".join(parts[:count]), False
+    yield name, True
+
+
+def _folded(path: str) -> str:
+    """Equal where two paths differ only by letter case or Unicode form (Unicode 3.13, canonical caseless matching)."""
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())

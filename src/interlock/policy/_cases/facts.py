@@ -17,13 +17,13 @@ from typing import Any, Literal, TypeVar, cast, get_args
 from interlock.decide import facts as told
 from interlock.decide.decision import State
 from interlock.decide.facts import Facts
-from interlock.evidence.predicates import STEPS
 from interlock.policy import _scalar as scalar
 from interlock.policy._cases.read import Entry, Problems, interval, known, nearest
 from interlock.policy._scalar import quote
 from interlock.policy._written.yaml import Node, plain
 from interlock.policy.duty import Clock, Moment
 from interlock.policy.model import ELICITATIONS, Measure, Policy, Unbounded
+from interlock.subject.lineage import STEPS
 
 V = TypeVar("V")
 

@@ -1,0 +1,119 @@
+"""`audit`: ask some samples of a recorded result again, and compare."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from interlock.cli.options import HERE, JsonOption, PassphraseOption, WorkspaceOption, passphrases, print_json
+from interlock.cli.testimony import ByOption, KeyOption, pairs
+from interlock.decide.decision import timestamp
+from interlock.errors import FAILED, OK, UsageError
+from interlock.evidence.predicates import statement
+from interlock.workspace import Workspace, now, write_whole
+
+if TYPE_CHECKING:
+    from interlock.evaluate.rerun import Report
+    from interlock.evidence.statement import Statement
+
+
+def audit(
+    result: Annotated[
+        str | None, typer.Argument(help="Entry number or digest of a result.", show_default="the latest one")
+    ] = None,
+    rerun: Annotated[int, typer.Option("--rerun", min=1, help="How many of its samples to ask again.")] = 50,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The report.", show_default="audits/RESULT-SIZE-N.json")
+    ] = None,
+    by: ByOption = None,
+    key: KeyOption = None,
+    workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Ask samples of a recorded result again, and compare answers and scores with the log that it binds.
+
+    The ledger's root draws the samples, so nobody can choose them once it stands. Who is audited should not have signed
+    the last entry: they could have tried several; the report says so. With --by or --key what was seen is signed into
+    the ledger, too: one sample that disagrees ends what the result shows in favour. Exit code 0 if all agree, 5 if one
+    does not, 4 if the log or the subject's files are not the recorded ones.
+
+    \b
+        interlock audit --rerun 50
+        interlock audit 12 --rerun 120 --by external-auditor
+    """
+    from interlock.cli.show import progress
+    from interlock.evaluate import rerun as again
+
+    opened = Workspace.open(workspace, passphrases(passphrase_file))
+    evidence = opened.read()
+    found = again.find(evidence, result)
+    name = f"{found.digest[:16]}-{evidence.facts.checkpoint.size}-{rerun}"
+    file = output or opened.folder / "audits" / f"{name}.json"
+    with progress() as report_progress:
+        report = again.rerun(
+            opened,
+            evidence,
+            found,
+            count=rerun,
+            keep=opened.folder / "audits" / f"{name}.eval",
+            progress=report_progress,
+        )
+    written = json.dumps(report.to_json(), indent=2, sort_keys=True).encode() + b"\n"
+    try:
+        write_whole(file, written)
+    except OSError as error:
+        raise UsageError(f"`{file}`: cannot write it ({error.strerror})") from error
+    signing = pairs(opened, evidence, [], by=by, key=key) if by or key else []
+    digest = opened.append(_statement(report, hashlib.sha256(written).hexdigest()), signing) if signing else None
+    if as_json:
+        print_json({**report.to_json(), "signed_as": digest})
+    else:
+        _show(report, file)
+        typer.echo(
+            f"signed as audit {digest[:12]}" if digest else "it is not signed; --by ROLE signs it into the ledger"
+        )
+    return FAILED if report.differences else OK
+
+
+def _statement(report: Report, sha256: str) -> Statement:
+    predicate = {
+        "seed": {"size": report.checkpoint.size, "root": report.checkpoint.root},
+        "drawn": len(report.drawn),
+        "agreed": report.agreed,
+        "disagreed": len(report.differences),
+        "statement": f"asked again by interlock audit; SHA-256 of the report: {sha256}",
+        "at": timestamp(now()),
+    }
+    return statement("audit", name=f"entry {report.entry}", digest=report.result, predicate=predicate)
+
+
+def _show(report: Report, file: Path) -> None:
+    told = report.to_json()["disagreeing"]
+    of_all = told["of_all"]
+    typer.echo(
+        f"result {report.result[:12]} (entry {report.entry}): {len(report.drawn)} of {report.total} samples asked "
+        f"again, drawn by root {report.checkpoint.root[:16]} of {report.checkpoint.size} entries\n"
+        f"  agreed     {report.agreed}\n"
+        f"  disagreed  {len(report.differences)}: of all {report.total}, {of_all['least']} to {of_all['most']} at "
+        f"confidence {told['confidence']} ({told['method']})"
+    )
+    for one in report.differences:
+        typer.echo(
+            f"  - {one.sample}: recorded {one.recorded.text!r} ({_scored(one.recorded.correct)}), "
+            f"seen {one.seen.text!r} ({_scored(one.seen.correct)})"
+        )
+    for name, (before, after) in report.environment.items():
+        typer.echo(f"  {name} was {before or 'not there'}, is {after or 'not there'}")
+    if report.chosen_by:
+        roles = ", ".join(f"`{role}`" for role in sorted(report.chosen_by))
+        typer.echo(f"  note: {roles} signed the result and the ledger's last entry, and could have tried several roots")
+    typer.echo(f"report {file}")
+
+
+def _scored(correct: bool | None) -> str:  # noqa: FBT001  what a log says
+    return "no score" if correct is None else "right" if correct else "wrong"

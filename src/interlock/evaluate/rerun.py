@@ -1,0 +1,197 @@
+"""An auditor asks again: some samples of a recorded result, drawn by the ledger, against the subject's own weights.
+
+Guarantees: the log that is compared with is the one that the result names, byte for byte, with the outcomes that it
+binds; the subject's files are hashed before they are used; task, elicitation and seed are the result's; nothing that
+lay on the disk before is taken for an answer.
+What it leaves to the caller: signing the report, and the machine. Another kind of CPU may answer otherwise where the
+model is undecided (see `local`), which is why the report says how the two environments differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interlock.decide.decision import timestamp
+from interlock.errors import EvidenceError, UsageError
+from interlock.evaluate import execute, sampling
+from interlock.evidence.predicates import ResultPredicate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interlock.decide.facts import Checkpoint, Result
+    from interlock.evaluate.execute import Progress
+    from interlock.evaluate.logs import Answer
+    from interlock.evidence.read import Evidence
+    from interlock.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A sample run that was answered or scored otherwise than its log says."""
+
+    sample: str
+    epoch: int
+    recorded: Answer
+    seen: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What asking again gave. `environment` has what differs between the recorded run and this one."""
+
+    result: str
+    entry: int
+    subject: str
+    checkpoint: Checkpoint
+    total: int
+    drawn: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    environment: Mapping[str, tuple[str | None, str | None]]
+    log_sha256: str
+    chosen_by: frozenset[str]
+
+    @property
+    def agreed(self) -> int:
+        """How many of the drawn samples were answered and scored alike."""
+        return len(self.drawn) - len(self.differences)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON."""
+        found = sampling.interval(len(self.differences), drawn=len(self.drawn), total=self.total)
+        return {
+            "result": self.result,
+            "entry": self.entry,
+            "subject": self.subject,
+            "checkpoint": {
+                "size": self.checkpoint.size,
+                "root": self.checkpoint.root,
+                "time": timestamp(self.checkpoint.time),
+            },
+            "samples": {"total": self.total, "drawn": list(self.drawn)},
+            "agreed": self.agreed,
+            "disagreed": [_to_json(one) for one in self.differences],
+            "disagreeing": {
+                "rate": f"{len(self.differences)}/{len(self.drawn)}",
+                "of_all": {"least": found.least, "most": found.most, "of": self.total},
+                "confidence": str(found.confidence),
+                "method": sampling.METHOD,
+            },
+            "environment": {name: list(both) for name, both in self.environment.items()},
+            "log_sha256": self.log_sha256,
+            "last_entry_shares_signers_with_result": sorted(self.chosen_by),
+        }
+
+
+def find(evidence: Evidence, wanted: str | None) -> Result:
+    """The result with this entry number or digest (or its first eight or more digits); the latest one for None.
+
+    Raises:
+        UsageError: there is no such result, or several.
+    """
+    results = evidence.facts.results
+    if wanted is None:
+        found = results[-1:]
+    elif wanted.isascii() and wanted.isdecimal() and len(wanted) < 8:
+        found = tuple(it for it in results if it.entry == int(wanted))
+    else:
+        found = tuple(it for it in results if len(wanted) >= 8 and it.digest.startswith(wanted))
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(str(it.entry) for it in results[-8:]) or "none yet"
+    raise UsageError(f"no single result `{(wanted or 'latest')[:80]}` in the ledger; the last ones are entries {known}")
+
+
+def rerun(
+    workspace: Workspace, evidence: Evidence, result: Result, *, count: int, keep: Path, progress: Progress
+) -> Report:
+    """Ask `count` samples of a result again, and compare. The log of the new run becomes the file `keep`.
+
+    Raises:
+        UsageError: it cannot be run again here, or has fewer samples.
+        EvidenceError: the recorded log, or the subject's files, are not the recorded ones, or the run failed.
+    """
+    from interlock.evaluate import inspect_run, local, logs
+
+    said = evidence.results[result.entry]
+    if not isinstance(said, ResultPredicate):
+        raise UsageError(f"the result of ledger entry {result.entry} was imported: what its log ran is not known here")
+    recorded = _recorded(workspace, result, said)
+    checkpoint = evidence.facts.checkpoint
+    root, digest = bytes.fromhex(checkpoint.root), bytes.fromhex(result.digest)
+    drawn = sampling.draw(sorted({sample for sample, _ in recorded}), count, root=root, result=digest)
+    subject = evidence.facts.subjects[result.subject]
+    ready = execute.prepare(workspace, evidence, subject, result.protocol, progress=progress)
+    chosen = set(drawn)
+    ready.task.dataset = ready.task.dataset.filter(lambda sample: str(sample.id) in chosen)
+    arguments = {"subject": subject.digest, "audit": result.digest, "weights": local.fingerprint(ready.model)}
+    with tempfile.TemporaryDirectory() as fresh:  # where nobody can have put a finished log
+        log = inspect_run.run(
+            ready.task,
+            local=ready.model,
+            model_name=subject.name,
+            model_args=arguments,
+            log_dir=Path(fresh),
+            progress=lambda done, total: progress("asking again", done, total),
+        )
+        facts, seen = logs.read_answers(log)
+        keep.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(log, keep)
+    asked = sorted(run for run in recorded if run[0] in chosen)
+    if asked != sorted(seen):
+        raise EvidenceError(f"asked {len(seen)} sample runs again, expected {len(asked)}")
+    now = execute.environment(facts, ready.model)
+    names = sorted(name for name in said.environment.keys() | now.keys() if said.environment.get(name) != now.get(name))
+    return Report(
+        result=result.digest,
+        entry=result.entry,
+        subject=subject.digest,
+        checkpoint=checkpoint,
+        total=len({sample for sample, _ in recorded}),
+        drawn=drawn,
+        differences=_differences(asked, recorded, seen),
+        environment={name: (said.environment.get(name), now.get(name)) for name in names},
+        log_sha256=hashlib.sha256(keep.read_bytes()).hexdigest(),
+        chosen_by=evidence.records[-1].signers & result.signers,
+    )
+
+
+def _recorded(workspace: Workspace, result: Result, said: ResultPredicate) -> dict[tuple[str, int], Answer]:
+    """The answers in the log that a result binds."""
+    from interlock.evaluate import logs
+
+    path = workspace.check_log(result.entry, said.log_name, said.log)
+    facts, answers = logs.read_answers(path)
+    got = (facts.sha256, facts.outcomes_digest, facts.samples_digest, facts.completed, facts.scored, facts.correct)
+    protocol = said.protocol
+    expected = (said.log, said.outcomes, protocol.samples_digest, said.completed, said.scored, said.correct)
+    if got != expected:
+        raise EvidenceError(f"`{said.log_name}` is not what the result of ledger entry {result.entry} says of it")
+    return answers
+
+
+def _differences(
+    asked: list[tuple[str, int]],
+    recorded: Mapping[tuple[str, int], Answer],
+    seen: Mapping[tuple[str, int], Answer],
+) -> tuple[Difference, ...]:
+    """One a sample: the first of its runs that differs."""
+    found: dict[str, Difference] = {}
+    for run in asked:
+        if recorded[run] != seen[run]:
+            found.setdefault(run[0], Difference(*run, recorded[run], seen[run]))
+    return tuple(found.values())
+
+
+def _to_json(one: Difference) -> dict[str, Any]:
+    return {
+        "sample": one.sample,
+        "epoch": one.epoch,
+        "recorded": {"answer": one.recorded.text, "correct": one.recorded.correct},
+        "seen": {"answer": one.seen.text, "correct": one.seen.correct},
+    }

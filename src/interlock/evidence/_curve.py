@@ -1,0 +1,74 @@
+"""Which 32 bytes are a sound Ed25519 public key: the one encoding of a point of prime order (RFC 8032, section 5.1).
+
+Signature checks alone do not ask that. Points of order 1, 2, 4 and 8 "verify" messages that nobody signed. And whoever
+knows the private half of a key A can sign for A + T as well, T being any of those points: eight public keys, each with
+an id of its own, for one private key. Multiplying by the group's prime order tells all of them from honest keys.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+_P = 2**255 - 19
+_ORDER = 2**252 + 27742317777372353535851937790883648493
+_D = -121665 * pow(121666, -1, _P) % _P
+_SQRT_OF_MINUS_ONE = pow(2, (_P - 1) // 4, _P)
+
+#: x, y, z and t with x/z and y/z the coordinates and t/z their product (RFC 8032, section 5.1.4).
+_Point = tuple[int, int, int, int]
+_NEUTRAL: _Point = (0, 1, 1, 0)
+
+
+@lru_cache(maxsize=1024)
+def sound(raw: bytes) -> bool:
+    """Whether 32 bytes are the canonical encoding of a point of prime order. Public data only: not constant in time."""
+    point = _decode(raw)
+    return point is not None and not _is_neutral(point) and _is_neutral(_times(_ORDER, point))
+
+
+def _decode(raw: bytes) -> _Point | None:
+    """The point, or None where the bytes encode none, or not in the canonical way (RFC 8032, section 5.1.3)."""
+    number = int.from_bytes(raw, "little")
+    y, sign = number & (2**255 - 1), number >> 255
+    if y >= _P:
+        return None
+    u, v = (y * y - 1) % _P, (_D * y * y + 1) % _P
+    x = u * v**3 * pow(u * v**7, (_P - 5) // 8, _P) % _P
+    if v * x * x % _P != u:
+        x = x * _SQRT_OF_MINUS_ONE % _P
+    if v * x * x % _P != u or (x == 0 and sign):
+        return None
+    x = x if x & 1 == sign else _P - x
+    return (x, y, 1, x * y % _P)
+
+
+def _add(one: _Point, other: _Point) -> _Point:
+    """The sum, by the formulas of RFC 8032, section 5.1.4, which hold for all points, equal ones too."""
+    a = (one[1] - one[0]) * (other[1] - other[0]) % _P
+    b = (one[1] + one[0]) * (other[1] + other[0]) % _P
+    c = 2 * one[3] * other[3] * _D % _P
+    d = 2 * one[2] * other[2] % _P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return (e * f % _P, g * h % _P, f * g % _P, e * h % _P)
+
+
+def _double(point: _Point) -> _Point:
+    """The sum of a point with itself, by the shorter formulas of the same section."""
+    a, b = point[0] * point[0], point[1] * point[1]
+    h = a + b
+    e, g = h - (point[0] + point[1]) ** 2, a - b
+    e, f, g, h = e % _P, (2 * point[2] * point[2] + g) % _P, g % _P, h % _P
+    return (e * f % _P, g * h % _P, f * g % _P, e * h % _P)
+
+
+def _times(factor: int, point: _Point) -> _Point:
+    total = _NEUTRAL
+    for bit in bin(factor)[2:]:
+        total = _double(total)
+        if bit == "1":
+            total = _add(total, point)
+    return total
+
+
+def _is_neutral(point: _Point) -> bool:
+    return point[0] == 0 and point[1] == point[2]

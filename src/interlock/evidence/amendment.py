@@ -1,0 +1,142 @@
+"""From one version of a policy to the next, by TUF's rule for its root (TUF specification, section 5.3).
+
+Guarantees, of every version after the first: it names the latest one by digest, so that none is skipped, put back or
+forked; it is of the same policy, under a version that none had; the quorums that approve amendments signed it, as the
+version before has them and as it has them itself; no role of it that is independent of another has ever shared a key
+with that one; it takes effect neither before the version that it follows nor before the notice that every version
+promises which is in force, or is to be, when the ledger takes it in; and where one of these is frozen while a threshold
+is reached, and one is, it only tightens. docs/adr/0021 says why.
+
+Whatever a version says of when it takes effect, it never does before its notice is over: how long a publication takes
+changes when, and never whether, an amendment counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from interlock.decide.decision import timestamp
+from interlock.decide.facts import Version
+from interlock.evidence import canonical
+from interlock.evidence.roles import Electorate, in_force, key_ids
+from interlock.policy.compile import from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+
+    from interlock.decide.facts import Facts
+    from interlock.evidence.testimony import Said
+    from interlock.policy.model import Policy
+
+
+def amended(said: Said, versions: Sequence[Version], facts: Callable[[], Facts]) -> Version:
+    """The version that an amendment makes. `facts` is all that the ledger says before it.
+
+    Raises:
+        EvidenceError: it breaks one of the rules above, or is malformed.
+    """
+    fields, latest = said.fields(), versions[-1]
+    compiled, supersedes = fields.take("policy"), fields.digest("supersedes")
+    fields.text("changes")
+    said.dated(fields)
+    fields.done()
+    policy = from_json(compiled)
+    digest = hashlib.sha256(canonical.dumps(compiled)).hexdigest()
+    if said.about != digest:
+        raise said.wrong(f"about policy {said.about[:12]}, expected {digest[:12]} by its bytes")
+    if supersedes != latest.digest:
+        raise said.wrong(f"supersedes policy {supersedes[:12]}, expected the latest version, {latest.digest[:12]}")
+    problem = next(misfits([it.policy for it in versions], policy), None)
+    if problem is not None:
+        raise said.wrong(problem)
+    for version in (latest, Version(policy, digest, policy.effective)):
+        _check_approved(said, version)
+    frozen = hindrance(versions, policy, facts(), said.at)
+    if frozen is not None:
+        raise said.wrong(frozen)
+    since = max(policy.effective, latest.since, noticed(versions, said.at))
+    return Version(policy, digest, since, said.at)
+
+
+def misfits(versions: Sequence[Policy], policy: Policy) -> Iterator[str]:
+    """Why a policy cannot be the next version of another, whoever signs it."""
+    latest = versions[-1]
+    if policy.id != latest.id:
+        yield f"amends `{latest.id}` by `{policy.id}`, expected the same policy"
+    if policy.version in {it.version for it in versions}:
+        yield f"version `{policy.version}` was there before, expected one that no version had"
+    if policy.supersedes not in {"", latest.version}:
+        yield f"supersedes version `{policy.supersedes}`, expected `{latest.version}`"
+    if policy.effective < latest.effective:
+        yield f"effective {timestamp(policy.effective)}, expected {timestamp(latest.effective)} or later"
+    if not policy.amendments.approved_by:
+        yield "names nobody who approves amendments"
+    yield from _dependent([*versions, policy])
+
+
+def _dependent(versions: Sequence[Policy]) -> Iterator[str]:
+    """A key that goes from one role to one that is independent of it would sign for both."""
+    for one in versions:
+        for role in one.roles.values():
+            for other in versions:
+                shared = [
+                    name
+                    for name in role.independent_of
+                    if name in other.roles and key_ids(role.keys) & key_ids(other.roles[name].keys)
+                ]
+                if shared:
+                    said = f"is independent of `{shared[0]}`, and has a key that version {other.version} gave to that"
+                    yield f"role `{role.name}` {said}"
+
+
+def _check_approved(said: Said, version: Version) -> None:
+    """Check that every role which approves amendments signed, as a version itself has these roles."""
+    signers, _ = Electorate().after(version).signed(said.envelope, said.at)
+    for role in version.policy.amendments.approved_by:
+        if role not in signers:
+            raise said.wrong(f"not signed by `{role}` as version {version.policy.version} has it")
+
+
+def noticed(versions: Sequence[Version], at: datetime) -> datetime:
+    """When the longest notice is over that an amendment of this moment must keep."""
+    notices = (version.policy.amendments.notice for version in in_force(versions, at))
+    return max([at, *(notice.after(at) for notice in notices if notice is not None)])
+
+
+def hindrance(versions: Sequence[Version], policy: Policy, facts: Facts, at: datetime) -> str | None:
+    """Why a policy cannot be the next version as long as a threshold is reached; None: it can."""
+    from interlock.policy.tighter import loosened
+
+    if not any(version.policy.amendments.frozen_while_reached for version in in_force(versions, at)):
+        return None
+    looser = loosened([version.policy for version in versions], policy)
+    found = reached(versions, facts) if looser else None
+    if found is None:
+        return None
+    return f"{found}, and amendments are frozen but for what only tightens: {'; '.join(looser[:5])}"
+
+
+def reached(versions: Sequence[Version], facts: Facts) -> str | None:
+    """One threshold that a subject has reached under a version that is in force or is to be; None: there is none.
+
+    It does not depend on when it is asked: what is positive stays so on the subject that it was found on.
+    """
+    from interlock.decide.clock import Clock
+    from interlock.decide.finding import find
+    from interlock.decide.index import Index
+    from interlock.decide.rule import in_order
+    from interlock.decide.view import Case, View
+
+    at, ordered, index = facts.checkpoint.time, in_order(versions), Index(facts)
+    for place in range(len(ordered) - len(in_force(ordered, at)), len(ordered)):
+        case = Case(ordered[: place + 1], index, "", Clock(at))
+        for subject in facts.subjects.values():
+            offered = [it.digest for it in facts.deployments.values() if it.subject == subject.digest]
+            for deployment in (None, *offered):
+                view = View(case, place, ordered[0].entered, subject.digest, deployment)
+                for name in ordered[place].policy.thresholds:
+                    if find(view, name).state == "reached":
+                        return f"`{subject.name}` has reached `{name}`"
+    return None

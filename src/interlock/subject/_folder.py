@@ -1,0 +1,130 @@
+"""What lies in the folder of a model, and what may not.
+
+Guarantees: everything in the folder is listed or refused; only plain files are listed; no link is followed below the
+folder itself, since what it leads to can change without a trace in the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from interlock.errors import EvidenceError, UsageError
+from interlock.subject import _weights
+
+_ADAPTER = "adapter/"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A plain file as it was listed. The change time is the kernel's own: setting a file's dates back moves it on."""
+
+    path: Path
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, path: Path, found: os.stat_result) -> Listed:
+        """A file with what the system says about it."""
+        return cls(path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def listing(folder: Path, adapter: Path | None) -> dict[str, Listed]:
+    """Every file of a model's folder by its name in the manifest; those of the adapter under `adapter/`.
+
+    Raises:
+        UsageError: there is no such folder.
+        EvidenceError: something that is no plain file, or that the adapter's files would hide.
+    """
+    files = _walk(folder)
+    if adapter is None:
+        return files
+    if any(name.split("/")[0] == "adapter" for name in files):
+        raise EvidenceError(f"`{folder}` has a folder called `adapter`, which the adapter's own files would hide")
+    return files | {f"{_ADAPTER}{name}": file for name, file in _walk(adapter).items()}
+
+
+def check(files: dict[str, Listed], folder: Path, adapter: Path | None) -> None:
+    """Check that what was listed is a transformers model, with a peft adapter if there is one, and all of it.
+
+    Raises:
+        UsageError: it is not one.
+        EvidenceError: weights are truncated or missing.
+    """
+    adapted = {name: file.path for name, file in files.items() if adapter and name.startswith(_ADAPTER)}
+    _check_one({name: file.path for name, file in files.items() if name not in adapted}, folder, needs="config.json")
+    if adapter is not None:
+        plain = {name.removeprefix(_ADAPTER): path for name, path in adapted.items()}
+        _check_one(plain, adapter, needs="adapter_config.json")
+
+
+def unchanged(before: dict[str, Listed], after: dict[str, Listed]) -> None:
+    """Check that two listings are the same.
+
+    Raises:
+        EvidenceError: they are not; it names the first file.
+    """
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            raise changed(name)
+
+
+def changed(name: str | Path) -> EvidenceError:
+    """What is raised about a file that is not what it was."""
+    return EvidenceError(f"`{name}` changed while it was being read; expected a model that nobody writes to")
+
+
+def _check_one(files: dict[str, Path], folder: Path, *, needs: str) -> None:
+    if needs not in files:
+        raise UsageError(f"`{folder}` has no {needs}; expected a transformers folder as save_pretrained writes it")
+    if not any(name.endswith(".safetensors") for name in files):
+        raise UsageError(f"`{folder}` has no .safetensors weights")
+    _weights.check(files, folder)
+
+
+def _walk(folder: Path) -> dict[str, Listed]:
+    if not folder.is_dir():
+        raise UsageError(f"no such model folder: `{folder}`")
+    files, todo = dict[str, Listed](), [""]
+    while todo:
+        inside = todo.pop()
+        for entry in _entries(folder, inside):
+            name = f"{inside}{entry.name}"
+            if not name.isprintable():
+                raise EvidenceError(f"`{folder}`: the file name {name!a:.80} is not printable text")
+            if entry.is_dir(follow_symlinks=False):
+                todo.append(f"{name}/")
+            else:
+                files[name] = _plain(folder, name)
+    return files
+
+
+def _entries(folder: Path, inside: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder / inside) as found:
+            return list(found)
+    except OSError as error:  # a folder that cannot be looked into is not an empty one
+        raise EvidenceError(f"`{folder}`: `{inside or '.'}` cannot be listed: {error.strerror}") from error
+
+
+def _plain(folder: Path, name: str) -> Listed:
+    path = folder / name
+    try:
+        found = path.lstat()
+    except OSError as error:
+        raise changed(path) from error
+    if stat.S_ISLNK(found.st_mode):
+        raise EvidenceError(f"`{folder}`: `{name}` is a link, expected plain files only; copy the folder with cp -rL")
+    if not stat.S_ISREG(found.st_mode):
+        raise EvidenceError(f"`{folder}`: `{name}` is {_kind(found.st_mode)}, expected plain files only")
+    return Listed.of(path, found)
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+    return kinds.get(stat.S_IFMT(mode), "no file")

@@ -1,0 +1,90 @@
+"""Whether the weights in a folder are whole: no shard missing, none cut off.
+
+The digest covers whatever lies there; these checks keep half a download from becoming a subject. Weights are
+safetensors: of other formats in the same folder often only the index was fetched, and nothing loads them. Formats:
+safetensors (its README, section Format), and the index and shard names of transformers' `save_pretrained`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from interlock.errors import EvidenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_INDEX = re.compile(r"\.safetensors\.index(\.[\w-]+)?\.json")
+_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>[0-9]{1,9})-of-(?P<count>[0-9]{1,9})(?P<rest>.*\.safetensors)")
+_MOST_HEADER = 100_000_000  # bytes; the limit of the safetensors library
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+
+def check(files: Mapping[str, Path], folder: Path) -> None:
+    """Check every weights file of a folder, given by name.
+
+    Raises:
+        EvidenceError: a shard is missing, or named by no index; or a file is truncated, too long or cannot be read.
+    """
+    named = {shard: index for index in sorted(files) if _INDEX.search(index) for shard in _shards(files, index)}
+    for shard, index in named.items():
+        if shard not in files:
+            raise EvidenceError(f"`{folder}`: the shard `{shard}` is missing; `{index}` names it")
+    _check_numbers(files, named, folder)
+    for name, path in sorted(files.items()):
+        if name.endswith(".safetensors"):
+            _check_safetensors(path)
+
+
+def _shards(files: Mapping[str, Path], index: str) -> list[str]:
+    """The files that an index names, as names in the folder."""
+    inside = index[: index.rfind("/") + 1]
+    try:
+        with files[index].open("rb") as file:
+            read: Any = json.loads(file.read(_MOST_HEADER))
+        shards = read["weight_map"].values()
+        if not shards or not all(isinstance(shard, str) for shard in shards):
+            raise TypeError(shards)
+    except _UNREADABLE as error:
+        raise EvidenceError(f"`{files[index]}` cannot be read, expected `weight_map` with a file a tensor") from error
+    return sorted({f"{inside}{shard}" for shard in shards})
+
+
+def _check_numbers(files: Mapping[str, Path], named: Mapping[str, str], folder: Path) -> None:
+    """Shards say in their names how many there are: each must be here, and an index must name it."""
+    series: dict[tuple[str, str, str], dict[int, str]] = defaultdict(dict)
+    for name in sorted(files):
+        if shard := _SHARD.fullmatch(name):
+            series[shard["stem"], shard["count"], shard["rest"]][int(shard["number"])] = name
+            if name not in named:
+                raise EvidenceError(f"`{folder}`: `{name}` is a shard that no index names")
+    for (stem, count, rest), found in series.items():
+        if len(found) != int(count) or min(found) != 1 or max(found) != int(count):
+            raise EvidenceError(
+                f"`{folder}`: `{stem}-...-of-{count}{rest}` has {len(found)} shards, expected {int(count)}"
+            )
+
+
+def _check_safetensors(path: Path) -> None:
+    """Check that a safetensors file is as long as its header says."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length)) if length <= min(size - 8, _MOST_HEADER) else None
+        ends = [int(item["data_offsets"][1]) for name, item in (header or {}).items() if name != "__metadata__"]
+    except (struct.error, *_UNREADABLE) as error:
+        raise EvidenceError(f"`{path}` is not a safetensors file: its header cannot be read") from error
+    if header is None:
+        raise EvidenceError(
+            f"`{path}` is truncated or altered: {size} bytes with a header of {length}, "
+            f"expected a header within the file and of at most {_MOST_HEADER} bytes"
+        )
+    expected = 8 + length + max(ends, default=0)
+    if size != expected:
+        raise EvidenceError(f"`{path}` is truncated or altered: {size} bytes, expected {expected}")

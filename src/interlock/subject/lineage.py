@@ -1,0 +1,69 @@
+"""Compute along a lineage: what a subject's own statement leaves open, and what it may not say.
+
+All numbers are FLOP. A parent that is a run without weights yet has spent nothing: what was spent is the step's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from interlock.decide.facts import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from interlock.decide.facts import Subject
+
+STEPS = ("continued", "fine-tuned", "adapter", "merged", "distilled", "quantised", "edited")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One step from a parent: its kind, the FLOP that it took, and whether the parent has weights."""
+
+    parent: Subject
+    kind: str
+    compute: int
+    has_weights: bool = True
+
+    @property
+    def step(self) -> Step:
+        """The step as the subject's statement has it."""
+        return Step(self.parent.digest, self.kind, self.compute)
+
+    @property
+    def training(self) -> int:
+        """Training compute along this way."""
+        return self.compute + (self.parent.training_compute if self.has_weights else 0)
+
+    @property
+    def effective(self) -> tuple[int, int]:
+        """The least and the most effective compute along this way."""
+        low, high = (self.parent.ec_low, self.parent.ec_high) if self.has_weights else (0, 0)
+        return self.compute + low, self.compute + high
+
+
+def training_compute(made: Sequence[Made]) -> int:
+    """The training compute of a subject made so: that of all ways together, so that nothing is left out."""
+    return sum(one.training for one in made)
+
+
+def effective_compute(made: Sequence[Made]) -> tuple[int, int]:
+    """An interval that holds the subject's effective compute: at least that of its best way, at most that of all."""
+    return max(one.effective[0] for one in made), sum(one.effective[1] for one in made)
+
+
+def below_parent(made: Sequence[Made], *, training: int, low: int, high: int) -> str | None:
+    """What a subject may not say: less compute than a parent. In words, with got and expected; None if it is sound."""
+    for one in made:
+        parent, name = one.parent, one.parent.name
+        if low < parent.ec_low or high < parent.ec_high:
+            return (
+                f"effective compute {low} to {high} is below that of its parent `{name}`, "
+                f"expected {parent.ec_low} to {parent.ec_high} FLOP or more"
+            )
+        if training < one.training:
+            least = f"expected {one.training} FLOP or more"
+            return f"training compute {training} is below that of its way from `{name}`, {least}"
+    return None

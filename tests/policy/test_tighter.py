@@ -1,0 +1,182 @@
+"""A change counts as tightening only where it is shown to be one."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+import ledger_lab
+from interlock.policy import model
+from interlock.policy.draft import stand_in
+from interlock.policy.load import loads
+from interlock.policy.tighter import changed, loosened
+
+TEXT = (
+    ledger_lab.POLICY.replace(
+        "gates:\n",
+        """exceptions:
+  meanwhile: {kind: interim, instead_of: [agreed], requires: [watched], approved_by: [board], lasts: 1 month}
+gates:
+""",
+        1,
+    )
+    .replace(
+        "requirements:\n",
+        "requirements:\n  safe: {hole: nobody knows, owner: board, review: 2027-06-01}\n",
+    )
+    .replace("expert: [watched]", "expert: [watched, safe]")
+)
+
+
+def policy(*changes):
+    text = TEXT
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    return loads(text, name="policy.yaml", folder=Path("nowhere"), absent=stand_in)
+
+
+OLD = policy()
+
+TIGHTER = {
+    "nothing": (),
+    "another version and title": (("version: 1.0.0", "version: 1.1.0"), ("title: What", "title: Now what")),
+    "a lower level": (("skill >= 0.50", "skill >= 0.45"),),
+    "a level reached by one more measure": (("skill >= 0.30", "{any_of: [skill >= 0.30, training_compute >= 1e20]}"),),
+    "more confidence": (("{confidence: 0.95, elic", "{confidence: 0.99, elic"),),
+    "one more elicitation": (("elicitation: [prompted]", "elicitation: [prompted, few-shot]"),),
+    "a margin": (("buffer: {none: a test}", 'buffer: {effective_compute: 1x, margin: 0.1, source: "x"}'),),
+    "a shorter refresh": (("period: 3 months, events", "period: 2 months, events"),),
+    "one more event": (("[new-tools]", "[new-tools, fine-tuning-opened]"),),
+    "one more threshold at a gate": (("deploy-api:      {", "deploy-api:      {expert: [watched], "),),
+    "one more requirement in a cell": (("adept: [agreed]", "adept: [agreed, watched]"),),
+    "a requirement that is never met": (("adept: [agreed]", "adept: [agreed, never]"),),
+    "a hole that is filled": (
+        ("{hole: nobody knows, owner: board, review: 2027-06-01}", TEXT.split("watched: ")[1].split("\n")[0]),
+    ),
+    "words that last less long": (("about: developer, fresh_for: 3 months", "about: developer, fresh_for: 2 months"),),
+    "an exception that is gone": (("exceptions:\n", ""), ("  meanwhile: ", "# ")),
+    "a shorter lease": (("lease: 30 days", "lease: 7 days"),),
+    "a longer notice": (("notice: 30 days", "notice: 60 days"),),
+    "a greater attacker's budget": (("share: 0.01", "share: 0.02"),),
+    "a quorum of three": (("quorum: 2", "quorum: 3"),),
+    "one more who approves amendments": (
+        ("approved_by: [board], notice", "approved_by: [board, external-auditor], notice"),
+    ),
+}
+
+MORE = "{kind: interim, instead_of: [watched], requires: [agreed], approved_by: [board], lasts: 1 month}"
+LOOSER = {
+    "a higher level": (("skill >= 0.50", "skill >= 0.55"),),
+    "a level that two measures must reach": (("skill >= 0.30", "{all_of: [skill >= 0.30, training_compute >= 1e10]}"),),
+    "less confidence": (("{confidence: 0.95, elic", "{confidence: 0.9, elic"),),
+    "another elicitation": (("elicitation: [prompted]", "elicitation: [few-shot]"),),
+    "less coverage": (("coverage: 0.98, run_by", "coverage: 0.9, run_by"),),
+    "another who runs it": (("run_by: evaluation-team", "run_by: gatekeeper"),),
+    "a longer refresh": (("period: 3 months, events", "period: 4 months, events"),),
+    "another length that may be longer": (("period: 3 months, events", "period: 90 days, events"),),
+    "a cell that is gone": (
+        ("  deploy-internal: {judged: [never]}", "  deploy-internal: {expert: [watched]}"),
+        ("expert: [watched, safe]", "expert: [watched, safe], judged: [never]"),
+    ),
+    "a requirement fewer in a cell": (("expert: [watched, safe]", "expert: [watched]"),),
+    "a requirement in other words": (("use is watched", "use is watched at times"),),
+    "a requirement of somebody else": (
+        ("watched: {attested: use is watched, by: external-auditor", "watched: {attested: use is watched, by: board"),
+    ),
+    "words that last longer": (("about: developer, fresh_for: 3 months", "about: developer, fresh_for: 4 months"),),
+    "what is attested becomes a hole": (
+        (TEXT.split("watched: ")[1].split("\n")[0], "{hole: nobody knows, owner: board, review: 2027-06-01}"),
+    ),
+    "a new exception": (
+        (
+            "exceptions:\n",
+            f"exceptions:\n  more: {MORE}\n",
+        ),
+    ),
+    "an exception that lasts longer": (("lasts: 1 month", "lasts: 2 months"),),
+    "an action that is left open": (
+        ("  deploy-api:      {adept: [agreed]}\n", ""),
+        ("expert: [watched, safe]", "expert: [watched, safe], adept: [agreed]"),
+        ("release-weights: not", "deploy-api: x, release-weights: not"),
+    ),
+    "a gate that was not governed": (
+        ("not_governed: {release-weights: not tested here}\n", ""),
+        ("gates:\n", "gates:\n  release-weights: {expert: [watched]}\n"),
+    ),
+    "a new key": (("keys/board-3.pub", "keys/board-4.pub"),),
+    "a smaller quorum": (("quorum: 2", "quorum: 1"),),
+    "another independent role": (("independent: external-auditor", "independent: gatekeeper"),),
+    "an assumption that is defined now": (
+        ("assumptions:\n", "assumptions:\n  good-demonstrations: {stated_by: external-auditor, fresh_for: 1 month}\n"),
+    ),
+    "a way to be below": (
+        (
+            "    reached_when: skill >= 0.30\n",
+            "    reached_when: skill >= 0.30\n    below_if: [training_compute < 1e20]\n",
+        ),
+    ),
+    "a shorter notice": (("notice: 30 days", "notice: 29 days"),),
+    "no longer frozen": ((", frozen_while: reached", ""),),
+    "a smaller attacker's budget": (("share: 0.01", "share: 0.005"),),
+    "a duty that is gone": (
+        ("duties:\n", "duties:\n  other: {do: x, by: gatekeeper, starts: {effective: true}, within: 1 day}\n#"),
+    ),
+    "a longer time to report": (("report_within: 21 days", "report_within: 22 days"),),
+    "another task": (("lab/skill@1", "lab/skill@2"),),
+}
+
+
+@pytest.mark.parametrize("name", TIGHTER)
+def test_what_only_tightens_is_shown_to(name):
+    assert loosened([OLD], policy(*TIGHTER[name])) == ()
+
+
+@pytest.mark.parametrize("name", LOOSER)
+def test_what_loosens_is_named(name):
+    assert loosened([OLD], policy(*LOOSER[name])) != ()
+
+
+@pytest.mark.parametrize("name", [name for name in TIGHTER if name not in {"nothing", "a hole that is filled"}])
+def test_taking_a_tightening_back_loosens(name):
+    there = policy(*TIGHTER[name])
+    if name == "another version and title":
+        assert loosened([there], OLD) == ()
+    else:
+        assert loosened([there], OLD) != ()
+
+
+def test_a_cell_that_was_dropped_is_not_brought_back_with_less():
+    """Between the two, what the first version saw holds the gate by its own cell."""
+    dropped = replace(OLD, gates={**OLD.gates, "scale": {"adept": model.Cell(("watched",))}})
+    back = replace(OLD, gates={**OLD.gates, "scale": {**dropped.gates["scale"], "expert": model.Cell(("agreed",))}})
+    assert loosened([dropped], back) == ()
+    assert loosened([OLD, dropped], back) == ("gates.scale.expert is brought back",)
+
+
+def test_a_threshold_that_was_dropped_is_not_brought_back():
+    without = replace(OLD, thresholds={name: it for name, it in OLD.thresholds.items() if name != "adept"}, gates={})
+    assert "thresholds.adept is brought back" in loosened([OLD, without], OLD)
+
+
+def test_every_field_of_a_policy_is_compared_or_is_prose():
+    """A change of any field is seen: by `changed` always, by `loosened` unless it decides nothing."""
+    prose = {"version", "title", "effective", "supersedes", "attacker_budget_source", "context", "sources"}
+    for name in (it.name for it in fields(OLD)):
+        other = replace(OLD, **{name: object()}) if name not in _MAPPINGS else None
+        if other is not None and name in {"id", "imposed_by", "scope", "independent"}:
+            assert loosened([OLD], other) == (f"policy.{name} changed",)
+        elif other is not None and name in prose - {"context"}:
+            assert loosened([OLD], other) == ()
+
+
+_MAPPINGS = {it.name for it in fields(OLD) if not isinstance(getattr(OLD, it.name), str | tuple | model.Scope)}
+
+
+def test_what_changed_is_named():
+    assert changed(OLD, policy(("skill >= 0.50", "skill >= 0.45"), ("version: 1.0.0", "version: 1.1.0"))) == (
+        "version changed",
+        "thresholds.expert changed",
+    )

@@ -1,0 +1,75 @@
+"""Compute along a lineage: never below a parent's, and never better for having several."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interlock.decide.facts import Subject
+from interlock.subject import lineage
+from interlock.subject.lineage import Made
+
+_FLOP = st.integers(1, 10**30)
+
+
+def _parent(training=100, low=80, high=120, name="base"):
+    return Subject("0" * 64, name, training, low, high, ())
+
+
+@st.composite
+def _made(draw):
+    low = draw(_FLOP)
+    parent = _parent(draw(_FLOP), low, low + draw(_FLOP))
+    return Made(parent, draw(st.sampled_from(lineage.STEPS)), draw(_FLOP))
+
+
+def test_one_parent_and_a_step_add_up():
+    made = [Made(_parent(), "fine-tuned", 7)]
+    assert lineage.training_compute(made) == 107
+    assert lineage.effective_compute(made) == (87, 127)
+
+
+def test_of_several_parents_the_low_end_is_the_best_and_the_high_end_all():
+    made = [Made(_parent(), "merged", 7), Made(_parent(50, 90, 95), "merged", 1)]
+    assert lineage.training_compute(made) == 107 + 51
+    assert lineage.effective_compute(made) == (91, 127 + 96)
+
+
+def test_a_run_without_weights_has_spent_nothing():
+    made = [Made(_parent(), "continued", 100, has_weights=False)]
+    assert lineage.training_compute(made) == 100
+    assert lineage.effective_compute(made) == (100, 100)
+
+
+def test_what_stopped_before_its_run_was_over_cannot_pass_for_the_whole():
+    """Its evidence would reach as far as that of a model with all of the compute."""
+    early = Made(_parent(100, 100, 100, "run"), "continued", 40, has_weights=False)
+    problem = lineage.below_parent([early], training=40, low=40, high=40)
+    assert problem == ("effective compute 40 to 40 is below that of its parent `run`, expected 100 to 100 FLOP or more")
+
+
+@given(st.lists(_made(), min_size=1, max_size=4))
+def test_what_is_derived_is_never_below_a_parent(made):
+    low, high = lineage.effective_compute(made)
+    assert 0 < low <= high
+    assert lineage.below_parent(made, training=lineage.training_compute(made), low=low, high=high) is None
+
+
+@given(st.lists(_made(), min_size=1, max_size=3), _made())
+def test_another_parent_never_takes_compute_away(made, more):
+    assert lineage.training_compute([*made, more]) > lineage.training_compute(made)
+    assert lineage.effective_compute([*made, more]) >= lineage.effective_compute(made)
+    assert lineage.effective_compute([*made, more])[1] > lineage.effective_compute(made)[1]
+
+
+@given(st.lists(_made(), min_size=1, max_size=3), st.data())
+def test_less_than_any_parent_is_refused_and_says_what_was_expected(made, data):
+    low, high = max(one.parent.ec_low for one in made), max(one.parent.ec_high for one in made)
+    training = max(one.training for one in made)
+    assert lineage.below_parent(made, training=training, low=low, high=high) is None
+    which = data.draw(st.sampled_from(["low", "high", "training"]))
+    least = {"low": low, "high": high, "training": training}
+    problem = lineage.below_parent(made, **{**least, which: least[which] - 1})
+    assert problem is not None
+    assert str(least[which] - 1) in problem
+    assert str(least[which]) in problem

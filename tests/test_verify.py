@@ -1,0 +1,495 @@
+"""verify.py, the verifier that stands alone: it verifies what is honest, and refuses attacks, each by its name."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import importlib.util
+import json
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import story
+from interlock.evidence import bundle as bundles
+from interlock.evidence import canonical, dsse
+from interlock.evidence.keys import KeyPair
+from interlock.evidence.statement import PAYLOAD_TYPE, Statement
+from interlock.ledger import merkle
+from interlock.ledger.note import COSIGNATURE, Note, NoteKey, cosign
+
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "verify.py"
+CASES = ROOT / "conformance" / "decide" / "cases.jsonl.xz"
+
+_spec = importlib.util.spec_from_file_location("verify", FILE)
+alone = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(alone)
+
+# runs the file as `python verify.py` would, and says at the end what it had imported of the package
+WATCHED = (
+    "import runpy, sys\n"
+    "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    "finally: print([name for name in sys.modules if name.split('.')[0] == 'interlock'], file=sys.stderr)"
+)
+
+
+@pytest.fixture(scope="module")
+def honest():
+    return story.honest()
+
+
+def log_key(told):
+    return alone.note_key(NoteKey(story.ORIGIN, told.keys["log"].public).vkey, 1)
+
+
+def verified(told, data=None, *, policy=None, witnesses=None):
+    return alone.verify(told.bundle() if data is None else data, log_key(told), policy, witnesses)
+
+
+def command(*arguments):
+    program = f"import sys; sys.argv[:1] = [{str(FILE)!r}]\n{WATCHED}"
+    return subprocess.run(
+        [sys.executable, "-I", "-c", program, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+# -- what the file is --------------------------------------------------------------------------------------------------
+
+
+def test_it_has_one_dependency_and_can_be_read_in_an_afternoon():
+    text = FILE.read_text("utf-8")
+    imported = set()
+    for part in ast.walk(ast.parse(text)):
+        if isinstance(part, ast.Import):
+            imported |= {name.name.split(".")[0] for name in part.names}
+        if isinstance(part, ast.ImportFrom):
+            imported.add(part.module.split(".")[0])
+    assert imported - sys.stdlib_module_names == {"cryptography"}
+    assert sum(bool(line.strip()) for line in text.split("\n")) < 900  # lines that have something on them
+
+
+def test_it_answers_every_case_of_the_core_as_the_package_does():
+    said = command("--cases", CASES)
+    core, outside, different = (int(word) for word in said.stdout.split() if word.isdecimal())
+    assert (said.returncode, different, core + outside) == (0, 0, 5000)
+    assert core >= 550
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def test_an_honest_bundle_is_verified_without_the_package(honest, tmp_path):
+    (tmp_path / "bundle.json").write_bytes(honest.bundle())
+    said = command(tmp_path / "bundle.json", "--vkey", log_key_text(honest), "--policy", honest.digest, "--json")
+    assert (said.returncode, said.stderr) == (0, "[]\n")
+    told = json.loads(said.stdout)
+    assert told["verdict"] == "permit"
+    assert told["policies"]["lab/rsp"]["cells"]["skilled"]["state"] == "below"
+
+
+def log_key_text(told):
+    return NoteKey(story.ORIGIN, told.keys["log"].public).vkey
+
+
+def test_a_table_tells_the_cells_and_what_was_not_checked(honest, tmp_path):
+    (tmp_path / "bundle.json").write_bytes(honest.bundle())
+    said = command(tmp_path / "bundle.json", "--vkey", log_key_text(honest))
+    assert said.returncode == 0
+    for text in ("scale of model: permit", "opens, below, secure not met", "no --policy", "no --witnesses"):
+        assert text in said.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--vkey", "nonsense"], ["nothing.json"], ["nothing.json", "--vkey", "VKEY"], ["FILE", "--vkey", "x+y+z"]],
+)
+def test_wrong_use_is_told_with_exit_code_2(honest, tmp_path, arguments):
+    (tmp_path / "bundle.json").write_bytes(honest.bundle())
+    names = {"VKEY": log_key_text(honest), "FILE": str(tmp_path / "bundle.json")}
+    said = command(*(names.get(word, word) for word in arguments))
+    assert said.returncode == 2
+    assert "Traceback" not in said.stderr
+
+
+def test_a_refused_bundle_is_exit_code_1_and_another_policy_is_refused(honest, tmp_path):
+    (tmp_path / "bundle.json").write_bytes(honest.bundle())
+    said = command(tmp_path / "bundle.json", "--vkey", log_key_text(honest), "--policy", "0" * 64)
+    assert said.returncode == 1
+    assert "expected 0000" in said.stdout
+
+
+def test_what_is_outside_of_the_core_is_exit_code_4_and_says_what(tmp_path):
+    keys = story.keys_of()
+    text = story.SMALL.replace(
+        "buffer: {{none", "buffer: {{effective_compute: 6x, forecast_by: auditor, fresh_for: 6 months, source"
+    )
+    assert text != story.SMALL
+    names = {name: str(pair.public) for name, pair in keys.items()} | {"run_by": "team"}
+    told = story.Story(story.loads(text.format(**names), name="small", folder=None), keys)
+    told.adopt()
+    told.decide(told.evaluated())
+    (tmp_path / "bundle.json").write_bytes(told.bundle())
+    said = command(tmp_path / "bundle.json", "--vkey", log_key_text(told))
+    assert said.returncode == 4
+    assert "not verified here" in said.stdout
+    assert "forecast_by" in said.stdout
+
+
+# -- honest stories ----------------------------------------------------------------------------------------------------
+
+
+def told_of(*steps):
+    made = story.told()
+    for step in steps:
+        step(made)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("correct", "verdict", "state"), [(10, "permit", "below"), (58, "hold", "not ruled out"), (90, "hold", "reached")]
+)
+def test_a_result_gives_the_finding_that_the_package_finds(correct, verdict, state):
+    made = story.told()
+    made.decide(made.evaluated(correct=correct))
+    said = verified(made)
+    assert said["verdict"] == verdict
+    assert said["policies"]["lab/rsp"]["cells"]["skilled"]["state"] == state
+
+
+def test_a_decision_over_less_than_the_whole_ledger_is_verified_when_there_was_no_more():
+    made = story.told()
+    subject = made.evaluated()
+    made.decide(subject)
+    made.decide(subject)
+    assert verified(made)["verdict"] == "permit"
+
+
+def test_a_later_checkpoint_is_verified_by_its_proof():
+    made = story.honest()
+    size = len(made.entries)
+    for name in ("one", "two", "three"):
+        made.register(name)
+    data = bundles.to_bytes(made.prefix(size))
+    assert json.loads(data)["checkpoint_proof"]
+    assert verified(made, data)["verdict"] == "permit"
+
+
+EXAMPLE = ROOT / "policies" / "example-lab.yaml"
+RUNS = {"few-shot": {"shots": 5}, "fine-tuned": {"shots": 0, "demonstrations": 16}}
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    """The example policy, with two evaluations and every attestation."""
+    folder, pairs = tmp_path_factory.mktemp("example"), story.keys_of()
+    pairs |= {"gatekeeper": KeyPair.generate(), "board_3": KeyPair.generate()}
+    files = {"evaluation-team": "team", "external-auditor": "auditor", "gatekeeper": "gatekeeper"}
+    (folder / "keys").mkdir()
+    for name, pair in (files | {f"board-{n}": f"board_{n}" for n in (1, 2, 3)}).items():
+        (folder / "keys" / f"{name}.pub").write_text(f"{pairs[pair].public}\n")
+    made = story.Story(story.loads(EXAMPLE.read_text("utf-8"), name="example", folder=folder), pairs)
+    made.adopt()
+    subject = made.register("model")
+    for elicitation, shown in RUNS.items():
+        ran = {"task": "interlock/codebook", "elicitation": elicitation, **shown}
+        made.report(subject, made.plan(subject, **ran), correct=2, **ran)
+    for name in made.policy.assumptions:
+        said = {"kind": "assumption", "name": name, "about": "subject", "statement": "yes"}
+        said["at"] = story.timestamp(made.now)
+        made.say(story.statement("attestation", name="model", digest=subject, predicate=said), "auditor")
+    made.decide(subject)
+    return made
+
+
+def test_the_example_policy_is_of_the_core(example):
+    said = verified(example, policy=example.digest)
+    (policy,) = said["policies"].values()
+    assert said["verdict"] == "permit"
+    assert {name: cell["state"] for name, cell in policy["cells"].items()} == {
+        "codebook-use": "below",
+        "takeover": "below",
+    }
+
+
+# -- attacks -----------------------------------------------------------------------------------------------------------
+
+
+def changed(data, **members):
+    return canonical.dumps({**json.loads(data), **members})
+
+
+def with_entries(made, change):
+    """The bundle with other entries under the same signed checkpoints."""
+    value = json.loads(made.bundle())
+    return canonical.dumps({**value, "entries": change(value["entries"])})
+
+
+ENTRIES = {
+    "an entry altered": lambda them: [*them[:2], them[2].replace("A", "B", 1), *them[3:]],
+    "an entry dropped": lambda them: [*them[:3], *them[4:]],
+    "entries reordered": lambda them: [*them[:2], them[3], them[2], *them[4:]],
+    "an entry twice": lambda them: [*them[:3], them[2], *them[3:]],
+    "the end cut off": lambda them: them[:-1],
+    "no entries": lambda them: [],
+}
+
+
+@pytest.mark.parametrize("attack", ENTRIES)
+def test_other_entries_are_refused(honest, attack):
+    with pytest.raises(alone.Refused):
+        verified(honest, with_entries(honest, ENTRIES[attack]))
+
+
+def by_another_key(made):
+    return replace(made, keys={**made.keys, "log": KeyPair.generate()}).bundle()
+
+
+def from_the_future(made):
+    note = made.note(len(made.entries), made.now - timedelta(days=1))
+    return changed(made.bundle(), checkpoint=note.decode())
+
+
+def other_tree(made):
+    root = merkle.root([merkle.leaf_hash(b"another")])
+    return changed(made.bundle(), checkpoint=made.note(len(made.entries) + 1, made.now, root).decode())
+
+
+def other_proof(made):
+    return changed(made.bundle(), history_proof=[base64.b64encode(bytes(32)).decode()])
+
+
+def by_a_stranger(made):
+    stranger = KeyPair.generate()
+    note = Note.parse(made.prefix().checkpoint)
+    line = cosign(note.text, "w", stranger, time=1)
+    return changed(made.bundle(), checkpoint=replace(note, signatures=(*note.signatures, line)).to_bytes().decode())
+
+
+def without_its_start(made):
+    return changed(made.bundle(), history=json.loads(made.bundle())["history"][1:])
+
+
+def going_back(made):
+    notes = json.loads(made.bundle())["history"]
+    return changed(made.bundle(), history=[notes[0], notes[2], notes[1], *notes[3:]])
+
+
+LOGS = {
+    "checkpoints of another log": by_another_key,
+    "a checkpoint earlier than the history": from_the_future,
+    "a proof for another tree": other_tree,
+    "a proof where none is": other_proof,
+    "a cosignature of a stranger": by_a_stranger,
+    "a history without its start": without_its_start,
+    "a history that goes back": going_back,
+}
+
+
+@pytest.mark.parametrize("attack", LOGS)
+def test_another_log_is_refused(honest, attack):
+    with pytest.raises(alone.Refused):
+        verified(honest, LOGS[attack](honest))
+
+
+def test_two_trees_of_one_size_are_refused(honest):
+    forked = honest.note(len(honest.entries), honest.now + timedelta(hours=1), root=bytes(32))
+    with pytest.raises(alone.Refused, match="checkpoint"):
+        verified(honest, changed(honest.bundle(), checkpoint=forked.decode()))
+
+
+def outside_of_a_role(made):
+    made.keys["stranger"] = KeyPair.generate()
+    made.state(made.register("model"), signer="stranger")
+
+
+def quorum_by_one_key_twice(made):
+    policy = made.entries.pop()
+    made.notes.pop()
+    payload = dsse.parse(policy.data).payload
+    once = json.loads(dsse.sign(payload, PAYLOAD_TYPE, [made.keys["board_1"]]))
+    made.put(canonical.dumps({**once, "signatures": once["signatures"] * 2}))
+    made.register("model")
+
+
+def result_on_an_unknown_subject(made):
+    made.report("5" * 64, "6" * 64, correct=1)
+
+
+def dated_in_the_future(made):
+    made.notes[-1] = (made.notes[-1][0], made.now)
+    subject = made.register("model")
+    predicate = {"kind": "assumption", "name": "no-evaluation-gaming", "about": "subject", "statement": "yes"}
+    predicate["at"] = story.timestamp(made.now + timedelta(days=1))
+    made.say(story.statement("attestation", name="model", digest=subject, predicate=predicate), "auditor")
+
+
+def report_put_off(made):
+    made.plan(made.register("model"), within=timedelta(days=60))
+
+
+def the_policy_twice(made):
+    made.adopt()
+
+
+def said_twice(made):
+    made.register("model")
+    made.put(made.entries[-1].data)
+
+
+STORIES = {
+    "a signer outside of the roles": outside_of_a_role,
+    "a quorum by one key twice": quorum_by_one_key_twice,
+    "a result on a subject that nobody registered": result_on_an_unknown_subject,
+    "an attestation dated after its ledger time": dated_in_the_future,
+    "a plan that puts off its report": report_put_off,
+    "a second policy": the_policy_twice,
+    "a statement said twice": said_twice,
+}
+
+
+@pytest.mark.parametrize("attack", STORIES)
+def test_an_entry_that_may_not_stand_there_is_refused(honest, attack):
+    made = story.told()
+    STORIES[attack](made)
+    said = Statement.parse(dsse.parse(honest.entries[-1].data).payload)
+    made.say(said, "team")
+    with pytest.raises(alone.Refused, match=r"^entry"):
+        verified(made)
+
+
+LIES = {
+    "another verdict": {"verdict": "hold"},
+    "another time": {"at": "2026-06-01T00:00:00Z"},
+    "another action": {"action": "release-weights"},
+    "another checkpoint": {"checkpoint": {"size": 1, "root": "0" * 64, "time": "2026-06-01T00:01:00Z"}},
+    "more compute": {"bounds": {"most_effective_compute": "9" * 20, "not_after": "2026-07-01T00:05:00Z"}},
+    "a longer permit": {"bounds": {"most_effective_compute": "1000000000000", "not_after": "2027-07-01T00:05:00Z"}},
+    "no rulings": {"rulings": []},
+    "no bounds": {"bounds": None},
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_decision_that_claims_something_else_than_the_rule_is_refused(lie):
+    made = story.told()
+    made.decide(made.evaluated(), **LIES[lie])
+    with pytest.raises(alone.Refused, match="decision"):
+        verified(made)
+
+
+def test_a_permit_over_a_reached_level_is_refused():
+    made = story.told()
+    subject = made.evaluated()
+    lie = made.decision(subject)
+    plan = made.plan(subject, seed=1)
+    made.report(subject, plan, correct=110, seed=1)
+    true = made.decision(subject).predicate
+    told = {**lie.predicate, "at": true["at"], "checkpoint": true["checkpoint"]}
+    made.say(Statement(lie.predicate_type, lie.subjects, told), "team")
+    with pytest.raises(alone.Refused, match="by the rule"):
+        verified(made)
+
+
+def test_a_decision_that_looked_away_from_what_was_there_is_refused():
+    made = story.told()
+    subject = made.evaluated()
+    made.report(subject, made.plan(subject, seed=1), correct=110, seed=1)
+    made.say(made.decision(subject, read_up_to=5), "team")
+    with pytest.raises(alone.Refused, match="all entries before it"):
+        verified(made)
+
+
+def test_a_decision_with_a_member_that_nobody_knows_is_refused():
+    made = story.told()
+    made.decide(made.evaluated(), besides=5)
+    with pytest.raises(alone.Refused, match="besides"):
+        verified(made)
+
+
+# -- witnesses ---------------------------------------------------------------------------------------------------------
+
+
+def cosigned(made, *pairs):
+    note = Note.parse(made.prefix().checkpoint)
+    lines = [cosign(note.text, f"w{n}", pair, time=1_800_000_000) for n, pair in enumerate(pairs)]
+    return changed(made.bundle(), checkpoint=replace(note, signatures=(*note.signatures, *lines)).to_bytes().decode())
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return [KeyPair.generate() for _ in range(3)]
+
+
+def quorum_of(made, pairs, rule):
+    keys = [NoteKey(f"w{n}", pair.public, COSIGNATURE).vkey for n, pair in enumerate(pairs)]
+    lines = [f"witness w{n} {vkey}" for n, vkey in enumerate(keys)]
+    text = "\n".join(["# who", f"log {log_key_text(made)}", *lines, f"group g {rule} w0 w1 w2", "quorum g", ""])
+    return alone.Witnesses(text, log_key(made))
+
+
+@pytest.mark.parametrize(
+    ("rule", "count", "fine"), [("2", 2, True), ("any", 1, True), ("all", 2, False), ("2", 1, False)]
+)
+def test_the_quorum_of_witnesses_must_have_cosigned(honest, pairs, rule, count, fine):
+    data, witnesses = cosigned(honest, *pairs[:count]), quorum_of(honest, pairs, rule)
+    if fine:
+        assert verified(honest, data, witnesses=witnesses)["witnesses"] == ["w0", "w1"][:count]
+    else:
+        with pytest.raises(alone.Refused, match="quorum"):
+            verified(honest, data, witnesses=witnesses)
+
+
+def test_one_witness_counts_once(honest, pairs):
+    with pytest.raises(alone.Refused):
+        verified(honest, cosigned(honest, pairs[0], pairs[0]), witnesses=quorum_of(honest, pairs, "2"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "quorum a\n", "witness a b\nquorum a\n", "quorum none\n", "group g 1\nquorum g\n", "nonsense\n"],
+)
+def test_a_file_of_witnesses_that_asks_for_nobody_is_refused(honest, text):
+    with pytest.raises(alone.Refused):
+        alone.Witnesses(text, log_key(honest))
+
+
+# -- every bit ---------------------------------------------------------------------------------------------------------
+
+
+def test_no_single_bit_of_a_bundle_can_be_another(honest):
+    data, log, chosen = honest.bundle(), log_key(honest), random.Random(4)  # noqa: S311  # a seed, so that a failure can be repeated
+    assert len(data) <= 16 * 1024
+    for place in chosen.sample(range(len(data) * 8), 2000):
+        other = bytearray(data)
+        other[place // 8] ^= 1 << place % 8
+        with pytest.raises(alone.Refused):
+            alone.verify(bytes(other), log, None, None)
+
+
+TREES = [(old, new) for new in range(1, 18) for old in range(1, new + 1)]
+
+
+def test_proofs_between_all_small_trees_are_accepted_and_no_others():
+    leaves = [merkle.leaf_hash(bytes([n])) for n in range(18)]
+    assert [merkle.root(leaves[:n]) for n in range(19)] == alone.tree_roots(leaves)
+    for old, new in TREES:
+        proof = list(merkle.consistency_proof(leaves[:new], old))
+        later = alone.Checkpoint(new, merkle.root(leaves[:new]), alone.EPOCH, [])
+        alone.continues(old, merkle.root(leaves[:old]), later, proof, "")
+        for wrong in (proof[:-1], [*proof, bytes(32)], [bytes(32), *proof[1:]], proof[::-1]):
+            if wrong != proof:
+                with pytest.raises(alone.Refused):
+                    alone.continues(old, merkle.root(leaves[:old]), later, wrong, "")
+
+
+def test_keys_of_small_or_mixed_order_are_no_keys():
+    for _ in range(20):
+        assert alone.prime_order(KeyPair.generate().public.raw)
+    for bad in (bytes(32), b"\x01" + bytes(31), b"\xff" * 32, KeyPair.generate().public.raw[:31]):
+        assert not alone.prime_order(bad)
