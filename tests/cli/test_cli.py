@@ -578,10 +578,13 @@ sys.exit(cli.run(sys.argv[2:]))
 
 
 def _stored(opened):
-    """Samples that a log on the disk holds."""
+    """Samples that a log on the disk holds; none while it is being written."""
     from inspect_ai.log import read_eval_log
 
-    found = [len(read_eval_log(str(path)).samples or []) for path in opened.folder.glob("logs/*/*.eval")]
+    try:
+        found = [len(read_eval_log(str(path)).samples or []) for path in opened.folder.glob("logs/*/*.eval")]
+    except (ValueError, OSError):
+        return 0
     return max(found, default=0)
 
 
