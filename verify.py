@@ -888,14 +888,15 @@ def covered(bundle: Json, log: NoteKey, entries: list[bytes], witnesses: Witness
     stubs = [f"interlock payload v1\nsha256 {sha256(it)}\n{len(it)}\n".encode() for it in entries]
     logged = [it if len(it) <= 65535 else stub for it, stub in zip(entries, stubs, strict=True)]
     roots, times = tree_roots([hashlib.sha256(b"\x00" + it).digest() for it in logged]), list[datetime]()
-    count, last = len(entries), Checkpoint(-1, b"", EPOCH, [])
+    count, last, before = len(entries), Checkpoint(-1, b"", EPOCH, []), list[datetime]()
     for number, note in enumerate(bundle["history"]):
         made, where = checkpoint(note, log, {}, f"history {number}"), f"history {number}"
         fine = (made.size == 0) == (number == 0) and last.size < min(made.size, count) and last.time <= made.time
         demand(fine, where, f"{made.size} at {written(made.time)}", "0, then more and later, up to the last entry")
         fine = made.size > count or made.root == roots[made.size]
         demand(fine, f"entries {max(last.size, 0)} to {made.size - 1}", "another tree", f"root {made.root.hex()}")
-        times, last = times + [made.time] * (min(made.size, count) - len(times)), made
+        more = min(made.size, count) - len(times)
+        times, before, last = times + [made.time] * more, before + [last.time] * more, made
     demand(0 < count <= last.size, "history", f"{count} entries, covered up to {last.size}", "some, and all covered")
     latest = checkpoint(bundle["checkpoint"], log, witnesses.keys if witnesses else {}, "checkpoint")
     fine = latest.time >= last.time and (latest.size > last.size or latest[:2] == last[:2])
@@ -904,7 +905,7 @@ def covered(bundle: Json, log: NoteKey, entries: list[bytes], witnesses: Witness
         continues(count, roots[count], later, [unbase64(it, name) for it in bundle[name]], name)
     fine = witnesses is None or witnesses.stand(witnesses.quorum, latest.witnesses)
     demand(fine, "checkpoint", f"cosignatures of {latest.witnesses}", "those of the quorum of witnesses")
-    return times, roots, latest
+    return times, before, roots, latest
 
 
 def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses | None) -> Json:
@@ -914,7 +915,7 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     fits(bundle, "bundle", "bundle")
     demand(bundle["bundle"] == "urn:interlock:bundle:v1", "bundle", bundle["bundle"], "urn:interlock:bundle:v1")
     entries = [text.encode() for text in bundle["entries"]]
-    times, roots, latest = covered(bundle, log, entries, witnesses)
+    times, before, roots, latest = covered(bundle, log, entries, witnesses)
     reader, said, index = Reader(pinned), Json(), len(entries) - 1
     for number, (entry, at) in enumerate(zip(entries, times, strict=True)):
         said = reader.take(entry, at, f"entry {number}")
@@ -934,6 +935,12 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     past.facts.checkpoint = SimpleNamespace(time=read)
     derived = answer(asked, policy, moment(policy["effective"]), times[0], past.facts)
     differ(where, claim(claimed, (policy["id"], policy["version"], reader.digest)), derived)
+    if derived["verdict"] == "permit":  # a note that was left out would make a plan look younger, never older
+        first = dict(sorted(zip(times, before, strict=True), reverse=True))
+        for plan in past.facts.plans:
+            plan.at = earliest(plan, first[plan.at], policy["report_within"])
+        worst = answer(asked, policy, moment(policy["effective"]), before[0], past.facts)
+        demand(worst["verdict"] == "permit", where, "a permit by plans that may be older", "one that stands then")
     unread = Counter(kind for kind in reader.kinds[:-1] if kind in {"decision", "permit", "snapshot"})
     doubts = {
         "that the policy is the one you expect: no --policy": pinned,
@@ -955,6 +962,15 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
             *(doubt for doubt, given in doubts.items() if given is None),
         ],
     }
+
+
+def earliest(plan: Any, first: datetime, within: Json) -> datetime:
+    """The first second, from `first` on, at which a plan did not promise its report later than the policy allows."""
+    last = plan.at
+    while last - first > timedelta(seconds=1):
+        middle = first + (last - first) // 2
+        first, last = (first, middle) if after(middle, within) >= plan.report_by else (middle, last)
+    return first
 
 
 def claim(said: Json, policy: tuple[str, ...]) -> Json:

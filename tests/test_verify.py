@@ -71,7 +71,7 @@ def test_it_has_one_dependency_and_can_be_read_in_an_afternoon():
         if isinstance(part, ast.ImportFrom):
             imported.add(part.module.split(".")[0])
     assert imported - sys.stdlib_module_names == {"cryptography"}
-    assert sum(bool(line.strip()) for line in text.split("\n")) < 900  # lines that have something on them
+    assert sum(bool(line.strip()) for line in text.split("\n")) < 920  # lines that have something on them
 
 
 def test_it_answers_every_case_of_the_core_as_the_package_does():
