@@ -132,6 +132,13 @@ class Story:
         made = statement("policy", name=self.policy.id, digest=self.digest, predicate=compiled.to_json(self.policy))
         return self.say(made, "board_1", "board_2")
 
+    def amend(self, policy: Policy) -> str:
+        """The next version of the policy."""
+        digest, last = compiled.digest(policy), self.read().versions[-1].digest
+        predicate = {"policy": compiled.to_json(policy), "supersedes": last, "changes": "x", "at": timestamp(self.now)}
+        made = statement("amendment", name=policy.id, digest=digest, predicate=predicate)
+        return self.say(made, "board_1", "board_2")
+
     def register(self, name: str, *steps: Step, compute: int = COMPUTE, files: int = 1) -> str:
         digest = hashlib.sha256(name.encode()).hexdigest()
         manifest = Manifest(tuple((f"{number:04}.safetensors", digest) for number in range(files)))

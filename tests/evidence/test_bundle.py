@@ -7,6 +7,7 @@ import json
 import random
 from dataclasses import replace
 from datetime import timedelta
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +26,8 @@ from interlock.ledger.note import ED25519, Note, NoteKey, cosign
 from interlock.ledger.seal import Seal
 from interlock.ledger.writer import Writer, create
 from interlock.policy import compile as compiled
+from interlock.policy.model import At, Never
+from interlock.policy.time import Duration
 from interlock.workspace import now
 
 # Not to be changed.
@@ -565,6 +568,43 @@ def test_attack_history_notes_put_in_the_place_of_others_so_that_stale_evidence_
     """The log signs its latest tree again now and then; such a note, of the same size, dates the plan later."""
     told, subject = stale()
     late = told.dated([told.notes[n] if n < 3 else (n, told.now) for n in range(6)])
+    late.decide(subject, after=timedelta())
+    refused(late, late.bundle(), "may be older than the history shows: then it holds")
+
+
+def test_attack_a_shorter_time_to_report_does_not_hide_how_old_a_plan_may_be():
+    """The version in force by now would not have allowed the plan so late a report; the one of then did."""
+    told = story.told()
+    subject = told.register("model")
+    told.report(subject, told.plan(subject, within=timedelta(days=21) - story.STEP), correct=10)
+    stricter = replace(told.policy, version="1.1.0", report_within=Duration(0, 86400), effective=told.now)
+    told.amend(stricter)
+    told.wait(timedelta(days=65))  # and 31 more: fresh for three months from the 20th day on, and not from the first
+    told.state(subject)
+    late = told.dated([told.notes[n] if n < 3 else (n, told.now) for n in range(len(told.notes))])
+    late.wait(timedelta(days=31))
+    late.state(subject)
+    late.decide(subject, after=timedelta())
+    assert late.read().policy.version == "1.1.0"
+    refused(late, late.bundle(), "may be older than the history shows: then it holds")
+
+
+def test_attack_a_stricter_version_is_made_to_look_as_if_its_notice_were_not_over():
+    told = story.told()
+    subject = told.evaluated()
+    stricter = replace(told.policy, version="1.1.0", not_governed={}, effective=told.now + timedelta(days=1))
+    cells = {"skilled": replace(told.policy.gates["scale"]["skilled"], requires=("secure", "never"))}
+    level = replace(told.policy.thresholds["skilled"], reached_when=At("skill", Fraction("0.05")))
+    every = dict.fromkeys(("scale", "deploy-internal", "deploy-api", "release-weights"), cells)
+    never = {**told.policy.requirements, "never": Never("never")}
+    stricter = replace(stricter, gates=every, requirements=never, thresholds={"skilled": level})
+    told.amend(stricter)
+    told.wait(timedelta(days=40))
+    told.state(subject)
+    holds = replace(told, entries=[*told.entries], notes=[*told.notes])
+    holds.decide(subject)
+    assert verdict(holds) == "hold"
+    late = told.dated([told.notes[n] if n < 6 else (n, told.now) for n in range(len(told.notes))])
     late.decide(subject, after=timedelta())
     refused(late, late.bundle(), "may be older than the history shows: then it holds")
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from interlock.decide.decision import Finding, State
     from interlock.decide.facts import Attestation
     from interlock.decide.view import Line, Section, View
-    from interlock.policy.model import ExceptionRule, RuleOut, Threshold
+    from interlock.policy.model import ExceptionRule, Policy, RuleOut, Threshold
     from interlock.policy.model import Requirement as AnyRequirement
 
 
@@ -73,14 +73,14 @@ def _on_these_words(view: View, rule: Attested | Approved, moment: datetime) -> 
 def incident_against(view: View, name: str) -> datetime | None:
     """When the last incident against a requirement was, or against anything that rests on it (rule 34)."""
     naming = [it for it in view.index.incidents if it.requirements]
-    named = _resting_on(view, name) if naming else set()
+    named = resting_on(view.policy, name) if naming else set()
     against = (it for it in naming if it.requirements & named)
     return max((it.at for it in against if it.subject is None or it.subject in view.kin(it.at)), default=None)
 
 
-def _resting_on(view: View, name: str) -> set[str]:
+def resting_on(policy: Policy, name: str) -> set[str]:
     """The requirement, all that are combined of it, and all for which it stands in, however far."""
-    found, policy = {name}, view.policy
+    found = {name}
     while True:
         combined = {it.name for it in policy.requirements.values() if isinstance(it, Combined) and found & {*it.of}}
         avoided = {one for rule in policy.exceptions.values() if found & {*rule.requires} for one in rule.instead_of}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from interlock.decide.rule import decide
 from interlock.errors import EvidenceError, LedgerError, UsageError
 from interlock.evidence import dsse, rederive
+from interlock.evidence.amendment import noticed
 from interlock.evidence.keys import decode_base64
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger.prefix import Cosigners, Prefix, cut, no_cosigners
@@ -25,13 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from interlock.decide.decision import Decision
-    from interlock.decide.facts import Plan
+    from interlock.decide.facts import Plan, Version
     from interlock.evidence.read import Evidence, Record
     from interlock.evidence.rederive import Rederived
     from interlock.ledger._signed import Log
     from interlock.ledger.log import Ledger, LedgerView
     from interlock.ledger.prefix import Shown
-    from interlock.policy.model import Policy
 
 __all__ = ["FORMAT", "LIMIT", "Verified", "export", "parse", "to_bytes", "verify"]
 
@@ -146,7 +146,7 @@ def verify(data: bytes, log: Log, *, policy: str | None = None, cosigners: Cosig
        if the digest of one is given in `policy`, that one.
     4. The last entry is a decision; the rule says the same, from the entries that it had read (`rederive.again`).
     5. These are all that stand before it: whoever makes a bundle must not choose how much was read.
-    6. A permit stands also if every plan is as old as it may be. A checkpoint shows that an entry was there at its
+    6. A permit stands also if every entry is as old as it may be. A checkpoint shows that an entry was there at its
        time, not that it was not there before: whoever makes a bundle can leave a note of the history out, or put
        another one of the same size in its place, and so make an entry look later, never earlier, than it was.
 
@@ -171,16 +171,20 @@ def verify(data: bytes, log: Log, *, policy: str | None = None, cosigners: Cosig
 
 
 def _check_ages(first: Sequence[datetime], found: Rederived) -> None:
-    """Decide again with every plan at the earliest moment that its own words and the checkpoints leave open; and with
-    the policy at its own, which was there before any plan.
+    """Decide again with everything whose age is that of its entry at the earliest moment that the checkpoints leave
+    open: plans, as far as their own words do, set-asides, openings of exceptions, and versions of the policy.
     """
     past, decision = found.past, found.decision
-    versions = (replace(past.versions[0], entered=first[0]), *past.versions[1:])
-    older = {it.digest: replace(it, at=_earliest(it, first[it.entry], past.policy)) for it in past.facts.plans}
-    results = tuple(replace(it, plan=older[it.plan.digest]) if it.plan else it for it in past.facts.results)
-    facts = replace(past.facts, plans=tuple(older.values()), results=results)
+    older = {it.digest: replace(it, at=_earliest(it, first[it.entry], past.versions)) for it in past.facts.plans}
+    facts = replace(
+        past.facts,
+        plans=tuple(older.values()),
+        results=tuple(replace(it, plan=older[it.plan.digest]) if it.plan else it for it in past.facts.results),
+        set_asides=tuple(replace(it, at=first[it.entry]) for it in past.facts.set_asides),
+        amendments=tuple(replace(it, at=first[it.entry]) for it in past.facts.amendments),
+    )
     worst = decide(
-        versions,
+        _entered_early(first, past),
         facts,
         subject=decision.subject,
         action=decision.action,
@@ -189,22 +193,33 @@ def _check_ages(first: Sequence[datetime], found: Rederived) -> None:
     )
     if worst.verdict != "permit":
         raise EvidenceError(
-            f"the decision of ledger entry {found.evidence.records[-1].entry} permits by the times of its plans, which "
-            "may be older than the history shows: then it holds"
+            f"the decision of ledger entry {found.evidence.records[-1].entry} permits by the times of its entries, "
+            "which may be older than the history shows: then it holds"
         )
 
 
-def _earliest(plan: Plan, first: datetime, policy: Policy) -> datetime:
+def _earliest(plan: Plan, first: datetime, versions: Sequence[Version]) -> datetime:
     """The first second, from `first` on, at which a plan may have been logged: not so early that it would report later
-    than the policy allows."""
+    than every version of the policy allows."""
     last = plan.at
     while last - first > _SECOND:
         middle = first + (last - first) // 2
-        if policy.report_within.after(middle) >= plan.report_by:
+        if any(version.policy.report_within.after(middle) >= plan.report_by for version in versions):
             last = middle
         else:
             first = middle
     return first
+
+
+def _entered_early(first: Sequence[datetime], past: Evidence) -> list[Version]:
+    """The versions of the policy as if each had entered the ledger at the earliest moment."""
+    made = [replace(past.versions[0], entered=first[0])]
+    for version in past.versions[1:]:
+        entries = [it.entry for it in past.records if it.kind == "amendment" and it.at == version.entered]
+        entered = min(first[entry] for entry in entries)
+        since = max(version.policy.effective, made[-1].since, noticed(made, entered))
+        made.append(replace(version, since=since, entered=entered))
+    return made
 
 
 def _policy(view: LedgerView) -> str:

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 from interlock.decide.clock import Clock
 from interlock.decide.index import Index
-from interlock.decide.requirement import saw_finding
+from interlock.decide.requirement import resting_on, saw_finding
 from interlock.decide.rule import Decider, in_order
 from interlock.decide.view import Case, View
-from interlock.policy.model import Combined
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from interlock.evidence.read import Evidence
-    from interlock.policy.model import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +48,3 @@ def seen(
                 saw = saw_finding(view, finding, finding.state)
                 made.append(Seen(name, action, finding.threshold, finding.state, saw))
     return tuple(made)
-
-
-def resting_on(policy: Policy, requirement: str) -> frozenset[str]:
-    """The requirement, those that are combined of it, and those for which an exception that asks for it stands in."""
-    found, before = {requirement}, set[str]()
-    while found != before:
-        before = set(found)
-        found |= {it.name for it in policy.requirements.values() if isinstance(it, Combined) and before & {*it.of}}
-        found |= {one for it in policy.exceptions.values() if before & {*it.requires} for one in it.instead_of}
-    return frozenset(found)
