@@ -405,6 +405,20 @@ def test_a_decision_that_looked_away_from_what_was_there_is_refused():
         verified(made)
 
 
+def test_notes_left_out_do_not_make_stale_evidence_fresh():
+    """Evidence of four months ago, which is fresh for three; one late note dates all of it."""
+    made = story.told()
+    subject = made.register("model")
+    made.report(subject, made.plan(subject, within=timedelta(days=21) - story.STEP), correct=10)
+    made.wait(timedelta(days=120))
+    made.state(subject)
+    late = made.together({1, 5})
+    late.decide(subject, after=timedelta())
+    assert verified(story.honest())["verdict"] == "permit"
+    with pytest.raises(alone.Refused, match="may be older"):
+        verified(late)
+
+
 def test_a_decision_with_a_member_that_nobody_knows_is_refused():
     made = story.told()
     made.decide(made.evaluated(), besides=5)
