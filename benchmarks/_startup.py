@@ -8,6 +8,7 @@ decision with its reasons printed.
 from __future__ import annotations
 
 import hashlib
+import os
 import statistics
 import subprocess
 import sys
@@ -32,6 +33,8 @@ GOAL = 0.4  # seconds
 HEAVY = ("torch", "transformers", "inspect_ai", "scipy", "z3", "fastapi", "matplotlib")
 _RUN = "from interlock.cli import main; main()"
 _HOLD = 3  # exit code
+#: As a user has it: what Python compiled once, it keeps.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 _LOADED = f"""
 import atexit, sys
 atexit.register(lambda: print(*[name for name in {HEAVY!r} if name in sys.modules], len(sys.modules), file=sys.stderr))
@@ -79,7 +82,7 @@ def _workspace(folder: Path) -> Workspace:
 
 def _decide(workspace: Workspace, size: int, repeats: int, *options: str) -> Start:
     arguments = ["decide", "-s", "model", "-a", ACTION, "-w", str(workspace.folder), *options]
-    said = subprocess.run([sys.executable, "-c", _LOADED, *arguments], capture_output=True, text=True, check=False)
+    said = _run([sys.executable, "-c", _LOADED, *arguments])
     *heavy, modules = said.stderr.split()[-1 - len(HEAVY) :] if said.returncode == _HOLD else (said.stderr, "0")
     what = f"interlock decide {' '.join(options)}".strip() + f", {RULES} rules, a ledger of {size} entries"
     timed = _timed(what, [sys.executable, "-c", _RUN, *arguments], repeats, expected=_HOLD)
@@ -90,8 +93,12 @@ def _timed(what: str, command: list[str], repeats: int, *, expected: int) -> Sta
     found = []
     for _ in range(repeats):
         began = perf_counter()
-        said = subprocess.run(command, capture_output=True, text=True, check=False)
+        said = _run(command)
         found.append(perf_counter() - began)
         if said.returncode != expected:
             raise RuntimeError(f"{what}: exit code {said.returncode}, expected {expected}: {said.stderr[-500:]}")
     return Start(what, statistics.median(found), min(found), max(found))
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=_ENVIRONMENT)

@@ -10,6 +10,10 @@ import shutil
 import signal
 import sqlite3
 import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -19,7 +23,7 @@ from hypothesis import strategies as st
 
 from interlock.errors import LedgerError, UsageError
 from interlock.evidence.keys import KeyPair
-from interlock.ledger import _database, _publish, _queue, entry
+from interlock.ledger import _database, _disk, _publish, _queue, entry
 from interlock.ledger import writer as writers
 from interlock.ledger.entry import ENTRY_LIMIT
 from interlock.ledger.log import Ledger
@@ -439,15 +443,54 @@ def test_a_queue_that_cannot_be_read_begins_anew(small, garbage):
     assert check(small).size == 3
 
 
+@contextmanager
+def another_has_the_turn(ledger: Ledger) -> Iterator[None]:
+    """While this lasts, whoever waits puts its entries into the queue."""
+    with closing(_disk.Lock(ledger.folder / "sequencer" / "lock")) as lock, lock:
+        yield
+
+
 def test_records_that_were_torn_by_a_crash_are_told_to_who_waits(small):
-    with writer(small) as opened:
-        ticket = opened.submit(b"torn")
-        path = small.folder / "sequencer" / "queue"
-        path.write_bytes(path.read_bytes()[:-2] + b"xx")
+    path = small.folder / "sequencer" / "queue"
+    with writer(small) as opened, ThreadPoolExecutor(1) as pool:
+        with another_has_the_turn(small):
+            waiting = pool.submit(opened.append, b"torn")
+            while not path.read_bytes().endswith(b"torn"):
+                time.sleep(0.01)
+            path.write_bytes(path.read_bytes()[:-2] + b"xx")
         with pytest.raises(LedgerError, match="the entry was not written, it can be appended again"):
-            opened.wait(ticket)
+            waiting.result()
         assert opened.append(b"new") == 2
     assert data_of(small) == [*OLD, b"new"]
+
+
+def test_what_waits_beyond_one_batch_of_the_queue_is_taken_by_the_next(small, monkeypatch):
+    monkeypatch.setattr(_queue, "_MOST_TAKEN", 300)  # bytes: some five records
+    expected = {n: b"entry %d" % n for n in range(2, 30)}
+    with writer(small) as opened, ThreadPoolExecutor(1) as pool:
+        submitted = [opened.submit(data) for data in expected.values()]
+        with another_has_the_turn(small):
+            waiting = pool.submit(lambda: [opened.wait(one) for one in submitted])
+            while not (small.folder / "sequencer" / "queue").read_bytes().endswith(b"entry 29"):
+                time.sleep(0.01)
+        assert waiting.result() == list(expected)
+    check(small, expected)
+
+
+def test_threads_whose_commit_fails_are_all_told(small, monkeypatch):
+    with writer(small) as opened, monkeypatch.context() as patch:
+        submitted = [opened.submit(b"entry %d" % n) for n in range(3)]
+
+        def refused(*_):
+            raise sqlite3.OperationalError("disk I/O error")
+
+        patch.setattr(_database.Database, "_commit", refused)
+        with pytest.raises(LedgerError, match="disk I/O error"):
+            opened.wait(submitted[0])
+        for one in submitted:
+            with pytest.raises(LedgerError, match="the entry was not written, it can be appended again"):
+                opened.wait(one)
+    assert data_of(small) == OLD
 
 
 def test_what_does_not_read_back_as_written_is_not_signed(small, monkeypatch):

@@ -108,30 +108,27 @@ class Database:
     def sequenced(self, queue: bytes) -> int:
         """The number of the first record of a queue that no leader has sequenced, as far as is known."""
         with self._refusing("read"):
-            row = self._db.execute("SELECT max(first + count) FROM batch WHERE queue = ?", (queue,)).fetchone()
-        return int(row[0] or 0)
+            found = self._db.execute(
+                "SELECT first + count FROM batch WHERE queue = ? ORDER BY first DESC LIMIT 1", (queue,)
+            ).fetchone()
+        return int(found[0]) if found else 0
 
     def sequence(self, entries: Sequence[bytes], batches: Sequence[tuple[bytes, int, int, int]], number: int) -> None:
-        """Give `entries` the numbers from `number` on, for good: this is the commit that an acknowledgement rests on.
+        """Give `entries` the numbers from `number` on, within a `transaction`: an acknowledgement rests on its end.
 
         `batches` says which records of which queue they were: queue, first, count, number.
-
-        Raises:
-            LedgerError: it did not become durable; it may have, too.
         """
         rows = [(n, data, self._mac(n, data)) for n, data in enumerate(entries, start=number)]
-        with self._transaction():
-            self._db.executemany("INSERT INTO entry VALUES (?, ?, ?)", rows)
-            self._db.executemany("INSERT INTO batch VALUES (?, ?, ?, ?)", batches)
-            # crash point: nothing of it is there, or all of it
+        self._db.executemany("INSERT INTO entry VALUES (?, ?, ?)", rows)
+        self._db.executemany("INSERT INTO batch VALUES (?, ?, ?, ?)", batches)
 
     def seal(self, entry: bytes, number: int) -> None:
         """Give the last entry its number; none is sequenced after it.
 
         Raises:
-            LedgerError: as for `sequence`.
+            LedgerError: as for `transaction`.
         """
-        with self._transaction():
+        with self.transaction():
             self._db.execute("INSERT INTO entry VALUES (?, ?, ?)", (number, entry, self._mac(number, entry)))
             self._db.execute("UPDATE state SET sealed = 1")
 
@@ -141,7 +138,7 @@ class Database:
         Raises:
             LedgerError: it may still be there.
         """
-        with self._transaction():
+        with self.transaction():
             self._db.execute("DELETE FROM entry WHERE number = ?", (number,))
             self._db.execute("UPDATE state SET sealed = 0")
 
@@ -172,7 +169,7 @@ class Database:
         Raises:
             LedgerError: it did not become durable; it may have, too.
         """
-        with self._transaction():
+        with self.transaction():
             self._db.execute(
                 "UPDATE state SET size = ?, latest = ?, covering = ?, start = ?, sealed = ?",
                 (state.size, state.latest, state.covering, state.start, int(state.sealed)),
@@ -186,11 +183,17 @@ class Database:
             self._db.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """Read and write at once; all of it is durable when this ends, or none of it.
+
+        Raises:
+            LedgerError: it did not become durable; it may have, too.
+        """
         with self._refusing("write"):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                # crash point: nothing of it is there; after the commit, all of it
                 self._commit()
             except BaseException:
                 if self._db.in_transaction:

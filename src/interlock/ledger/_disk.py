@@ -165,16 +165,37 @@ class Lock:
         self._mutex = threading.Lock()
 
     def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def acquire(self) -> None:
+        """Wait for it; then `release` it."""
         self._mutex.acquire()
+        self._flock(fcntl.LOCK_EX)
+
+    def at_once(self) -> bool:
+        """Take it if nobody holds it, and say whether it was taken; then `release` it."""
+        if not self._mutex.acquire(blocking=False):
+            return False
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            self._flock(fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self._mutex.release()
+
+    def _flock(self, how: int) -> None:
+        try:
+            fcntl.flock(self._descriptor, how)
         except BaseException:
             self._mutex.release()
             raise
-
-    def __exit__(self, *_: object) -> None:
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        self._mutex.release()
 
     def close(self) -> None:
         """Give up the file."""

@@ -79,17 +79,11 @@ class Queue:
             self._set(_Header(header.queue, header.first, header.after + 1, header.start, header.end + len(record)))
         return Ticket(header.queue, header.after)
 
-    def empty(self) -> bool:
-        """Whether nothing waits."""
+    def left(self) -> tuple[bytes, range]:
+        """What is still in the queue: its name, and the numbers of its records."""
         with self._lock:
             header = self._header()
-            return header.start == header.end
-
-    def waits(self, ticket: Ticket) -> bool:
-        """Whether an entry is still in the queue."""
-        with self._lock:
-            header = self._header()
-            return header.queue == ticket.queue and header.first <= ticket.number < header.after
+            return header.queue, range(header.first, header.after)
 
     def take(self) -> Taken:
         """Return what waits, from the first record on; it stays until `drop`."""

@@ -1,7 +1,8 @@
 """Writing the ledger: entries are sequenced, then published under a signed checkpoint.
 
 **Sequenced**: an entry has its number for good and is durable in SQLite. Writers of all threads and processes that wait
-at once share one commit: each puts its entry into a queue, and whoever gets the turn takes all that wait.
+at once share one commit: whoever gets the turn takes all that wait in its process, and in the queue; a process that
+does not get it at once puts what it has into the queue.
 **Published**: its tiles are on the disk and were read back, the root was recomputed from those bytes, and a checkpoint
 over it was signed and recorded before anyone could see it. From then on readers find the entry.
 
@@ -14,9 +15,11 @@ Leaves to the caller: that an entry makes sense where it stands (`append_at` ref
 from __future__ import annotations
 
 import hashlib
+import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,7 +35,7 @@ from interlock.ledger.merkle import EMPTY_ROOT
 from interlock.ledger.note import Checkpoint, Note, NoteKey, verify_cosignature
 from interlock.ledger.seal import Seal
 
-__all__ = ["LAG", "Ticket", "Writer", "create"]
+__all__ = ["LAG", "Submitted", "Writer", "create"]
 
 LAG = 1.0
 """Seconds after which what was sequenced is published, while a writer is open."""
@@ -78,6 +81,20 @@ def _make_folders(folder: Path) -> None:
         raise UsageError(f"`{folder}`: cannot make the ledger's folder ({error.strerror})") from error
 
 
+@dataclass(slots=True, eq=False)
+class Submitted:
+    """An entry on its way into the ledger, and then its number; or it failed, and was not written."""
+
+    entry: bytes
+    number: int | None = None
+    failed: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether anything is known of it."""
+        return self.failed or self.number is not None
+
+
 class Writer:
     """An open ledger. Any number of threads may use one writer, and any number of processes may have one each.
 
@@ -95,7 +112,9 @@ class Writer:
             raise UsageError(f"got log key `{log_key.public}`, expected `{ledger.key}`")
         self.ledger, self._key, self._clock = ledger, log_key, clock
         self._log = Log(ledger.origin, ledger.key)
-        self._numbers: dict[Ticket, int] = {}
+        self._waiting: list[Submitted] = []
+        self._queued: dict[Ticket, Submitted] = {}
+        self._name, self._submitted = secrets.token_bytes(16), 0  # of this process's own entries, as a queue
         self._leading, self._led = threading.Lock(), threading.Condition()
         self._latest: Signed | None = None
         self._dirty, self._closed = threading.Event(), threading.Event()
@@ -135,48 +154,73 @@ class Writer:
         """
         return self.wait(self.submit(data))
 
-    def submit(self, data: bytes) -> Ticket:
-        """Put an entry into the queue: the first half of `append`, for many at once. Nothing is acknowledged yet.
+    def submit(self, data: bytes) -> Submitted:
+        """Have an entry wait for its turn: the first half of `append`, for many at once. Nothing is acknowledged yet.
 
         Raises:
             LedgerError: as for `append`.
         """
         if self._failure is not None:
             raise self._failure
-        with self._durably():
-            return self._queue.put(self._logged(data))
+        made = Submitted(self._logged(data))
+        with self._led:
+            self._waiting.append(made)
+        return made
 
-    def wait(self, ticket: Ticket) -> int:
+    def wait(self, submitted: Submitted) -> int:
         """Return the number of a submitted entry once it is durable: the second half of `append`.
 
         Raises:
             LedgerError: as for `append`.
         """
-        with self._durably():
-            number = self._numbers.pop(ticket, None)
-            while number is None:
-                if self._leading.acquire(blocking=False):
-                    number = self._take_turn(ticket)
-                else:  # another thread leads, perhaps with this entry: what it learns, it tells all
-                    with self._led:
-                        self._led.wait_for(lambda: ticket in self._numbers or not self._leading.locked())
-                    number = self._numbers.pop(ticket, None)
+        if not submitted.settled:
+            with self._durably():
+                self._settled(submitted)
+        if submitted.number is None:
+            raise LedgerError(f"`{self.ledger.folder}`: the entry was not written, it can be appended again")
         self._publish_soon()
-        return number
+        return submitted.number
 
-    def _take_turn(self, ticket: Ticket) -> int | None:
-        """Lead if this entry still waits, or find what became of it. The lead among this process's threads is held."""
+    def _settled(self, submitted: Submitted) -> None:
+        while not submitted.settled:
+            if self._leading.acquire(blocking=False):
+                self._take_turn(submitted)
+            else:  # another thread leads, perhaps with this entry: what it learns, it tells all
+                with self._led:
+                    self._led.wait_for(lambda: submitted.settled or not self._leading.locked())
+
+    def _take_turn(self, submitted: Submitted) -> None:
+        """Sequence what this process waits for. The lead among its threads is held."""
         try:
-            with self._turn:
-                if self._queue.waits(ticket):
+            if submitted.settled:
+                return
+            if not self._turn.at_once():
+                self._queue_up()
+                self._turn.acquire()
+            try:
+                self._tell([])
+                if not submitted.settled:
                     self._lead()
-                elif ticket not in self._numbers:
-                    return self._outcome(ticket)
-                return self._numbers.pop(ticket, None)
+                submitted.failed |= not submitted.settled and submitted not in self._queued.values()
+            finally:
+                self._turn.release()
         finally:
             with self._led:
                 self._leading.release()
                 self._led.notify_all()
+
+    def _queue_up(self) -> None:
+        """Put what this process waits for where whoever has the next turn takes it, in this process or another."""
+        with self._led:
+            waiting, self._waiting = self._waiting, []
+        while waiting:
+            try:
+                self._queued[self._queue.put(waiting[0].entry)] = waiting[0]
+            except BaseException:
+                with self._led:
+                    self._waiting[:0] = waiting
+                raise
+            del waiting[0]
 
     def check_open(self) -> None:
         """Check that the ledger takes entries.
@@ -201,7 +245,7 @@ class Writer:
         """
         logged = self._logged(data)
         with self._publishing, self._durably():
-            with self._turn:
+            with self._turn, self._database.transaction():
                 self._time(self._check_open())
                 number = self._database.next_number()
                 if number != size:
@@ -211,29 +255,48 @@ class Writer:
             self._publish_or_withdraw(number)
         return number
 
-    def _outcome(self, ticket: Ticket) -> int:
-        """What became of an entry that another process took. The turn is held."""
-        number = self._database.outcome(ticket)
-        if number is None:
-            raise LedgerError(f"`{self.ledger.folder}`: the entry was not written, it can be appended again")
-        return number
-
     def _lead(self) -> None:
-        """Sequence all that waits, in one commit. The turn is held."""
+        """Sequence all that waits, in the queue and in this process, in one commit. The turn is held."""
         taken = self._queue.take()
+        with self._led:
+            waiting, self._waiting = self._waiting, []
+        mine = Taken(self._name, self._submitted, tuple(one.entry for one in waiting), 0)
+        self._submitted = mine.after
         try:
-            self._time(self._check_open())
-            start = self._database.next_number()
-            entries, batches = _runs(taken, start, done=self._database.sequenced(taken.queue))
-            # crash point: nothing is durable; the queue still has the entries, and nobody was told anything
-            self._database.sequence(entries, batches, start)
-            # crash point: durable; who waits finds the outcome by its ticket
+            with self._database.transaction():
+                self._time(self._check_open())
+                start = self._database.next_number()
+                done = self._database.sequenced(taken.queue) if taken.entries else 0
+                entries, batches = _runs(taken, start, done=done)
+                own, own_batches = _runs(mine, start + len(entries), done=0)
+                # crash point: nothing is durable; the queue still has the entries, and nobody was told anything
+                self._database.sequence([*entries, *own], [*batches, *own_batches], start)
+            # crash point: durable; who waits in another process finds the outcome by its ticket
+        except BaseException:
+            batches = own_batches = []
+            raise
         finally:
-            self._queue.drop(taken)
+            if taken.entries:
+                self._queue.drop(taken)
+            self._queued |= {Ticket(self._name, mine.first + n): one for n, one in enumerate(waiting)}
+            self._tell([*batches, *own_batches])
+
+    def _tell(self, batches: Iterable[tuple[bytes, int, int, int]]) -> None:
+        """Tell those who wait in this process what became of their entries. The turn is held."""
         for queue, first, count, number in batches:
-            self._numbers.update((Ticket(queue, first + n), number + n) for n in range(count))
-        while len(self._numbers) > 1 << 16:  # of writers in other processes, mostly
-            self._numbers.pop(next(iter(self._numbers)), None)
+            for n in range(count):
+                if one := self._queued.pop(Ticket(queue, first + n), None):
+                    one.number = number + n
+        if not self._queued:
+            return
+        queue, left = self._queue.left()
+        for ticket, one in [*self._queued.items()]:
+            if ticket.queue != queue or ticket.number not in left:  # another process took it, or nobody could
+                try:
+                    one.number = self._database.outcome(ticket)
+                finally:
+                    one.failed = one.number is None
+                    del self._queued[ticket]
 
     def _logged(self, data: bytes) -> bytes:
         entry.check(data)
@@ -437,7 +500,8 @@ class Writer:
 
     def _publish_soon(self) -> None:
         """Have what was sequenced published within `LAG`, by a thread that lives as long as this writer."""
-        self._dirty.set()
+        if not self._dirty.is_set():
+            self._dirty.set()
         if self._thread is None:
             with self._turn:
                 if self._thread is None:
