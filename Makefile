@@ -6,6 +6,8 @@ INSTALLED := $(VENV)/.installed
 export HF_HUB_OFFLINE := 1
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The tests start the command over and over: what Python compiled once, it keeps.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check proofs mutants bench clean organism
 
@@ -13,7 +15,7 @@ demo: $(INSTALLED)
 	$(BIN)/interlock demo
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

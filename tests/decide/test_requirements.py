@@ -247,6 +247,7 @@ def test_an_approval_binds_what_it_saw():
     assert not approving(OPEN)
 
 
+ELSEWHERE = runs(subject=REFERENCE)
 MORE = {  # sentence: (what else the ledger learns, is the approval still good?)
     "another result of the subject": (known(runs(correct=15), runs(correct=15, seed=1)), False),
     "a result on another task": (known(runs(correct=15), runs("c")), False),
@@ -263,6 +264,11 @@ MORE = {  # sentence: (what else the ledger learns, is the approval still good?)
         True,
     ),
     "another word": (known(runs(correct=15), attestations=[attested("audit")]), True),
+    "what another family set aside": (known(runs(correct=15), ELSEWHERE, set_asides=[aside(ELSEWHERE.result)]), True),
+    "what another family took back": (
+        known(runs(correct=15), ELSEWHERE, withdrawals=[withdrawn(ELSEWHERE.result)]),
+        True,
+    ),
 }
 
 

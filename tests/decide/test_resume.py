@@ -330,6 +330,18 @@ def first_way(*choices: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(step.split()[1] for step in sorted(first))
 
 
+def test_a_step_that_lifts_two_reasons_is_the_lesser_work_of_both():
+    def part(code: str, step: str) -> Node:
+        return Node("part", "", False, reasons=(Reason(code, "", step),))  # noqa: FBT003
+
+    for codes in (("assumption", "overdue"), ("overdue", "assumption")):
+        twice = Node("all", "", False, parts=tuple(part(code, "say it") for code in codes), need=2)  # noqa: FBT003
+        tree = Node("any", "", False, parts=(part("not-approved", "approve it"), twice), need=1)  # noqa: FBT003
+        reached = Finding("t", "reached", Node("threshold", "t", False), overdue=None, evaluated=None)  # noqa: FBT003
+        found = ways(Cell(reached, (Requirement("r", "any", met=False, tree=tree),), opens=False))
+        assert found == (("say it",), ("approve it",))
+
+
 @pytest.mark.parametrize("code", WORK)
 def test_less_work_comes_first_and_of_as_much_work_fewer_steps(code):
     kinds = ("stale-ledger", "assumption", "not-approved", "unreported")

@@ -5,7 +5,9 @@ All numbers are FLOP. A parent that is a run without weights yet has spent nothi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from interlock.decide.facts import Step
@@ -39,9 +41,16 @@ class Made:
 
     @property
     def effective(self) -> tuple[int, int]:
-        """The least and the most effective compute along this way."""
-        low, high = (self.parent.ec_low, self.parent.ec_high) if self.has_weights else (0, 0)
-        return self.compute + low, self.compute + high
+        """The least and the most effective compute along this way.
+
+        A FLOP of `continued` training may be worth as much as one of the parent's was at the most: the recipe goes on.
+        """
+        parent = self.parent
+        if not self.has_weights:
+            return self.compute, self.compute
+        is_worth_more = self.kind == "continued" and 0 < parent.training_compute < parent.ec_high
+        worth = Fraction(parent.ec_high, parent.training_compute) if is_worth_more else 1
+        return self.compute + parent.ec_low, math.ceil(self.compute * worth) + parent.ec_high
 
 
 def training_compute(made: Sequence[Made]) -> int:
@@ -55,13 +64,20 @@ def effective_compute(made: Sequence[Made]) -> tuple[int, int]:
 
 
 def below_parent(made: Sequence[Made], *, training: int, low: int, high: int) -> str | None:
-    """What a subject may not say: less compute than a parent. In words, with got and expected; None if it is sound."""
+    """What a subject may not say: less compute than a parent, or than a parent whose training went on for so long. In
+    words, with got and expected; None if it is sound.
+    """
     for one in made:
         parent, name = one.parent, one.parent.name
         if low < parent.ec_low or high < parent.ec_high:
             return (
                 f"effective compute {low} to {high} is below that of its parent `{name}`, "
                 f"expected {parent.ec_low} to {parent.ec_high} FLOP or more"
+            )
+        if one.kind == "continued" and one.has_weights and high < one.effective[1]:
+            return (
+                f"effective compute may be {high} at the most, after {one.compute} FLOP of training that continued "
+                f"`{name}`, expected {one.effective[1]} FLOP or more"
             )
         if training < one.training:
             least = f"expected {one.training} FLOP or more"
