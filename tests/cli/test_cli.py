@@ -338,20 +338,6 @@ def test_truncated_weights_are_invalid_evidence(registered, model_folder, tmp_pa
     assert lab.size(registered) == size
 
 
-def test_weights_that_changed_since_they_were_registered_are_not_evaluated(registered, model_folder, tmp_path, capsys):
-    moved = shutil.copytree(model_folder, tmp_path / "moved")
-    digest = registered.read().subject("honest").digest
-    registered.remember(digest, Place(moved, None))
-    lab.announce(registered, "few-shot")
-    (moved / "tokenizer_config.json").write_text("{}")
-    size = lab.size(registered)
-    evaluate = ("evaluate", "-s", "honest", "-w", registered.folder)
-    said = _run(capsys, *evaluate)
-    assert said.code == 4
-    assert "is not the subject `honest` any more: `tokenizer_config.json` is " in said.err
-    assert lab.size(registered) == size
-
-
 def test_an_empty_data_set_is_a_usage_error_and_nothing_is_announced(registered, tmp_path, capsys, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "codebook.jsonl").write_text("")
