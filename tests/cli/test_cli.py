@@ -497,6 +497,21 @@ def test_a_disk_that_is_full_makes_no_decision(registered, capsys, monkeypatch):
     assert _run(capsys, "ledger", "verify", "-w", registered.folder).code == 0
 
 
+def test_a_disk_that_cannot_be_written_verifies_and_makes_no_decision(registered, capsys, monkeypatch):
+    real = os.open
+
+    def refusing(path, flags, *args, **settings):
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return real(path, flags, *args, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refusing)
+        assert _run(capsys, "ledger", "verify", "-w", registered.folder).code == 0
+        _refused(capsys, 4, "Read-only file system", "decide", "-s", "honest", "-w", registered.folder)
+    assert _run(capsys, "decide", "-s", "honest", "-w", registered.folder).code == 3
+
+
 def test_a_subject_whose_place_could_not_be_noted_is_added_by_the_same_command(
     registered, model_folder, tmp_path, capsys, monkeypatch
 ):
