@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ def rows():
     return [Row(attack, ends, test.strip("` ")) for attack, _, ends, test in cells]
 
 
+@cache
 def sources():
     """The source of each test by its name, with what it is parametrised by."""
     found = {}
