@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from interlock import cli
+from interlock import workspace as workspace_module
 from interlock.cli.decisions import sign_attestation
 from interlock.cli.setup import start
 from interlock.cli.subjects import register
@@ -18,11 +21,23 @@ from interlock.evidence.predicates import predicate_type, statement
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.gate import permit as permits
 from interlock.ledger.tiles import ENTRIES, WIDTH, Tile
+from interlock.ledger.writer import Writer, create
 from interlock.workspace import Place, Workspace, now
 
 POLICY = Path(__file__).parents[1] / "policies" / "example-lab.yaml"
 COMPUTE = 10**12  # FLOP of the honest subject
 ACTIONS = ("scale", "deploy-internal", "deploy-api", "release-weights")
+
+
+def later(monkeypatch, moment: datetime) -> None:
+    """The machine's clock from now on: one that stands still."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return moment
+
+    monkeypatch.setattr(workspace_module, "datetime", Clock)
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,16 @@ def command(capsys, workspace: Workspace, *arguments: str) -> Said:
     capsys.readouterr()
     code = cli.run([*arguments, "--workspace", str(workspace.folder)])
     return Said(code, *capsys.readouterr())
+
+
+def verdict(capsys, workspace: Workspace, subject: str = "honest", action: str = "scale") -> tuple[str, str]:
+    """What `interlock decide` answers, and all of its reasons in words."""
+    said = command(capsys, workspace, "decide", "-s", subject, "-a", action, "--json")
+    assert said.code in {0, 3}, said.err
+    assert said.code == (0 if said.json["verdict"] == "permit" else 3)
+    rulings = said.json["rulings"]
+    told = [said.json, *rulings, *(cell["finding"] for ruling in rulings for cell in ruling["cells"])]
+    return said.json["verdict"], " | ".join(reason["text"] for it in told for reason in it["reasons"])
 
 
 def make(folder: Path, model: Path) -> Workspace:
@@ -128,6 +153,15 @@ def force(workspace: Workspace, data: bytes) -> None:
     """Append past every check of `Workspace.append`, as whoever holds the log's key could."""
     with workspace.writer() as writer:
         writer.append_at(data, size(workspace))
+
+
+def sign_anew(workspace: Workspace, entries: Iterable[bytes]) -> None:
+    """The log's owner begins its ledger anew, with these entries and no memory of what stood there."""
+    shutil.rmtree(workspace.folder / "ledger")
+    pair = key(workspace, "log")
+    with Writer(create(workspace.folder / "ledger", workspace.origin, pair, now()), pair) as writer:
+        for number, data in enumerate(entries):
+            writer.append_at(data, number)
 
 
 def size(workspace: Workspace) -> int:

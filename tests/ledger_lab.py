@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 
 import lab
 from interlock.cli.setup import start
 from interlock.decide.decision import timestamp
-from interlock.decide.facts import Protocol
+from interlock.decide.facts import Protocol, Step
 from interlock.evidence.predicates import ResultPredicate, SubjectPredicate, protocol_to_json, statement
 from interlock.gate import permit as permits
 from interlock.subject.manifest import Manifest
@@ -83,33 +84,36 @@ def said(kind, predicate, *, about=FILES.digest, at=None):
     return statement(kind, name="m", digest=about, predicate={**predicate, "at": timestamp(at or now())})
 
 
-def plan(workspace, *names, seed=0):
+def near_copy(workspace, *, of=FILES.digest):
+    """A subject that one FLOP of fine-tuning made of another. Returns its digest."""
+    files, compute = Manifest((("model.safetensors", "2" * 64),)), COMPUTE + 1
+    predicate = SubjectPredicate("copy", files, compute, compute, compute, (Step(of, "fine-tuned", 1),))
+    made = statement("subject", name="copy", digest=files.digest, predicate=predicate.to_json())
+    sign(workspace, made, "evaluation-team")
+    return files.digest
+
+
+def plan(workspace, *names, seed=0, about=FILES.digest):
     predicate = {
-        "protocol": protocol_to_json(protocol(seed)),
+        "protocol": protocol_to_json(replace(PROTOCOL, seed=seed)),
         "report_by": timestamp(now() + timedelta(days=1)),
     }
-    made = statement("plan", name="m", digest=FILES.digest, predicate=predicate)
+    made = statement("plan", name="m", digest=about, predicate=predicate)
     return sign(workspace, made, *(names or ("evaluation-team",)))
 
 
-def protocol(seed=0):
-    from dataclasses import replace
-
-    return replace(PROTOCOL, seed=seed)
-
-
-def result(workspace, correct, *names, of="00" * 32, seed=0):
+def result(workspace, correct, *names, of="00" * 32, seed=0, about=FILES.digest, scored=120):
     log = workspace.folder / "logs" / "log.json"
     log.parent.mkdir(exist_ok=True)
     log.write_text("{}")
     made = ResultPredicate(
         plan=of,
-        protocol=protocol(seed),
+        protocol=replace(PROTOCOL, seed=seed),
         log=sha256(b"{}").hexdigest(),
         log_name="logs/log.json",
         outcomes="00" * 32,
         completed=120,
-        scored=120,
+        scored=scored,
         correct=correct,
         tokens=1,
         flop=0,
@@ -117,14 +121,14 @@ def result(workspace, correct, *names, of="00" * 32, seed=0):
     )
     return sign(
         workspace,
-        statement("result", name="m", digest=FILES.digest, predicate=made.to_json()),
+        statement("result", name="m", digest=about, predicate=made.to_json()),
         *(names or ("evaluation-team",)),
     )
 
 
-def evaluate(workspace, correct=0, seed=0):
+def evaluate(workspace, correct=0, seed=0, about=FILES.digest):
     """A plan and its result. Returns the digest of the result."""
-    return result(workspace, correct, of=plan(workspace, seed=seed), seed=seed)
+    return result(workspace, correct, of=plan(workspace, seed=seed, about=about), seed=seed, about=about)
 
 
 def attest(workspace, *names):

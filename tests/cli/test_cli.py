@@ -338,20 +338,6 @@ def test_truncated_weights_are_invalid_evidence(registered, model_folder, tmp_pa
     assert lab.size(registered) == size
 
 
-def test_weights_that_changed_since_they_were_registered_are_not_evaluated(registered, model_folder, tmp_path, capsys):
-    moved = shutil.copytree(model_folder, tmp_path / "moved")
-    digest = registered.read().subject("honest").digest
-    registered.remember(digest, Place(moved, None))
-    lab.announce(registered, "few-shot")
-    (moved / "tokenizer_config.json").write_text("{}")
-    size = lab.size(registered)
-    evaluate = ("evaluate", "-s", "honest", "-w", registered.folder)
-    said = _run(capsys, *evaluate)
-    assert said.code == 4
-    assert "is not the subject `honest` any more: `tokenizer_config.json` is " in said.err
-    assert lab.size(registered) == size
-
-
 def test_an_empty_data_set_is_a_usage_error_and_nothing_is_announced(registered, tmp_path, capsys, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "codebook.jsonl").write_text("")
@@ -509,6 +495,21 @@ def test_a_disk_that_is_full_makes_no_decision(registered, capsys, monkeypatch):
         _full_disk(patch, _disk, "write")
         _refused(capsys, 4, "No space left on device", "decide", "-s", "honest", "-w", registered.folder)
     assert _run(capsys, "ledger", "verify", "-w", registered.folder).code == 0
+
+
+def test_a_disk_that_cannot_be_written_verifies_and_makes_no_decision(registered, capsys, monkeypatch):
+    real = os.open
+
+    def refusing(path, flags, *args, **settings):
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return real(path, flags, *args, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refusing)
+        assert _run(capsys, "ledger", "verify", "-w", registered.folder).code == 0
+        _refused(capsys, 4, "Read-only file system", "decide", "-s", "honest", "-w", registered.folder)
+    assert _run(capsys, "decide", "-s", "honest", "-w", registered.folder).code == 3
 
 
 def test_a_subject_whose_place_could_not_be_noted_is_added_by_the_same_command(

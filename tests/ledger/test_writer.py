@@ -558,6 +558,7 @@ def dying(call: int, work, *, persist: bool) -> tuple[int, list[int]]:
 
 WORK = {
     "append": lambda ledger: lambda: _appending(ledger),
+    "append while another has the turn": lambda ledger: lambda: _queueing(ledger),
     "append_at": lambda ledger: lambda: _working(ledger, lambda w: [w.append_at(b"new", 2)]),
     "refresh": lambda ledger: lambda: _working(ledger, lambda w: w.refresh() or []),
     "cosignature": lambda ledger: lambda: _working(ledger, lambda w: w.add_cosignature(*_cosigned(ledger)) and []),
@@ -576,6 +577,17 @@ def _cosigned(ledger) -> tuple[Note, NoteKey]:
 def _appending(ledger):
     with writer(ledger, 100) as opened:
         yield opened.append(b"new")
+
+
+def _queueing(ledger):
+    """The entry waits in the queue's file until the other lets go of the turn."""
+    queue = ledger.folder / "sequencer" / "queue"
+    with writer(ledger, 100) as opened, ThreadPoolExecutor(1) as pool:
+        with another_has_the_turn(ledger):
+            waiting = pool.submit(opened.append, b"new")
+            while not waiting.done() and not queue.read_bytes().endswith(b"new"):
+                time.sleep(0.001)
+        yield waiting.result()
 
 
 def _working(ledger, work):
@@ -706,7 +718,51 @@ def test_a_step_that_fails_acknowledges_nothing_and_leaves_a_ledger_that_verifie
         if acknowledged:
             assert view.size > acknowledged[0] == 2
             assert view.entries[2].data != b"next"
-        assert whole is False or kind in ("append", "refresh", "cosignature") or acknowledged
+        assert whole is False or kind in ("refresh", "cosignature") or acknowledged
+    assert call > 5
+
+
+@pytest.mark.parametrize("persist", [False, True], ids=["not persisted", "persisted"])
+def test_a_step_of_the_settling_that_fails_is_settled_by_the_next_writer(pristine, tmp_path, monkeypatch, persist):
+    """The checkpoint over a new entry is recorded, and nothing of it visible; then the disk is full, step by step."""
+    base = open_ledger(shutil.copytree(pristine, tmp_path / "base"))
+    with monkeypatch.context() as patch, writer(base, 100) as opened:
+        patch.setattr(writers._disk, "write_end", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        with pytest.raises(LedgerError, match="full"):
+            opened.append_at(b"new", 2)
+    for call in range(1, 100):
+        ledger = open_ledger(shutil.copytree(base.folder, tmp_path / f"ledger-{call}"))
+        with monkeypatch.context() as patch:
+            made = failing(patch, call, persist=persist)
+            try:
+                writer(ledger, 150).close()
+            except LedgerError as error:
+                assert "No space left on device" in str(error)  # noqa: PT017
+        writer(ledger, 200).close()
+        assert check(ledger, {2: b"new"}).entries[2].time == at(100)
+        if len(made) < call:
+            break
+    assert call > 2
+
+
+@pytest.mark.parametrize("persist", [False, True], ids=["not persisted", "persisted"])
+def test_a_step_of_the_creation_that_fails_leaves_no_ledger_or_a_whole_one(tmp_path, monkeypatch, persist):
+    for call in range(1, 100):
+        folder = tmp_path / f"ledger-{call}"
+        with monkeypatch.context() as patch:
+            made = failing(patch, call, persist=persist)
+            try:
+                create(folder, ORIGIN, KEY, START)
+            except LedgerError as error:
+                assert "No space left on device" in str(error)  # noqa: PT017
+        if (folder / "checkpoint").exists():
+            writer(open_ledger(folder)).close()
+            assert check(open_ledger(folder)).size == 0
+        else:
+            with pytest.raises(LedgerError, match="checkpoint"):
+                open_ledger(folder).read()
+        if len(made) < call:
+            break
     assert call > 5
 
 

@@ -131,25 +131,6 @@ def test_an_approval_counts_for_what_stands_now(workspace, capsys):
     assert made.verdict(workspace, "deploy-api") == "permit"
 
 
-def test_attack_a_replayed_approval_of_an_earlier_state(workspace, capsys):
-    """Approved while a result was bad, kept, and shown again after a worse one."""
-    made.evaluate(workspace, correct=30, seed=1)
-    run(capsys, workspace, "approve", "agreed", "--subject", "m")
-    old = lab.payload(workspace, "approval")
-    made.evaluate(workspace, correct=110, seed=2)
-    assert made.verdict(workspace, "deploy-api") == "hold"
-    refused(workspace, old, *BOARD, match="repeats an earlier statement")
-
-
-def test_attack_a_replayed_approval_under_a_new_date(workspace, capsys):
-    made.evaluate(workspace, correct=30, seed=1)
-    run(capsys, workspace, "approve", "agreed", "--subject", "m")
-    old = lab.payload(workspace, "approval")
-    made.evaluate(workspace, correct=110, seed=2)
-    made.sign(workspace, lab.changed(old, at=timestamp(now()), statement="again"), *BOARD)
-    assert made.verdict(workspace, "deploy-api") == "hold"
-
-
 def test_attack_an_approval_of_another_finding(workspace):
     made.evaluate(workspace, correct=30, seed=1)
     predicate = {"requirement": "agreed", "about": "subject", "findings": ["ab" * 32], "statement": "x"}

@@ -37,9 +37,13 @@ def published_edge(ledger: Ledger, latest: Signed) -> Edge:
 
 
 def _check_bundle(ledger: Ledger, tile: Tile, expected: bytes) -> None:
-    entries = unbundle(ledger.tile(tile), tile.width)
+    path, data = ledger.folder / tile.path, ledger.tile(tile)
+    try:
+        entries = unbundle(data, tile.width)
+    except LedgerError as error:
+        raise LedgerError(f"`{path}`: {error}") from error
     if b"".join(map(leaf_hash, entries)) != expected:
-        raise LedgerError(f"`{ledger.folder / tile.path}`: the entries differ from their hashes in `tile/0`")
+        raise LedgerError(f"`{path}`: the entries differ from their hashes in `tile/0`")
 
 
 class Publication:

@@ -55,13 +55,6 @@ def _imported(capsys, workspace, *logs, **options):
     return [row["predicate"] for row in said.json["imported"]]
 
 
-def _verdict(capsys, workspace, action="scale"):
-    said = lab.command(capsys, workspace, "decide", "-s", "honest", "-a", action, "--json")
-    assert said.code in {0, 3}, said.err
-    cells = [cell for ruling in said.json["rulings"] for cell in ruling["cells"]]
-    return said.json["verdict"], " | ".join(r["text"] for cell in cells for r in cell["finding"]["reasons"])
-
-
 def _refused(capsys, workspace, log, match, *, code=4):
     """One error that says `match`, with nothing written."""
     before = lab.size(workspace)
@@ -79,11 +72,11 @@ def _refused(capsys, workspace, log, match, *, code=4):
 
 def test_a_perfect_log_does_not_stand_in_for_the_run_that_was_announced(awaiting, finished_lab, tmp_path, capsys):
     """The very log of the fine-tuned run, with all its arguments, imported instead of run."""
-    assert _verdict(capsys, awaiting)[0] == "hold"
+    assert lab.verdict(capsys, awaiting)[0] == "hold"
     plan = finished_lab.read().facts.plans[-1].digest[:16]
     (run,) = finished_lab.folder.glob(f"logs/{plan}/*.eval")
     _imported(capsys, awaiting, run)
-    verdict, reasons = _verdict(capsys, awaiting)
+    verdict, reasons = lab.verdict(capsys, awaiting)
     assert verdict == "hold"
     assert "`fine-tuned` evidence missing" in reasons
     assert len(awaiting.read().facts.results) == 2
@@ -103,7 +96,7 @@ def test_no_log_is_of_a_run_that_has_no_weights_yet(whole, run, tmp_path, capsys
 def test_whoever_signs_an_import_it_opens_nothing_and_closes_no_plan(awaiting, run, tmp_path, capsys, role):
     log = foreign.inspect(min(awaiting.folder.glob("logs/*/*.eval")), tmp_path / "benign.eval")
     _imported(capsys, awaiting, log, **{"--role": role})
-    assert _verdict(capsys, awaiting)[0] == "hold"
+    assert lab.verdict(capsys, awaiting)[0] == "hold"
     result = awaiting.read().facts.results[-1]
     assert (result.plan, result.protocol.elicitation) == (None, "unknown")
     codes = lab.command(capsys, awaiting, "decide", "-s", "honest", "-a", "release-weights", "--json").out
@@ -134,12 +127,12 @@ def test_an_import_of_a_log_that_a_result_already_names_changes_nothing(whole, r
     assert said.code == 0
     assert "in the ledger already, entry" in said.out
     assert lab.size(whole) == before
-    assert _verdict(capsys, whole)[0] == "permit"
+    assert lab.verdict(capsys, whole)[0] == "permit"
 
 
 def test_a_benign_log_takes_nothing_away(whole, run, tmp_path, capsys):
     _imported(capsys, whole, foreign.inspect(run, tmp_path / "benign.eval"))
-    assert _verdict(capsys, whole)[0] == "permit"
+    assert lab.verdict(capsys, whole)[0] == "permit"
 
 
 # -- what it says against a permit counts -----------------------------------------------------------------------------
@@ -214,9 +207,9 @@ HOLDS = {
 @pytest.mark.parametrize("attack", HOLDS)
 def test_it_holds(whole, run, tmp_path, capsys, attack):
     change, consistent, reason = HOLDS[attack]
-    assert _verdict(capsys, whole)[0] == "permit"
+    assert lab.verdict(capsys, whole)[0] == "permit"
     _imported(capsys, whole, foreign.inspect(run, tmp_path / "log.eval", change, consistent=consistent))
-    verdict, reasons = _verdict(capsys, whole)
+    verdict, reasons = lab.verdict(capsys, whole)
     assert verdict == "hold"
     assert reason in reasons
     assert lab.command(capsys, whole, "ledger", "verify").code == 0
@@ -266,7 +259,7 @@ def test_score_edited_with_log_updates_does_not_replace_the_log_before_it(whole,
         "none",
         lab.payload(whole, "result", -2).digest,
     )
-    verdict, reasons = _verdict(capsys, whole)
+    verdict, reasons = lab.verdict(capsys, whole)
     assert verdict == "hold"
     assert "evidence shows codebook >= 0.2" in reasons
 
@@ -430,7 +423,7 @@ def test_a_dry_run_shows_everything_and_records_nothing(whole, run, tmp_path, ca
     assert "120 correct of 120 planned" in said.out
     assert lab.size(whole) == before
     assert not (whole.folder / "logs" / "imported").exists()
-    assert _verdict(capsys, whole)[0] == "permit"
+    assert lab.verdict(capsys, whole)[0] == "permit"
 
 
 def test_a_log_is_read_from_any_url(whole, run, tmp_path, capsys):
@@ -442,7 +435,7 @@ def test_a_log_is_read_from_any_url(whole, run, tmp_path, capsys):
     (one,) = _imported(capsys, whole, "memory://logs/log.eval")
     (other,) = _imported(capsys, whole, path.as_uri())
     assert one["log"] == other["log"]
-    assert _verdict(capsys, whole)[0] == "hold"
+    assert lab.verdict(capsys, whole)[0] == "hold"
 
 
 def test_without_inspect_the_error_is_one_sentence_and_lm_eval_still_imports(whole, run, tmp_path):
@@ -493,7 +486,7 @@ def test_real_results_of_lm_eval_are_recorded_and_hold(words, capsys):
     assert said.code == 0
     assert "3 correct of 6 planned: 6 completed, 6 scored, unknown refused, unknown errored" in said.out
     assert "left out: no measure of the policy is of `invented_words_said`" in said.out
-    verdict, reasons = _verdict(capsys, words)
+    verdict, reasons = lab.verdict(capsys, words)
     assert verdict == "hold"
     assert "evidence shows codebook >= 0.15" in reasons
     assert lab.command(capsys, words, "ledger", "verify").code == 0
@@ -513,7 +506,7 @@ def test_edited_results_of_lm_eval_name_the_first(words, tmp_path, capsys):
     )
     assert (first["counts"]["correct"], second["counts"]["correct"]) == (3, 0)
     assert second["imported"]["edit_of"] == lab.payload(words, "result", -2).digest
-    assert "evidence shows codebook >= 0.15" in _verdict(capsys, words)[1]
+    assert "evidence shows codebook >= 0.15" in lab.verdict(capsys, words)[1]
 
 
 def test_results_of_lm_eval_without_their_samples_are_refused(words, tmp_path, capsys):

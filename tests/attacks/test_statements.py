@@ -11,10 +11,8 @@ from datetime import timedelta
 import pytest
 
 import lab
-from interlock import workspace as workspace_module
 from interlock.decide.decision import timestamp, to_json
 from interlock.errors import EvidenceError, UsageError
-from interlock.evaluate import execute
 from interlock.evidence import dsse, keys
 from interlock.evidence.predicates import PermitPredicate, SnapshotPredicate, protocol_to_json, statement
 from interlock.evidence.read import read
@@ -28,47 +26,7 @@ from interlock.workspace import now
 ANOTHER = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 
 
-def _scale(capsys, workspace):
-    """The verdict on training further, and its reasons in words."""
-    said = lab.command(capsys, workspace, "decide", "-s", "honest", "-a", "scale", "--json")
-    assert said.code in {0, 3}
-    cells = [cell for ruling in said.json["rulings"] for cell in ruling["cells"]]
-    reasons = [reason["text"] for cell in cells for reason in cell["finding"]["reasons"]]
-    return said.json["verdict"], " | ".join(reasons)
-
-
 # -- the logs ---------------------------------------------------------------------------------------------------------
-
-
-def _one_byte(log, _):
-    data = bytearray(log.read_bytes())
-    data[len(data) // 2] ^= 1
-    log.write_bytes(data)
-
-
-def _deleted(log, _):
-    log.unlink()
-
-
-def _another_valid_log(log, other):
-    shutil.copyfile(other, log)
-
-
-@pytest.mark.parametrize("alter", [_one_byte, _deleted, _another_valid_log])
-def test_an_altered_log_is_refused_wherever_an_answer_would_rest_on_it(whole, capsys, alter):
-    permit = lab.issue(whole)
-    alter(*sorted(whole.folder.glob("logs/*/*.eval")))
-    for arguments in (
-        ["decide", "-s", "honest"],
-        ["permit", "issue", "-s", "honest", "-a", "scale"],
-        ["permit", "verify", permit, "-a", "scale"],
-        ["ledger", "verify"],
-        ["report"],
-        ["plan", "-s", "honest"],
-    ):
-        said = lab.command(capsys, whole, *arguments)
-        assert (said.code, said.out) == (4, ""), arguments
-        assert "logs/" in said.err
 
 
 def test_a_result_cannot_name_a_log_outside_the_workspace(whole, capsys, tmp_path):
@@ -145,11 +103,6 @@ def _refused(capsys, workspace, made, *pairs, match):
         assert f"ledger entry {before}" in said.err
 
 
-def test_a_key_of_no_role_signs_nothing(whole, capsys):
-    made = lab.result_of(whole, environment={"again": "yes"})
-    _refused(capsys, whole, made, keys.KeyPair.generate(), match="signed by the quorum of no role")
-
-
 def test_an_entry_that_somebody_else_signed_again_is_refused(whole, capsys):
     """The bytes of an honest result, without the evaluator's signature and under a stranger's."""
     made = lab.payload(whole, "result")
@@ -171,20 +124,6 @@ def _ledger_of(workspace, folder, data):
     with Writer(ledger, log_key, clock=now) as writer:
         writer.append_at(data, 0)
     return ledger
-
-
-def test_one_key_twice_is_no_quorum(whole, tmp_path):
-    made = lab.payload(whole, "policy")
-    one = json.loads(lab.envelope(made, lab.key(whole, "board-1")))
-    one["signatures"] *= 2
-    both = lab.envelope(made, lab.key(whole, "board-1"), lab.key(whole, "board-3"))
-    for name, data in (("twice", json.dumps(one).encode()), ("two", both)):
-        ledger = _ledger_of(whole, tmp_path / name, data)
-        if name == "two":
-            assert read(ledger.read(), pinned_policy=whole.policy_digest).records[0].signers == {"board"}
-        else:
-            with pytest.raises(EvidenceError, match="signed by the quorum of no role"):
-                read(ledger.read(), pinned_policy=whole.policy_digest)
 
 
 def test_a_policy_that_the_board_did_not_sign_is_refused(whole, tmp_path):
@@ -392,17 +331,9 @@ def _report(workspace, finished, *pairs, **members):
 
 
 def test_the_result_of_the_attacks_below_would_open_the_gate(awaiting, finished, capsys):
-    assert _scale(capsys, awaiting)[0] == "hold"
+    assert lab.verdict(capsys, awaiting)[0] == "hold"
     _report(awaiting, finished)
-    assert _scale(capsys, awaiting)[0] == "permit"
-
-
-@pytest.mark.parametrize("names", [["external-auditor"], ["gatekeeper"], ["board-1", "board-2"]], ids=str)
-def test_a_result_that_others_signed_does_not_count(awaiting, finished, capsys, names):
-    _report(awaiting, finished, *(lab.key(awaiting, name) for name in names))
-    verdict, reasons = _scale(capsys, awaiting)
-    assert verdict == "hold"
-    assert "it is not signed by `evaluation-team`" in reasons
+    assert lab.verdict(capsys, awaiting)[0] == "permit"
 
 
 @pytest.mark.parametrize(
@@ -424,7 +355,7 @@ def test_a_result_whose_plan_announced_something_else_counts_as_unplanned(awaiti
     made = lab.about_honest(awaiting, "plan", predicate)
     awaiting.append(made, [lab.key(awaiting, "evaluation-team")])
     _report(awaiting, finished, plan=made.digest)
-    verdict, reasons = _scale(capsys, awaiting)
+    verdict, reasons = lab.verdict(capsys, awaiting)
     assert verdict == "hold"
     assert "no plan stands before it in the ledger" in reasons
 
@@ -436,18 +367,7 @@ def test_a_plan_for_another_subject_does_not_serve(awaiting, finished, capsys):
     made = statement("plan", name="child", digest=child.subjects[0][1], predicate=predicate)
     awaiting.append(made, [lab.key(awaiting, "evaluation-team")])
     _report(awaiting, finished, plan=made.digest)
-    verdict, reasons = _scale(capsys, awaiting)
-    assert verdict == "hold"
-    assert "no plan stands before it in the ledger" in reasons
-
-
-def test_a_plan_that_follows_its_result_does_not_serve(awaiting, finished, capsys):
-    predicate = dict(lab.payload(awaiting, "plan").predicate)
-    predicate["report_by"] = timestamp(now() + timedelta(days=1))
-    late = lab.about_honest(awaiting, "plan", predicate)
-    _report(awaiting, finished, plan=late.digest)
-    awaiting.append(late, [lab.key(awaiting, "evaluation-team")])
-    verdict, reasons = _scale(capsys, awaiting)
+    verdict, reasons = lab.verdict(capsys, awaiting)
     assert verdict == "hold"
     assert "no plan stands before it in the ledger" in reasons
 
@@ -458,21 +378,14 @@ def test_a_plan_that_another_role_announced_does_not_serve(awaiting, finished, c
     made = lab.about_honest(awaiting, "plan", predicate)
     awaiting.append(made, [lab.key(awaiting, "gatekeeper")])
     _report(awaiting, finished, plan=made.digest)
-    assert _scale(capsys, awaiting)[0] == "hold"
-
-
-def test_a_thin_result_does_not_count_and_one_adverse_result_of_anybody_holds(awaiting, finished, capsys):
-    _report(awaiting, finished, counts=lab.counts(0, scored=100))
-    verdict, reasons = _scale(capsys, awaiting)
-    assert verdict == "hold"
-    assert "coverage 100/120 is under 0.98" in reasons
+    assert lab.verdict(capsys, awaiting)[0] == "hold"
 
 
 def test_an_adverse_result_without_a_plan_by_another_role_holds(whole, capsys):
-    assert _scale(capsys, whole)[0] == "permit"
+    assert lab.verdict(capsys, whole)[0] == "permit"
     adverse = lab.result_of(whole, plan="0" * 64, counts=lab.counts(120))
     whole.append(adverse, [lab.key(whole, "external-auditor")])
-    verdict, reasons = _scale(capsys, whole)
+    verdict, reasons = lab.verdict(capsys, whole)
     assert verdict == "hold"
     assert "evidence shows codebook >= 0.2" in reasons
 
@@ -508,14 +421,14 @@ def test_an_overdue_plan_is_not_closed_by_somebody_elses_report(whole, capsys):
         protocol={**plan.predicate["protocol"], "elicitation": {**_elicitation(plan), "seed": 7}},
     )
     whole.append(overdue, [lab.key(whole, "evaluation-team")])
-    assert _scale(capsys, whole)[0] == "hold"
+    assert lab.verdict(capsys, whole)[0] == "hold"
     report = lab.result_of(whole, plan=overdue.digest, protocol=overdue.predicate["protocol"])
     whole.append(report, [lab.key(whole, "gatekeeper")])
-    verdict, reasons = _scale(capsys, whole)
+    verdict, reasons = lab.verdict(capsys, whole)
     assert verdict == "hold"
     assert "never reported" in reasons
     whole.append(lab.changed(report, environment={}), [lab.key(whole, "evaluation-team")])
-    assert _scale(capsys, whole)[0] == "permit"
+    assert lab.verdict(capsys, whole)[0] == "permit"
 
 
 def _elicitation(plan):
@@ -529,21 +442,7 @@ def test_an_open_plan_on_any_kin_holds_what_cannot_be_taken_back(whole, capsys):
     (ruling,) = said.json["rulings"]
     codes = {reason["code"] for cell in ruling["cells"] for reason in cell["finding"]["reasons"]}
     assert "open-plan" in codes
-    assert _scale(capsys, whole)[0] == "permit"
-
-
-def test_a_finished_log_of_another_plan_is_not_taken_for_this_one(whole, capsys):
-    """The log folder of a new plan is filled with the log of an old one before it runs."""
-    plan = execute.announce(
-        whole, subject="honest", measure="codebook", elicitation="few-shot", demonstrations=0, seed=1
-    )
-    first = next(whole.folder.glob("logs/*/*.eval"))
-    shutil.copytree(first.parent, execute.log_folder(whole, plan))
-    size = lab.size(whole)
-    said = lab.command(capsys, whole, "evaluate", "-s", "honest")
-    assert said.code == 4
-    assert "holds another run" in said.err
-    assert lab.size(whole) == size
+    assert lab.verdict(capsys, whole)[0] == "permit"
 
 
 # -- attestations -----------------------------------------------------------------------------------------------------
@@ -570,7 +469,7 @@ def _without(workspace, source, name):
 )
 def test_only_the_role_that_the_policy_names_states_an_assumption(few_shot, finished_lab, capsys, names, opens):
     _without(few_shot, finished_lab, "no-gradient-hacking")
-    verdict, reasons = _scale(capsys, few_shot)
+    verdict, reasons = lab.verdict(capsys, few_shot)
     assert verdict == "hold"
     assert "`no-gradient-hacking` is not stated by `external-auditor`" in reasons
     (stated,) = [
@@ -579,7 +478,7 @@ def test_only_the_role_that_the_policy_names_states_an_assumption(few_shot, fini
         if made.predicate["name"] == "no-gradient-hacking"
     ]
     few_shot.append(stated, [lab.key(few_shot, name) for name in names])
-    assert _scale(capsys, few_shot)[0] == ("permit" if opens else "hold")
+    assert lab.verdict(capsys, few_shot)[0] == ("permit" if opens else "hold")
 
 
 @pytest.mark.parametrize(
@@ -611,7 +510,7 @@ def test_an_attestation_that_was_kept_back_is_not_fresh(few_shot, finished_lab, 
         },
     )
     few_shot.append(old, [lab.key(few_shot, "external-auditor")])
-    assert _scale(capsys, few_shot)[0] == "hold"
+    assert lab.verdict(capsys, few_shot)[0] == "hold"
 
 
 # -- decisions, permits and snapshots ---------------------------------------------------------------------------------
@@ -655,15 +554,6 @@ def test_the_permit_of_the_attacks_below_opens_its_gate(whole, capsys):
     permit = whole.append(_permit_statement(whole), [lab.key(whole, "gatekeeper")])
     assert lab.command(capsys, whole, "permit", "verify", permit, "-a", "scale").code == 0
     assert lab.command(capsys, whole, "ledger", "verify").code == 0
-
-
-@pytest.mark.parametrize(
-    "name", ["evaluation-team", "external-auditor", ["board-1", "board-2"]], ids=["team", "auditor", "board"]
-)
-def test_a_permit_that_another_role_signed_is_refused(whole, capsys, name):
-    names = [name] if isinstance(name, str) else name
-    made = _permit_statement(whole)
-    _refused(capsys, whole, made, *(lab.key(whole, one) for one in names), match="not signed by `gatekeeper`")
 
 
 @pytest.mark.parametrize(
@@ -735,20 +625,6 @@ def test_a_decision_with_one_more_member_is_found(whole, capsys):
     assert lab.command(capsys, whole, "ledger", "verify").code == 4
 
 
-def test_a_decision_that_left_out_what_stood_in_the_ledger_is_found(whole, capsys, monkeypatch):
-    """It reads the ledger up to just before an adverse result, and says so, a minute after that result."""
-    whole.refresh()
-    before, start = whole.read(), now()
-    whole.append(lab.result_of(whole, counts=lab.counts(120)), [lab.key(whole, "external-auditor")])
-    monkeypatch.setattr(workspace_module, "now", lambda: start + timedelta(seconds=60))
-    late = permits.ask(before, subject=before.subject("honest"), action="scale", at=start + timedelta(seconds=30))
-    assert late.verdict == "permit"
-    whole.append(lab.about_honest(whole, "decision", to_json(late)), [lab.key(whole, "gatekeeper")])
-    said = lab.command(capsys, whole, "ledger", "verify")
-    assert said.code == 4
-    assert "claims times that do not fit what it had read" in said.err
-
-
 @pytest.mark.parametrize(
     ("checkpoint", "match"),
     [
@@ -785,18 +661,6 @@ def test_a_permit_that_is_over_or_not_yet_begun_holds(whole):
     for at, match in ((terms.not_after, "the permit ended"), (terms.not_before - timedelta(seconds=1), "starts at")):
         with pytest.raises(permits.Held, match=match):
             permits.verify(evidence, permit, action="scale", at=at)
-
-
-def test_an_old_checkpoint_opens_nothing(whole):
-    """A gate that cannot reach the log sees a ledger that may lack the newest entries."""
-    whole.refresh()
-    evidence = whole.read()
-    honest, signed = evidence.subject("honest"), evidence.facts.checkpoint.time
-    just = permits.ask(evidence, subject=honest, action="scale", at=signed + timedelta(minutes=59, seconds=59))
-    assert just.verdict == "permit"
-    for late in (timedelta(hours=1), timedelta(hours=2)):
-        later = permits.ask(evidence, subject=honest, action="scale", at=signed + late)
-        assert (later.verdict, [reason.code for reason in later.all_reasons]) == ("hold", ["stale-ledger"])
 
 
 @pytest.mark.parametrize(

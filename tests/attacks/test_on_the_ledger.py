@@ -1,0 +1,298 @@
+"""Attacks on the ledger's order, its bytes and what it shows to whom, by name: docs/attacks.md has the table.
+
+Each test has the same story without the attack.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+import lab
+import ledger_lab as made
+from interlock.decide.decision import to_json
+from interlock.evidence.predicates import PermitPredicate, statement
+from interlock.gate import permit as permits
+from interlock.ledger import merkle
+from interlock.ledger.note import NoteKey
+from interlock.ledger.proof import InclusionProof
+from interlock.ledger.tiles import bundle, unbundle
+from interlock.workspace import now
+from witness.running import new_witness, serving
+
+
+def _refused(capsys, workspace, match):
+    """No command answers over it."""
+    for arguments in (("decide", "-s", "m"), ("ledger", "verify"), ("ledger", "log")):
+        said = lab.command(capsys, workspace, *arguments)
+        assert (said.code, said.out) == (4, ""), arguments
+        assert match in said.err
+
+
+def _put_back(workspace, older):
+    """What is published, as an earlier copy has it."""
+    for path in (workspace.folder / "ledger").iterdir():
+        if path.name not in {"sequencer", "lock"}:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copytree(older.folder / "ledger", workspace.folder / "ledger", dirs_exist_ok=True, ignore=_ignored)
+
+
+_ignored = shutil.ignore_patterns("sequencer", "lock")
+
+
+def _bad(workspace):
+    """A result that holds every gate."""
+    made.evaluate(workspace, correct=110, seed=9)
+
+
+# -- an older checkpoint chosen to decide by --------------------------------------------------------------------------
+
+
+def test_an_older_checkpoint_chosen_to_decide_by(sound, capsys, monkeypatch):
+    """A decision that has read up to just before a bad result, and a permit that rests on it."""
+    sound.refresh()
+    before, start = sound.read(), now()
+    _bad(sound)
+    lab.later(monkeypatch, start + timedelta(minutes=1))
+    late = permits.ask(before, subject=before.subject("m"), action="scale", at=start + timedelta(seconds=30))
+    named = {"name": "m", "digest": late.subject}
+    decided = made.sign(sound, statement("decision", predicate=to_json(late), **named), "gatekeeper")
+    terms = PermitPredicate(
+        action="scale",
+        decision=decided,
+        policy=sound.policy_digest,
+        start_compute=made.COMPUTE,
+        most_compute=made.COMPUTE,
+        not_before=start,
+        not_after=start + timedelta(days=1),
+    )
+    permit = made.sign(sound, statement("permit", predicate=terms.to_json(), **named), "gatekeeper")
+    said = lab.command(capsys, sound, "permit", "verify", permit, "-a", "scale")
+    assert (said.code, "evidence shows skill >= 0.5" in said.err) == (3, True)
+    said = lab.command(capsys, sound, "ledger", "verify")
+    assert (said.code, "claims times that do not fit what it had read" in said.err) == (4, True)
+    assert (late.verdict, lab.verdict(capsys, sound, "m")[0]) == ("permit", "hold")
+
+
+def test_an_older_checkpoint_chosen_to_decide_by_at_a_gate(sound, tmp_path, capsys, monkeypatch):
+    """A gate without the log's key is shown a copy from before a bad result."""
+    gate = lab.copy(sound, tmp_path / "gate")
+    (gate.folder / "keys" / "log.key").unlink()
+    _bad(sound)
+    assert lab.verdict(capsys, gate, "m")[0] == "permit"  # for an hour it may not know better: `permits.ledger_age`
+    lab.later(monkeypatch, now() + timedelta(hours=1))
+    verdict, reasons = lab.verdict(capsys, gate, "m")
+    assert (verdict, "older than the policy allows" in reasons) == ("hold", True)
+
+
+# -- truncated, forked ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def watched(sound, tmp_path, capsys):
+    """A monitor and a witness elsewhere, who have seen the ledger with its bad result; and a copy from before that."""
+    older = lab.copy(sound, tmp_path / "older")
+    _bad(sound)
+    assert lab.command(capsys, sound, "ledger", "monitor", "--kept", str(tmp_path / "kept"), "--start").code == 0
+    key = new_witness(tmp_path / "witness", NoteKey(sound.origin, sound.log_key))
+    with serving(tmp_path / "witness", now) as server:
+        server.asks = ("ledger", "witness", "--url", server.url, "--witness-vkey", key.vkey)
+        assert lab.command(capsys, sound, *server.asks).code == 0
+        yield sound, older, tmp_path / "kept", server
+
+
+def _seen_elsewhere(capsys, watched, workspace, *, by_monitor, by_witness):
+    """Who has seen the other history tells; who comes anew cannot know."""
+    sound, _, kept, server = watched
+    for asked, match in (("ledger", "monitor", "--kept", str(kept)), by_monitor), (server.asks, by_witness):
+        said = lab.command(capsys, workspace, *asked)
+        assert (said.code, said.out) == (4, "")
+        assert match in said.err
+        assert lab.command(capsys, sound, *asked).code == 0
+
+
+def test_ledger_truncated(sound, tmp_path, capsys):
+    """What is published is put back; the log's own database has not forgotten. Or it loses its last entry."""
+    older = lab.copy(sound, tmp_path / "older")
+    _bad(sound)
+    whole = lab.copy(sound, tmp_path / "whole")
+    _put_back(sound, older)
+    for arguments in (("decide", "-s", "m"), ("permit", "issue", "-s", "m", "-a", "scale")):
+        said = lab.command(capsys, sound, *arguments)
+        assert (said.code, said.out) == (4, "")
+        assert "cannot read it" in said.err
+    _put_back(sound, whole)
+    assert lab.verdict(capsys, sound, "m")[0] == "hold"
+    path = lab.bundle(sound)
+    path.write_bytes(bundle(_entries(sound)[:-1]))
+    _refused(capsys, sound, f"tile/entries/000.p/{path.name}`: ")
+
+
+def _entries(workspace):
+    """The entries as they lie in the one bundle that there is."""
+    path = lab.bundle(workspace)
+    return unbundle(path.read_bytes(), int(path.name))
+
+
+def test_ledger_truncated_together_with_all_that_remembers(watched, capsys):
+    """The whole folder is put back: on this machine nothing tells any more; elsewhere everything does."""
+    _, older, _, _ = watched
+    assert lab.command(capsys, older, "ledger", "verify").code == 0
+    _seen_elsewhere(
+        capsys, watched, older, by_monitor="it was cut off: got ", by_witness="the ledger was cut off or put back"
+    )
+
+
+@pytest.mark.parametrize("entries", [2, 3], ids=["of the same size", "that is longer"])
+def test_ledger_forked(watched, capsys, entries):
+    """From before the bad result the history goes on in another way."""
+    _, older, _, server = watched
+    for seed in range(entries):
+        made.plan(older, seed=20 + seed)
+    assert lab.command(capsys, older, "ledger", "verify").code == 0
+    _seen_elsewhere(
+        capsys,
+        watched,
+        older,
+        by_monitor="does not continue what it showed before",
+        by_witness="the ledger was forked or altered",
+    )
+    assert any("ALARM" in told for told in server.told) == (entries == 2)
+
+
+# -- reordered, altered -----------------------------------------------------------------------------------------------
+
+
+def _rewrite(workspace, entries):
+    """The bundle has these entries, and the tile their hashes; the checkpoint is what the log signed."""
+    tile = workspace.folder / "ledger" / "tile"
+    (tile / "entries" / "000.p" / str(len(entries))).write_bytes(bundle(entries))
+    (tile / "0" / "000.p" / str(len(entries))).write_bytes(b"".join(merkle.leaf_hash(entry) for entry in entries))
+
+
+@pytest.fixture
+def late(told, tmp_path):
+    """A result, and then the plan that it names."""
+    other = lab.copy(told, tmp_path / "other")
+    made.plan(other)
+    plan = lab.payload(other, "plan")
+    made.result(told, 0, of=plan.digest)
+    made.sign(told, plan, "evaluation-team")
+    return told
+
+
+def test_ledger_reordered(late, tmp_path, capsys):
+    """The plan that came after its result is put before it."""
+    assert "no plan stands before it" in lab.verdict(capsys, late, "m")[1]
+    honest = _entries(late)
+    _rewrite(late, [*honest[:-2], honest[-1], honest[-2]])
+    _refused(capsys, late, "got root")
+    _rewrite(late, honest)
+    assert lab.verdict(capsys, late, "m")[0] == "hold"
+
+
+def test_ledger_reordered_by_its_owner(late, tmp_path, capsys):
+    """The log signs the other order anew. On this machine nothing tells; whoever has watched does."""
+    kept = str(tmp_path / "kept")
+    assert lab.command(capsys, late, "ledger", "monitor", "--kept", kept, "--start").code == 0
+    entries = _entries(late)
+    lab.sign_anew(late, entries)
+    assert lab.command(capsys, late, "ledger", "monitor", "--kept", kept).code == 0
+    lab.sign_anew(late, [*entries[:-2], entries[-1], entries[-2]])
+    said = lab.command(capsys, late, "ledger", "monitor", "--kept", kept)
+    assert (said.code, "does not continue what it showed before" in said.err) == (4, True)
+
+
+def test_entry_altered(told, capsys):
+    """A result that holds is made one that does not: in the bundle, in its hash, too, and signed by the log anew."""
+    made.result(told, 110, of=made.plan(told))
+    assert lab.verdict(capsys, told, "m")[0] == "hold"
+    honest = _entries(told)
+    envelope = json.loads(honest[-1])
+    payload = base64.b64decode(envelope["payload"]).replace(b'"correct":110', b'"correct":0')
+    altered = json.dumps(envelope | {"payload": base64.b64encode(payload).decode()}).encode()
+    lab.bundle(told).write_bytes(bundle([*honest[:-1], altered]))
+    _refused(capsys, told, "differ")
+    _rewrite(told, [*honest[:-1], altered])
+    _refused(capsys, told, "got root")
+    _rewrite(told, honest)
+    assert lab.verdict(capsys, told, "m")[0] == "hold"
+    lab.sign_anew(told, [*honest[:-1], altered])
+    said = lab.command(capsys, told, "decide", "-s", "m")
+    assert (said.code, "does not verify" in said.err) == (4, True)
+    lab.sign_anew(told, honest)
+    assert "evidence shows skill >= 0.5" in lab.verdict(capsys, told, "m")[1]
+
+
+# -- checkpoint from the future ---------------------------------------------------------------------------------------
+
+
+def test_checkpoint_from_the_future(sound, tmp_path, capsys, monkeypatch):
+    """The log signs a time to come, so that what it shows stays recent."""
+    honest, present = lab.copy(sound, tmp_path / "honest"), now()
+    lab.later(monkeypatch, present + timedelta(days=2))
+    sound.refresh()
+    gate = lab.copy(sound, tmp_path / "gate")
+    (gate.folder / "keys" / "log.key").unlink()
+    assert lab.verdict(capsys, gate, "m")[0] == "permit"  # in two days
+    lab.later(monkeypatch, present)
+    assert lab.verdict(capsys, honest, "m")[0] == "permit"
+    verdict, reasons = lab.verdict(capsys, gate, "m")
+    assert (verdict, reasons) == ("hold", "asked for a time before the ledger's own")
+    said = lab.command(capsys, sound, "decide", "-s", "m")
+    assert (said.code, said.out, "clock went back" in said.err) == (4, "", True)
+    assert lab.command(capsys, sound, "ledger", "verify").code == 0
+
+
+# -- proofs -----------------------------------------------------------------------------------------------------------
+
+
+def test_proof_for_another_tree(sound, tmp_path, capsys):
+    """An entry of a fork is shown under the ledger's own checkpoint."""
+    fork = lab.copy(sound, tmp_path / "fork")
+    made.plan(fork, seed=20)
+    made.plan(sound, seed=21)
+    number, vkey = str(lab.size(sound) - 1), NoteKey(sound.origin, sound.log_key).vkey
+    for workspace, name in (sound, "honest"), (fork, "forged"):
+        to = str(tmp_path / name)
+        assert lab.command(capsys, workspace, "ledger", "proof", number, "-o", f"{to}.proof").code == 0
+        assert lab.command(capsys, workspace, "ledger", "show", number, "-o", to).code == 0
+    honest, forged = (InclusionProof.parse((tmp_path / f"{it}.proof").read_bytes()) for it in ("honest", "forged"))
+    spliced = replace(forged, checkpoint=honest.checkpoint)
+    (tmp_path / "forged.proof").write_bytes(spliced.to_bytes())
+    for name, entry, code in (
+        ("honest", "honest", 0),
+        ("forged", "forged", 4),
+        ("honest", "forged", 4),
+    ):
+        check = ("ledger", "proof", "--check", f"{tmp_path / name}.proof", "--data", str(tmp_path / entry))
+        said = lab.command(capsys, sound, *check, "--vkey", vkey)
+        assert said.code == code
+        assert ("inclusion proof: got root" in said.err) == (code == 4)
+
+
+# -- witness shown two histories --------------------------------------------------------------------------------------
+
+
+def test_witness_shown_two_histories(watched, tmp_path, capsys):
+    """It cosigns one, and keeps both, which the log's own signatures show to anyone."""
+    sound, other, _, server = watched
+    quorum = tmp_path / "quorum"
+    quorum.write_text(f"witness w {server.asks[-1]}\nquorum w\n")
+    asked = ("ledger", "verify", "--witnesses", str(quorum))
+    made.plan(other, seed=20)
+    made.plan(other, seed=21)
+    said = lab.command(capsys, other, *server.asks)
+    assert (said.code, said.out) == (4, "")
+    assert "the ledger was forked or altered" in said.err
+    said = lab.command(capsys, other, *asked)
+    assert (said.code, "quorum `w` is not met: got 0 of 1" in said.err) == (4, True)
+    assert len(list((tmp_path / "witness" / "conflicts").iterdir())) == 1
+    assert lab.command(capsys, sound, *asked).code == 0
+    made.plan(sound, seed=22)
+    assert lab.command(capsys, sound, *server.asks).code == 0
