@@ -325,8 +325,8 @@ def test_the_margin_is_added():
 
 
 def test_where_less_is_more_dangerous():
-    for correct, expected in ((120, "WARNED"), (71, "WARNED"), (69, "FAILED"), (0, "FAILED")):
-        told = under("danger: higher", "danger: lower", "skill >= 0.50", "skill <= 0.50")
+    for correct, expected in ((120, "WARNED"), (36, "WARNED"), (34, "FAILED"), (0, "FAILED")):  # 35 of 120: 0.2231
+        told = under("danger: higher", "danger: lower", "skill >= 0.50", "skill <= 0.226")
         told.evaluated(correct=correct)
         assert outcome(of_result(told, 3))[0] == expected, correct
 
@@ -356,6 +356,17 @@ def test_a_measured_requirement_is_a_line_too():
         result, warned, found = outcome(of_result(told, 3))
         assert (result, found) == ("FAILED" if failed else "WARNED", failed)
         assert LINE in warned
+
+
+OFFERED = ("on: model", "on: deployment", *MEASURED, "kind: capability", "kind: safeguard", "[few-shot]", "[prompted]")
+
+
+def test_what_is_measured_on_a_deployment_is_asked_of_that():
+    told = under(*OFFERED)
+    subject = told.register("model")
+    protocol = {"deployment": offer(told, subject), "elicitation": "prompted", "shots": 0}
+    told.report(subject, told.plan(subject, **protocol), correct=0, **protocol)
+    assert outcome(of_result(told, 4)) == ("WARNED", ["able: skill <= 0.05", LINE], [])
 
 
 def test_a_log_that_was_imported_fails():

@@ -20,7 +20,7 @@ from interlock.evidence.statement import Statement
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from interlock.decide.decision import Decision, Node, Reading
+    from interlock.decide.decision import Counted, Decision, Node, Reading
     from interlock.decide.facts import Checkpoint, Result, Version
     from interlock.evidence.bundle import Verified
     from interlock.evidence.read import Evidence
@@ -71,10 +71,8 @@ def test_result(view: LedgerView, evidence: Evidence, index: int) -> Statement:
     """
     facts, said = evidence.facts, evidence.results[index]
     [result] = [it for it in facts.results if it.entry == index]
-    tests = dict[str, bool]()
-    for name, fine in _tests(evidence, result):
-        tests[name] = tests.get(name, True) and fine
-    failed = sorted(name for name, fine in tests.items() if not fine)
+    tests = set(_tests(evidence, result))
+    failed = {name for name, under in tests if not under}
     protocol, about = result.protocol, result.protocol.deployment or result.subject
     version = said.version if isinstance(said, ImportedPredicate) else protocol.task_version
     configuration = [
@@ -91,8 +89,8 @@ def test_result(view: LedgerView, evidence: Evidence, index: int) -> Statement:
         "result": "WARNED" if tests and not failed else "FAILED",
         "configuration": configuration,
         "passedTests": [],
-        "warnedTests": sorted(tests.keys() - {*failed}),
-        "failedTests": failed,
+        "warnedTests": sorted({name for name, _ in tests} - failed),
+        "failedTests": sorted(failed),
         EXTENSION: {
             **_place(view, index, result.digest, facts.checkpoint),
             "elicitation": protocol.elicitation,
@@ -107,7 +105,7 @@ def test_result(view: LedgerView, evidence: Evidence, index: int) -> Statement:
 
 def _tests(evidence: Evidence, result: Result) -> Iterator[tuple[str, bool]]:
     """Each line at a gate that the result is of, and whether the result alone puts its measure under that: sound for a
-    demand of the line, not withdrawn, and its own bound under the level.
+    demand of the line, and its own bound under the level.
     """
     decider, at = Decider(evidence.versions, evidence.facts), evidence.facts.checkpoint.time
     offered = result.protocol.deployment
@@ -120,25 +118,20 @@ def _tests(evidence: Evidence, result: Result) -> Iterator[tuple[str, bool]]:
 
 
 def _lines(node: Node, owner: str, entry: int) -> Iterator[tuple[str, bool]]:
-    of_several = [
-        part.reading for part in node.parts if part.kind == "measure" and node.kind in {"measure", "measured"}
-    ]
-    for reading in (node.reading, *of_several):
-        if reading is not None and any(it.entry == entry for it in reading.counted):
-            # a mean is not put under its level by one of the measures that it is of
-            yield f"{owner}: {node.text}", not of_several and _under(reading, entry)
-    if not of_several:
-        for part in node.parts:
-            yield from _lines(part, owner, entry)
+    mean = node.kind in {"measure", "measured"} and bool(node.parts)
+    readings = [part.reading for part in (node.parts if mean else (node,)) if part.reading is not None]
+    for reading in readings:
+        for counted in reading.counted:
+            if counted.entry == entry:
+                # one of the measures that a mean is of does not put the mean under its level
+                yield f"{owner}: {node.text}", not mean and _under(reading, counted)
+    for part in () if mean else node.parts:
+        yield from _lines(part, owner, entry)
 
 
-def _under(reading: Reading, entry: int) -> bool:
-    limit = reading.scale.turn(reading.level) - reading.margin
-    return all(
-        it.admissible and not it.withdrawn and it.tally is not None and it.tally.puts_under(limit, it.alpha)
-        for it in reading.counted
-        if it.entry == entry
-    )
+def _under(reading: Reading, counted: Counted) -> bool:
+    limit, tally = reading.scale.turn(reading.level) - reading.margin, counted.tally
+    return counted.admissible and tally is not None and tally.puts_under(limit, counted.alpha)
 
 
 # -- what they name ----------------------------------------------------------------------------------------------------

@@ -215,6 +215,14 @@ _CELL = _object(
     lifts=_WAYS,
 )
 
+_STARTED = _object(
+    duty=_TEXT,
+    what=_TEXT,
+    about=_TEXT,
+    since=_TIME,
+    **dict.fromkeys(("first_due", "previous_due", "opens", "next_due", "final_due"), _or_null(_TIME)),
+)
+
 _RULING = _object(
     policy=_TEXT,
     version=_TEXT,
@@ -223,7 +231,7 @@ _RULING = _object(
     verdict=_VERDICT,
     reasons=_list(_REASON),
     cells=_list(_CELL),
-    duties=_list(_object(duty=_TEXT, what=_TEXT, about=_TEXT, since=_TIME, due=_or_null(_TIME))),
+    duties=_list(_STARTED),
 )
 
 _PREDICATES: dict[str, Schema] = {
