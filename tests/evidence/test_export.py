@@ -21,8 +21,8 @@ from interlock.decide.decision import timestamp, to_json
 from interlock.decide.rule import decide
 from interlock.errors import EvidenceError
 from interlock.evidence import bundle, dsse, export
-from interlock.evidence.imported import UNKNOWN, Counts, ImportedPredicate
-from interlock.evidence.predicates import DeploymentPredicate, statement
+from interlock.evidence.imported import Counts, ImportedPredicate
+from interlock.evidence.predicates import UNKNOWN, DeploymentPredicate, statement
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.policy.load import loads
 from interlock.subject.deployment import Deployment
@@ -299,34 +299,24 @@ def test_a_result_of_nothing_at_a_gate_fails():
 
 
 def test_a_result_that_was_set_aside_fails():
-    told = under("roles:", "independent: auditor\nroles:")
+    told = story.under("roles:", "independent: auditor\nroles:")
     subject, plan = planned(told)
     take_back(told, "set-aside", told.report(subject, plan, correct=120), "auditor")
     assert outcome(of_result(told, 3)) == ("FAILED", [], [])
 
 
-def under(*changes: str) -> story.Story:
-    """A story under another policy."""
-    keys = story.keys_of()
-    text = story.SMALL.format(**story.names(keys))
-    for old, new in zip(changes[::2], changes[1::2], strict=True):
-        assert old in text
-        text = text.replace(old, new)
-    told = story.Story(loads(text, name="other", folder=None), keys)
-    told.adopt()
-    return told
-
-
 def test_the_margin_is_added():
     for margin, expected in (("0.36", "WARNED"), ("0.37", "FAILED")):  # 10 of 120: at most 0.1377
-        told = under('buffer: {none: "a test"}', f"buffer: {{effective_compute: 2x, margin: {margin}, source: a test}}")
+        told = story.under(
+            'buffer: {none: "a test"}', f"buffer: {{effective_compute: 2x, margin: {margin}, source: a test}}"
+        )
         told.evaluated(correct=10)
         assert outcome(of_result(told, 3))[0] == expected
 
 
 def test_where_less_is_more_dangerous():
     for correct, expected in ((120, "WARNED"), (36, "WARNED"), (34, "FAILED"), (0, "FAILED")):  # 35 of 120: 0.2231
-        told = under("danger: higher", "danger: lower", "skill >= 0.50", "skill <= 0.226")
+        told = story.under("danger: higher", "danger: lower", "skill >= 0.50", "skill <= 0.226")
         told.evaluated(correct=correct)
         assert outcome(of_result(told, 3))[0] == expected, correct
 
@@ -341,7 +331,7 @@ MEAN = (
 
 
 def test_one_of_the_measures_of_a_mean_does_not_put_the_mean_under_its_level():
-    told = under(*MEAN)
+    told = story.under(*MEAN)
     told.evaluated(correct=0)
     assert outcome(of_result(told, 3)) == ("FAILED", [], ["skilled: both >= 0.5"])
 
@@ -351,7 +341,7 @@ MEASURED = ("requirements:", "requirements:\n  able: {measured: skill <= 0.05}",
 
 def test_a_measured_requirement_is_a_line_too():
     for correct, failed in ((0, []), (10, ["able: skill <= 0.05"])):
-        told = under(*MEASURED)
+        told = story.under(*MEASURED)
         told.evaluated(correct=correct)
         result, warned, found = outcome(of_result(told, 3))
         assert (result, found) == ("FAILED" if failed else "WARNED", failed)
@@ -362,7 +352,7 @@ OFFERED = ("on: model", "on: deployment", *MEASURED, "kind: capability", "kind: 
 
 
 def test_what_is_measured_on_a_deployment_is_asked_of_that():
-    told = under(*OFFERED)
+    told = story.under(*OFFERED)
     subject = told.register("model")
     protocol = {"deployment": offer(told, subject), "elicitation": "prompted", "shots": 0}
     told.report(subject, told.plan(subject, **protocol), correct=0, **protocol)

@@ -117,14 +117,22 @@ _SAMPLING: Schema = {
     "additionalProperties": _matching(deployment._VALUE.pattern),
 }
 
-_UNSURE: Schema = {"anyOf": [_COUNT, {"const": imported.UNKNOWN}]}
+_UNSURE: Schema = {"anyOf": [_COUNT, {"const": predicates.UNKNOWN}]}
 _NAMED: Schema = {"type": "object", "additionalProperties": _ANY_TEXT}
 
 _RESULT = _object(
     plan=_DIGEST,
     protocol=_PROTOCOL,
     log=_object(name=_TEXT, sha256=_DIGEST, outcomes_sha256=_DIGEST),
-    counts=_object(planned=_COUNT, completed=_COUNT, scored=_COUNT, correct=_COUNT),
+    counts=_object(
+        planned=_COUNT,
+        completed=_COUNT,
+        scored=_COUNT,
+        correct=_COUNT,
+        refused=_UNSURE,
+        errored=_COUNT,
+        limited=_COUNT,
+    ),
     budget=_object(tokens=_COUNT, flop=_FLOP),
     environment=_NAMED,
 )
