@@ -279,9 +279,9 @@ history=list ?history*=str history_proof=list ?history_proof*=str""",
 tools=list ?filters*.name=str ?filters*.sha256=str ?tools*.name=str ?tools*.sha256=str surface=str access_tier=str
 ?sampling.=str ?sampling=dict""",
     "plan:v1": f"report_by=str {PROTOCOL}",
-    "result:v1": f"""plan=str {PROTOCOL} log.name=str log.sha256=str log.outcomes_sha256=str counts.planned=int
-counts.scored=int counts.completed=int counts.correct=int budget.tokens=int budget.flop=str ?environment.=str
-?environment=dict""",
+    "result:v2": f"""plan=str {PROTOCOL} log.name=str log.sha256=str log.outcomes_sha256=str counts.planned=int
+counts.scored=int counts.completed=int counts.correct=int ?counts.refused=int ?counts.refused=str counts.errored=int
+counts.limited=int budget.tokens=int budget.flop=str ?environment.=str ?environment=dict""",
     "attestation:v1": "kind=str name=str about=str statement=str at=str",
 }
 UNREAD = {"permit:v1", "snapshot:v1", "decision:v1"}  # by which the rule decides nothing
@@ -429,8 +429,11 @@ class Reader:
         counts, fact.protocol = said["counts"], self.ran(fact, said["protocol"], where)
         fact.completed, fact.scored, fact.correct = counts["completed"], counts["scored"], counts["correct"]
         fine = 0 <= fact.correct <= fact.scored <= fact.completed <= counts["planned"] == fact.protocol.samples
-        demand(fine, where, counts, "correct <= scored <= completed <= planned")
-        fact.flop, fact.total, fact.refused, fact.plan = flop(said["budget"]["flop"]), None, None, None
+        refused = None if counts["refused"] == "unknown" else counts["refused"]
+        rest = (counts["completed"] + counts["errored"], counts["errored"], counts["limited"], refused or 0)
+        fine = fine and 0 <= min(rest) <= max(rest) <= counts["planned"]
+        demand(fine, where, counts, "correct <= scored <= completed <= planned, and none of the others over that")
+        fact.flop, fact.total, fact.refused, fact.plan = flop(said["budget"]["flop"]), None, refused, None
         for plan in self.facts.plans:  # one that announced something else, or that others signed, is not its plan
             same = (plan.digest, plan.subject, plan.protocol) == (said["plan"], fact.subject, fact.protocol)
             fact.plan = plan if same and plan.signers & fact.signers else fact.plan

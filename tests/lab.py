@@ -136,8 +136,9 @@ def result_of(workspace: Workspace, number: int = -1, **members) -> Statement:
     return changed(payload(workspace, "result", number), **members)
 
 
-def counts(correct: int, *, scored: int = 120) -> dict:
-    return {"planned": 120, "completed": 120, "scored": scored, "correct": correct}
+def counts(correct: int, *, scored: int = 120, **others: int | str) -> dict:
+    usual = {"planned": 120, "completed": 120, "refused": "unknown", "errored": 0, "limited": 0}
+    return {**usual, "scored": scored, "correct": correct, **others}
 
 
 def about_honest(workspace: Workspace, kind: str, predicate: dict) -> Statement:

@@ -154,7 +154,15 @@ class Story:
         return self.say(statement("plan", name="model", digest=subject, predicate=predicate), signer)
 
     def report(
-        self, subject: str, plan: str, *, correct: int, scored: int = 120, signer: str = "team", **changes: Any
+        self,
+        subject: str,
+        plan: str,
+        *,
+        correct: int,
+        scored: int = 120,
+        refused: int | None = None,
+        signer: str = "team",
+        **changes: Any,
     ) -> str:
         said = ResultPredicate(
             plan=plan,
@@ -165,6 +173,9 @@ class Story:
             completed=120,
             scored=scored,
             correct=correct,
+            refused=refused,
+            errored=0,
+            limited=0,
             tokens=1,
             flop=FLOP,
             environment={},
@@ -259,8 +270,17 @@ def protocol(**changes: Any) -> Protocol:
 
 def told() -> Story:
     """The policy, and nothing else."""
+    return under()
+
+
+def under(*changes: str) -> Story:
+    """As `told`, with another policy: of two texts each the first is replaced by the second."""
     keys = keys_of()
-    story = Story(small(keys), keys)
+    text = SMALL.format(**names(keys))
+    for old, new in zip(changes[::2], changes[1::2], strict=True):
+        assert old in text
+        text = text.replace(old, new)
+    story = Story(loads(text, name="small", folder=None), keys)
     story.adopt()
     return story
 

@@ -162,6 +162,28 @@ def test_a_result_gives_the_finding_that_the_package_finds(correct, verdict, sta
     assert said["policies"]["lab/rsp"]["cells"]["skilled"]["state"] == state
 
 
+@pytest.mark.parametrize(
+    ("limit", "refused", "verdict"),
+    [
+        ("0.05", None, "hold"),  # what is not known shows nothing in favour
+        ("0.05", 0, "permit"),
+        ("0.05", 6, "permit"),
+        ("0.05", 7, "hold"),
+        ("1", None, "permit"),
+        ("1", 34, "permit"),
+        ("1", 60, "hold"),  # of a capability a refusal counts on the dangerous side
+    ],
+)
+def test_refusals_count_as_the_package_counts_them(limit, refused, verdict):
+    made = story.under("[few-shot]", f"[few-shot: {{refusals: {limit}}}]", "coverage: 0.98", "coverage: 0.5")
+    subject = made.register("model")
+    made.report(subject, made.plan(subject), correct=10, refused=refused)
+    made.state(subject)
+    made.decide(subject)
+    assert verified(made)["verdict"] == verdict
+    assert bundles.verify(made.bundle(), made.log).decision.verdict == verdict
+
+
 def test_a_decision_over_less_than_the_whole_ledger_is_verified_when_there_was_no_more():
     made = story.told()
     subject = made.evaluated()
@@ -329,6 +351,20 @@ def dated_in_the_future(made):
     made.say(story.statement("attestation", name="model", digest=subject, predicate=predicate), "auditor")
 
 
+def counted(**counts):
+    """A result with counts that cannot be."""
+
+    def tell(made):
+        subject = made.register("model")
+        made.report(subject, made.plan(subject), correct=1)
+        said = Statement.parse(dsse.parse(made.entries.pop().data).payload)
+        made.notes.pop()
+        lied = {**said.predicate, "counts": {**said.predicate["counts"], **counts}}
+        made.say(Statement(said.predicate_type, said.subjects, lied), "team")
+
+    return tell
+
+
 def report_put_off(made):
     made.plan(made.register("model"), within=timedelta(days=60))
 
@@ -348,6 +384,12 @@ STORIES = {
     "a result on a subject that nobody registered": result_on_an_unknown_subject,
     "an attestation dated after its ledger time": dated_in_the_future,
     "a plan that puts off its report": report_put_off,
+    "more correct than scored": counted(correct=121),
+    "more refused than planned": counted(refused=121),
+    "fewer refused than none": counted(refused=-1),
+    "more errored than were left": counted(errored=1),
+    "fewer errored than none": counted(errored=-1),
+    "more cut than planned": counted(limited=121),
     "a second policy": the_policy_twice,
     "a statement said twice": said_twice,
 }

@@ -393,17 +393,24 @@ def test_an_adverse_result_without_a_plan_by_another_role_holds(whole, capsys):
 @pytest.mark.parametrize(
     "counts",
     [
-        {"planned": 120, "completed": 120, "scored": 120, "correct": 121},
-        {"planned": 120, "completed": 120, "scored": 121, "correct": 0},
-        {"planned": 120, "completed": 121, "scored": 120, "correct": 0},
-        {"planned": 1000, "completed": 120, "scored": 120, "correct": 0},
-        {"planned": 120, "completed": 120, "scored": 120, "correct": -1},
-        {"planned": 120, "completed": 120, "scored": 120, "correct": True},
+        {"correct": 121},
+        {"scored": 121},
+        {"completed": 121},
+        {"planned": 1000},
+        {"correct": -1},
+        {"correct": True},
+        {"refused": 121},
+        {"refused": "some"},
+        {"refused": None},
+        {"errored": 1},
+        {"completed": 119, "scored": 119, "errored": 2},
+        {"limited": 121},
+        {"limited": "unknown"},
     ],
     ids=str,
 )
 def test_counts_that_cannot_be_are_refused(whole, capsys, counts):
-    made = lab.result_of(whole, counts=counts)
+    made = lab.result_of(whole, counts={**lab.counts(0), **counts})
     _refused(capsys, whole, made, lab.key(whole, "evaluation-team"), match="ledger entry")
 
 

@@ -13,6 +13,7 @@ from inspect_ai import Epochs, Task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.log import (
     EvalLog,
+    EvalSampleLimit,
     ProvenanceData,
     TagsEdit,
     edit_eval_log,
@@ -151,7 +152,38 @@ def test_a_sample_that_failed_is_planned_and_not_scored(honest, tmp_path):
     right = sum(score.value == "C" for sample in log.samples for score in (sample.scores or {}).values())
     log.results.scores[0].metrics["accuracy"].value = right / 7
     facts = logs.read(_written(log, tmp_path))
-    assert (facts.planned, facts.completed, facts.scored) == (8, 7, 7)
+    assert (facts.planned, facts.completed, facts.scored, facts.errored) == (8, 7, 7, 1)
+
+
+def test_a_log_that_marks_no_refusal_does_not_say_that_there_was_none(honest):
+    facts = logs.read(honest)
+    assert (facts.refused, facts.errored, facts.limited) == (None, 0, 0)
+
+
+def _filter(log):
+    log.samples[0].output.choices[0].stop_reason = "content_filter"
+
+
+def _no_answer(log):
+    wrong = next(sample for sample in log.samples if sample.scores["first_word_match"].value == "I")
+    wrong.scores["first_word_match"].value = "N"
+
+
+def _limit(log):
+    log.samples[0].limit = EvalSampleLimit(type="token", limit=10)
+
+
+@pytest.mark.parametrize(
+    ("change", "marked"),
+    [(_filter, (1, 0, 0)), (_no_answer, (1, 0, 0)), (_limit, (None, 0, 1))],
+    ids=["stopped by a filter", "scored as no answer", "cut by a limit"],
+)
+def test_what_was_refused_or_cut_is_counted_beside_the_score(honest, tmp_path, change, marked):
+    log = read_eval_log(str(honest))
+    change(log)
+    facts = logs.read(_written(log, tmp_path))
+    assert (facts.refused, facts.errored, facts.limited) == marked
+    assert (facts.planned, facts.completed, facts.scored) == (8, 8, 8)  # what counts of them is for the rule to say
 
 
 def test_a_score_between_right_and_wrong_is_refused(tiny, tmp_path):

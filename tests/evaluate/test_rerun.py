@@ -10,6 +10,7 @@ from inspect_ai.log import read_eval_log, write_eval_log
 
 import lab
 from interlock.evaluate import logs, rerun
+from interlock.evaluate.sampling import interval
 
 
 def audit(capsys, workspace, *arguments):
@@ -32,7 +33,7 @@ def record(workspace, change) -> str:
     made = lab.result_of(
         workspace,
         log={"name": name, "sha256": found.sha256, "outcomes_sha256": found.outcomes_digest},
-        counts={"planned": 120, "completed": 120, "scored": found.scored, "correct": found.correct},
+        counts=lab.counts(found.correct, scored=found.scored, refused=found.refused or "unknown"),
     )
     return workspace.append(made, [lab.key(workspace, "evaluation-team")])
 
@@ -71,8 +72,9 @@ def test_scores_that_were_swapped_before_they_were_recorded_are_found(few_shot, 
     for one in found.values():
         assert one["recorded"]["answer"] == one["seen"]["answer"]
         assert one["recorded"]["correct"] is not one["seen"]["correct"]
-    of_all = said.json["disagreeing"]["of_all"]
-    assert of_all["least"] <= 60 <= of_all["most"]
+    # the 60 that were swapped lie outside of it for one draw in 26, so that they are not what is asserted
+    told = interval(len(found), drawn=24, total=120)
+    assert said.json["disagreeing"]["of_all"] == {"least": told.least, "most": told.most, "of": 120}
     assert said.json["last_entry_shares_signers_with_result"] == ["evaluation-team"]
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.errors import EvidenceError
-from interlock.evidence.imported import UNKNOWN, Counts, ImportedPredicate
-from interlock.evidence.predicates import statement
+from interlock.evidence.imported import Counts, ImportedPredicate
+from interlock.evidence.predicates import UNKNOWN, statement
 from interlock.evidence.statement import Statement
 
 WHOLE = ImportedPredicate(

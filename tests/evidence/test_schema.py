@@ -61,6 +61,8 @@ def ledger(tmp_path_factory, finished_lab):
         ["duty", "on_hold.codebook-use.notify", "--by", "board"],
     ):
         assert cli.run([*arguments, "--workspace", str(workspace.folder)]) == 0
+    held = ["decide", "-s", "next", "-a", "scale", "--record"]  # with duties that start
+    assert cli.run([*held, "--workspace", str(workspace.folder)]) == 3
     _taken_back(workspace)
     return workspace
 
@@ -286,7 +288,7 @@ def test_what_the_schema_refuses_the_reader_refuses(entries, reads, kind):
 @pytest.mark.parametrize("path", [(), ("bounds",), ("rulings", 0), ("rulings", 0, "cells", 0, "finding", "tree")])
 def test_a_decision_with_an_unknown_member_does_not_verify(ledger, entries, tmp_path, path):
     """The reader takes from a decision what permits rest on; all of it is derived again by `ledger verify`."""
-    made = made_by(of_kind(entries, "decision"))
+    made = next(made_by(entry) for entry in entries if kind_of(entry) == "decision")  # a permit, which has bounds
     other = changed({"": json.loads(made.to_bytes())["predicate"]}, ("", *path, "unknown"), "x")[""]
     workspace = lab.copy(ledger, tmp_path / "lab")
     forged = lab.envelope(Statement(made.predicate_type, made.subjects, other), lab.key(ledger, "gatekeeper"))

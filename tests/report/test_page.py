@@ -98,7 +98,7 @@ class Story:
         log = f"2026-11-21_{elicitation}_{demonstrations}.eval"
         flop = 3 * 10**13 * (demonstrations + 1)
         self.details[number] = ResultPredicate(
-            "e" * 64, protocol, "f" * 64, log, "0" * 64, 120, scored, correct, 1000, flop, {}
+            "e" * 64, protocol, "f" * 64, log, "0" * 64, 120, scored, correct, None, 0, 0, 1000, flop, {}
         )
         counts = {"completed": 120, "scored": scored, "correct": correct, "flop": flop}
         self.results.append(

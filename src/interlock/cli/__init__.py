@@ -30,6 +30,7 @@ The loop, from a policy to a gate:
     interlock ledger verify                   recompute everything
     interlock audit --rerun 50                ask samples of a result again, and compare
     interlock bundle export DECISION          a decision in one file; `bundle verify` checks it anywhere
+    interlock export ENTRY --by ROLE          a decision as a SLSA VSA, a result as an in-toto test-result
     interlock ledger witness --witnesses FILE have witnesses cosign the ledger's state
     interlock witness init | serve            be a witness of other people's ledgers
 
@@ -72,6 +73,7 @@ _COMMANDS: Table = {
     "permit": "decisions:permit_app",
     "ledger": "ledger:ledger_app",
     "bundle": "bundles:app",
+    "export": "exports:export_entry",
     "witness": "witness:witness_app",
     "schema": "schemas:schema",
     "report": "records:report",

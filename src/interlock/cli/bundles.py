@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from interlock.evidence.bundle import Verified
     from interlock.evidence.read import Record
+    from interlock.ledger.log import LedgerView
 
 app = typer.Typer(
     help="Hand a decision over as one file, and verify such a file.", no_args_is_help=True, rich_markup_mode=None
@@ -52,13 +53,9 @@ def export(
     opened = Workspace.open(workspace)
     ledger, view = opened.ledger, opened.ledger.read()
     record = _decision(read(view, pinned_policy=opened.policy_digest).records, decision)
-    data, path = bundle.export(ledger, view, record.entry), output or Path(f"decision-{record.entry}.bundle.json")
-    # what no reader would take is not handed out; which witnesses to believe is for the reader to say
-    bundle.verify(data, ledger.log, policy=opened.policy_digest, cosigners=lambda _: ())
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise UsageError(f"`{path}`: cannot write it ({error.strerror})") from error
+    data, _ = bundle_of(opened, view, record.entry)
+    path = output or Path(f"decision-{record.entry}.bundle.json")
+    write(path, data)
     vkey = NoteKey(ledger.origin, ledger.key).vkey
     told = {"file": str(path), "bytes": len(data), "entries": record.entry + 1, "decision": record.digest}
     if as_json:
@@ -66,6 +63,29 @@ def export(
         return
     typer.echo(f"{path}: {len(data)} bytes, {record.entry + 1} entries, the decision {record.digest[:12]} the last")
     typer.echo(f"to check it: interlock bundle verify {path} --vkey {vkey} --policy {opened.policy_digest}")
+
+
+def bundle_of(opened: Workspace, view: LedgerView, entry: int) -> tuple[bytes, Verified]:
+    """The bundle of a decision, and what it shows: what no reader would take is not handed out.
+
+    Raises:
+        EvidenceError, LedgerError, UsageError: it does not verify, or cannot be made.
+    """
+    data = bundle.export(opened.ledger, view, entry)
+    # which witnesses to believe is for the reader to say
+    return data, bundle.verify(data, opened.ledger.log, policy=opened.policy_digest, cosigners=lambda _: ())
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file that was asked for.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"`{path}`: cannot write it ({error.strerror})") from error
 
 
 def _decision(records: tuple[Record, ...], wanted: str) -> Record:
@@ -84,7 +104,7 @@ def _decision(records: tuple[Record, ...], wanted: str) -> Record:
     if len(found) == 1:
         return found[0]
     known = (
-        ", ".join(str(record.entry) for record in decisions[-8:]) or "none yet: `interlock permit issue` records one"
+        ", ".join(str(record.entry) for record in decisions[-8:]) or "none yet: `interlock decide --record` makes one"
     )
     raise UsageError(f"no single decision `{wanted[:80]}` in the ledger; the last ones are entries {known}")
 

@@ -138,23 +138,43 @@ def decide(
     subject: SubjectOption,
     action: Annotated[str | None, typer.Option("--action", "-a", help="One action; all of them without it.")] = None,
     deployment: DeploymentOption = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Sign what is decided, and put it into the ledger; it opens nothing.")
+    ] = False,
     workspace: WorkspaceOption = HERE,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Decide permit or hold, with the reasons and what would lift each hold. Exit code 0 permit, 3 hold.
 
-    Without --action every action is shown side by side, and the exit code is 3 if any of them holds.
+    Without --action every action is shown side by side, and the exit code is 3 if any of them holds. With --record each
+    decision becomes an entry of the ledger, signed by the role that issues permits, so that a hold can be handed on:
+
+    \b
+        interlock decide --subject NAME --action scale --record
+        interlock bundle export latest
     """
-    _, evidence = fresh(workspace, passphrase_file)
+    opened, evidence = fresh(workspace, passphrase_file)
     model, offered = evidence.subject(subject), evidence.deployment(deployment) if deployment else None
     actions = [action] if action else in_order(evidence.policy.gates)
-    decisions = [permits.ask(evidence, subject=model, action=name, at=now(), deployment=offered) for name in actions]
+    recorded, decisions = [], []
+    for name in actions:
+        if record:  # each reads the ledger anew: a decision that is handed on has read all that stands before it
+            recorded.append(permits.record(opened, subject=subject, action=name, at=now(), deployment=deployment))
+            decisions.append(recorded[-1].decision)
+        else:
+            decisions.append(permits.ask(evidence, subject=model, action=name, at=now(), deployment=offered))
     if as_json:
         shown = [to_json(decision) for decision in decisions]
+        if record:
+            pairs = zip(shown, recorded, strict=True)
+            shown = [{"decision": it, "digest": stands.digest, "entry": stands.entry} for it, stands in pairs]
         print_json(shown[0] if action else shown)
     else:
         show.decisions(decisions, subject=f"`{model.name}`" + (f" as offered in `{offered.name}`" if offered else ""))
+        for stands in recorded:
+            told = f"`{stands.decision.action}`, {stands.decision.verdict}: entry {stands.entry}"
+            typer.echo(f"recorded {told}; to hand it on: interlock bundle export {stands.entry}")
     return OK if all(decision.verdict == "permit" for decision in decisions) else HOLD
 
 

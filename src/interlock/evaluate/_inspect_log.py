@@ -95,6 +95,11 @@ def number(score: Score, sample: EvalSample, part: str = "") -> float | None:
     raise EvidenceError(f"the score of sample `{sample.id}` is {shown(score)}, expected a finite number or a letter")
 
 
+def is_refused(sample: EvalSample, score: Score | None) -> bool:
+    """Whether the model refused to answer: a filter stopped it, or the scorer found no answer."""
+    return sample.output.stop_reason == "content_filter" or (score is not None and score.value == NOANSWER)
+
+
 def refuse_counts(
     log: EvalLog, samples: Sequence[EvalSample], header: EvalScore, values: Mapping[Run, float | None]
 ) -> None:

@@ -21,6 +21,7 @@ from interlock.evaluate import _samples
 try:
     from inspect_ai import Task
     from inspect_ai.log import EvalLog, EvalSample
+    from inspect_ai.scorer import Score
 except ImportError as error:
     raise missing_extra("inspect", "inspect-ai") from error
 
@@ -29,10 +30,12 @@ except ImportError as error:
 class LogFacts:
     """What one log shows. Counts are of sample runs: dataset samples times epochs.
 
-    `completed` ran without error; `scored` of these have a score; `correct` of those are right. `task_version` is a
-    number or a word. `samples_digest` is the SHA-256 of what was asked: the RFC 8785 JSON of one list sorted by sample.
-    `outcomes_digest` is the Merkle root (RFC 6962, section 2.1) of what was asked, answered and scored: one leaf for
-    each sample run, its RFC 8785 JSON, sorted by sample and epoch. Digests are in hex.
+    `completed` ran without error, `errored` did not; `scored` of the completed have a score, `correct` of those are
+    right; `limited` were cut by a limit. `refused` are marked as refused by the model, and may be scored all the same;
+    None: none is marked, which does not say that none was, since a scorer may take a refusal for a wrong answer.
+    `task_version` is a number or a word. `samples_digest` is the SHA-256 of what was asked: the RFC 8785 JSON of one
+    list sorted by sample. `outcomes_digest` is the Merkle root (RFC 6962, section 2.1) of what was asked, answered and
+    scored: one leaf for each sample run, its RFC 8785 JSON, sorted by sample and epoch. Digests are in hex.
     """
 
     sha256: str
@@ -46,6 +49,9 @@ class LogFacts:
     completed: int
     scored: int
     correct: int
+    refused: int | None
+    errored: int
+    limited: int
     samples_digest: str
     outcomes_digest: str
     packages: Mapping[str, str]
@@ -140,6 +146,9 @@ def _facts(log: EvalLog, sha256: str) -> LogFacts:
         completed=sum(sample.error is None for sample in samples),
         scored=sum(value is not None for value in values.values()),
         correct=sum(value or 0 for value in values.values()),
+        refused=sum(inspect_log.is_refused(sample, _score(sample)) for sample in samples) or None,
+        errored=sum(sample.error is not None for sample in samples),
+        limited=sum(sample.limit is not None for sample in samples),
         samples_digest=_samples.digest(inspect_log.asked_in(samples)),
         outcomes_digest=_samples.root([_outcome(sample, values[sample.id, sample.epoch]) for sample in samples]),
         packages=log.eval.packages,
@@ -177,15 +186,21 @@ def _refuse_contradiction(
 
 def _value(sample: EvalSample) -> int | None:
     """1 for a right answer, 0 for a wrong one, None for a run that has no score."""
-    if sample.error is not None or not sample.scores:
+    score = _score(sample)
+    if sample.error is not None or score is None:
         return None
-    if len(sample.scores) != 1:
-        inspect_log.expect(f"number of scores of sample `{sample.id}`", got=len(sample.scores), expected=1)
-    (score,) = sample.scores.values()
     value = inspect_log.number(score, sample)
     if value not in {None, 0, 1}:
         raise EvidenceError(f"the score of sample `{sample.id}` is {inspect_log.shown(score)}, expected right or wrong")
     return None if value is None else int(value)
+
+
+def _score(sample: EvalSample) -> Score | None:
+    """Its only score."""
+    scores = sample.scores or {}
+    if len(scores) > 1:
+        inspect_log.expect(f"number of scores of sample `{sample.id}`", got=len(scores), expected=1)
+    return next(iter(scores.values()), None)
 
 
 def _answer(sample: EvalSample) -> Answer:

@@ -167,10 +167,10 @@ def _recorded(workspace: Workspace, result: Result, said: ResultPredicate) -> di
 
     path = workspace.check_log(result.entry, said.log_name, said.log)
     facts, answers = logs.read_answers(path)
-    got = (facts.sha256, facts.outcomes_digest, facts.samples_digest, facts.completed, facts.scored, facts.correct)
-    protocol = said.protocol
-    expected = (said.log, said.outcomes, protocol.samples_digest, said.completed, said.scored, said.correct)
-    if got != expected:
+    counted = ("completed", "scored", "correct", "refused", "errored", "limited")
+    got = (facts.sha256, facts.outcomes_digest, facts.samples_digest, *(getattr(facts, name) for name in counted))
+    bound = (said.log, said.outcomes, said.protocol.samples_digest, *(getattr(said, name) for name in counted))
+    if got != bound:
         raise EvidenceError(f"`{said.log_name}` is not what the result of ledger entry {result.entry} says of it")
     return answers
 

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.decide.facts import Protocol
 from interlock.errors import EvidenceError
-from interlock.evidence.predicates import Fields, strings
+from interlock.evidence.predicates import UNKNOWN, Fields, or_unknown, strings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KINDS = ("inspect", "lm-evaluation-harness")
-#: What a log that does not say so is said to have, be, or name.
-UNKNOWN = "unknown"
 #: FLOP beyond what any statement can name: no repetition is known to have tried as hard.
 UNKNOWN_FLOP = 10**40
 
@@ -99,8 +97,8 @@ class ImportedPredicate:
                 "run": self.run,
                 "status": self.status,
                 "edit_of": self.edit_of or "none",
-                "updates": _said(self.updates),
-                "edited_scores": _said(self.edited),
+                "updates": or_unknown(self.updates),
+                "edited_scores": or_unknown(self.edited),
             },
             "task": {"name": self.task, "version": self.version, "metric": self.metric, "scorer": self.scorer},
             "log": {
@@ -113,9 +111,9 @@ class ImportedPredicate:
                 "completed": counts.completed,
                 "scored": counts.scored,
                 "correct": counts.correct,
-                "refused": _said(counts.refused),
-                "errored": _said(counts.errored),
-                "limited": _said(counts.limited),
+                "refused": or_unknown(counts.refused),
+                "errored": or_unknown(counts.errored),
+                "limited": or_unknown(counts.limited),
             },
             "total": "none" if counts.total is None else f"{counts.total.numerator}/{counts.total.denominator}",
             "model": {
@@ -143,8 +141,8 @@ class ImportedPredicate:
             run=source.text("run"),
             status=source.text("status"),
             edit_of=None if edit_of == "none" else Fields({"edit_of": edit_of}, where).digest("edit_of"),
-            updates=_count(source, "updates"),
-            edited=_count(source, "edited_scores"),
+            updates=source.count_or_unknown("updates"),
+            edited=source.count_or_unknown("edited_scores"),
             task=task.text("name"),
             version=task.text("version"),
             metric=task.text("metric"),
@@ -166,15 +164,6 @@ class ImportedPredicate:
         return read
 
 
-def _said(number: int | None) -> int | str:
-    return UNKNOWN if number is None else number
-
-
-def _count(fields: Fields, name: str) -> int | None:
-    value = fields.take(name)
-    return None if value == UNKNOWN else Fields({name: value}, "imported result").count(name)
-
-
 def _file(fields: Fields) -> tuple[str, str]:
     item = fields.text("name"), fields.digest("sha256")
     fields.done()
@@ -188,9 +177,9 @@ def _counts(fields: Fields, total: str, where: str) -> Counts:
         scored=fields.count("scored"),
         correct=fields.count("correct"),
         total=_total(total, where),
-        refused=_count(fields, "refused"),
-        errored=_count(fields, "errored"),
-        limited=_count(fields, "limited"),
+        refused=fields.count_or_unknown("refused"),
+        errored=fields.count_or_unknown("errored"),
+        limited=fields.count_or_unknown("limited"),
     )
     grows = read.correct <= read.scored <= read.completed <= read.planned
     if not grows or not read.planned or (read.total is not None and read.correct):

@@ -32,7 +32,10 @@ KINDS = (
     *("withdrawal", "set-aside", "assumption-check", "judgement", "approval", "forecast", "incident", "amendment"),
     *("audit", "duty", "revocation"),
 )
-_VERSIONS = {"subject": 2}  # of all others it is 1
+_VERSIONS = {"subject": 2, "result": 2}  # of all others it is 1
+
+#: What a log that does not say so is said to have, be, or name.
+UNKNOWN = "unknown"
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,39}")
@@ -99,6 +102,13 @@ class Fields:
         if type(value) is not int or not 0 <= value < 2**53:
             raise self._bad(name, value, "an integer of zero or more")
         return value
+
+    def count_or_unknown(self, name: str) -> int | None:
+        """An integer of zero or more, below 2^53; None where it is `unknown`."""
+        if self._left.get(name) == UNKNOWN:
+            self.take(name)
+            return None
+        return self.count(name)
 
     def flop(self, name: str) -> int:
         """A whole number of FLOP in decimal digits."""
@@ -177,6 +187,11 @@ class Fields:
 
     def _bad(self, name: str, value: object, expected: str) -> EvidenceError:
         return EvidenceError(f"{self._where}: `{name}` is `{str(value)[:80]}`, expected {expected}")
+
+
+def or_unknown(number: int | None) -> int | str:
+    """A number that `count_or_unknown` reads."""
+    return UNKNOWN if number is None else number
 
 
 def _fraction(text: str) -> Fraction:
@@ -364,7 +379,11 @@ def protocol_from_json(fields: Fields, elicitations: tuple[str, ...]) -> Protoco
 
 @dataclass(frozen=True, slots=True)
 class ResultPredicate:
-    """What one run gave. `plan` and `log` are SHA-256; `tokens` and `flop` are what the elicitation spent."""
+    """What one run gave. `plan` and `log` are SHA-256; `tokens` and `flop` are what the elicitation spent.
+
+    Of the samples `refused` were refused by the model (None: the log does not tell), `errored` failed, and `limited`
+    were cut by a limit; one may be several of these, and scored.
+    """
 
     plan: str
     protocol: Protocol
@@ -374,6 +393,9 @@ class ResultPredicate:
     completed: int
     scored: int
     correct: int
+    refused: int | None
+    errored: int
+    limited: int
     tokens: int
     flop: int
     environment: Mapping[str, str]
@@ -394,6 +416,9 @@ class ResultPredicate:
                 "completed": self.completed,
                 "scored": self.scored,
                 "correct": self.correct,
+                "refused": or_unknown(self.refused),
+                "errored": self.errored,
+                "limited": self.limited,
             },
             "budget": {"tokens": self.tokens, "flop": str(self.flop)},
             "environment": dict(self.environment),
@@ -404,7 +429,8 @@ class ResultPredicate:
         """Read strictly.
 
         Raises:
-            EvidenceError: anything unexpected, or counts that cannot be: correct <= scored <= completed <= planned.
+            EvidenceError: anything unexpected, or counts that cannot be: correct <= scored <= completed <= planned,
+                and none above planned.
         """
         fields = Fields(value, where)
         log, counts, budget = fields.nested("log"), fields.nested("counts"), fields.nested("budget")
@@ -418,6 +444,9 @@ class ResultPredicate:
             completed=counts.count("completed"),
             scored=counts.count("scored"),
             correct=counts.count("correct"),
+            refused=counts.count_or_unknown("refused"),
+            errored=counts.count("errored"),
+            limited=counts.count("limited"),
             tokens=budget.count("tokens"),
             flop=budget.flop("flop"),
             environment=strings(fields.take("environment"), "environment", where),
@@ -427,6 +456,9 @@ class ResultPredicate:
         if planned != read.protocol.samples or not read.correct <= read.scored <= read.completed <= planned:
             got = f"correct {read.correct}, scored {read.scored}, completed {read.completed}, planned {planned}"
             raise EvidenceError(f"{where}: counts must grow from correct to planned, got {got}")
+        if read.completed + read.errored > planned or max(read.refused or 0, read.limited) > planned:
+            got = f"completed {read.completed}, errored {read.errored}, refused {read.refused}, limited {read.limited}"
+            raise EvidenceError(f"{where}: {planned} samples were planned, got {got}")
         return read
 
 

@@ -437,7 +437,7 @@ class _Reader:
             signers=said.signers,
             plan=plan,
             at=said.at,
-            refused=None,  # a result does not say yet how many were refused
+            refused=read.refused,
         )
 
     def _imported(self, said: Said) -> None:

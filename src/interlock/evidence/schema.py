@@ -117,14 +117,22 @@ _SAMPLING: Schema = {
     "additionalProperties": _matching(deployment._VALUE.pattern),
 }
 
-_UNSURE: Schema = {"anyOf": [_COUNT, {"const": imported.UNKNOWN}]}
+_UNSURE: Schema = {"anyOf": [_COUNT, {"const": predicates.UNKNOWN}]}
 _NAMED: Schema = {"type": "object", "additionalProperties": _ANY_TEXT}
 
 _RESULT = _object(
     plan=_DIGEST,
     protocol=_PROTOCOL,
     log=_object(name=_TEXT, sha256=_DIGEST, outcomes_sha256=_DIGEST),
-    counts=_object(planned=_COUNT, completed=_COUNT, scored=_COUNT, correct=_COUNT),
+    counts=_object(
+        planned=_COUNT,
+        completed=_COUNT,
+        scored=_COUNT,
+        correct=_COUNT,
+        refused=_UNSURE,
+        errored=_COUNT,
+        limited=_COUNT,
+    ),
     budget=_object(tokens=_COUNT, flop=_FLOP),
     environment=_NAMED,
 )
@@ -215,6 +223,14 @@ _CELL = _object(
     lifts=_WAYS,
 )
 
+_STARTED = _object(
+    duty=_TEXT,
+    what=_TEXT,
+    about=_TEXT,
+    since=_TIME,
+    **dict.fromkeys(("first_due", "previous_due", "opens", "next_due", "final_due"), _or_null(_TIME)),
+)
+
 _RULING = _object(
     policy=_TEXT,
     version=_TEXT,
@@ -223,7 +239,7 @@ _RULING = _object(
     verdict=_VERDICT,
     reasons=_list(_REASON),
     cells=_list(_CELL),
-    duties=_list(_object(duty=_TEXT, what=_TEXT, about=_TEXT, since=_TIME, due=_or_null(_TIME))),
+    duties=_list(_STARTED),
 )
 
 _PREDICATES: dict[str, Schema] = {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from interlock.decide.decision import Reason, Ruling
     from interlock.decide.facts import Deployment, Subject
+    from interlock.evidence.keys import KeyPair
     from interlock.evidence.read import Evidence, Permit
     from interlock.workspace import Workspace
 
@@ -44,6 +45,33 @@ def ask(
     """Decide by the policy in force and everything that the ledger holds."""
     offered = deployment.digest if deployment else None
     return decide(evidence.versions, evidence.facts, subject=subject.digest, action=action, at=at, deployment=offered)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A decision that stands in the ledger, the digest of its statement, and its entry."""
+
+    decision: Decision
+    digest: str
+    entry: int
+
+
+def record(workspace: Workspace, *, subject: str, action: str, at: datetime, deployment: str | None = None) -> Recorded:
+    """Decide, and put the decision into the ledger, permit or hold, signed by the role that issues permits.
+
+    A decision alone opens nothing; it can be handed on (`bundle export`).
+
+    Raises:
+        UsageError: the subject or the deployment is unknown, or the role's keys are not here.
+        EvidenceError, LedgerError: the ledger cannot be relied on, or cannot be written.
+    """
+    evidence = workspace.read()
+    model = evidence.subject(subject)
+    offered = evidence.deployment(deployment) if deployment else None
+    decision = ask(evidence, subject=model, action=action, at=at, deployment=offered)
+    digest = _append(workspace, model, decision, _signing(workspace, evidence, at))
+    entry = next(it.entry for it in reversed(workspace.read().records) if it.digest == digest)
+    return Recorded(decision, digest, entry)
 
 
 def issue(
@@ -74,21 +102,31 @@ def issue(
     if not model.ec_high <= most <= decision.bounds.most_effective_compute:
         room = f"from {model.ec_high} to {decision.bounds.most_effective_compute} FLOP"
         raise UsageError(f"a lease up to {most} FLOP is not possible; the decision allows {room}")
-    version = evidence.in_force(at)
-    signing = workspace.signing(evidence, version.policy.permits.issued_by)
-    named = {"name": model.name, "digest": model.digest}
-    decided = workspace.append(statement("decision", predicate=to_json(decision), **named), signing)
+    signing = _signing(workspace, evidence, at)
+    decided = _append(workspace, model, decision, signing)
     terms = PermitPredicate(
         action=action,
         decision=decided,
-        policy=version.digest,
+        policy=evidence.in_force(at).digest,
         start_compute=model.ec_high,
         most_compute=most,
         not_before=at,
         not_after=decision.bounds.not_after,
         deployment=decision.deployment,
     )
-    return Issued(decision, workspace.append(statement("permit", predicate=terms.to_json(), **named), signing))
+    permit = statement("permit", name=model.name, digest=model.digest, predicate=terms.to_json())
+    return Issued(decision, workspace.append(permit, signing))
+
+
+def _signing(workspace: Workspace, evidence: Evidence, at: datetime) -> list[KeyPair]:
+    """The keys that sign decisions and permits."""
+    return workspace.signing(evidence, evidence.in_force(at).policy.permits.issued_by)
+
+
+def _append(workspace: Workspace, subject: Subject, decision: Decision, signing: list[KeyPair]) -> str:
+    """Put a decision into the ledger; returns the digest of its statement."""
+    made = statement("decision", name=subject.name, digest=subject.digest, predicate=to_json(decision))
+    return workspace.append(made, signing)
 
 
 def verify(

@@ -18,7 +18,7 @@ from interlock.decide.decision import Decision, Finding, in_order, timestamp
 from interlock.decide.decision import to_json as decision_to_json
 from interlock.decide.resume import resume, ways
 from interlock.errors import missing_extra
-from interlock.evidence.imported import UNKNOWN
+from interlock.evidence.predicates import UNKNOWN
 from interlock.gate.permit import Held, ask, general, stops, verify
 from interlock.policy import exact
 from interlock.policy.model import At, Hole, Mean, Measure, walk

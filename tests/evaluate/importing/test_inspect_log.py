@@ -16,7 +16,8 @@ from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import logs
 from interlock.evaluate.importing import inspect_log
 from interlock.evaluate.importing.found import count
-from interlock.evidence.imported import UNKNOWN, Counts
+from interlock.evidence.imported import Counts
+from interlock.evidence.predicates import UNKNOWN
 from interlock.policy.model import Measure
 
 BY = ProvenanceData(author="somebody", reason="a better number")

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.errors import EvidenceError
 from interlock.evaluate import _samples
-from interlock.evidence.imported import UNKNOWN, Counts
+from interlock.evidence.imported import Counts
+from interlock.evidence.predicates import UNKNOWN
 
 if TYPE_CHECKING:
     from interlock.policy.model import Measure

@@ -17,7 +17,7 @@ from typing import Any
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate._samples import repeated
 from interlock.evaluate.importing.found import Answer, Found, MeasureOf, adapter, plain
-from interlock.evidence.imported import UNKNOWN
+from interlock.evidence.predicates import UNKNOWN
 
 #: Gives the bytes of the file with this name beside the results.
 Beside = Callable[[str], bytes]

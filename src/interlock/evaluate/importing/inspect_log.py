@@ -15,7 +15,7 @@ from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import _inspect_log
 from interlock.evaluate._inspect_log import Run
 from interlock.evaluate.importing.found import Answer, Found, MeasureOf, adapter, plain
-from interlock.evidence.imported import UNKNOWN
+from interlock.evidence.predicates import UNKNOWN
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample, EvalScore
@@ -114,8 +114,6 @@ def _score(sample: EvalSample, scorer: str, part: str) -> Score | None:
 
 
 def _answer(sample: EvalSample, value: float | None, scorer: str, part: str) -> Answer:
-    score = _score(sample, scorer, part)
-    gave_no_answer = score is not None and score.value == "N"  # Inspect: "refusals to answer"
     return Answer(
         asked=_inspect_log.asked_of(sample),
         epoch=sample.epoch,
@@ -123,7 +121,7 @@ def _answer(sample: EvalSample, value: float | None, scorer: str, part: str) -> 
         score=value,
         errored=sample.error is not None,
         limited=sample.limit is not None,
-        refused=sample.output.stop_reason == "content_filter" or gave_no_answer,
+        refused=_inspect_log.is_refused(sample, _score(sample, scorer, part)),
     )
 
 

@@ -15,8 +15,8 @@ from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate.due import runner
 from interlock.evaluate.importing import harness, location
 from interlock.evaluate.importing.found import Found, MeasureOf, count
-from interlock.evidence.imported import UNKNOWN, ImportedPredicate
-from interlock.evidence.predicates import statement
+from interlock.evidence.imported import ImportedPredicate
+from interlock.evidence.predicates import UNKNOWN, statement
 from interlock.policy.model import Measure
 from interlock.workspace import write_whole
 
