@@ -18,6 +18,7 @@ from decide.cases import (
     CHILD,
     DAY,
     FOUNDATION,
+    GATEKEEPER,
     HALF_YEAR,
     HONEST,
     MEASURES,
@@ -27,6 +28,7 @@ from decide.cases import (
     REFERENCE,
     SIBLING,
     STATED,
+    YEAR,
     amended,
     approved,
     aside,
@@ -70,6 +72,7 @@ from interlock.policy.model import (
     Mean,
     Measured,
     Never,
+    Permits,
     Ref,
     RuledOut,
     Scope,
@@ -480,6 +483,45 @@ def test_leaving_an_action_open_does_not_open_it_to_what_was_reached(sentence):
     decision = ask(audited, since(STRICT), second, since(LOOSE), **API)
     assert decision.verdict == "permit"
     assert [ruling.governs for ruling in decision.rulings] == [True, False]
+
+
+LONG = Permits(YEAR, Duration(0, 3600), GATEKEEPER)
+YEARLY = quick(refresh=refresh(period=YEAR))
+LASTING = simple(line("t", At("a", Fraction("0.90")), rule_out=YEARLY), id="authority/base", permits=LONG)
+REACH = {  # sentence: (what was gated, how the later version leaves it open, how far a permit reaches)
+    "as far as the gate that was": (3 * 10**24, {"not_governed": {"deploy-api": "section 9"}}, 3 * 10**24 - 1),
+    "as far as the other policy": (9 * 10**24, {"not_governed": {"deploy-api": "section 9"}}, 4 * 10**24),
+    "as far as the scope leaves it out": (
+        9 * 10**24,
+        {"scope": Scope(Amount("effective_compute", Fraction(2 * 10**24)))},
+        2 * 10**24 - 1,
+    ),
+    "as far as the gate, within the scope": (
+        3 * 10**24,
+        {"scope": Scope(Amount("effective_compute", Fraction(9 * 10**24)))},
+        3 * 10**24 - 1,
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", REACH)
+def test_what_was_left_open_bounds_what_another_policy_permits(sentence):
+    level, opened, most = REACH[sentence]
+    first = simple(Threshold("t", Amount("effective_compute", Fraction(level)), None), permits=LONG)
+    gates = {} if "not_governed" in opened else first.gates
+    second = since(replace(first, gates=gates, **opened), PLANNED + 10 * DAY)
+    decision = ask(known(runs()), since(first), second, since(LASTING), **API)
+    assert (decision.verdict, decision.bounds.most_effective_compute) == ("permit", most)
+
+
+def test_a_permit_ends_with_what_keeps_open_a_cell_that_was_left():
+    first = simple(line("t", rule_out=YEARLY), permits=LONG)
+    second = since(replace(first, gates={}, not_governed={"deploy-api": "section 9"}), PLANNED + 10 * DAY)
+    told = known(runs(correct=60), attestations=[attested("audit", at=PLANNED)])
+    for under, ends in (([since(first), second], HALF_YEAR.after(PLANNED)), ([], HALF_YEAR.after(STATED))):
+        assert ask(told, *under, since(LASTING), **API).bounds.not_after == ends
+    short = replace(second, policy=replace(second.policy, permits=simple().permits))
+    assert ask(told, since(first), short, since(LASTING), **API).bounds.not_after == AT + 30 * DAY
 
 
 def test_a_version_is_not_in_force_before_the_ledger_had_it():

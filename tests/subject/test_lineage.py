@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,9 +65,33 @@ def test_another_parent_never_takes_compute_away(made, more):
     assert lineage.effective_compute([*made, more])[1] > lineage.effective_compute(made)[1]
 
 
+def _least_high(one):
+    """What training that went on has spent, it has spent; another step may have added nothing."""
+    return one.effective[1] if one.kind == "continued" and one.has_weights else one.parent.ec_high
+
+
+@pytest.mark.parametrize(
+    ("parent", "compute", "least"),
+    [((10, 10, 10), 5, 15), ((10, 10, 30), 5, 45), ((10, 5, 5), 5, 10), ((3, 5, 10), 1, 14), ((0, 5, 5), 5, 10)],
+    ids=["as trained", "at the parent's worth", "no less than itself", "rounded up", "from nothing"],
+)
+def test_training_that_continued_has_spent_its_compute(parent, compute, least):
+    training, low, high = parent
+    one = Made(_parent(training, low, high), "continued", compute)
+    assert lineage.effective_compute([one])[1] == least
+    sound = {"training": one.training, "low": max(low, 1)}
+    assert lineage.below_parent([one], **sound, high=least) is None
+    problem = lineage.below_parent([one], **sound, high=least - 1)
+    assert problem == (
+        f"effective compute may be {least - 1} at the most, after {compute} FLOP of training that continued `base`, "
+        f"expected {least} FLOP or more"
+    )
+    assert lineage.below_parent([replace(one, kind="edited")], **sound, high=max(high, low)) is None
+
+
 @given(st.lists(_made(), min_size=1, max_size=3), st.data())
 def test_less_than_any_parent_is_refused_and_says_what_was_expected(made, data):
-    low, high = max(one.parent.ec_low for one in made), max(one.parent.ec_high for one in made)
+    low, high = max(one.parent.ec_low for one in made), max(_least_high(one) for one in made)
     training = max(one.training for one in made)
     assert lineage.below_parent(made, training=training, low=low, high=high) is None
     which = data.draw(st.sampled_from(["low", "high", "training"]))
