@@ -25,7 +25,6 @@ from interlock.ledger.note import COSIGNATURE, Note, NoteKey, cosign
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "verify.py"
-CASES = ROOT / "conformance" / "decide" / "cases.jsonl.xz"
 
 _spec = importlib.util.spec_from_file_location("verify", FILE)
 alone = importlib.util.module_from_spec(_spec)
@@ -71,14 +70,7 @@ def test_it_has_one_dependency_and_can_be_read_in_an_afternoon():
         if isinstance(part, ast.ImportFrom):
             imported.add(part.module.split(".")[0])
     assert imported - sys.stdlib_module_names == {"cryptography"}
-    assert sum(bool(line.strip()) for line in text.split("\n")) < 920  # lines that have something on them
-
-
-def test_it_answers_every_case_of_the_core_as_the_package_does():
-    said = command("--cases", CASES)
-    core, outside, different = (int(word) for word in said.stdout.split() if word.isdecimal())
-    assert (said.returncode, different, core + outside) == (0, 0, 5000)
-    assert core >= 550
+    assert text.count("\n") < 900
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -86,23 +78,23 @@ def test_it_answers_every_case_of_the_core_as_the_package_does():
 
 def test_an_honest_bundle_is_verified_without_the_package(honest, tmp_path):
     (tmp_path / "bundle.json").write_bytes(honest.bundle())
-    said = command(tmp_path / "bundle.json", "--vkey", log_key_text(honest), "--policy", honest.digest, "--json")
+    said = command(tmp_path / "bundle.json", "--vkey", log_key_text(honest), "--policy", honest.digest)
     assert (said.returncode, said.stderr) == (0, "[]\n")
     told = json.loads(said.stdout)
-    assert told["verdict"] == "permit"
-    assert told["policies"]["lab/rsp"]["cells"]["skilled"]["state"] == "below"
+    assert (told["verified"], told["verdict"]) == ("scale of model: permit", "permit")
+    cell = {"state": "below", "overdue": False, "opens": True, "met": {"secure": False}}
+    assert told["policies"]["lab/rsp"]["cells"] == {"skilled": cell}
 
 
 def log_key_text(told):
     return NoteKey(story.ORIGIN, told.keys["log"].public).vkey
 
 
-def test_a_table_tells_the_cells_and_what_was_not_checked(honest, tmp_path):
+def test_what_was_not_checked_is_told(honest, tmp_path):
     (tmp_path / "bundle.json").write_bytes(honest.bundle())
-    said = command(tmp_path / "bundle.json", "--vkey", log_key_text(honest))
-    assert said.returncode == 0
-    for text in ("scale of model: permit", "opens, below, secure not met", "no --policy", "no --witnesses"):
-        assert text in said.stdout
+    told = json.loads(command(tmp_path / "bundle.json", "--vkey", log_key_text(honest)).stdout)
+    for text in ("logs of results", "no --policy", "no --witnesses"):
+        assert any(text in line for line in told["not checked"])
 
 
 @pytest.mark.parametrize(
@@ -138,7 +130,7 @@ def test_what_is_outside_of_the_core_is_exit_code_4_and_says_what(tmp_path):
     said = command(tmp_path / "bundle.json", "--vkey", log_key_text(told))
     assert said.returncode == 4
     assert "not verified here" in said.stdout
-    assert "forecast_by" in said.stdout
+    assert "a margin that is forecast" in said.stdout
 
 
 # -- honest stories ----------------------------------------------------------------------------------------------------
@@ -491,12 +483,14 @@ TREES = [(old, new) for new in range(1, 18) for old in range(1, new + 1)]
 
 def test_proofs_between_all_small_trees_are_accepted_and_no_others():
     leaves = [merkle.leaf_hash(bytes([n])) for n in range(18)]
-    assert [merkle.root(leaves[:n]) for n in range(19)] == alone.tree_roots(leaves)
+    assert [merkle.root(leaves[:n]) for n in range(19)] == [alone.tree(leaves)(n) for n in range(19)]
     for old, new in TREES:
         proof = list(merkle.consistency_proof(leaves[:new], old))
         later = alone.Checkpoint(new, merkle.root(leaves[:new]), alone.EPOCH, [])
         alone.continues(old, merkle.root(leaves[:old]), later, proof, "")
-        for wrong in (proof[:-1], [*proof, bytes(32)], [bytes(32), *proof[1:]], proof[::-1]):
+        half = 1 << (old - 1).bit_length() - 1 if old > 1 else 0
+        halves = [merkle.root(leaves[half:old]), merkle.root(leaves[:half])]  # no proof, but the parts of a root
+        for wrong in (proof[:-1], [*proof, bytes(32)], [bytes(32), *proof[1:]], proof[::-1], halves, halves[::-1]):
             if wrong != proof:
                 with pytest.raises(alone.Refused):
                     alone.continues(old, merkle.root(leaves[:old]), later, wrong, "")
