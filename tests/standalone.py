@@ -77,7 +77,7 @@ def compare(verified: Verified, told: dict[str, Any] | None) -> None:
         assert beyond(verified), f"nothing in it is outside of the core, got {told}"
         TOLD["outside"] += 1
         return
-    package = exchange.told(verified.decision)
+    package = exchange.answered(verified.decision)
     assert {name: told[name] for name in package} == package
     TOLD["verified"] += 1
 

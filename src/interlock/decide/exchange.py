@@ -88,10 +88,10 @@ def decided(question: Question) -> Decision:
 
 def answer(question: Question) -> dict[str, Any]:
     """What `decide` says, as far as an implementation must say the same."""
-    return told(decided(question))
+    return answered(decided(question))
 
 
-def told(decision: Decision) -> dict[str, Any]:
+def answered(decision: Decision) -> dict[str, Any]:
     """The same of a decision that was made."""
     return {
         "verdict": decision.verdict,
