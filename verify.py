@@ -306,8 +306,8 @@ class Reader:
         lists: Any = {name: [] for name in "plans results attestations withdrawals set_asides".split()}
         self.facts = SimpleNamespace(subjects={}, deployments={}, kinds=self.kinds.values(), **lists)
 
-    def take(self, data: bytes, at: datetime, where: str) -> Json:
-        """Read one entry; return its statement."""
+    def take(self, data: bytes, at: datetime, first: datetime, where: str) -> Json:
+        """Read one entry, which was there at a time, and not before another; return its statement."""
         demand(len(data) <= 1 << 20, where, f"{len(data)} bytes", "an envelope of at most 1 MiB")
         envelope = strict(data, where)
         fits(envelope, FORMS["envelope"], where)
@@ -321,9 +321,10 @@ class Reader:
         fine = fine and digest not in self.kinds and (kind == "policy:v1") == (not self.kinds)
         demand(fine, where, f"a {kind}, {said['subject']}", "something new of one thing, and a policy as entry 0 alone")
         self.kinds[digest] = name = kind.partition(":")[0]
-        fact = SimpleNamespace(kind=name, digest=digest, subject=said["subject"][0]["digest"]["sha256"], at=at)
+        about = said["subject"][0]["digest"]["sha256"]
+        fact = SimpleNamespace(kind=name, digest=digest, subject=about, at=at, first=first)
         if kind == "policy:v1":
-            self.adopt(predicate, fact.subject, where)
+            self.adopt(predicate, about, where)
         message = f"DSSEv1 {len(form)} {form} {len(payload)} ".encode() + payload
         for one in envelope["signatures"]:
             signature = unbase64(one["sig"], where)
@@ -492,6 +493,7 @@ class Tally:
     """A result as a measure counts it, turned so that more is more dangerous (1, 3)."""
 
     def __init__(self, result: Any, measure: Json) -> None:
+        within(result.protocol.samples <= 50_000, "more samples than can be counted exactly in a short time")
         self.n, scored, unit = result.protocol.samples, result.scored, (measure["low"], measure["high"]) == ("0", "1")
         self.readable = unit and 0 <= result.correct <= scored <= self.n
         self.harmless = result.correct if measure["danger"] == "higher" else scored - result.correct
@@ -798,8 +800,8 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     entries = [text.encode() for text in bundle["entries"]]
     times, before, root, latest = covered(bundle, log, entries, witnesses)
     reader, said, size = Reader(pinned), Json(), len(entries) - 1
-    for number, (entry, at) in enumerate(zip(entries, times, strict=True)):
-        said = reader.take(entry, at, f"entry {number}")
+    for number, (entry, at, first) in enumerate(zip(entries, times, before, strict=True)):
+        said = reader.take(entry, at, first, f"entry {number}")
     where, claimed, facts, policy = f"the decision of entry {size}", said["predicate"], reader.facts, reader.policy
     demand(said["predicateType"] == "urn:interlock:decision:v1", where, said["predicateType"], "a decision")
     fits(claimed, FORMS["decision"], where)
@@ -812,11 +814,10 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     derived = Rule(asked, policy, times[0], facts).answer()
     differ(where, claim(claimed, (policy["id"], policy["version"], reader.digest)), derived)
     if derived["verdict"] == "permit":  # a note that was left out makes an entry look younger, never older
-        first = dict(sorted(zip(times, before, strict=True), reverse=True))
         for plan in facts.plans:
-            plan.at = earliest(plan, first[plan.at], policy["report_within"])
+            plan.at = earliest(plan, policy["report_within"])
         for aside in facts.set_asides:
-            aside.at = first[aside.at]
+            aside.at = aside.first
         worst = Rule(asked, policy, before[0], facts).answer()
         demand(worst["verdict"] == "permit", where, "a permit by entries that may be older", "one that stands then")
     return {
@@ -835,9 +836,9 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     }
 
 
-def earliest(plan: Any, first: datetime, length: Json) -> datetime:
-    """The first second, from `first` on, at which a plan did not promise its report later than the policy allows."""
-    last = plan.at
+def earliest(plan: Any, length: Json) -> datetime:
+    """The first second at which a plan may have been there and promised its report no later than the policy allows."""
+    first, last = plan.first, plan.at
     while last - first > timedelta(seconds=1):
         middle = first + (last - first) // 2
         first, last = (first, middle) if after(middle, length) >= plan.report_by else (middle, last)

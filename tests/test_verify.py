@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -173,6 +174,27 @@ def test_a_later_checkpoint_is_verified_by_its_proof():
     data = bundles.to_bytes(made.prefix(size))
     assert json.loads(data)["checkpoint_proof"]
     assert verified(made, data)["verdict"] == "permit"
+
+
+def test_a_plan_is_no_older_than_the_checkpoint_before_it_of_the_same_second():
+    """Of two entries that are dated alike, the first may be two months older, and the second, a plan, may not."""
+    made = story.told()
+    subject = made.register("model")
+    made.wait(timedelta(days=60))
+    made.register("another")
+    made.report(subject, made.plan(subject), correct=10)
+    made.state(subject)
+    made = made.dated([(size, made.notes[3][1] if size == 4 else time) for size, time in made.notes])
+    made.wait(timedelta(days=80))
+    made.state(subject)
+    made.decide(subject)
+    assert verified(made)["verdict"] == "permit"
+
+
+def test_more_samples_than_can_be_counted_in_a_short_time_are_not_verified_here():
+    result = {"protocol": SimpleNamespace(samples=10**12), "scored": 10**12, "correct": 0, "refused": None}
+    with pytest.raises(alone.Outside, match="more samples"):
+        alone.Tally(SimpleNamespace(**result), {"low": "0", "high": "1", "danger": "higher", "kind": "capability"})
 
 
 def said_of(made, kind, digest, signer, **predicate):
