@@ -1,21 +1,17 @@
 """Verify a decision of Interlock with this file alone.
 
-    python verify.py BUNDLE --vkey VKEY [--policy DIGEST] [--witnesses FILE] [--json]
-    python verify.py --cases conformance/decide/cases.jsonl.xz
+    python verify.py BUNDLE --vkey VKEY [--policy DIGEST] [--witnesses FILE]
 
-A bundle is one decision with everything that stood in the ledger before it (docs/bundles.md). This file shares no code
-with the program that made it: it was written from docs/semantics.md (the rule), docs/formats.md and docs/ledger.md (the
-bytes), and needs Python 3.11 and `cryptography`. It writes nothing and asks nobody. In this order it checks that
+A bundle is one decision with all that stood in the ledger before it (docs/bundles.md). This file shares no code with
+the program that made it; it was written from docs/semantics.md, docs/formats.md and docs/ledger.md, and checks that
 
 1. the bundle is canonical JSON (RFC 8785), so that no byte of it can be another one;
-2. the log signed and cosigned every checkpoint, the entries make the tree of each (RFC 6962), the latest continues them
-   (RFC 9162), and the witnesses that are asked for cosigned that one;
+2. the log signed and cosigned every checkpoint, the entries make its tree (RFC 6962), and witnesses cosigned the last;
 3. every entry is an in-toto statement in a DSSE envelope that the quorum of a role signed, and may say what it says;
 4. the decision's verdict, bounds, findings and requirements follow by the rule from the entries that it had read.
 
-The log's key, and the policy's digest and the witnesses if given, come from elsewhere. The rule is here for the core of
-the policy language ("The core" in docs/semantics.md); of what is outside, the answer is `not verified here`, always.
-Exit codes: 0 verified; 1 refused, or a case differs; 2 wrong use; 4 not verified here.
+The rule is here for the core of the policy language ("The core" in docs/semantics.md); of what is outside, the answer
+is `not verified here`, always. Exit codes: 0 verified; 1 refused; 2 wrong use; 4 not verified here.
 """
 
 from __future__ import annotations
@@ -25,14 +21,15 @@ import base64
 import calendar
 import hashlib
 import json
-import lzma
 import math
 import re
 import sys
-from collections import Counter, namedtuple
-from collections.abc import Callable, Iterable, Iterator
+from collections import namedtuple
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,6 +39,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 Json = dict[str, Any]
 EPOCH, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+moment = datetime.fromisoformat
+UNREADABLE = (LookupError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError)
 
 
 class Refused(Exception):  # noqa: N818  # it refuses
@@ -57,7 +56,9 @@ def demand(fine: object, where: str, got: object, expected: object) -> None:
         raise Refused(f"{where}: got {got!s:.200}, expected {expected!s:.200}")
 
 
-# -- bytes: JSON, base64, times ----------------------------------------------------------------------------------------
+def within(fine: object, what: str) -> None:  # the core
+    if not fine:
+        raise Outside(what)
 
 
 def canonical(value: object) -> str:
@@ -87,8 +88,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def unbase64(text: str, where: str) -> bytes:
-    """Standard base64 in its only spelling."""
+def unbase64(text: str, where: str) -> bytes:  # standard base64 in its only spelling
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError as error:
@@ -99,17 +99,6 @@ def unbase64(text: str, where: str) -> bytes:
 
 def written(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")
-
-
-def moment(text: str) -> datetime:
-    made = datetime.fromisoformat(text)
-    demand(written(made) == text, "a time", text, "one such as 2026-12-01T00:00:00Z")
-    return made
-
-
-def flop(text: str) -> Fraction:
-    demand(text.isascii() and text.isdecimal() and str(int(text)) == text, "compute", text, "a whole number of FLOP")
-    return Fraction(text)
 
 
 def after(start: datetime, length: Json) -> datetime:
@@ -123,15 +112,12 @@ def after(start: datetime, length: Json) -> datetime:
         return LAST
 
 
-# -- keys: one private key is one public key, one id, one vote (docs/formats.md) ---------------------------------------
-
 FIELD, ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
-NoteKey = namedtuple("NoteKey", "name kind raw id")  # kind: 1 for signatures, 4 for timestamped cosignatures
-Checkpoint = namedtuple("Checkpoint", "size root time witnesses")
+NoteKey, Checkpoint = namedtuple("NoteKey", "name raw id"), namedtuple("Checkpoint", "size root time witnesses")
 
 
 def prime_order(raw: bytes) -> bool:
-    """Whether these are the one encoding of a point of edwards25519 of prime order (RFC 8032, section 5.1.3)."""
+    """Whether these are the one encoding of a point of prime order (RFC 8032, 5.1.3): so that a private key has one."""
     y = int.from_bytes(raw, "little") & (2**255 - 1)
     square = (y * y - 1) * pow(1 - 121665 * pow(121666, -1, FIELD) * y * y, -1, FIELD)
     if len(raw) != 32 or not 1 < y < FIELD or pow(square, (FIELD - 1) // 2, FIELD) != 1:
@@ -147,22 +133,21 @@ def prime_order(raw: bytes) -> bool:
     return a[1] == 0
 
 
-def signed(raw: bytes, signature: bytes, message: bytes) -> bool:
+def signed(key: bytes, signature: bytes, message: bytes, where: str) -> None:
     try:
-        Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+    except (InvalidSignature, ValueError) as error:
+        raise Refused(f"{where}: got a false signature, expected one by key {sha256(key):.12}") from error
 
 
 # -- signed notes, witnesses, the tree (docs/ledger.md) ----------------------------------------------------------------
 
 
-def note_key(vkey: str, kind: int) -> NoteKey:
+def note_key(vkey: str, kind: int) -> NoteKey:  # kind: 1 for signatures, 4 for timestamped cosignatures
     name, digest, encoded = [*vkey.split("+", 2), "", ""][:3]
     data = unbase64(encoded, f"verifier key `{name}`")
     fine = name and data[:1] == bytes([kind]) and prime_order(data[1:])
-    made = NoteKey(name, kind, data[1:], hashlib.sha256(name.encode() + b"\n" + data).digest()[:4])
+    made = NoteKey(name, data[1:], hashlib.sha256(name.encode() + b"\n" + data).digest()[:4])
     demand(fine and made.id.hex() == digest, "verifier key", vkey, f"NAME+ID+BASE64 of an Ed25519 key of type {kind}")
     return made
 
@@ -171,29 +156,32 @@ class Witnesses:
     """A file of witnesses, and of the quorum of them that is asked for (c2sp.org/tlog-policy)."""
 
     def __init__(self, text: str, log: NoteKey) -> None:
-        self.keys, self.quorum, logs = dict[str, NoteKey](), "", {log}
-        self.groups = dict[str, tuple[int, list[str]]]()
+        self.keys, self.quorum, self.groups = dict[str, NoteKey](), "", dict[str, tuple[int, list[str]]]()
         for words in filter(None, (line.partition("#")[0].split() for line in text.split("\n"))):
-            (kind, name, *rest), known = [*words, ""][: max(2, len(words))], {*self.keys, *self.groups}
-            new = name and name not in known and not self.quorum
-            if kind == "log" and new:
-                logs.add(note_key(name, 1))
-            elif kind == "witness" and new and rest:
-                self.keys[name] = note_key(rest[0], 4)
-            elif kind == "group" and new and rest and set(rest[1:]) <= known and len(set(rest)) == len(rest):
-                count = {"any": "1", "all": str(len(rest) - 1)}.get(rest[0], rest[0])
-                demand(count.isdecimal() and 0 < int(count) < len(rest), f"group {name}", count, "1 to its members")
-                self.groups[name] = int(count), rest[1:]
-            else:
-                demand(kind == "quorum" and name in known and not rest, "witnesses", " ".join(words), "a known line")
-                demand(not self.quorum, "witnesses", "a second quorum", "one")
-                self.quorum = name
+            known, name = {*self.keys, *self.groups}, [*words, ""][1]
+            free = known - {one for _, group in self.groups.values() for one in group}
+            fine = not self.quorum and (name in known) == (words[0] == "quorum")
+            match words:
+                case ["log", vkey, *_] if fine:
+                    demand(note_key(vkey, 1) == log, "witnesses", f"the log {vkey}", f"none but {log.name}")
+                case ["witness", _, vkey, *_] if fine:
+                    self.keys[name] = note_key(vkey, 4)
+                case ["group", _, count, *group] if fine and len(free & set(group)) == len(group):
+                    count = {"any": "1", "all": str(len(group))}.get(count, count)
+                    demand(count.isdecimal() and 0 < int(count) <= len(group), name, count, "1 to its members")
+                    self.groups[name] = int(count), group
+                case ["quorum", _] if fine:
+                    self.quorum = name
+                case _:
+                    demand(False, "witnesses", " ".join(words), "a line of known names, new or not, in their order")
         fine = self.quorum and len({log.raw, *(one.raw for one in self.keys.values())}) == len(self.keys) + 1
-        demand(fine and len(logs) == 1, "witnesses", "none such", "a quorum, keys that all differ, this log or none")
+        demand(fine, "witnesses", "none such", "a quorum of them, by keys that all differ")
 
-    def stand(self, name: str, cosigned: list[str]) -> bool:
-        count, members = self.groups.get(name, (1, []))
-        return name in cosigned or (bool(members) and sum(self.stand(one, cosigned) for one in members) >= count)
+    def stand(self, cosigned: list[str]) -> bool:
+        standing = {*cosigned}
+        for name, (count, members) in self.groups.items():  # each after its members
+            standing |= {name} if len(standing & {*members}) >= count else set()
+        return self.quorum in standing
 
 
 def checkpoint(text: str, log: NoteKey, witnesses: dict[str, NoteKey], where: str) -> Checkpoint:
@@ -214,153 +202,142 @@ def checkpoint(text: str, log: NoteKey, witnesses: dict[str, NoteKey], where: st
             message = f"cosignature/v1\ntime {seconds}\n{body}"
             demand(seconds <= LAST.timestamp(), where, seconds, "a time before the year 10000")
             times.append(EPOCH + timedelta(seconds=seconds))
-        demand(signed(others[by[0]].raw, blob[4:], message.encode()), where, "a false signature", f"one by {by[0]}")
+        signed(others[by[0]].raw, blob[4:], message.encode(), where)
         found += by if number > 1 else []
-    made = Checkpoint(int(size), unbase64(root, where), times[0], found)
-    demand(origin == log.name and len(made.root) == 32, where, f"{origin}, {root}", f"a root of `{log.name}`")
-    return made
+    demand(origin == log.name and len(unbase64(root, where)) == 32, where, f"{origin}, {root}", "a root of that log")
+    return Checkpoint(int(size), unbase64(root, where), times[0], found)
 
 
 def node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def tree_roots(leaves: list[bytes]) -> list[bytes]:
-    """The root over the first n leaves, for every n from 0 on (RFC 6962, section 2.1)."""
-    roots, full = [hashlib.sha256(b"").digest()], list[bytes]()
-    for count, leaf in enumerate(leaves):
-        full.append(leaf)
-        for _ in range((~count & (count + 1)).bit_length() - 1):  # the one bits at the end of count carry
-            full[-2:] = [node(*full[-2:])]
-        top = full[-1]
-        for left in reversed(full[:-1]):
-            top = node(left, top)
-        roots.append(top)
-    return roots
+def tree(leaves: list[bytes]) -> Callable[[int], bytes]:
+    """The root over so many of the first leaves, by their number (RFC 6962, section 2.1)."""
+
+    @cache
+    def root(start: int, end: int) -> bytes:
+        if end - start < 2:
+            return leaves[start] if start < end else hashlib.sha256(b"").digest()
+        half = start + (1 << (end - start - 1).bit_length() - 1)
+        return node(root(start, half), root(half, end))
+
+    return lambda size: root(0, size)
+
+
+def both_roots(old: int, new: int, root: bytes | None, proof: list[bytes]) -> tuple[bytes, bytes]:
+    """The roots of the first `old` and of all `new` leaves, by the end of a proof (RFC 6962, section 2.1.2)."""
+    last = root if root and old == new else proof.pop() if proof else b""
+    if old == new:
+        return last, last
+    half = 1 << (new - 1).bit_length() - 1
+    left = old <= half
+    small, large = both_roots(old, half, root, proof) if left else both_roots(old - half, new - half, None, proof)
+    return (small, node(large, last)) if left else (node(last, small), node(last, large))
 
 
 def continues(size: int, root: bytes, later: Checkpoint, proof: list[bytes], where: str) -> None:
-    """That the later tree begins with the earlier one (RFC 9162, section 2.1.4.2)."""
-    path = list(proof) if size & (size - 1) and proof else [root, *proof]
-    old, new = size - 1, later.size - 1
-    while old & 1:
-        old, new = old >> 1, new >> 1
-    fine = all(len(one) == 32 for one in proof) and (bool(proof) or size == later.size)
-    small = large = path[0]
-    for sibling in path[1:]:
-        fine = fine and new > 0
-        if old & 1 or old == new:
-            small, large = node(sibling, small), node(sibling, large)
-            while old and not old & 1:
-                old, new = old >> 1, new >> 1
-        else:
-            large = node(large, sibling)
-        old, new = old >> 1, new >> 1
-    fine = fine and (new == 0 or not proof) and small == root and large == later.root
-    demand(fine, where, f"{len(proof)} hashes", f"a proof from {size} to {later.size} entries, to {later.root.hex()}")
+    """That the later tree begins with the earlier one, by a proof of which nothing is left over."""
+    left = list(proof)
+    fine = all(len(one) == 32 for one in proof) and both_roots(size, later.size, root, left) == (root, later.root)
+    demand(fine and not left, where, f"{len(proof)} hashes", f"a proof from {size} entries to {later.size}")
 
 
 # -- statements (docs/formats.md) --------------------------------------------------------------------------------------
 
-PROTOCOL = """protocol.task=str protocol.task_version=int protocol.metric=str protocol.samples=int
-protocol.samples_sha256=str ?protocol.deployment=str protocol.elicitation.kind=str protocol.elicitation.shots=int
-protocol.elicitation.seed=int protocol.elicitation.demonstrations=int"""
-FORMS = {  # every member with its type; `?` may be missing, `*` is any of a list, after a `.` at the end is any name
-    "bundle": """bundle=str checkpoint=str checkpoint_proof=list ?checkpoint_proof*=str entries=list ?entries*=str
-history=list ?history*=str history_proof=list ?history_proof*=str""",
-    "envelope": "payload=str payloadType=str signatures=list ?signatures*.keyid=str ?signatures*.sig=str",
-    "statement": "_type=str predicateType=str subject=list ?subject*.name=str ?subject*.digest.sha256=str ?predicate.=",
-    "subject:v2": """name=str training_compute=str effective_compute.low=str effective_compute.high=str
-?run.config_sha256=str ?run.data_sha256=str ?manifest.serialization.method=str ?manifest.serialization.hash_type=str
-?manifest.resources*.name=str ?manifest.serialization.allow_symlinks=bool ?manifest.serialization.ignore_paths=list
-?manifest.resources*.algorithm=str ?manifest.resources=list ?manifest.resources*.digest=str
-?model_signing_sha256=str steps=list ?steps*.parent=str ?steps*.kind=str ?steps*.compute=str""",
-    "deployment:v1": """name=str subject=str ?system_prompt_sha256=NoneType ?system_prompt_sha256=str filters=list
-tools=list ?filters*.name=str ?filters*.sha256=str ?tools*.name=str ?tools*.sha256=str surface=str access_tier=str
-?sampling.=str ?sampling=dict""",
-    "plan:v1": f"report_by=str {PROTOCOL}",
-    "result:v2": f"""plan=str {PROTOCOL} log.name=str log.sha256=str log.outcomes_sha256=str counts.planned=int
-counts.scored=int counts.completed=int counts.correct=int ?counts.refused=int ?counts.refused=str counts.errored=int
-counts.limited=int budget.tokens=int budget.flop=str ?environment.=str ?environment=dict""",
-    "attestation:v1": "kind=str name=str about=str statement=str at=str",
-}
-UNREAD = {"permit:v1", "snapshot:v1", "decision:v1"}  # by which the rule decides nothing
+# What things look like: "" is any text, "#" a SHA-256, "1" FLOP, "@" a time, 0 a number, null a text or null, true all;
+# false, [] and any other text are themselves. `?` stands before what may be missing, `*` for any name.
+TEXTS = {"": "(?s).*", "#": "[0-9a-f]{64}", "1": "0|[1-9][0-9]*", "@": "[0-9-]{10}T[0-9:]{8}Z"}
+FORMS = json.loads("""{
+"bundle": {"bundle": "urn:interlock:bundle:v1", "checkpoint": "", "checkpoint_proof": [""],
+  "entries": [""], "history": [""], "history_proof": [""]},
+"envelope": {"payload": "", "payloadType": "application/vnd.in-toto+json", "signatures": [{"keyid": "", "sig": ""}]},
+"statement": {"_type": "https://in-toto.io/Statement/v1", "predicateType": "", "predicate": true,
+  "subject": [{"name": "", "digest": {"sha256": "#"}}]},
+"subject:v2": {"name": "", "training_compute": "1", "effective_compute": {"low": "1", "high": "1"},
+  "?run": {"config_sha256": "#", "data_sha256": "#"}, "steps": [{"parent": "#", "kind": "", "compute": "1"}],
+  "?model_signing_sha256": "#", "?manifest": {"resources": [{"name": "", "algorithm": "sha256", "digest": "#"}],
+  "serialization": {"method": "files", "hash_type": "sha256", "allow_symlinks": false, "ignore_paths": []}}},
+"deployment:v1": {"name": "", "subject": "#", "system_prompt_sha256": null, "filters": [{"name": "", "sha256": "#"}],
+  "tools": [{"name": "", "sha256": "#"}], "surface": "", "access_tier": "", "sampling": {"*": ""}},
+"protocol": {"task": "", "task_version": 0, "metric": "", "samples": 0, "samples_sha256": "#", "?deployment": "#",
+  "elicitation": {"kind": "", "shots": 0, "seed": 0, "demonstrations": 0}},
+"plan:v1": {"report_by": "@", "protocol": true},
+"result:v2": {"plan": "#", "protocol": true, "log": {"name": "", "sha256": "#", "outcomes_sha256": "#"},
+  "budget": {"tokens": 0, "flop": "1"}, "counts": {"planned": 0, "scored": 0, "completed": 0, "correct": 0,
+  "refused": true, "errored": 0, "limited": 0}, "environment": {"*": ""}},
+"attestation:v1": {"kind": "", "name": "", "about": "", "statement": "", "at": "@"},
+"withdrawal:v1": {"reason": "", "at": "@"}, "set-aside:v1": {"reason": "", "at": "@"},
+"audit:v1": {"seed": {"size": 0, "root": "#"}, "drawn": 0, "agreed": 0, "disagreed": 0, "statement": "", "at": "@"},
+"policy:v1": true, "permit:v1": true, "snapshot:v1": true, "decision:v1": true, "duty:v1": true, "revocation:v1": true,
+"forecast:v1": true, "judgement:v1": true, "approval:v1": true, "assumption-check:v1": true,
+"decision": {"action": "", "subject": "#", "deployment": null, "at": "@", "verdict": "", "bounds": true,
+  "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true, "resume": true}
+}""")
+WITHDRAWABLE = {"plan", "result", "attestation", "assumption-check", "approval", "judgement", "forecast", "set-aside"}
+BY_ONE_KEY = {"result", "judgement", "assumption-check", "audit"}  # may speak against a permit; all else needs a quorum
 
 
-def members(value: Any, at: str = "") -> Iterator[str]:
-    """Every member of a JSON value, as its place and its type."""
-    inner = value.items() if isinstance(value, dict) else []
-    for name, one in inner:
-        yield from members(one, f"{at}.{name}" if at else name)
-    for one in value if isinstance(value, list) else []:
-        yield from members(one, f"{at}*")
-    if not inner:
-        yield f"{at}={type(value).__name__}"
-
-
-DECISION = {"verdict", "action", "subject", "deployment", "at", "checkpoint", "reasons", "rulings", "resume", "bounds"}
-
-
-def fits(value: Json, form: str, where: str) -> None:
-    """Check that nothing is missing, and nothing is there beside what FORMS has."""
-    known, found = FORMS[form].split(), set(members(value))
-    missing = {it for it in known if it[0] != "?"} - found
-    free = [tuple(it[1:].split("=")) for it in known if ".=" in it]
-    extra = found - {it.lstrip("?") for it in known}
-    extra = {it for it in extra if not any(it.startswith(a) and it.endswith(b) for a, b in free)}
-    demand(not missing | extra, where, f"{sorted(extra)} beside, without {sorted(missing)}", f"a whole {form}")
+def fits(value: Any, form: Any, where: str) -> None:
+    """Check that a value is of a form: nothing in it otherwise, nothing missing, and nothing beside."""
+    fine = form is True or type(value) is type(form) or (form is None and isinstance(value, str))
+    if isinstance(form, str):
+        fine = fine and (form == value or (form in TEXTS and re.fullmatch(TEXTS[form], value)))
+    fine = fine and (value == form or (form is not False and form != []))
+    demand(fine, where, value, f"one like {form!r}")
+    for one in value if isinstance(form, list) else ():
+        fits(one, form[0], where)
+    if isinstance(form, dict):
+        needed, known = {name for name in form if name[0] not in "?*"}, {name.lstrip("?") for name in form}
+        fine = needed <= value.keys() and (value.keys() <= known or "*" in form)
+        demand(fine, where, sorted(value), f"{sorted(known)}, and no other")
+        for name, one in value.items():
+            fits(one, form.get(name, form.get(f"?{name}", form.get("*"))), f"{where}, {name}")
 
 
 class Reader:
     """Reads entry after entry, and refuses what the entries before it do not support."""
 
     def __init__(self, pinned: str | None) -> None:
-        self.pinned, self.policy, self.digest, self.kinds = pinned, Json(), "", list[str]()
+        self.pinned, self.policy, self.digest = pinned, Json(), ""
         self.keys, self.roles = dict[str, bytes](), dict[str, tuple[set[str], int]]()
-        self.seen, self.weights = set[str](), set[str]()
-        lists: Any = {name: [] for name in ("plans", "results", "attestations", "withdrawals", "set_asides")}
-        self.facts = SimpleNamespace(subjects={}, deployments={}, **lists)
+        self.kinds, self.weights = dict[str, str](), set[str]()  # the kind of each statement; subjects that can be run
+        lists: Any = {name: [] for name in "plans results attestations withdrawals set_asides".split()}
+        self.facts = SimpleNamespace(subjects={}, deployments={}, kinds=self.kinds.values(), **lists)
 
-    def take(self, data: bytes, at: datetime, where: str) -> Json:
-        """Read one entry; return its statement."""
+    def take(self, data: bytes, at: datetime, first: datetime, where: str) -> Json:
+        """Read one entry, which was there at a time, and not before another; return its statement."""
         demand(len(data) <= 1 << 20, where, f"{len(data)} bytes", "an envelope of at most 1 MiB")
         envelope = strict(data, where)
-        fits(envelope, "envelope", where)
+        fits(envelope, FORMS["envelope"], where)
         payload, form = unbase64(envelope["payload"], where), envelope["payloadType"]
         said, digest = strict(payload, where), sha256(payload)
-        fits(said, "statement", where)
+        fits(said, FORMS["statement"], where)
         kind, predicate = said["predicateType"].removeprefix("urn:interlock:"), said["predicate"]
-        if kind not in {"policy:v1", *FORMS, *UNREAD} or "imported" in predicate:
-            raise Outside(f"{where}, a statement of type `{said['predicateType']:.80}`, or a log that was imported")
-        fine = (form, said["_type"]) == ("application/vnd.in-toto+json", "https://in-toto.io/Statement/v1")
-        fine = fine and said["predicateType"] == f"urn:interlock:{kind}" and len(said["subject"]) == 1
-        demand(fine, where, f"{form}, {said['_type']}, {said['subject']}", "an in-toto statement v1 on one subject")
-        fine = digest not in self.seen and (kind == "policy:v1") == (not self.kinds)
-        demand(fine, where, f"a {kind} {digest}", "nothing twice, and one policy as entry 0")
-        self.kinds.append(kind.partition(":")[0])
-        self.seen.add(digest)
-        fact = SimpleNamespace(digest=digest, subject=said["subject"][0]["digest"]["sha256"], at=at)
+        known = ":" in kind and kind in FORMS and "imported" not in predicate
+        within(known, f"{where}, a statement of type `{said['predicateType']:.80}`, or a log that was imported")
+        fine = said["predicateType"] == f"urn:interlock:{kind}" and len(said["subject"]) == 1
+        fine = fine and digest not in self.kinds and (kind == "policy:v1") == (not self.kinds)
+        demand(fine, where, f"a {kind}, {said['subject']}", "something new of one thing, and a policy as entry 0 alone")
+        self.kinds[digest] = name = kind.partition(":")[0]
+        about = said["subject"][0]["digest"]["sha256"]
+        fact = SimpleNamespace(kind=name, digest=digest, subject=about, at=at, first=first)
         if kind == "policy:v1":
             self.adopt(predicate, fact.subject, where)
         message = f"DSSEv1 {len(form)} {form} {len(payload)} ".encode() + payload
-        fact.signers = self.signers(envelope["signatures"], message, where)
-        approved = set(self.policy["amendments"]["approved_by"]) if kind == "policy:v1" else fact.signers
-        demand(approved and approved <= fact.signers, where, sorted(fact.signers), f"signed by {sorted(approved)}")
-        if kind in FORMS:
-            fits(predicate, kind, where)
-            getattr(self, self.kinds[-1])(predicate, fact, where)
+        for one in envelope["signatures"]:
+            signature = unbase64(one["sig"], where)
+            if one["keyid"] in self.keys:
+                signed(self.keys[one["keyid"]], signature, message, where)
+        keys = {one["keyid"] for one in envelope["signatures"]} & self.keys.keys()  # each once
+        fact.signers = {role for role, (held, quorum) in self.roles.items() if 0 < quorum <= len(held & keys)}
+        needed = set(self.policy["amendments"]["approved_by"]) if kind == "policy:v1" else fact.signers
+        fine = needed <= fact.signers if needed else keys and name in BY_ONE_KEY
+        demand(fine, where, f"{len(keys)} keys, of {sorted(fact.signers)}", f"a quorum, of {sorted(needed)} if any")
+        fits(predicate, FORMS[kind], where)
+        reads = getattr(self, f"read_{name.replace('-', '_')}", lambda *_: None)
+        reads(predicate, fact, where)
         return said
-
-    def signers(self, signatures: list[Json], message: bytes, where: str) -> set[str]:
-        """The roles whose quorum signed: each key counts once, and what claims to be a role's key must be so."""
-        made = [(one["keyid"], unbase64(one["sig"], where)) for one in signatures]
-        for name, signature in made:
-            fine = name not in self.keys or signed(self.keys[name], signature, message)
-            demand(fine, where, f"a false signature by key {name:.12}", "one over this payload")
-        ids = {name for name, _ in made}
-        found = {name for name, (keys, quorum) in self.roles.items() if 0 < quorum <= len(keys & ids)}
-        demand(found, where, f"signatures by {len(ids & self.keys.keys())} known keys", "those of the quorum of a role")
-        return found
 
     def adopt(self, policy: Json, about: str, where: str) -> None:
         """The policy and its keys: none twice in a role, none in common with a role that it is independent of."""
@@ -376,131 +353,128 @@ class Reader:
 
     def new(self, made: object, said: Json, others: Json, fact: Any, where: str) -> Any:  # a subject or deployment
         digest, again = sha256(canonical(made).encode()), any(said["name"] == it.name for it in others.values())
-        demand(
-            digest == fact.subject and digest not in others and not again, where, said["name"], f"{digest}, both new"
-        )
+        fine = digest == fact.subject and digest not in others and not again
+        demand(fine, where, f"{said['name']}, {fact.subject}", f"{digest}, and both new")
         others[digest] = SimpleNamespace(digest=digest, name=said["name"])
         return others[digest]
 
-    def subject(self, said: Json, fact: Any, where: str) -> None:
+    def read_subject(self, said: Json, fact: Any, where: str) -> None:
         demand(("run" in said) != ("manifest" in said), where, sorted(said), "a manifest, or a run without weights yet")
         made, ends, others = said.get("run") or said["manifest"], said["effective_compute"], self.facts.subjects
-        one, one_steps = self.new(made, said, others, fact, where), said["steps"]
-        one.ec_low, one.ec_high, one.training_compute = map(flop, (ends["low"], ends["high"], said["training_compute"]))
-        one.steps = [SimpleNamespace(**{**it, "compute": flop(it["compute"])}) for it in one_steps]
+        one = self.new(made, said, others, fact, where)
+        one.ec_low, one.ec_high = (Fraction(ends[name]) for name in ("low", "high"))
+        one.training_compute = Fraction(said["training_compute"])
+        one.steps = [SimpleNamespace(**{**it, "compute": Fraction(it["compute"])}) for it in said["steps"]]
         demand(0 < one.ec_low <= one.ec_high and not ("run" in said and one.steps), where, ends, "an interval above 0")
         if "manifest" in said:
-            joined = sha256(bytes.fromhex("".join(it["digest"] for it in made["resources"])))
-            demand(
-                made["resources"] and joined == said["model_signing_sha256"], where, joined, "the digest of its files"
-            )
+            files = made["resources"]
+            fine = files and all(a["name"].split("/") < b["name"].split("/") for a, b in pairwise(files))
+            fine = fine and sha256(bytes.fromhex("".join(it["digest"] for it in files))) == said["model_signing_sha256"]
+            demand(fine, where, made, "the digests of files, each once and in order, and what they hash to")
             self.weights.add(one.digest)
         for step in one.steps:
             demand(step.parent in others and step.parent != one.digest, where, step.parent, "a subject before it")
             parent = others[step.parent]
-            spent = step.compute + (parent.training_compute if step.parent in self.weights else 0)
-            fine = one.ec_low >= parent.ec_low and one.ec_high >= parent.ec_high and one.training_compute >= spent
+            weighs, spent, most = step.parent in self.weights, parent.training_compute, parent.ec_high
+            grown = step.compute * max(1, most / (spent or most)) if weighs and step.kind == "continued" else 0
+            fine = one.ec_low >= parent.ec_low and one.ec_high >= most + grown
+            fine = fine and one.training_compute >= step.compute + (spent if weighs else 0)
             demand(fine, where, "less compute", f"no less than that of its parent `{parent.name}`, and the step")
 
-    def deployment(self, said: Json, fact: Any, where: str) -> None:
+    def read_deployment(self, said: Json, fact: Any, where: str) -> None:
         demand(said["subject"] in self.weights, where, said["subject"], "a subject with weights before it")
         parts = {name: part for name, part in said.items() if name != "name"}
         self.new(parts, said, self.facts.deployments, fact, where).subject = said["subject"]
 
     def ran(self, fact: Any, said: Json, where: str) -> Any:
         """What was run. What statements do not say yet is what shows the least."""
+        fits(said, FORMS["protocol"], where)
         offered, tried = said.get("deployment"), said["elicitation"]
         known = self.facts.deployments.get(offered, SimpleNamespace(subject=None if offered else fact.subject))
         fine = fact.subject in self.weights and known.subject == fact.subject and tried["kind"] in ASSUMED
-        demand(
-            fine, where, f"{fact.subject}, {offered}, {tried}", "a subject with weights, its deployment, a known try"
-        )
+        demand(fine, where, f"{offered} of {fact.subject}, {tried}", "a subject with weights, its deployment, a way")
         rest = {"unit": "sample", "attempts": 1, "tools": False, "safety_ablated": False, "deployment": offered}
         renamed = {"elicitation": tried["kind"], "samples_digest": said["samples_sha256"]}
         return SimpleNamespace(**{**tried, **said, **rest, **renamed})
 
-    def plan(self, said: Json, fact: Any, where: str) -> None:
+    def read_plan(self, said: Json, fact: Any, where: str) -> None:
         fact.protocol, fact.report_by = self.ran(fact, said["protocol"], where), moment(said["report_by"])
         latest = after(fact.at, self.policy["report_within"])
         demand(fact.report_by <= latest, where, said["report_by"], f"{written(latest)} or before")
         self.facts.plans.append(fact)
 
-    def result(self, said: Json, fact: Any, where: str) -> None:
+    def read_result(self, said: Json, fact: Any, where: str) -> None:
         counts, fact.protocol = said["counts"], self.ran(fact, said["protocol"], where)
         fact.completed, fact.scored, fact.correct = counts["completed"], counts["scored"], counts["correct"]
         fine = 0 <= fact.correct <= fact.scored <= fact.completed <= counts["planned"] == fact.protocol.samples
-        refused = None if counts["refused"] == "unknown" else counts["refused"]
-        rest = (counts["completed"] + counts["errored"], counts["errored"], counts["limited"], refused or 0)
-        fine = fine and 0 <= min(rest) <= max(rest) <= counts["planned"]
+        fact.refused = None if counts["refused"] == "unknown" else counts["refused"]
+        rest = counts["completed"] + counts["errored"], counts["errored"], counts["limited"], fact.refused or 0
+        fine = fine and type(rest[3]) is int and 0 <= min(rest) <= max(rest) <= counts["planned"]
         demand(fine, where, counts, "correct <= scored <= completed <= planned, and none of the others over that")
-        fact.flop, fact.total, fact.refused, fact.plan = flop(said["budget"]["flop"]), None, refused, None
+        fact.flop, fact.plan = Fraction(said["budget"]["flop"]), None
         for plan in self.facts.plans:  # one that announced something else, or that others signed, is not its plan
             same = (plan.digest, plan.subject, plan.protocol) == (said["plan"], fact.subject, fact.protocol)
             fact.plan = plan if same and plan.signers & fact.signers else fact.plan
         self.facts.results.append(fact)
 
-    def attestation(self, said: Json, fact: Any, where: str) -> None:
+    def read_attestation(self, said: Json, fact: Any, where: str) -> None:
         known = {"developer": {self.digest}, "subject": self.facts.subjects, "deployment": self.facts.deployments}
         fine = said["kind"] in {"assumption", "requirement"} and fact.subject in known.get(said["about"], ())
         demand(fine and moment(said["at"]) <= fact.at, where, said, "of something that is known, and no later date")
-        fact.is_assumption, fact.name, fact.check = said["kind"] == "assumption", said["name"], None
+        fact.is_assumption, fact.name = said["kind"] == "assumption", said["name"]
         fact.at, fact.about = moment(said["at"]), None if said["about"] == "developer" else fact.subject
         self.facts.attestations.append(fact)
 
+    def read_withdrawal(self, said: Json, fact: Any, where: str) -> None:  # a word taken back, or a result set aside
+        kinds, fact.of = WITHDRAWABLE if fact.kind == "withdrawal" else {"result"}, fact.subject
+        fine = self.kinds.get(fact.of) in kinds and moment(said["at"]) <= fact.at
+        demand(fine, where, fact.of, f"one of {sorted(kinds)} before it, and no later date")
+        (self.facts.withdrawals if fact.kind == "withdrawal" else self.facts.set_asides).append(fact)
 
-# -- what is outside of the core ---------------------------------------------------------------------------------------
+    read_set_aside = read_withdrawal
+
+    def read_audit(self, said: Json, fact: Any, where: str) -> None:  # against a result, as if its signers withdrew it
+        of = [it for it in self.facts.results if it.digest == fact.subject]
+        fine = of and 0 < said["drawn"] == said["agreed"] + said["disagreed"] <= of[0].protocol.samples
+        demand(fine and moment(said["at"]) <= fact.at, where, said, "samples of a result before it, and no later date")
+        if said["disagreed"]:
+            self.facts.withdrawals.append(SimpleNamespace(of=fact.subject, signers=of[0].signers))
+
+
+# -- the rule for the core (docs/semantics.md; its numbers stand in brackets) ------------------------------------------
 
 SECTIONS = """interlock id version title effective expires supersedes imposed_by scope roles measures assumptions
 thresholds requirements exceptions gates not_governed actions refresh attacker_budget attacker_budget_source permits
 report_within independent on_hold duties amendments context sources""".split()
 MEMBERS = """about above access alert_for approved_by argument assumes attempts audience below_if binds buffer by
 checked claim changelog_required confidence consulted count coverage danger declares demonstrations developers
-discretion domain doubt elicitation events exempt flop fresh_for frozen_while_reached high independent_of issued_by
-items judged keys kind lease level least_samples ledger_age low margin measure metric modality months multiple
-notice of on owner parts period proposed_by quantity quorum reached_when refines refresh refusals requires
+discretion domain doubt elicitation events exempt flop forecast_by fresh_for frozen_while_reached high independent_of
+issued_by items judged keys kind lease level least_samples ledger_age low margin measure metric modality months
+multiple notice of on owner parts period proposed_by quantity quorum reached_when refines refresh refusals requires
 reversible review revocable_by role rule_out run_by rung safety_ablated samples_digest seconds shots size source
 sources standard subject subjects surface takeover_potential task task_version threat_models threshold tools unit
-valid_below void_at weaker weights what at amount ref at-least under-quantity measure compute-ratio unbounded mean
-attested approved defined ruled-out combined hole never is""".split()
+valid_below void_at weaker weights what is""".split()
+KINDS = """at amount ref at-least under-quantity under-screen under-reference measure compute-ratio unbounded mean
+attested approved defined ruled-out combined hole never measured""".split()
 
 
-def check(part: Any, names: Iterable[str]) -> None:  # that a policy has no member, and no construct, beside MEMBERS
-    for name, inner in part.items() if isinstance(part, dict) else ():
-        if name not in names or (name == "is" and inner not in MEMBERS):
-            raise Outside(f"`{name}: {inner!s:.60}` in the policy")
-        for one in inner if isinstance(inner, list) else [inner] if name not in {"items", "weights"} else []:
-            check(one, MEMBERS)
-
-
-def outside(policy: Json, facts: Any) -> None:
-    """Refuse an answer where a policy has a part, or the ledger a kind of fact, for which there is no rule here."""
-    check(dict.fromkeys(policy), SECTIONS)
-    for name in ("scope", "refresh", "permits", "report_within", "amendments"):
-        check(policy[name], MEMBERS)
+def outside(policy: Json) -> None:
+    """Refuse an answer where a policy has a member, or a kind of part, for which there is no rule here."""
+    fine = policy["interlock"] == "policy/v1" and policy.keys() <= {*SECTIONS}
+    within(fine, f"a policy of the form {policy['interlock']} with {sorted(policy)}")
+    parts = [policy[name] for name in ("scope", "refresh", "permits", "report_within", "amendments")]
     named = [policy[it] for it in ("roles", "measures", "assumptions", "thresholds", "requirements", "actions")]
-    for part in (*named, *policy["gates"].values()):
-        check(part, part)
-    thresholds, needs = policy["thresholds"].values(), policy["requirements"].values()
-    leaves = [part for one in thresholds for part in walk(one["reached_when"]) if part["is"] == "at"]
-    acts = {
-        "judgements": any("judged" in it for it in thresholds),
-        "amendments": policy["exceptions"],
-        "incidents": True,
-    }
-    acts["approvals"] = any(it["is"] == "approved" for it in needs)
-    told = [kind for kind, there in acts.items() if there and getattr(facts, kind, ())]
-    told += ["a mean"] * any(policy["measures"][it["measure"]]["is"] != "measure" for it in leaves)
-    if told or policy["interlock"] != "policy/v1":
-        raise Outside(", ".join([*told, policy["interlock"]]))
+    parts += [part for every in (*named, *policy["gates"].values()) for part in every.values()]
+    while parts:
+        part = parts.pop()
+        parts += part if isinstance(part, list) else []
+        for name, inner in part.items() if isinstance(part, dict) else ():
+            within(name in MEMBERS and (name != "is" or inner in KINDS), f"`{name}: {inner!s:.60}` in the policy")
+            parts += [inner] if name not in {"items", "weights"} else []
 
 
-# -- the rule for the core (docs/semantics.md; its numbers stand in brackets) ------------------------------------------
-
-TRAINED = {"fine-tuned", "rl-fine-tuned"}
 ASSUMED = {  # what a negative result under each elicitation takes for granted (15)
-    "prompted": {"no-evaluation-gaming"},
-    "few-shot": {"no-evaluation-gaming"},
-    "scaffolded": {"no-evaluation-gaming"},
+    **{kind: {"no-evaluation-gaming"} for kind in ("prompted", "few-shot", "scaffolded")},
     "fine-tuned": {"no-gradient-hacking", "good-demonstrations"},
     "rl-fine-tuned": {"no-gradient-hacking", "no-exploration-hacking"},
     "understanding-based": {"valid-understanding"},
@@ -508,9 +482,9 @@ ASSUMED = {  # what a negative result under each elicitation takes for granted (
 
 
 def at_most(k: int, n: int, p: Fraction) -> Fraction:
-    """P(X <= k) for X binomial (n, p), 0 < p <= 1, exactly (1)."""
+    """P(X <= k) for X binomial (n, p), 0 < p, exactly; of more than 1 as of 1 (1)."""
     hit, miss = p.numerator, p.denominator - p.numerator
-    if k < 0 or k >= n or miss == 0:
+    if k < 0 or k >= n or miss <= 0:
         return Fraction(k >= n)
     total = term = miss**n
     for i in range(k):
@@ -519,29 +493,17 @@ def at_most(k: int, n: int, p: Fraction) -> Fraction:
     return Fraction(total, p.denominator**n)
 
 
-def shows(k: int, n: int, p: Fraction, alpha: Fraction) -> bool:
-    """Whether k of n shows a share of at least p (Clopper and Pearson 1934, one-sided) (1)."""
-    return p <= 0 or (0 < k <= n and p <= 1 and 1 - at_most(k - 1, n, p) <= alpha)
-
-
 class Tally:
-    """A result as a measure counts it, turned so that more is more dangerous (1 to 3)."""
+    """A result as a measure counts it, turned so that more is more dangerous (1, 3)."""
 
     def __init__(self, result: Any, measure: Json) -> None:
-        if result.total is not None:
-            raise Outside("a result with scores other than right and wrong")
+        within(result.protocol.samples <= 50_000, "more samples than can be counted exactly in a short time")
         self.n, scored, unit = result.protocol.samples, result.scored, (measure["low"], measure["high"]) == ("0", "1")
         self.readable = unit and 0 <= result.correct <= scored <= self.n
         self.harmless = result.correct if measure["danger"] == "higher" else scored - result.correct
         asked = measure["kind"] == "capability" and result.refused is not None
         refused = min(max(scored + result.refused - result.completed, 0), scored) if asked else 0
         self.answers, self.dangerous = scored - refused, min(self.harmless + self.n - scored + refused, self.n)
-
-    def rules_out(self, p: Fraction, alpha: Fraction) -> bool:
-        return self.readable and self.n > 0 and p > 0 and at_most(self.dangerous, self.n, min(p, Fraction(1))) < alpha
-
-    def shows(self, p: Fraction, alpha: Fraction) -> bool:
-        return self.readable and shows(self.harmless, self.n, p, alpha)
 
 
 # until when something holds, and up to which effective compute; what is found of an expression or a threshold
@@ -559,55 +521,43 @@ def latest(spans: Iterable[Span | None], count: int) -> Span | None:
     return least(found[:count]) if 0 < count <= len(found) else None
 
 
-def walk(part: Json | None) -> list[Json]:
-    """An expression and everything in it."""
+def walk(part: Json | None) -> list[Json]:  # an expression and everything in it
     return [part, *(it for inner in part.get("parts", ()) for it in walk(inner))] if part else []
-
-
-def closure(names: Iterable[str], more: Callable[[str], Iterable[str]]) -> set[str]:
-    """The names, those that each of them leads to, and so on."""
-    found, queue = set[str](), [*names]
-    while queue:
-        one = queue.pop()
-        queue += [] if one in found else more(one)
-        found.add(one)
-    return found
 
 
 class Rule:
     """One question to one version of one policy."""
 
-    def __init__(self, asked: Any, policy: Json, since: datetime, entered: datetime, facts: Any) -> None:
+    def __init__(self, asked: Any, policy: Json, entered: datetime, facts: Any) -> None:
         self.asked, self.policy, self.facts, self.at, self.known = asked, policy, facts, asked.at, facts.subjects
-        self.since, self.entered, self.read = max(since, entered), entered, facts.checkpoint.time
-        easy = asked.action in {"scale", "deploy-internal", "deploy-api"}
-        easy = policy["actions"].get(asked.action, {"reversible": easy})["reversible"]
-        self.irreversible = asked.action == "release-weights" or not easy
-        steps = {name: [step.parent for step in one.steps] for name, one in self.known.items()}
-        self.line = closure([asked.subject], lambda it: steps.get(it, []))
-        line = [self.known[it] for it in self.line if it in self.known]
-        self.stands = len(line) == len(self.line)
-        self.stands = self.stands and all(map(plausible, line))
+        self.since, self.entered, self.read = max(moment(policy["effective"]), entered), entered, facts.checkpoint.time
+        action, easy = asked.action, {"reversible": asked.action in {"scale", "deploy-internal", "deploy-api"}}
+        self.irreversible = action == "release-weights" or not policy["actions"].get(action, easy)["reversible"]
+        self.every = every = policy["thresholds"]
+        self.higher = {name: [one for one, it in every.items() if name in it.get("above", [])] for name in every}
+        self.line = {asked.subject}  # and its ancestors, which stand before what is made of them
+        for name, one in reversed(self.known.items()):
+            self.line |= {step.parent for step in one.steps if name in self.line}
+        self.stands = self.line <= self.known.keys()
         if self.stands:
             self.subject, self.way = self.known[asked.subject], [self.known[asked.subject]]
             self.cheap = {one: self.derivatives(one, cheap=True) for one in self.line}
             self.relatives = self.line.union(*self.cheap.values())
             self.kin = self.relatives | self.derivatives(asked.subject, cheap=False)
-            while asked.action == "scale" and [step.kind for step in self.way[-1].steps] == ["continued"]:
+            while action == "scale" and [step.kind for step in self.way[-1].steps] == ["continued"]:
                 self.way.append(self.known[self.way[-1].steps[0].parent])  # the way of single continued steps (17)
 
     def derivatives(self, digest: str, *, cheap: bool) -> set[str]:
         """The subjects that lead back to it; `cheap`: those within the attacker's budget, by the cheapest ways."""
         cost = {digest: Fraction(0)}
-        for name, subject in [*self.known.items()] * len(self.known):
+        for name, subject in self.known.items():
             ways = [cost[step.parent] + step.compute for step in subject.steps if step.parent in cost]
-            if name != digest and ways:
-                cost[name] = min([*ways, cost.get(name, ways[0])])
+            cost |= {name: min(ways)} if ways else {}
         budget = Fraction(self.policy["attacker_budget"]) * self.known[digest].training_compute
         return {name for name, spent in cost.items() if name != digest and (spent <= budget or not cheap)}
 
     def room(self, span: Span | None) -> bool:
-        return span is not None and (span.reach == math.inf or self.subject.ec_high <= math.floor(span.reach))
+        return span is not None and self.subject.ec_high <= span.reach  # it is whole
 
     def withdrawn(self, fact: Any) -> bool:
         return any(one.of == fact.digest and one.signers & fact.signers for one in self.facts.withdrawals)
@@ -623,64 +573,48 @@ class Rule:
 
     def results(self, digest: str, measure: Json) -> list[Any]:
         """All that count on a subject: planned or not, withdrawn or not; but not those set aside (6)."""
-        by, aside = self.policy["independent"], self.facts.set_asides
-        gone = {one.of for one in aside if by in one.signers and self.counts(one, one.at)}
+        by = self.policy["independent"]
+        gone = {it.of for it in self.facts.set_asides if by in it.signers and self.counts(it, it.at)}
         mine = [one for one in self.facts.results if one.subject == digest and self.concerns(one.protocol, measure)]
         return [one for one in mine if one.digest not in gone]
 
     def sound(self, result: Any, rule: Json, demand: Json, measure: Json, run_by: str) -> datetime | None:
         """Until when a result is sound for a demand; None if it is not (10 to 14)."""
         plan, ran, tally, kind = result.plan, result.protocol, Tally(result, measure), result.protocol.elicitation
-        if plan is None or run_by not in plan.signers & result.signers or not self.counts(plan, plan.at):
+        if plan is None or any(one.of == result.digest for one in self.facts.set_asides):
             return None
-        if not self.counts(result, plan.at) or any(one.of == result.digest for one in self.facts.set_asides):
-            return None
-        names, where = ("task", "task_version", "metric", "unit", "samples_digest"), measure["on"] == "deployment"
-        if any(getattr(ran, it) != measure.get(it, "sample" if it == "unit" else getattr(ran, it)) for it in names):
-            return None
-        if not tally.readable or not (self.concerns(ran, measure) if where else ran.deployment is None):
-            return None
-        least_samples, tools = max(1, measure.get("least_samples", 1)), ("tools", "safety_ablated")
-        if ran.samples < least_samples or tally.answers < Fraction(rule["coverage"]) * ran.samples:
-            return None
-        if (measure["kind"] == "propensity" and kind in TRAINED) or kind != demand["elicitation"]:
-            return None
+        fine = run_by in plan.signers & result.signers and self.counts(plan, plan.at) and self.counts(result, plan.at)
+        fixed = {"unit": "sample", "samples_digest": ran.samples_digest, **measure}
+        names = ("task", "task_version", "metric", "unit", "samples_digest")
+        fine = fine and all(getattr(ran, name) == fixed[name] for name in names)
+        fine = fine and (self.concerns(ran, measure) if measure["on"] == "deployment" else ran.deployment is None)
+        fine = fine and tally.readable and ran.samples >= max(1, measure.get("least_samples", 1))
+        fine = fine and tally.answers >= Fraction(rule["coverage"]) * ran.samples and kind == demand["elicitation"]
+        fine = fine and not (measure["kind"] == "propensity" and kind.endswith("fine-tuned"))
         tried = ran.shots if kind == "few-shot" else ran.demonstrations
-        tried_least = max(int(demand.get("demonstrations", 0)), kind in {"few-shot", "fine-tuned"})
-        if (
-            tried < tried_least
-            or result.flop < int(demand.get("flop", 0))
-            or ran.attempts < int(demand.get("attempts", 1))
-        ):
-            return None
-        refused = ran.samples if result.refused is None else result.refused
-        refusals, lacks = (
-            Fraction(demand.get("refusals", 1)),
-            any(demand.get(it) and not getattr(ran, it) for it in tools),
-        )
+        fine = fine and tried >= max(int(demand.get("demonstrations", 0)), kind in {"few-shot", "fine-tuned"})
+        fine = fine and result.flop >= int(demand.get("flop", 0)) and ran.attempts >= int(demand.get("attempts", 1))
+        fine = fine and all(getattr(ran, it) or not demand.get(it) for it in ("tools", "safety_ablated"))
+        refused, most = ran.samples if result.refused is None else result.refused, Fraction(demand.get("refusals", 1))
+        fine = fine and (most == 1 or refused <= most * ran.samples)
         end = min(after(plan.at, it["period"]) for it in (rule["refresh"], rule["buffer"]) if "period" in it)
-        return end if (refusals == 1 or refused <= refusals * ran.samples) and not lacks and self.at < end else None
+        return end if fine and self.at < end else None
+
+    def stated(self, asks: tuple[bool, str, str | None], asked: Json, apart: str = "") -> Span | None:
+        """Until when a role's word stands that is not signed by `apart` as well (16, 29)."""
+        said = [it for it in self.facts.attestations if (it.is_assumption, it.name, it.about) == asks]
+        said = [it for it in said if asked["by"] in it.signers and apart not in it.signers and self.counts(it, it.at)]
+        end = max((after(it.at, asked["fresh_for"]) for it in said), default=self.at)
+        return Span(end, math.inf) if self.at < end else None
 
     def discharged(self, name: str, digest: str, run_by: str) -> Span | None:
         """How far an assumption is discharged about a subject (16)."""
-        asked, here = self.policy["assumptions"].get(name), {digest, self.asked.subject}
+        asked = self.policy["assumptions"].get(name)
         if asked is None:
             return None
-        said = [it for it in self.facts.attestations if it.is_assumption and it.name == name and it.about in here]
-        caught = {
-            it.digest: self.caught(it.check, asked) for it in said if it.check and it.check.name == asked.get("checked")
-        }
-        failed = [it.at for it in said if caught.get(it.digest) is False]
-        said = [it for it in said if it.about == digest and asked["by"] in it.signers and run_by not in it.signers]
-        if "checked" in asked:
-            said = [it for it in said if caught.get(it.digest) and all(it.at > at for at in failed)]
-        end = max((after(it.at, asked["fresh_for"]) for it in said if self.counts(it, it.at)), default=self.at)
+        within("checked" not in asked, f"the assumption `{name}`, which is checked")
         voids = [self.threshold(one).below for one in asked.get("void_at", [])]
-        return least([Span(end, math.inf), *voids]) if self.at < end else None
-
-    def caught(self, check: Any, asked: Json) -> bool:
-        alpha = 1 - Fraction(asked.get("confidence", "0.95"))
-        return check.passed and shows(check.caught, check.organisms, Fraction(asked["coverage"]), alpha)
+        return least([self.stated((True, name, digest), asked, run_by), *voids])
 
     def shown(self, rule: Json, measure: Json, demands: list[Json], *, assume: bool) -> Span | None:
         """How far sound results for one of the demands go, on S or an ancestor that stands in (15, 17, 18, 28)."""
@@ -698,7 +632,7 @@ class Rule:
         return max((it for it in found if it and self.room(it)), default=None)
 
     def open_plans(self, rule: Json, measure: Json) -> list[datetime]:
-        """When the open plans that matter to a measure are due (19)."""
+        """When the open plans that matter to a measure block: once they are due, or at once (19, 20)."""
         dues = []
         for plan in self.facts.plans:
             asked = {rule["run_by"]} if rule["run_by"] in plan.signers else plan.signers
@@ -706,59 +640,40 @@ class Rule:
             reports = [one for one in self.facts.results if one.plan and one.plan.digest == plan.digest]
             closed = any(one.scored >= enough and asked & one.signers and not self.withdrawn(one) for one in reports)
             if plan.subject in self.kin and self.concerns(plan.protocol, measure) and not closed:
-                dues.append(min(plan.report_by, after(plan.at, self.policy["report_within"])))
+                due = min(plan.report_by, after(plan.at, self.policy["report_within"]))
+                dues.append(datetime.min.replace(tzinfo=UTC) if self.irreversible else due)
         return dues
 
-    def blocked(self, dues: list[datetime]) -> bool:
-        return any(self.irreversible or self.at >= due for due in dues)
-
-    def higher(self, name: str) -> list[str]:
-        return [one for one, other in self.policy["thresholds"].items() if name in other.get("above", [])]
-
-    def at_stake(self, name: str) -> list[tuple[Json, Json, Json]]:
-        """The leaves of a threshold, of those that it refers to, of those above, and so on; rule, measure (20)."""
-        every = self.policy["thresholds"]
-        refs = {
-            one: [part["threshold"] for part in walk(it["reached_when"]) if part["is"] == "ref"]
-            for one, it in every.items()
-        }
-        names = closure([name], lambda one: [*refs[one], *self.higher(one)])
-        leaves = [
-            (it, every[one]["rule_out"]) for one in names for it in walk(every[one]["reached_when"]) if it["is"] == "at"
-        ]
-        return [(it, rule, self.policy["measures"][it["measure"]]) for it, rule in leaves]
-
-    def standing(self, leaf: Json, rule: Json, measure: Json) -> datetime | None:
-        """None if a leaf is reached; else until when repetitions keep it from that (21)."""
-        level, alpha, ends = turned(measure, leaf), 1 - Fraction(rule["confidence"]), [LAST]
-        for digest in self.relatives:
-            own = digest == self.asked.subject or digest in self.cheap[self.asked.subject]
-            hits = [it for it in self.results(digest, measure) if Tally(it, measure).shows(level, alpha)]
-            ends += [None if own else self.repeated(it, rule, measure) for it in hits]
-        return None if None in ends else min(ends)
-
-    def repeated(self, result: Any, rule: Json, measure: Json) -> datetime | None:
-        """Until when the independent role's repetition on S answers a result on an ancestor's side (21)."""
-        demand = {it: getattr(result.protocol, it) for it in ("demonstrations", "attempts", "tools", "safety_ablated")}
-        demand |= {"refusals": min(Fraction(it.get("refusals", 1)) for it in rule["elicitation"])}
-        demand |= {"elicitation": "fine-tuned", "flop": result.flop}
-        mine = [it for it in self.results(self.asked.subject, measure) if it.plan and it.plan.at > result.at]
-        mine = [it for it in mine if it.protocol.samples >= result.protocol.samples]
-        found = [self.sound(it, rule, demand, measure, self.policy["independent"]) for it in mine]
-        return max((end for end in found if end), default=None)
+    def unreported(self, name: str) -> list[datetime]:
+        """When the open plans that matter to what is at stake at a threshold block (20)."""
+        leaves = {one: walk(it["reached_when"]) for one, it in self.every.items()}
+        refs = {one: [part["threshold"] for part in parts if part["is"] == "ref"] for one, parts in leaves.items()}
+        names, more = set[str](), {name}
+        while more := more - names:
+            names, more = names | more, {other for one in more for other in (*refs[one], *self.higher[one])}
+        tried = [(self.every[one]["rule_out"], part) for one in names for part in leaves[one] if part["is"] == "at"]
+        return [due for rule, part in tried for due in self.open_plans(rule, self.policy["measures"][part["measure"]])]
 
     def leaf(self, leaf: Json, rule: Json, alpha: Fraction, share: Fraction) -> Part:
-        """A measure at a level (21)."""
-        measure, demands = self.policy["measures"][leaf["measure"]], rule["elicitation"]
-        evaluated = self.shown(rule, measure, demands, assume=False)
-        if self.standing(leaf, rule, measure) is None:
+        """A measure at a level (21); outside, if it is reached on an ancestor's side and S may have repeated that."""
+        measure, demands, own = self.policy["measures"][leaf["measure"]], rule["elicitation"], self.asked.subject
+        within(measure["is"] == "measure", f"the {measure['is']} `{leaf['measure']}`")
+        level = Fraction(leaf["level"]) if measure["danger"] == "higher" else 1 - Fraction(leaf["level"])
+        evaluated, sure = self.shown(rule, measure, demands, assume=False), Fraction(rule["confidence"])
+        tried = [(one, Tally(it, measure)) for one in self.relatives for it in self.results(one, measure)]
+        tried = [(one, it) for one, it in tried if it.readable]
+        if hits := {one for one, it in tried if level <= 0 or at_most(it.harmless - 1, it.n, level) >= sure}:
+            again = [it for it in self.results(own, measure) if it.plan and self.policy["independent"] in it.signers]
+            within(hits & {own, *self.cheap[own]} or not again, f"what may repeat results on the ancestors of {own}")
             return Part(True, None, evaluated)
-        satisfied = [self.shown(rule, measure, [demand], assume=True) for demand in demands]
-        dues, line = self.open_plans(rule, measure), min(alpha, 1 - Fraction(rule["confidence"])) * share
-        level = turned(measure, leaf) - Fraction(rule["buffer"]["margin"])
+        within("forecast_by" not in rule["buffer"], "a margin that is forecast")
+        dues, line = self.open_plans(rule, measure), min(alpha, 1 - sure) * share
+        level -= Fraction(rule["buffer"]["margin"])
+        spans = [self.shown(rule, measure, [demand], assume=True) for demand in demands]
         tallies = [Tally(it, measure) for one in self.way for it in self.results(one.digest, measure)]
-        under = satisfied and tallies and all(one.rules_out(level, line) for one in tallies) and not self.blocked(dues)
-        return Part(False, least([*satisfied, *(Span(due, math.inf) for due in dues)]) if under else None, evaluated)
+        under = demands and tallies and level > 0 and self.at < min(dues, default=LAST)
+        under = under and all(it.readable and it.n > 0 and at_most(it.dangerous, it.n, level) < line for it in tallies)
+        return Part(False, least(spans + [Span(due, math.inf) for due in dues]) if under else None, evaluated)
 
     def amount(self, quantity: str, level: Fraction) -> Part:
         """A signed quantity at a level (22); `below` reaches as far as the cap that keeps it so (41)."""
@@ -767,21 +682,14 @@ class Rule:
         if quantity == "training_compute":
             low = high = max(it.training_compute for it in own)
             cap = math.ceil(self.subject.ec_low * level / low) - 1 if low else self.subject.ec_low
-        elif quantity != "effective_compute":
-            name = self.policy["measures"][quantity]["subject"]  # a digest, or else a name that only one has (Terms)
-            named = [self.known[name]] if name in self.known else [it for it in self.known.values() if it.name == name]
-            if len(named) != 1 or not plausible(named[0]):
-                return Part(False, None, always)
-            cap = math.ceil(level * named[0].ec_low) - 1
-            low = low / named[0].ec_high if named[0].ec_high else Fraction(0)
-            high = high / named[0].ec_low if named[0].ec_low else level  # no upper end: never below
+        within(quantity in {"training_compute", "effective_compute"}, f"the quantity `{quantity}`")
         below = Span(LAST, cap) if high < level else None
         return Part(low >= level, below if self.room(below) else None, always)
 
     def part(self, part: Json, name: str, alpha: Fraction, share: Fraction) -> Part:
         """One part of the expression of a threshold (21 to 24, 28)."""
         if part["is"] == "at":
-            return self.leaf(part, self.policy["thresholds"][name]["rule_out"], alpha, share)
+            return self.leaf(part, self.every[name]["rule_out"], alpha, share)
         if part["is"] == "amount":
             return self.amount(part["quantity"], Fraction(part["level"]))
         if part["is"] == "ref":
@@ -790,48 +698,46 @@ class Rule:
         parts, count = [self.part(one, name, alpha, share / part["count"]) for one in part["parts"]], part["count"]
         reached = sum(one.reached for one in parts) >= count
         below = None if reached else latest((one.below for one in parts), len(parts) - count + 1)
-        until = [below, Span(self.may_be_reached(name), math.inf)] if below else [one.evaluated for one in parts]
-        return Part(reached, below, least(until))
-
-    def may_be_reached(self, name: str) -> datetime:
-        """When a threshold may be reached though nothing new is said: when a repetition ends (43)."""
-        return min([LAST, *(end for it in self.at_stake(name) if (end := self.standing(*it)))])
+        return Part(reached, below, below or least(one.evaluated for one in parts))
 
     def threshold(self, name: str, alpha: Fraction = Fraction(1), share: Fraction = Fraction(1)) -> Part:
         """A threshold, with the outer alpha and share (25, 26, 28)."""
-        asked = self.policy["thresholds"][name]
-        rule, expression, judged = asked["rule_out"], asked["reached_when"], "judged" in asked
+        asked = self.every[name]
+        rule, ways = asked["rule_out"], asked.get("below_if", [])
+        within("judged" not in asked, f"the threshold `{name}`, which is judged")
+        within(all(way["is"] == "under-quantity" for way in ways), f"what shows `{name}` to be below")
         alpha = min(alpha, 1 - Fraction(rule["confidence"])) if rule else alpha
-        found = self.part(expression, name, alpha, share) if expression else Part(False, None, None)
-        found = found._replace(evaluated=None) if judged else found  # nobody judged: else it is not the core
-        if found.reached or any(self.threshold(one).reached for one in self.higher(name)):
+        found, expression = Part(False, None, None), asked["reached_when"]
+        found = self.part(expression, name, alpha, share) if expression else found
+        if any([found.reached, *(self.threshold(one).reached for one in self.higher[name])]):
             return Part(True, None, found.evaluated)
-        ways = [self.amount(way["quantity"], Fraction(way["level"])).below for way in asked.get("below_if", [])]
-        below = next((way for way in (*ways, None if judged else found.below) if way), None)
-        dues = [due for _, rule, measure in self.at_stake(name) for due in self.open_plans(rule, measure)]
-        if below is None or hole(asked) or self.blocked(dues):
+        quick = (self.amount(way["quantity"], Fraction(way["level"])).below for way in ways if expression)
+        below = next((way for way in (*quick, found.below) if way), None)
+        dues = self.unreported(name)
+        if below is None or self.at >= min(dues, default=LAST):
             return Part(False, None, found.evaluated)
-        return Part(False, below._replace(end=min([below.end, self.may_be_reached(name), *dues])), found.evaluated)
+        return Part(False, below._replace(end=min([below.end, *dues])), found.evaluated)
 
     def met(self, name: str) -> Span | None:
         """How far a requirement is met; never where it is `never`, a hole, or what nobody approved (29, 32)."""
-        asked, offered = self.policy["requirements"][name], self.asked.deployment
-        kind, threshold = asked["is"], self.policy["thresholds"].get(asked.get("threshold", ""))
+        asked, offered, hole = self.policy["requirements"][name], self.asked.deployment, {"reached_when": None}
+        kind, threshold = asked["is"], self.every.get(asked.get("threshold"), hole)
         if kind == "combined":
             return latest((self.met(one) for one in asked["of"]), asked["count"])
-        if kind in {"ruled-out", "defined"} and threshold:
-            defined = None if hole(threshold) else Span(LAST, math.inf)
-            return self.threshold(asked["threshold"]).below if kind == "ruled-out" else defined
+        if kind == "ruled-out":
+            return self.threshold(asked["threshold"]).below
+        unread = kind == "measured" or "judged" in threshold or (kind == "approved" and "approval" in self.facts.kinds)
+        within(not unread, f"the requirement `{name}`, which is {kind}")
+        if kind == "defined":
+            return Span(LAST, math.inf) if threshold["reached_when"] else None
         if kind != "attested" or (asked["about"] == "deployment" and offered is None):
             return None
         about = {"subject": self.asked.subject, "deployment": offered, "developer": None}[asked["about"]]
-        said = [it for it in self.facts.attestations if not it.is_assumption and (it.name, it.about) == (name, about)]
-        said = [it for it in said if asked["by"] in it.signers and self.counts(it, it.at)]
-        end = max((after(it.at, asked["fresh_for"]) for it in said), default=self.at)
-        return Span(end, math.inf) if self.at < end else None
+        return self.stated((False, name, about), asked)
 
     def answer(self) -> Json:
         """The verdict, its bounds, and every cell that gates (36 to 43)."""
+        outside(self.policy)
         asked, policy, terms, one = self.asked, self.policy, self.policy["permits"], Fraction(1)
         scope = policy["scope"].get("subjects") if self.stands else None
         governs = asked.action not in policy["not_governed"] and not (scope and self.part(scope, "", one, one).below)
@@ -845,58 +751,36 @@ class Rule:
             said = {need: span is not None for need, span in met.items()}
             overdue = found.below is None and found.evaluated is None
             cells[name] = {"state": state, "overdue": overdue, "opens": spans[-1] is not None, "met": said}
-        known = self.facts.deployments.get(asked.deployment)
-        fine = asked.deployment is None or (known and known.subject == asked.subject)
+        known = self.facts.deployments.get(asked.deployment, asked)
+        fine = known.subject == asked.subject and (known is not asked or asked.deployment is None)
         fine = fine and cells and self.since <= self.at and self.read <= self.at < after(self.read, terms["ledger_age"])
         if fine:
             rules = [rule for name in gate if (rule := policy["thresholds"][name]["rule_out"])]
             parts = [it[part] for it in [policy, *rules] for part in ("refresh", "buffer") if part in it]
-            far = [Fraction(it["multiple"]) for it in parts]
-            spans.append(Span(after(self.at, terms["lease"]), self.subject.ec_low * min(far)))
+            reach = self.subject.ec_low * min(Fraction(it["multiple"]) for it in parts)
+            spans.append(Span(after(self.at, terms["lease"]), reach))
             spans.append(Span(moment(policy["expires"]) if policy["expires"] else LAST, math.inf))
         span = least(spans)
         permit = fine and span is not None and self.room(span) and self.at < span.end
-        verdict = "permit" if permit else "hold"
-        told = {policy["id"]: {"governs": governs, "verdict": verdict, "cells": cells}} if self.since <= self.at else {}
-        bounds = (str(math.floor(span.reach)), written(span.end)) if permit else (None, None)
-        return {"verdict": verdict, "most_effective_compute": bounds[0], "not_after": bounds[1], "policies": told}
+        ends = ("permit", str(math.floor(span.reach)), written(span.end)) if permit else ("hold", None, None)
+        told = {policy["id"]: {"governs": governs, "verdict": ends[0], "cells": cells}} if self.since <= self.at else {}
+        return {"verdict": ends[0], "most_effective_compute": ends[1], "not_after": ends[2], "policies": told}
 
 
-def answer(asked: Any, policy: Json, since: datetime, entered: datetime, facts: Any) -> Json:
-    """Answer a question to one version of one policy, or raise `Outside`."""
-    try:
-        outside(policy, facts)
-        return Rule(asked, policy, since, entered, facts).answer()
-    except (LookupError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise Outside(f"a policy that cannot be read, {error!r:.80}") from error
-
-
-def plausible(subject: Any) -> bool:
-    return bool(0 <= subject.ec_low <= subject.ec_high and subject.training_compute >= 0)
-
-
-def hole(threshold: Json) -> bool:
-    return threshold["reached_when"] is None and not threshold.get("judged", {}).get("on")
-
-
-def turned(measure: Json, leaf: Json) -> Fraction:
-    return Fraction(leaf["level"]) if measure["danger"] == "higher" else 1 - Fraction(leaf["level"])
-
-
-# -- a bundle ----------------------------------------------------------------------------------------------------------
+# -- a bundle, and the command -----------------------------------------------------------------------------------------
 
 
 def covered(bundle: Json, log: NoteKey, entries: list[bytes], witnesses: Witnesses | None) -> tuple[Any, ...]:
-    """Verify the log's side of a bundle: the time of each entry, the root at each size, the latest checkpoint."""
+    """Verify the log's side of a bundle: each entry's time, the root before the last, the latest checkpoint."""
     stubs = [f"interlock payload v1\nsha256 {sha256(it)}\n{len(it)}\n".encode() for it in entries]
     logged = [it if len(it) <= 65535 else stub for it, stub in zip(entries, stubs, strict=True)]
-    roots, times = tree_roots([hashlib.sha256(b"\x00" + it).digest() for it in logged]), list[datetime]()
+    root, times = tree([hashlib.sha256(b"\x00" + it).digest() for it in logged]), list[datetime]()
     count, last, before = len(entries), Checkpoint(-1, b"", EPOCH, []), list[datetime]()
     for number, note in enumerate(bundle["history"]):
         made, where = checkpoint(note, log, {}, f"history {number}"), f"history {number}"
         fine = (made.size == 0) == (number == 0) and last.size < min(made.size, count) and last.time <= made.time
         demand(fine, where, f"{made.size} at {written(made.time)}", "0, then more and later, up to the last entry")
-        fine = made.size > count or made.root == roots[made.size]
+        fine = made.size > count or made.root == root(made.size)
         demand(fine, f"entries {max(last.size, 0)} to {made.size - 1}", "another tree", f"root {made.root.hex()}")
         more = min(made.size, count) - len(times)
         times, before, last = times + [made.time] * more, before + [last.time] * more, made
@@ -905,88 +789,76 @@ def covered(bundle: Json, log: NoteKey, entries: list[bytes], witnesses: Witness
     fine = latest.time >= last.time and (latest.size > last.size or latest[:2] == last[:2])
     demand(fine, "checkpoint", f"{latest.size} at {written(latest.time)}", "no less than the history, and its tree")
     for later, name in ((last, "history_proof"), (latest, "checkpoint_proof")):
-        continues(count, roots[count], later, [unbase64(it, name) for it in bundle[name]], name)
-    fine = witnesses is None or witnesses.stand(witnesses.quorum, latest.witnesses)
+        continues(count, root(count), later, [unbase64(it, name) for it in bundle[name]], name)
+    fine = witnesses is None or witnesses.stand(latest.witnesses)
     demand(fine, "checkpoint", f"cosignatures of {latest.witnesses}", "those of the quorum of witnesses")
-    return times, before, roots, latest
+    return times, before, root(count - 1), latest
 
 
 def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses | None) -> Json:
-    """Verify a bundle; return what it shows, or raise `Refused` or `Outside`."""
+    """Verify a bundle; return what it shows, or raise `Refused`, `Outside`, or the error of what cannot be read."""
     demand(len(data) <= 1 << 26, "bundle", f"{len(data)} bytes", "at most 64 MiB")
     bundle = strict(data, "bundle")
-    fits(bundle, "bundle", "bundle")
-    demand(bundle["bundle"] == "urn:interlock:bundle:v1", "bundle", bundle["bundle"], "urn:interlock:bundle:v1")
+    fits(bundle, FORMS["bundle"], "bundle")
     entries = [text.encode() for text in bundle["entries"]]
-    times, before, roots, latest = covered(bundle, log, entries, witnesses)
-    reader, said, index = Reader(pinned), Json(), len(entries) - 1
-    for number, (entry, at) in enumerate(zip(entries, times, strict=True)):
-        said = reader.take(entry, at, f"entry {number}")
-    where, claimed = f"the decision of entry {index}", said["predicate"]
-    demand(reader.kinds[-1] == "decision", where, f"a {reader.kinds[-1]}", "a decision as the last entry")
+    times, before, root, latest = covered(bundle, log, entries, witnesses)
+    reader, said, size = Reader(pinned), Json(), len(entries) - 1
+    for number, (entry, at, first) in enumerate(zip(entries, times, before, strict=True)):
+        said = reader.take(entry, at, first, f"entry {number}")
+    where, claimed, facts, policy = f"the decision of entry {size}", said["predicate"], reader.facts, reader.policy
+    demand(said["predicateType"] == "urn:interlock:decision:v1", where, said["predicateType"], "a decision")
+    fits(claimed, FORMS["decision"], where)
     asked, seen = SimpleNamespace(**{**claimed, "at": moment(claimed["at"])}), claimed["checkpoint"]
-    size, read = seen["size"], moment(seen["time"])
-    demand(set(claimed) == DECISION, where, sorted(set(claimed) ^ DECISION), "the members of a decision and no other")
-    fine = size == index > 0 and roots[size].hex() == seen["root"]
-    fine = fine and times[size - 1] <= read <= asked.at <= times[size]
-    demand(fine, where, f"{seen} at {claimed['at']}", "the size and root of all entries before it, at times that fit")
-    past, policy = Reader(reader.digest), reader.policy
-    for number in range(size):
-        past.take(entries[number], times[number], f"entry {number}")
-    known = said["subject"][0]["digest"]["sha256"] == asked.subject in past.facts.subjects
-    demand(known, where, asked.subject, "the subject that it is about, of which it had read")
-    past.facts.checkpoint = SimpleNamespace(time=read)
-    derived = answer(asked, policy, moment(policy["effective"]), times[0], past.facts)
+    facts.checkpoint = SimpleNamespace(time=moment(seen["time"]))
+    fine = size > 0 and (seen["size"], seen["root"]) == (size, root.hex())
+    fine = fine and times[-2] <= facts.checkpoint.time <= asked.at <= times[-1]
+    fine = fine and said["subject"][0]["digest"]["sha256"] == asked.subject in facts.subjects
+    demand(fine, where, f"{seen} at {claimed['at']}", "all entries before it, its subject in them, at times that fit")
+    derived = Rule(asked, policy, times[0], facts).answer()
     differ(where, claim(claimed, (policy["id"], policy["version"], reader.digest)), derived)
-    if derived["verdict"] == "permit":  # a note that was left out would make a plan look younger, never older
-        first = dict(sorted(zip(times, before, strict=True), reverse=True))
-        for plan in past.facts.plans:
-            plan.at = earliest(plan, first[plan.at], policy["report_within"])
-        worst = answer(asked, policy, moment(policy["effective"]), before[0], past.facts)
-        demand(worst["verdict"] == "permit", where, "a permit by plans that may be older", "one that stands then")
-    unread = Counter(kind for kind in reader.kinds[:-1] if kind in {"decision", "permit", "snapshot"})
-    doubts = {
-        "that the policy is the one you expect: no --policy": pinned,
-        "that others see the same: no --witnesses": witnesses,
-    }
+    if derived["verdict"] == "permit":  # a note that was left out makes an entry look younger, never older
+        for plan in facts.plans:
+            plan.at = earliest(plan, policy["report_within"])
+        for aside in facts.set_asides:
+            aside.at = aside.first
+        worst = Rule(asked, policy, before[0], facts).answer()
+        demand(worst["verdict"] == "permit", where, "a permit by entries that may be older", "one that stands then")
     return {
-        "verified": f"{asked.action} of {past.facts.subjects[asked.subject].name}: {derived['verdict']}",
-        "subject": asked.subject,
-        "deployment": asked.deployment,
-        "at": claimed["at"],
+        "verified": f"{asked.action} of {facts.subjects[asked.subject].name}: {derived['verdict']}",
+        **{name: claimed[name] for name in ("subject", "deployment", "at")},
         "policy": f"{policy['id']} {policy['version']} {reader.digest}",
-        "log": f"{log.name}, {size} entries read, decided in entry {index}, {latest.size} by the latest checkpoint",
+        "log": f"{log.name}, {size} entries read, {latest.size} by the latest checkpoint",
         "witnesses": latest.witnesses,
         **derived,
         "not checked": [
-            f"the logs of {reader.kinds.count('result')} results: they are not in a bundle",
+            "the logs of results, the seeds of audits, and what else was stated by which the core decides nothing",
             "the texts, reasons, bounds of results, ways to lift a hold and duties that the decision tells besides",
-            *(f"{count} x {kind}, beyond the signatures" for kind, count in sorted(unread.items())),
-            *(doubt for doubt, given in doubts.items() if given is None),
+            *["that the policy is the one you expect: no --policy"] * (pinned is None),
+            *["that others see the same: no --witnesses"] * (witnesses is None),
         ],
     }
 
 
-def earliest(plan: Any, first: datetime, within: Json) -> datetime:
-    """The first second, from `first` on, at which a plan did not promise its report later than the policy allows."""
-    last = plan.at
+def earliest(plan: Any, length: Json) -> datetime:
+    """The first second at which a plan may have been there and promised its report no later than the policy allows."""
+    first, last = plan.first, plan.at
     while last - first > timedelta(seconds=1):
         middle = first + (last - first) // 2
-        first, last = (first, middle) if after(middle, within) >= plan.report_by else (middle, last)
-    return first
+        first, last = (first, middle) if after(middle, length) >= plan.report_by else (middle, last)
+    return last
 
 
 def claim(said: Json, policy: tuple[str, ...]) -> Json:
     """What a decision says, in the form of an answer."""
-    policies = {}
+    policies = Json()
     for ruling in said["rulings"]:
-        it = (ruling["policy"], ruling["version"], ruling["digest"])
+        it, cells = (ruling["policy"], ruling["version"], ruling["digest"]), Json()
         demand(it == policy, "the decision's ruling", it, policy)
-        cells = {one["threshold"]: {**one["finding"], **one} for one in ruling["cells"]}
-        met = {name: {need["name"]: need["met"] for need in one["requirements"]} for name, one in cells.items()}
-        told = {name: {it: one[it] for it in ("state", "overdue", "opens")} for name, one in cells.items()}
-        told = {name: {**one, "met": met[name]} for name, one in told.items()}
-        policies[ruling["policy"]] = {"governs": ruling["governs"], "verdict": ruling["verdict"], "cells": told}
+        for cell in ruling["cells"]:
+            found = {name: cell["finding"][name] for name in ("state", "overdue")}
+            met = {need["name"]: need["met"] for need in cell["requirements"]}
+            cells[cell["threshold"]] = {**found, "opens": cell["opens"], "met": met}
+        policies[ruling["policy"]] = {"governs": ruling["governs"], "verdict": ruling["verdict"], "cells": cells}
     bounds = said["bounds"] or {"most_effective_compute": None, "not_after": None}
     return {"verdict": said["verdict"], **bounds, "policies": policies}
 
@@ -999,80 +871,27 @@ def differ(where: str, got: Any, expected: Any) -> None:
     demand(same or got == expected, where, got, f"{expected} by the rule")
 
 
-# -- the command -------------------------------------------------------------------------------------------------------
-
-
-def facts_from(value: Any, name: str = "") -> Any:
-    """Facts as the cases have them, with exact numbers, moments and sets."""
-    if isinstance(value, dict):
-        made = {inner: facts_from(one, inner) for inner, one in value.items()}
-        return made if name in {"subjects", "deployments"} else SimpleNamespace(**made)
-    if isinstance(value, list):
-        return set(value) if name == "signers" else [facts_from(one) for one in value]
-    if name in {"training_compute", "ec_low", "ec_high", "compute"}:
-        return Fraction(value)
-    return moment(value) if name in {"at", "time", "report_by", "since", "entered"} else value
-
-
-def answer_cases(path: Path) -> int:
-    """Answer the cases of conformance/decide that are in the core; say how many are not, and which differ."""
-    told: Counter[str] = Counter()
-    with lzma.open(path, "rt", encoding="utf-8") as file:
-        for case in map(json.loads, file):
-            asked, (version, *others) = facts_from({**case["question"], "versions": []}), case["question"]["versions"]
-            try:
-                if others:
-                    raise Outside("several versions")
-                since, entered = moment(version["since"]), moment(version["entered"])
-                got = answer(asked, version["policy"], since, entered, asked.facts)
-                told["in the core"] += 1
-                differ(f"case {case['id']}", got, case["answer"])
-            except Outside:
-                told["outside"] += 1
-            except Refused as error:
-                told["different"] += 1
-                print(error)
-    print(*(f"{told[it]} {it}" for it in ("in the core", "outside", "different")), sep=", ")
-    return 1 if told["different"] else 0
-
-
-def table(told: Json) -> str:
-    """What was found, for people."""
-    rows = [(name, value) for name, value in told.items() if value and name != "policies"]
-    for name, cell in (it for policy in told.get("policies", {}).values() for it in policy["cells"].items()):
-        met = [f"{one} {'met' if so else 'not met'}" for one, so in cell["met"].items()]
-        said = ["opens" if cell["opens"] else "holds", cell["state"], *["overdue"] * cell["overdue"], *met]
-        rows.append((f"cell {name}", ", ".join(said)))
-    lines = [(name, one) for name, value in rows for one in (value if isinstance(value, list) else [value])]
-    return "\n".join(f"{name + ':':<24} {one}" for name, one in lines)
-
-
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", nargs="?", type=Path, help="the file to verify")
-    parser.add_argument("--vkey", help="the log's verifier key, NAME+ID+BASE64, from somebody whom you trust")
+    parser.add_argument("bundle", type=Path, help="the file to verify")
+    parser.add_argument("--vkey", required=True, help="the log's verifier key, from somebody whom you trust")
     parser.add_argument("--policy", help="the SHA-256 of the compiled policy that you expect")
     parser.add_argument("--witnesses", type=Path, help="a file of witnesses and their quorum (c2sp.org/tlog-policy)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--cases", type=Path, help="answer the cases of conformance/decide instead")
     given = parser.parse_args(arguments)
     try:
-        if given.cases:
-            return answer_cases(given.cases)
-        demand(given.bundle and given.vkey, "arguments", "too few", "a bundle and --vkey, or --cases")
-        demand(re.fullmatch("[0-9a-f]{64}", given.policy or "0" * 64), "--policy", given.policy, "a SHA-256")
+        demand(re.fullmatch(TEXTS["#"], given.policy or "0" * 64), "--policy", given.policy, "a SHA-256")
         data, log = given.bundle.read_bytes(), note_key(given.vkey, 1)
         witnesses = Witnesses(given.witnesses.read_text("utf-8"), log) if given.witnesses else None
-    except (OSError, ValueError, lzma.LZMAError, Refused) as error:
+    except (OSError, ValueError, Refused) as error:
         parser.error(str(error))
     try:
         code, told = 0, verify(data, log, given.policy, witnesses)
-    except Outside as error:
-        code, told = 4, {"not verified here": str(error)}
-    except (Refused, LookupError, TypeError, ValueError, AttributeError) as error:
-        code, told = 1, {"refused": str(error) if isinstance(error, Refused) else f"got {error!r:.90}"}
-    print(json.dumps(told, indent=2) if given.json else table(told))
+    except Refused as error:
+        code, told = 1, {"refused": str(error)}
+    except (Outside, *UNREADABLE) as error:
+        code, told = 4, {"not verified here": str(error) if isinstance(error, Outside) else f"got {error!r:.90}"}
+    print(json.dumps(told, indent=2))
     return code
 
 

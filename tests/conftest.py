@@ -6,13 +6,24 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import lab
+import standalone
 import tiny_model
+from interlock.evidence import bundle
 
 # how long an example takes says something about the machine only
 settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("untimed")
+
+# every bundle that a test verifies, verify.py verifies, too
+bundle.verify = standalone.beside
+
+
+def pytest_terminal_summary(terminalreporter):
+    if standalone.TOLD:
+        said = ", ".join(f"{count} {what}" for what, count in sorted(standalone.TOLD.items()))
+        terminalreporter.write_line(f"bundles that verify.py was given beside the package: {said}")
 
 
 @pytest.fixture(scope="session")

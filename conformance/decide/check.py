@@ -24,8 +24,8 @@ def cases(path: Path = CASES, *, every: int = 1) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def answers(command: list[str], asked: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], object]]:
-    """Each case with what the command answers; None where it answers nothing."""
+def answers(command: list[str], asked: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each case with what the command says of it; nothing where it says nothing."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -34,7 +34,7 @@ def answers(command: list[str], asked: list[dict[str, Any]]) -> Iterator[tuple[d
             process.stdin.flush()
             line = process.stdout.readline()
             said = json.loads(line) if line.strip() else {}
-            yield case, said.get("answer") if said.get("id") == case["id"] else None
+            yield case, said if said.get("id") == case["id"] else {}
 
 
 def main() -> None:
@@ -45,14 +45,17 @@ def main() -> None:
     parser.add_argument("command", nargs="+", help="reads a case a line, writes an answer a line")
     given = parser.parse_args()
     asked = list(cases(given.cases, every=given.every))
-    wrong = 0
-    for number, (case, got) in enumerate(answers(given.command, asked), start=1):
-        if got != case["answer"]:
+    wrong = outside = 0
+    for number, (case, said) in enumerate(answers(given.command, asked), start=1):
+        got = said.get("answer")
+        if got is None and "outside" in said:
+            outside += 1
+        elif got != case["answer"]:
             wrong += 1
             print(f"case {case['id']}: expected {json.dumps(case['answer'])}, got {json.dumps(got)}")
         if sys.stderr.isatty():
             print(f"\r{number} of {len(asked)}", end="", file=sys.stderr, flush=True)
-    print(f"{len(asked)} cases, {wrong} differ")
+    print(f"{len(asked)} cases, {wrong} differ" + (f", {outside} outside" if outside else ""))
     sys.exit(5 if wrong else 0)
 
 

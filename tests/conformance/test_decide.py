@@ -67,6 +67,19 @@ def test_a_command_is_held_to_the_cases():
     assert (done.returncode, done.stdout) == (0, "10 cases, 0 differ\n"), done.stderr
 
 
+def test_verify_py_answers_the_core_and_says_what_is_outside_of_it():
+    done = ask(sys.executable, str(ROOT / "verify_py.py"), every=1)
+    cases, different, outside = (int(word) for word in done.stdout.split() if word.isdecimal())
+    assert (done.returncode, cases, different) == (0, 5000, 0), done.stdout
+    assert cases - outside >= 650
+
+
+def test_a_command_is_not_held_to_what_is_outside_of_its_part():
+    said = "json.dumps({'id': json.loads(line)['id'], 'outside': 'all of it'})"
+    done = ask(sys.executable, "-c", f"import sys, json\nfor line in sys.stdin: print({said}, flush=True)", every=1000)
+    assert (done.returncode, done.stdout) == (0, "5 cases, 0 differ, 5 outside\n")
+
+
 def test_a_command_that_always_permits_fails():
     said = "json.dumps({'id': json.loads(line)['id'], 'answer': {'verdict': 'permit'}})"
     liar = f"import sys, json\nfor line in sys.stdin: print({said}, flush=True)"

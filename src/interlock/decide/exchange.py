@@ -88,7 +88,11 @@ def decided(question: Question) -> Decision:
 
 def answer(question: Question) -> dict[str, Any]:
     """What `decide` says, as far as an implementation must say the same."""
-    decision = decided(question)
+    return answered(decided(question))
+
+
+def answered(decision: Decision) -> dict[str, Any]:
+    """The same of a decision that was made."""
     return {
         "verdict": decision.verdict,
         "most_effective_compute": str(decision.bounds.most_effective_compute) if decision.bounds else None,
