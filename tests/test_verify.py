@@ -17,14 +17,16 @@ from types import SimpleNamespace
 import pytest
 
 import story
+from interlock.decide.facts import Step
 from interlock.errors import EvidenceError, LedgerError, PolicyError
 from interlock.evidence import bundle as bundles
 from interlock.evidence import canonical, dsse
 from interlock.evidence.keys import KeyPair
+from interlock.evidence.predicates import SubjectPredicate
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger import merkle
 from interlock.ledger.note import COSIGNATURE, Note, NoteKey, cosign
-from interlock.subject.manifest import SERIALIZATION
+from interlock.subject.manifest import SERIALIZATION, Manifest
 from standalone import FILE, alone
 
 ROOT = Path(__file__).parents[1]
@@ -395,6 +397,16 @@ def result_on_an_unknown_subject(made):
     made.report("5" * 64, "6" * 64, correct=1)
 
 
+def trained_on_for_nothing(made):
+    """By the parent's worth a step as long as all before it doubles the effective compute; this one says it did not."""
+    parent = made.register("foundation")
+    digest = hashlib.sha256(b"model").hexdigest()
+    manifest = Manifest((("0000.safetensors", digest),))
+    steps = (Step(parent, "continued", story.COMPUTE),)
+    grown = SubjectPredicate("model", manifest, 2 * story.COMPUTE, story.COMPUTE, 2 * story.COMPUTE - 1, steps)
+    made.say(story.statement("subject", name="model", digest=manifest.digest, predicate=grown.to_json()), "team")
+
+
 def dated_in_the_future(made):
     made.notes[-1] = (made.notes[-1][0], made.now)
     subject = made.register("model")
@@ -483,6 +495,7 @@ STORIES = {
     "a signer outside of the roles": outside_of_a_role,
     "a quorum by one key twice": quorum_by_one_key_twice,
     "a result on a subject that nobody registered": result_on_an_unknown_subject,
+    "training that went on and spent nothing": trained_on_for_nothing,
     "an attestation dated after its ledger time": dated_in_the_future,
     "a plan that puts off its report": report_put_off,
     "more correct than scored": counted(correct=121),
