@@ -538,7 +538,7 @@ class Rule:
         self.line = {asked.subject}  # and its ancestors, which stand before what is made of them
         for name, one in reversed(self.known.items()):
             self.line |= {step.parent for step in one.steps if name in self.line}
-        self.stands = self.line <= self.known.keys()
+        self.stands = asked.subject in self.known  # then so are all its ancestors: else it had not been read
         if self.stands:
             self.subject, self.way = self.known[asked.subject], [self.known[asked.subject]]
             self.cheap = {one: self.derivatives(one, cheap=True) for one in self.line}

@@ -49,6 +49,8 @@ def answered(question: dict[str, Any]) -> dict[str, Any]:
             del result.correct
     if any(not 0 <= it.ec_low <= it.ec_high or it.training_compute < 0 for it in facts.subjects.values()):
         raise Outside("a subject whose numbers cannot be")
+    if any(step.parent not in facts.subjects for it in facts.subjects.values() for step in it.steps):
+        raise Outside("a subject whose parents are not known")
     facts.kinds = ["approval"] if facts.approvals else []
     parents = {digest: [step.parent for step in it.steps] for digest, it in facts.subjects.items()}
     order = TopologicalSorter(parents).static_order()  # a ledger has parents before what is made of them
