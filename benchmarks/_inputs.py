@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from _ledger import (
     EFFECTIVE,
     MODEL,
+    NONE_BESIDE,
     NOW,
     OTHER_FILES,
     OTHER_MODEL,
@@ -455,7 +456,7 @@ DEFECTIVE = (
         lambda: (
             Draft()
             .protocol("samples", 0)
-            .put("result", "counts", {"planned": 0, "completed": 0, "scored": 0, "correct": 0})
+            .put("result", "counts", {**dict.fromkeys(("planned", "completed", "scored", "correct"), 0), **NONE_BESIDE})
         ),
     ),
     Input(

@@ -51,6 +51,8 @@ MODEL = Manifest(FILES).digest
 OTHER_FILES = (("weights", hashlib.sha256(b"others").hexdigest()),)
 OTHER_MODEL = Manifest(OTHER_FILES).digest
 SAMPLES = 200
+#: The counts of a run in which nothing was refused, failed or was cut.
+NONE_BESIDE = {"refused": 0, "errored": 0, "limited": 0}
 
 
 @cache
@@ -109,7 +111,7 @@ def _result(correct: int) -> dict[str, Any]:
         "plan": "",  # of the draft's own plan, once its bytes are known
         "protocol": protocol(),
         "log": {"name": "run.json", "sha256": "10" * 32, "outcomes_sha256": "11" * 32},
-        "counts": {"planned": SAMPLES, "completed": SAMPLES, "scored": SAMPLES, "correct": correct},
+        "counts": {**dict.fromkeys(("planned", "completed", "scored"), SAMPLES), "correct": correct, **NONE_BESIDE},
         "budget": {"tokens": 10**6, "flop": str(10**18)},
         "environment": {"python": "3.11"},
     }

@@ -193,6 +193,7 @@ def _child(workspace, name="child", *, files=None, **members):
             "manifest": made_of.to_json(),
             "model_signing_sha256": made_of.model_signing_digest,
             "training_compute": str(lab.COMPUTE + 1),
+            "effective_compute": {"low": str(lab.COMPUTE), "high": str(lab.COMPUTE + 1)},
             "steps": [{"parent": parent.subjects[0][1], "kind": "continued", "compute": "1"}],
             **members,
         },

@@ -23,6 +23,8 @@ def inputs():
 
 @pytest.fixture(scope="module")
 def styles(inputs):
+    import torch  # noqa: F401  after regopy it would end the process, and later tests load it
+
     import _peers
 
     return _peers.styles()

@@ -69,7 +69,7 @@ def test_the_entry_is_named_and_its_bundle_verifies_anywhere_as_a_hold(workspace
     file, vkey = tmp_path / "hold.json", NoteKey(workspace.origin, workspace.log_key).vkey
     assert lab.command(capsys, workspace, *told.rpartition("interlock ")[2].split(), "-o", str(file)).code == 0
     command = [sys.executable, "-I", str(VERIFY), str(file), "--vkey", vkey, "--policy", workspace.policy_digest]
-    alone = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    alone = subprocess.run(command, capture_output=True, text=True, check=False)
     assert alone.returncode == 0, alone.stderr
     assert json.loads(alone.stdout)["verdict"] == "hold"
 
