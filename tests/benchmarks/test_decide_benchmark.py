@@ -1,6 +1,7 @@
 """The benchmark's first part in small: no defective input permits, and the other engines are asked a fair question."""
 
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,8 +24,7 @@ def inputs():
 
 @pytest.fixture(scope="module")
 def styles(inputs):
-    import torch  # noqa: F401  after regopy it would end the process, and later tests load it
-
+    import_module("torch")  # after regopy it would end the process, and later tests load it
     import _peers
 
     return _peers.styles()
