@@ -47,6 +47,7 @@ from decide.cases import (
     state,
     stated,
 )
+from interlock.decide.decision import Reason
 from interlock.decide.facts import Version
 from interlock.decide.rule import Decider, decide
 from interlock.policy.model import (
@@ -99,6 +100,20 @@ def test_without_standing_every_policy_holds(sentence):
     assert decision.verdict == "hold"
     assert code in codes(decision)
     assert all(ruling.verdict == "hold" for ruling in decision.rulings)
+
+
+def test_a_subject_that_nobody_knows_holds_also_where_the_action_is_left_open():
+    decision = ask(known(runs()), simple(), OPEN_SCALE, subject=digest("nobody"))
+    assert (decision.verdict, decision.rulings[0].governs) == ("hold", False)
+
+
+def test_a_subject_of_unknown_parents_says_what_to_do():
+    told = known(runs(), subjects={it.digest: it for it in family().values() if it.digest != FOUNDATION})
+    (reason,) = ask(told, simple()).reasons
+    expected = Reason(
+        "unknown-parent", "the ledger does not know what the subject was made from", "register its parents"
+    )
+    assert reason == expected
 
 
 def test_while_no_policy_is_in_force_the_hold_says_when_the_first_will_be():

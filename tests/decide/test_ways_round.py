@@ -17,6 +17,7 @@ from decide.cases import (
     BOARD,
     CHILD,
     DAY,
+    EFFECTIVE,
     FOUNDATION,
     GATEKEEPER,
     HALF_YEAR,
@@ -73,6 +74,7 @@ from interlock.policy.model import (
     Measured,
     Never,
     Permits,
+    Policy,
     Ref,
     RuledOut,
     Scope,
@@ -501,6 +503,14 @@ REACH = {  # sentence: (what was gated, how the later version leaves it open, ho
         {"scope": Scope(Amount("effective_compute", Fraction(9 * 10**24)))},
         3 * 10**24 - 1,
     ),
+    "as far as the other policy, whatever the scope, where the action is left open": (
+        9 * 10**24,
+        {
+            "not_governed": {"deploy-api": "section 9"},
+            "scope": Scope(Amount("effective_compute", Fraction(2 * 10**24))),
+        },
+        4 * 10**24,
+    ),
 }
 
 
@@ -522,6 +532,92 @@ def test_a_permit_ends_with_what_keeps_open_a_cell_that_was_left():
         assert ask(told, *under, since(LASTING), **API).bounds.not_after == ends
     short = replace(second, policy=replace(second.policy, permits=simple().permits))
     assert ask(told, since(first), short, since(LASTING), **API).bounds.not_after == AT + 30 * DAY
+
+
+def up_to(level: int, *names: str, **changes) -> Policy:
+    """A policy whose thresholds are reached from so much effective compute on."""
+    lines = [Threshold(name, Amount("effective_compute", Fraction(level)), None) for name in names or "t"]
+    return simple(*lines, gated=names, permits=LONG, **changes)
+
+
+def outside(level: int) -> Policy:
+    """One that is not about subjects of less effective compute."""
+    return up_to(level, scope=Scope(Amount("effective_compute", Fraction(level))))
+
+
+TWO_LEVELS = simple(
+    *(
+        Threshold(name, Amount("effective_compute", Fraction(most)), None)
+        for name, most in (("t", 3 * 10**24), ("u", 2 * 10**24))
+    ),
+    gated=("t", "u"),
+)
+EARLIER = {  # sentence: the versions before one that leaves the action open; the least that any asks for is 2e24
+    "the first asks for less, the second is not about it": (up_to(2 * 10**24), outside(3 * 10**24)),
+    "the first is not about it, the second asks for less": (outside(3 * 10**24), up_to(2 * 10**24)),
+    "a second cell asks for less": (TWO_LEVELS,),
+}
+
+
+@pytest.mark.parametrize("sentence", EARLIER)
+def test_every_version_before_one_that_leaves_an_action_open_bounds_a_permit(sentence):
+    *before, last = EARLIER[sentence]
+    free = replace(last, gates={}, not_governed={"deploy-api": "section 9"}, scope=Scope(None))
+    versions = [since(it, EFFECTIVE + place * DAY) for place, it in enumerate((*before, last, free))]
+    decision = ask(known(runs()), *versions, since(LASTING), **API)
+    assert (decision.verdict, decision.bounds.most_effective_compute) == ("permit", 2 * 10**24 - 1)
+
+
+def dropping(*before: Threshold, **changes) -> list[Version]:
+    """Two versions, of which the second gates `u`, at measure `c`, alone."""
+    u = line("u", At("c", Fraction("0.20")), rule_out=YEARLY)
+    first = simple(*before, u, gated=tuple(it.name for it in before if it.role != "watch"), permits=LONG, **changes)
+    return [since(first), since(simple(*before, u, gated=("u",), permits=LONG), SECOND_VERSION)]
+
+
+def test_a_permit_ends_with_what_keeps_a_dropped_cell_below():
+    """A screen, of half as much compute as the rest; a forecast."""
+    screen = replace(SCREEN, rule_out=quick(refresh=refresh(multiple=Fraction(2))))
+    told = known(NEAR_MISS, runs("b", planned_at=PLANNED - DAY), runs("c"))
+    bounds = ask(told, *dropping(line("t", below_if=(UnderScreen("s"),)), screen), **API).bounds
+    assert (bounds.not_after, bounds.most_effective_compute) == (QUARTER.after(PLANNED - DAY), 2 * 10**24)
+    kept = buffer(margin=Fraction(0), forecast_by=AUDITOR, fresh_for=Duration(0, 60 * 86400))
+    told = known(runs(planned_at=BEFORE), runs("c"), forecasts=[forecast(at=STATED)])
+    assert ask(told, *dropping(line("t", rule_out=quick(buffer=kept))), **API).bounds.not_after == STATED + 60 * DAY
+
+
+def test_a_permit_ends_with_what_answers_a_relative_at_a_dropped_cell():
+    hard = {"elicitation": "fine-tuned", "demonstrations": 100, "flop": 10**18}
+    positive = runs(subject=FOUNDATION, planned_at=BEFORE, correct=90, **hard)
+    answer = runs(planned_at=PLANNED - 2 * DAY, signers=[AUDITOR], plan_signers=[AUDITOR], **hard)
+    for made, ends in (((positive, answer), QUARTER.after(PLANNED - 2 * DAY)), ((answer,), HALF_YEAR.after(STATED))):
+        decision = ask(known(*made, runs("c")), *dropping(line("t")), **API)
+        assert (decision.verdict, decision.bounds.not_after) == ("permit", ends)
+    assert verdict(known(positive, runs("c")), *dropping(line("t"))) == "hold"
+
+
+def test_a_dropped_cell_opens_by_all_of_its_requirements():
+    both = named(AUDIT, Attested("review", "a review", AUDITOR, "subject", HALF_YEAR), Never("never"))
+    versions = dropping(line("t"), requires=("audit", "review"), requirements=both)
+    for words, expected in ((("audit",), "hold"), (("review",), "hold"), (("audit", "review"), "permit")):
+        told = known(runs(correct=90, planned_at=BEFORE), runs("c"), attestations=[attested(it) for it in words])
+        assert verdict(told, *versions) == expected
+
+
+def test_a_dropped_cell_is_clear_by_the_whole_of_its_alpha_and_no_more():
+    """At 0.05 the bounds of 8 and 9 in 100 are 0.139 and 0.152; at 0.10 that of 9 is 0.138. The margin leaves 0.15."""
+    for correct, expected in ((8, "permit"), (9, "hold")):
+        told = known(runs(correct=correct, planned_at=BEFORE), runs("c"))
+        assert verdict(told, *dropping(line("t", rule_out=quick(confidence=Fraction("0.95"))))) == expected
+
+
+def test_what_was_left_open_is_told_only_where_it_holds():
+    second = since(replace(STRICT, **LEFT_OPEN["by `not_governed`"]), PLANNED + 10 * DAY)
+    for correct, cells, told in ((0, (), set()), (60, ("t",), {"reached"})):
+        decision = ask(known(runs(correct=correct)), since(STRICT), second, since(LOOSE), **API)
+        (ruling,) = (it for it in decision.rulings if it.policy == "simple")
+        assert (tuple(cell.finding.threshold for cell in ruling.cells), ruling.reasons) == (cells, ())
+        assert {reason.code for reason in decision.all_reasons} >= told
 
 
 def test_a_version_is_not_in_force_before_the_ledger_had_it():
