@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -103,6 +104,7 @@ def main() -> None:
     """Run the command line and exit with its documented code."""
     # Read when torch starts: idle threads that spin make every other process on the machine several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    gc.set_threshold(50_000)  # a short command mostly loads code, and there are no cycles in that
     sys.exit(run(sys.argv[1:]))
 
 
