@@ -621,6 +621,18 @@ def test_what_was_left_open_is_told_only_where_it_holds():
         assert ("reached" in {reason.code for reason in decision.all_reasons}) == bool(cells)
 
 
+def test_what_is_closed_is_told_by_its_cells_with_or_without_room():
+    second = since(replace(STRICT, **LEFT_OPEN["by `not_governed`"]), PLANNED + 10 * DAY)
+    wide = known(runs(correct=60), subjects=family(model={"ec_high": 10**25}))
+    (ruling,) = (it for it in ask(wide, since(STRICT), second, **API).rulings if it.policy == "simple")
+    assert ([cell.opens for cell in ruling.cells], ruling.reasons) == ([False], ())
+
+
+def test_a_version_that_was_not_about_the_subject_bounds_nothing_where_no_cell_is_missing():
+    first = since(simple(scope=Scope(Amount("effective_compute", Fraction(2 * 10**24)))))
+    assert ask(known(NEW), first, since(simple(), SECOND_VERSION), **API).bounds.most_effective_compute == 4 * 10**24
+
+
 def test_a_version_is_not_in_force_before_the_ledger_had_it():
     bad, loose = runs(correct=45, planned_at=BEFORE), simple(line("t", At("a", Fraction("0.60"))))
     for begun in (SECOND_VERSION, BEFORE - 20 * DAY):
