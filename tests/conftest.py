@@ -20,12 +20,6 @@ settings.load_profile("untimed")
 bundle.verify = standalone.beside
 
 
-def pytest_terminal_summary(terminalreporter):
-    if standalone.TOLD:
-        said = ", ".join(f"{count} {what}" for what, count in sorted(standalone.TOLD.items()))
-        terminalreporter.write_line(f"bundles that verify.py was given beside the package: {said}")
-
-
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):
     """A tiny model that knows nothing of the codebook. Not to be changed."""

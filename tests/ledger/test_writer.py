@@ -477,6 +477,29 @@ def test_what_waits_beyond_one_batch_of_the_queue_is_taken_by_the_next(small, mo
     check(small, expected)
 
 
+def test_what_became_of_an_entry_is_not_said_while_nobody_can_read_it(small, monkeypatch):
+    """The commit fails and persists, and the database cannot be read: nobody says that it was not written."""
+    real = _database.Database._commit
+    with writer(small) as opened:
+        submitted = [opened.submit(b"entry %d" % n) for n in (2, 3)]
+
+        def persists(self):
+            real(self)
+            raise sqlite3.OperationalError("disk I/O error")
+
+        def unreadable(*_):
+            raise LedgerError("cannot read")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(_database.Database, "_commit", persists)
+            patch.setattr(_database.Database, "outcome", unreadable)
+            for one in submitted:
+                with pytest.raises(LedgerError, match="cannot read"):
+                    opened.wait(one)
+        assert [opened.wait(one) for one in submitted] == [2, 3]
+    check(small, {2: b"entry 2", 3: b"entry 3"})
+
+
 def test_threads_whose_commit_fails_are_all_told(small, monkeypatch):
     with writer(small) as opened, monkeypatch.context() as patch:
         submitted = [opened.submit(b"entry %d" % n) for n in range(3)]

@@ -157,13 +157,14 @@ def decide(
     opened, evidence = fresh(workspace, passphrase_file)
     model, offered = evidence.subject(subject), evidence.deployment(deployment) if deployment else None
     actions = [action] if action else in_order(evidence.policy.gates)
-    recorded, decisions = [], []
-    for name in actions:
-        if record:  # each reads the ledger anew: a decision that is handed on has read all that stands before it
-            recorded.append(permits.record(opened, subject=subject, action=name, at=now(), deployment=deployment))
-            decisions.append(recorded[-1].decision)
-        else:
-            decisions.append(permits.ask(evidence, subject=model, action=name, at=now(), deployment=offered))
+    # each that is recorded reads the ledger anew: what is handed on has read all that stands before it
+    recorded = [
+        permits.record(opened, subject=subject, action=name, at=now(), deployment=deployment)
+        for name in (actions if record else ())
+    ]
+    decisions = [it.decision for it in recorded] or [
+        permits.ask(evidence, subject=model, action=name, at=now(), deployment=offered) for name in actions
+    ]
     if as_json:
         shown = [to_json(decision) for decision in decisions]
         if record:

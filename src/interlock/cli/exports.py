@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from interlock.evidence.statement import Statement
     from interlock.workspace import Workspace
 
-#: The format of a kind of statement, as files are named and people call it.
-_FORMATS = {"decision": ("vsa", "SLSA VSA v1"), "result": ("test-result", "in-toto test-result v0.1")}
+#: Each format as files are named after it, as people call it, and the member that says how it went.
+_FORMATS = {
+    export.VSA: ("vsa", "SLSA VSA v1", "verificationResult"),
+    export.TEST_RESULT: ("test-result", "in-toto test-result v0.1", "result"),
+}
 
 
 def export_entry(
@@ -45,20 +48,20 @@ def export_entry(
     """
     opened, evidence = fresh(workspace, passphrase_file)
     signing = opened.signing(evidence, by)
-    made, form = _made(opened, entry, by)
-    path = output or Path(f"entry-{entry}.{form[0]}.json")
+    made = _made(opened, entry, by)
+    suffix, called, member = _FORMATS[made.predicate_type]
+    path, said = output or Path(f"entry-{entry}.{suffix}.json"), made.predicate[member]
     write(path, dsse.sign(made.to_bytes(), PAYLOAD_TYPE, signing))
-    said = made.predicate["verificationResult" if form[0] == "vsa" else "result"]
     key_ids = [pair.public.key_id for pair in signing]
     if as_json:
         told = {"file": str(path), "predicate_type": made.predicate_type, "result": said, "digest": made.digest}
         print_json({**told, "entry": entry, "by": by, "key_ids": key_ids})
         return
-    typer.echo(f"{path}: {form[1]} of entry {entry}, {said}, signed by `{by}` with {', '.join(key_ids)}")
+    typer.echo(f"{path}: {called} of entry {entry}, {said}, signed by `{by}` with {', '.join(key_ids)}")
 
 
-def _made(opened: Workspace, entry: int, by: str) -> tuple[Statement, tuple[str, str]]:
-    """The statement, and its format.
+def _made(opened: Workspace, entry: int, by: str) -> Statement:
+    """The statement that is exported.
 
     Raises:
         UsageError: the entry is neither a decision nor a result.
@@ -67,8 +70,8 @@ def _made(opened: Workspace, entry: int, by: str) -> tuple[Statement, tuple[str,
     evidence = read(view, pinned_policy=opened.policy_digest)
     kind = evidence.records[entry].kind if entry < len(evidence.records) else None
     if kind == "decision":
-        return export.vsa(bundle_of(opened, view, entry)[1], by=by), _FORMATS[kind]
+        return export.vsa(bundle_of(opened, view, entry)[1], by=by)
     if kind == "result":
-        return export.test_result(view, evidence, entry), _FORMATS[kind]
+        return export.test_result(view, evidence, entry)
     got = f"entry {entry} is a `{kind}`" if kind else f"the ledger has {len(evidence.records)} statements, got {entry}"
     raise UsageError(f"{got}, expected the number of a decision or a result: interlock ledger log")

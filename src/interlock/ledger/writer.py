@@ -173,21 +173,17 @@ class Writer:
         Raises:
             LedgerError: as for `append`.
         """
-        if not submitted.settled:
-            with self._durably():
-                self._settled(submitted)
+        with self._durably():
+            while not submitted.settled:
+                if self._leading.acquire(blocking=False):
+                    self._take_turn(submitted)
+                else:  # another thread leads, perhaps with this entry: what it learns, it tells all
+                    with self._led:
+                        self._led.wait_for(lambda: submitted.settled or not self._leading.locked())
         if submitted.number is None:
             raise LedgerError(f"`{self.ledger.folder}`: the entry was not written, it can be appended again")
         self._publish_soon()
         return submitted.number
-
-    def _settled(self, submitted: Submitted) -> None:
-        while not submitted.settled:
-            if self._leading.acquire(blocking=False):
-                self._take_turn(submitted)
-            else:  # another thread leads, perhaps with this entry: what it learns, it tells all
-                with self._led:
-                    self._led.wait_for(lambda: submitted.settled or not self._leading.locked())
 
     def _take_turn(self, submitted: Submitted) -> None:
         """Sequence what this process waits for. The lead among its threads is held."""
@@ -292,11 +288,9 @@ class Writer:
         queue, left = self._queue.left()
         for ticket, one in [*self._queued.items()]:
             if ticket.queue != queue or ticket.number not in left:  # another process took it, or nobody could
-                try:
-                    one.number = self._database.outcome(ticket)
-                finally:
-                    one.failed = one.number is None
-                    del self._queued[ticket]
+                one.number = self._database.outcome(ticket)  # where that fails, whoever waits asks again
+                one.failed = one.number is None
+                del self._queued[ticket]
 
     def _logged(self, data: bytes) -> bytes:
         entry.check(data)
@@ -500,8 +494,7 @@ class Writer:
 
     def _publish_soon(self) -> None:
         """Have what was sequenced published within `LAG`, by a thread that lives as long as this writer."""
-        if not self._dirty.is_set():
-            self._dirty.set()
+        self._dirty.set()
         if self._thread is None:
             with self._turn:
                 if self._thread is None:

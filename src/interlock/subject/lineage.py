@@ -48,8 +48,8 @@ class Made:
         parent = self.parent
         if not self.has_weights:
             return self.compute, self.compute
-        is_worth_more = self.kind == "continued" and 0 < parent.training_compute < parent.ec_high
-        worth = Fraction(parent.ec_high, parent.training_compute) if is_worth_more else 1
+        spent = parent.training_compute
+        worth = Fraction(max(parent.ec_high, spent), spent) if self.kind == "continued" and spent else 1
         return self.compute + parent.ec_low, math.ceil(self.compute * worth) + parent.ec_high
 
 
