@@ -263,9 +263,9 @@ FORMS = json.loads("""{
 "protocol": {"task": "", "task_version": 0, "metric": "", "samples": 0, "samples_sha256": "#", "?deployment": "#",
   "elicitation": {"kind": "", "shots": 0, "seed": 0, "demonstrations": 0}},
 "plan:v1": {"report_by": "@", "protocol": true},
-"result:v2": {"plan": "#", "protocol": true, "log": {"name": "", "sha256": "#", "outcomes_sha256": "#"},
+"result:v3": {"plan": "#", "protocol": true, "log": {"name": "", "sha256": "#", "outcomes_sha256": "#"},
   "budget": {"tokens": 0, "flop": "1"}, "counts": {"planned": 0, "scored": 0, "completed": 0, "correct": 0,
-  "refused": true, "errored": 0, "limited": 0}, "environment": {"*": ""}},
+  "refused_scores": 0, "refused_at_most": 0, "errored": 0, "limited": 0}, "environment": {"*": ""}},
 "attestation:v1": {"kind": "", "name": "", "about": "", "statement": "", "at": "@"},
 "withdrawal:v1": {"reason": "", "at": "@"}, "set-aside:v1": {"reason": "", "at": "@"},
 "audit:v1": {"seed": {"size": 0, "root": "#"}, "drawn": 0, "agreed": 0, "disagreed": 0, "statement": "", "at": "@"},
@@ -407,9 +407,10 @@ class Reader:
         counts, fact.protocol = said["counts"], self.ran(fact, said["protocol"], where)
         fact.completed, fact.scored, fact.correct = counts["completed"], counts["scored"], counts["correct"]
         fine = 0 <= fact.correct <= fact.scored <= fact.completed <= counts["planned"] == fact.protocol.samples
-        fact.refused = None if counts["refused"] == "unknown" else counts["refused"]
-        rest = counts["completed"] + counts["errored"], counts["errored"], counts["limited"], fact.refused or 0
-        fine = fine and type(rest[3]) is int and 0 <= min(rest) <= max(rest) <= counts["planned"]
+        fact.refused_scores, fact.refused_at_most = counts["refused_scores"], counts["refused_at_most"]
+        rest = counts["completed"] + counts["errored"], counts["errored"], counts["limited"], fact.refused_at_most
+        fine = fine and 0 <= min(rest) <= max(rest) <= counts["planned"]
+        fine = fine and 0 <= fact.refused_scores <= min(fact.scored, fact.refused_at_most)
         demand(fine, where, counts, "correct <= scored <= completed <= planned, and none of the others over that")
         fact.flop, fact.plan = Fraction(said["budget"]["flop"]), None
         for plan in self.facts.plans:  # one that announced something else, or that others signed, is not its plan
@@ -501,8 +502,7 @@ class Tally:
         self.n, scored, unit = result.protocol.samples, result.scored, (measure["low"], measure["high"]) == ("0", "1")
         self.readable = unit and 0 <= result.correct <= scored <= self.n
         self.harmless = result.correct if measure["danger"] == "higher" else scored - result.correct
-        asked = measure["kind"] == "capability" and result.refused is not None
-        refused = min(max(scored + result.refused - result.completed, 0), scored) if asked else 0
+        refused = min(result.refused_scores, scored) if measure["kind"] == "capability" else 0
         self.answers, self.dangerous = scored - refused, min(self.harmless + self.n - scored + refused, self.n)
 
 
@@ -595,8 +595,8 @@ class Rule:
         fine = fine and tried >= max(int(demand.get("demonstrations", 0)), kind in {"few-shot", "fine-tuned"})
         fine = fine and result.flop >= int(demand.get("flop", 0)) and ran.attempts >= int(demand.get("attempts", 1))
         fine = fine and all(getattr(ran, it) or not demand.get(it) for it in ("tools", "safety_ablated"))
-        refused, most = ran.samples if result.refused is None else result.refused, Fraction(demand.get("refusals", 1))
-        fine = fine and (most == 1 or refused <= most * ran.samples)
+        most = Fraction(demand.get("refusals", 1))
+        fine = fine and (most == 1 or result.refused_at_most <= most * ran.samples)
         end = min(after(plan.at, it["period"]) for it in (rule["refresh"], rule["buffer"]) if "period" in it)
         return end if fine and self.at < end else None
 

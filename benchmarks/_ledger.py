@@ -52,7 +52,7 @@ OTHER_FILES = (("weights", hashlib.sha256(b"others").hexdigest()),)
 OTHER_MODEL = Manifest(OTHER_FILES).digest
 SAMPLES = 200
 #: The counts of a run in which nothing was refused, failed or was cut.
-NONE_BESIDE = {"refused": 0, "errored": 0, "limited": 0}
+NONE_BESIDE = {"refused_scores": 0, "refused_at_most": 0, "errored": 0, "limited": 0}
 
 
 @cache

@@ -168,6 +168,8 @@ def facts(rules: int, variant: Variant) -> Facts:
                     completed=SAMPLES,
                     scored=SAMPLES,
                     correct=_correct(i, variant) + more,
+                    refused_scores=0,
+                    refused_at_most=0,
                     flop=10**15,
                     signers=evaluator,
                     plan=plan,

@@ -137,7 +137,7 @@ def result_of(workspace: Workspace, number: int = -1, **members) -> Statement:
 
 
 def counts(correct: int, *, scored: int = 120, **others: int | str) -> dict:
-    usual = {"planned": 120, "completed": 120, "refused": "unknown", "errored": 0, "limited": 0}
+    usual = {"planned": 120, "completed": 120, "refused_scores": 0, "refused_at_most": 120, "errored": 0, "limited": 0}
     return {**usual, "scored": scored, "correct": correct, **others}
 
 

@@ -163,19 +163,20 @@ def test_a_result_gives_the_finding_that_the_package_finds(correct, verdict, sta
 @pytest.mark.parametrize(
     ("limit", "refused", "verdict"),
     [
-        ("0.05", None, "hold"),  # what is not known shows nothing in favour
-        ("0.05", 0, "permit"),
-        ("0.05", 6, "permit"),
-        ("0.05", 7, "hold"),
-        ("1", None, "permit"),
-        ("1", 34, "permit"),
-        ("1", 60, "hold"),  # of a capability a refusal counts on the dangerous side
+        ("0.05", (0, 120), "hold"),  # what is not known shows nothing in favour
+        ("0.05", (6, 7), "hold"),  # what is known is only the least
+        ("0.05", (0, 0), "permit"),
+        ("0.05", (6, 6), "permit"),
+        ("0.05", (7, 7), "hold"),
+        ("1", (0, 120), "permit"),
+        ("1", (34, 120), "permit"),
+        ("1", (60, 60), "hold"),  # of a capability a refusal counts on the dangerous side
     ],
 )
 def test_refusals_count_as_the_package_counts_them(limit, refused, verdict):
     made = story.under("[few-shot]", f"[few-shot: {{refusals: {limit}}}]", "coverage: 0.98", "coverage: 0.5")
     subject = made.register("model")
-    made.report(subject, made.plan(subject), correct=10, refused=refused)
+    made.report(subject, made.plan(subject), correct=10, refused_scores=refused[0], refused_at_most=refused[1])
     made.state(subject)
     made.decide(subject)
     assert verified(made)["verdict"] == verdict
@@ -216,7 +217,7 @@ def test_a_plan_is_no_older_than_the_checkpoint_before_it_of_the_same_second():
 
 
 def test_more_samples_than_can_be_counted_in_a_short_time_are_not_verified_here():
-    result = {"protocol": SimpleNamespace(samples=10**12), "scored": 10**12, "correct": 0, "refused": None}
+    result = {"protocol": SimpleNamespace(samples=10**12), "scored": 10**12, "correct": 0, "refused_scores": 0}
     with pytest.raises(alone.Outside, match="more samples"):
         alone.Tally(SimpleNamespace(**result), {"low": "0", "high": "1", "danger": "higher", "kind": "capability"})
 
@@ -499,8 +500,9 @@ STORIES = {
     "an attestation dated after its ledger time": dated_in_the_future,
     "a plan that puts off its report": report_put_off,
     "more correct than scored": counted(correct=121),
-    "more refused than planned": counted(refused=121),
-    "fewer refused than none": counted(refused=-1),
+    "more refused than planned": counted(refused_at_most=121),
+    "more refused than can have been": counted(refused_scores=2, refused_at_most=1),
+    "fewer refused than none": counted(refused_scores=-1),
     "more errored than were left": counted(errored=1),
     "fewer errored than none": counted(errored=-1),
     "more cut than planned": counted(limited=121),

@@ -484,7 +484,7 @@ def words(tmp_path, model_folder):
 def test_real_results_of_lm_eval_are_recorded_and_hold(words, capsys):
     said = _import(capsys, words, foreign.LM_EVAL / foreign.RESULTS)
     assert said.code == 0
-    assert "3 correct of 6 planned: 6 completed, 6 scored, unknown refused, unknown errored" in said.out
+    assert "3 correct of 6 planned: 6 completed, 6 scored, at most 6 refused, unknown errored" in said.out
     assert "left out: no measure of the policy is of `invented_words_said`" in said.out
     verdict, reasons = lab.verdict(capsys, words)
     assert verdict == "hold"

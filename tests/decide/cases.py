@@ -268,7 +268,8 @@ def run(
     scored: int | None = None,
     correct: int = 0,
     total: Fraction | None = None,
-    refused: int = 0,
+    refused_scores: int = 0,
+    refused_at_most: int | None = None,
     flop: int | None = None,
     shots: int | None = None,
     demonstrations: int | None = None,
@@ -306,18 +307,22 @@ def run(
     correct = 0 if total is not None else correct
     result = Result(
         entry=0,
-        digest=digest(f"result {name} {planned} {scored} {correct} {total} {refused} {flop} {sorted(signers)} {at}"),
+        digest=digest(
+            f"result {name} {planned} {scored} {correct} {total} {refused_scores} {refused_at_most} {flop} "
+            f"{sorted(signers)} {at}"
+        ),
         subject=subject,
         protocol=ran,
         completed=samples if completed is None else completed,
         scored=scored,
         correct=correct,
+        refused_scores=refused_scores,
+        refused_at_most=refused_scores if refused_at_most is None else refused_at_most,
         flop=(0 if elicitation in ("few-shot", "prompted") else 10**15) if flop is None else flop,
         signers=frozenset(signers),
         plan=plan,
         at=planned_at + DAY if at is None else at,
         total=total,
-        refused=refused,
     )
     return Run(plan, result if reported else None)
 

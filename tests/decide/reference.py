@@ -152,9 +152,7 @@ def can_be_read(result, measure):  # 3
 
 
 def refused_scores(result, measure):  # 1
-    if measure.kind != "capability" or result.refused is None:
-        return 0
-    return min(max(0, result.scored + result.refused - result.completed), result.scored)
+    return min(max(0, result.refused_scores), result.scored) if measure.kind == "capability" else 0
 
 
 def turned_sum(result, measure):
@@ -509,7 +507,6 @@ class Case:
 
     def sound(self, result, owner, rule, demand, measure, run_by):  # 10 to 14
         protocol, trained = result.protocol, demand.elicitation in {"fine-tuned", "rl-fine-tuned"}
-        refused = protocol.samples if result.refused is None else result.refused
         shown = protocol.shots if demand.elicitation == "few-shot" else protocol.demonstrations
         good = (
             self.admissible(result, owner)
@@ -523,7 +520,7 @@ class Case:
             and protocol.attempts >= demand.attempts
             and (protocol.tools or not demand.tools)
             and (protocol.safety_ablated or not demand.safety_ablated)
-            and (demand.refusals == 1 or refused <= demand.refusals * protocol.samples)
+            and (demand.refusals == 1 or result.refused_at_most <= demand.refusals * protocol.samples)
             and shown >= max(demand.demonstrations, int(demand.elicitation in {"few-shot", "fine-tuned"}))
         )
         return self.fresh(result, rule.refresh, rule.buffer) if good else None

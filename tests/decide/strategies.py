@@ -547,7 +547,8 @@ CHANGES: tuple[dict[str, Any], ...] = (
     *({"subject": who} for who in (FOUNDATION, CHILD, SIBLING)),
     *({"version": 2}, {"metric": "f1"}, {"unit": "family"}, {"unit": "sample"}, {"seed": 1}),
     *({"shots": 0}, {"demonstrations": 0}, {"flop": 0}, {"attempts": 1}, {"tools": False}, {"safety_ablated": False}),
-    *({"refused": 20}, {"samples_digest": "00" * 32}, {"deployment": OFFERED}, {"deployment": None}),
+    *({"refused_scores": 20}, {"refused_at_most": 20}, {"samples_digest": "00" * 32}),
+    *({"deployment": OFFERED}, {"deployment": None}),
     *({"unreadable": True}, {"elicitation": "prompted"}, {"late": True}),
 )
 

@@ -733,3 +733,71 @@ def test_an_incident_and_an_exception_of_the_same_name_start_each_its_own_duty()
 def test_an_exception_that_is_opened_for_another_subject_starts_nothing():
     told = known(runs(), amendments=[amended("way", subject=REFERENCE)])
     assert begun(told, simple(duties=named(duty("exception", "way")))) == []
+
+
+# -- what is judged by every version that has seen it ------------------------------------------------------------------
+
+
+def test_an_incident_that_every_version_set_aside_names_nothing():
+    named_it = incident(thresholds=["t"])
+    told = known(runs(**FRESH), incidents=[named_it], attestations=[stated(CHECKED.name, at=LATE + DAY)])
+    assert state(ask(told, *three(simple(), simple()))) == "reached"
+    told = replace(told, set_asides=(aside(named_it),))
+    assert state(ask(told, *three(simple(), simple()))) == "below"
+
+
+@pytest.mark.parametrize(("who", "expected"), [(CHILD, "not ruled out"), (REFERENCE, "below")])
+def test_what_happens_to_the_kin_ends_a_result_under_several_versions_too(who, expected):
+    stolen = incident("theft", subject=who, at=AT - DAY)
+    under = simple(line("t", rule_out=quick(refresh=refresh(events=("theft",)))))
+    told = known(runs(**FRESH), incidents=[stolen], attestations=[stated(CHECKED.name, at=LATE + DAY)])
+    assert state(ask(told, *three(under, under))) == expected
+
+
+def test_a_check_that_failed_on_a_stranger_undoes_nothing():
+    passed, failed = (Check("a-check", passed=it, caught=29, organisms=29) for it in (True, False))
+    for who, expected in ((REFERENCE, "below"), (MODEL, "not ruled out")):
+        later = stated(CHECKED.name, about=who, check=failed, at=AT - DAY, by=[BOARD])
+        told = facts(runs(), attestations=[stated(CHECKED.name, check=passed, at=AT - 5 * DAY), later])
+        assert state(ask(told, simple(assumptions=named(CHECKED)))) == expected
+
+
+@pytest.mark.parametrize(("who", "expected"), [(REFERENCE, "permit"), (CHILD, "hold")])
+def test_what_is_silent_about_a_stranger_undoes_no_approval(who, expected):
+    need = Approved("go", "go", BOARD, "subject", HALF_YEAR)
+    under = simple(requires=("go",), requirements=named(need))
+    bad, silent = runs(correct=40), runs("c", subject=who, reported=False)
+    told = known(bad, silent)
+    told = replace(told, approvals=(approved("go", saw(told, "t", "reached"), at=STATED + DAY),))
+    assert ask(told, under).verdict == expected
+
+
+# -- counts ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(0, 1, "below"), (-1, 1, "not ruled out"), (0, 2, "not ruled out")]
+)
+def test_a_number_of_right_answers_is_for_a_measure_from_0_to_1(low, high, expected):
+    under = simple(measures=named(measure("a", low=Fraction(low), high=Fraction(high))))
+    assert state(ask(known(runs()), under)) == expected
+
+
+@pytest.mark.parametrize(("refused", "below"), [(0, True), (9, True), (10, False), (60, False)])
+def test_a_refused_score_is_a_dangerous_one_where_many_may_be_missing(refused, below):
+    """Of 100 samples, at 0.95, 9 dangerous ones rule out 0.16, and 10 do not (0.164; Clopper and Pearson 1934)."""
+    rule = quick(coverage=Fraction(0), buffer=buffer(margin=Fraction(0)))
+    under = simple(line("t", At("a", Fraction("0.16")), rule_out=rule))
+    assert (state(ask(known(runs(refused_scores=refused)), under)) == "below") is below
+
+
+@pytest.mark.parametrize(("refused", "below"), [(0, True), (15, True), (17, False), (90, False)])
+def test_a_refused_score_adds_the_whole_range_to_a_sum(refused, below):
+    """1,000 scores from 1 to 4, all 1, of which each refused one counts as 4: the mean 1 + 3 x refused / 1,000, and
+    3 x sqrt(ln 20 / 2,000) = 0.116 (Hoeffding 1963), is under 1.163 with 15 of them, and not with 17.
+    """
+    of = measure("a", low=Fraction(1), high=Fraction(4))
+    rule = quick(coverage=Fraction(0), buffer=buffer(margin=Fraction(0)))
+    under = simple(line("t", At("a", Fraction("1.163")), rule_out=rule), measures=named(of))
+    told = known(runs(total=Fraction(1000), samples=1000, scored=1000, refused_scores=refused))
+    assert (state(ask(told, under)) == "below") is below

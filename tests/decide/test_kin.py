@@ -406,7 +406,9 @@ def test_an_answer_refused_no_more_than_the_strictest_demand_allows():
     demands = tuple(Demand(kind, refusals=Fraction(most)) for kind, most in (("prompted", "0.02"), ("few-shot", "0.5")))
     for rule, refused, answers in ((demands, 2, True), (demands, 3, False), (demands[1:], 3, True), ((), 0, True)):
         under = simple(line("t", rule_out=quick(elicitation=rule, coverage=Fraction("0.9"))))
-        told = known(runs(), runs("a", elicitation="few-shot"), runs(**PARENTS, **BAD), runs(**AGAIN, refused=refused))
+        told = known(
+            runs(), runs("a", elicitation="few-shot"), runs(**PARENTS, **BAD), runs(**AGAIN, refused_at_most=refused)
+        )
         finding = ask(told, under, action="deploy-internal").cells[0].finding
         assert (finding.state == "reached") is not answers
 

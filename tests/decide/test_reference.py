@@ -119,6 +119,8 @@ def result(announced, *, correct=5, **changes):
         "completed": announced.protocol.samples,
         "scored": announced.protocol.samples,
         "correct": correct,
+        "refused_scores": 0,
+        "refused_at_most": 0,
         "flop": 0,
         "signers": frozenset({"auditor"}),
         "plan": announced,

@@ -160,6 +160,44 @@ def test_keeping_a_result_back_does_not_help(sentence, action):
     assert verdict(add(told, make(**unscored)), *open_gates, action=action) == "hold"
 
 
+C = At("c", Fraction("0.20"))
+LEANING = {  # sentence: (what `t` refers to, the other thresholds)
+    "by a reference": ((Ref("z"),), [line("z", C)]),
+    "by a reference of a reference": ((Ref("y"),), [line("y", Ref("z")), line("z", C)]),
+    "by one of several references": ((Ref("z"), Ref("b")), [line("z", C), line("b", B)]),
+    "beside one that is referred to twice": (
+        (Ref("z"), Ref("x"), Ref("y")),
+        [line("z", C), line("x", B), line("y", Ref("x"))],
+    ),
+    "by a higher level": ((B,), [line("z", C, above=("t",))]),
+    "by a higher level of what it refers to": ((Ref("b"),), [line("b", B), line("z", C, above=("b",))]),
+    "by what a higher level refers to": (
+        (B,),
+        [line("y", Ref("z"), above=("t",)), line("z", C)],
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", LEANING)
+def test_what_is_kept_back_may_show_whatever_leans_on_it(sentence):
+    """It is below by its compute: nothing that was measured is asked for."""
+    refers, others = LEANING[sentence]
+    small = (UnderQuantity("effective_compute", Fraction(10**26)),)
+    under = simple(line("t", AtLeast(1, refers), below_if=small), *others, gated=["t"])
+    assert verdict(known(), under) == "permit"
+    assert verdict(known(runs("c", reported=False)), under) == "hold"
+    apart = simple(line("t", B, below_if=small), line("z", C), gated=["t"])
+    assert verdict(known(runs("c", reported=False)), apart) == "permit"
+
+
+def test_a_judged_level_above_has_no_measures_to_keep_back():
+    small = (UnderQuantity("effective_compute", Fraction(10**26)),)
+    judged_one = Threshold("z", None, None, judged=Judged(BOARD, ("a",)), above=("t",))
+    under = simple(line("t", B, below_if=small), judged_one, gated=["t"])
+    assert verdict(known(runs("c", reported=False)), under) == "permit"
+    assert verdict(known(runs("b", reported=False)), under) == "hold"
+
+
 def test_a_permit_ends_when_a_plan_is_due_that_could_show_it_reached():
     under = simple(line("t", below_if=(UnderQuantity("effective_compute", Fraction(10**26)),)))
     late = runs(reported=False, planned_at=AT - DAY, report_by=AT + 3 * DAY)
@@ -762,23 +800,17 @@ def test_an_incident_on_a_relative_by_a_budget_that_no_version_had_any_more_is_n
 
 
 def test_what_was_refused_rules_no_capability_out():
-    for refused, completed, expected in (
-        (100, 100, "hold"),
-        (10, 100, "hold"),
-        (100, 200, "permit"),
-        (None, 100, "permit"),
-    ):
-        made = runs(refused=refused)
-        made = replace(made, result=replace(made.result, completed=completed))
-        assert verdict(known(made), simple()) == expected, refused
+    for refused, expected in ((200, "hold"), (100, "hold"), (10, "hold"), (0, "permit"), (-10, "permit")):
+        assert verdict(known(runs(refused_scores=refused)), simple()) == expected, refused
+    assert verdict(known(runs(refused_at_most=100)), simple()) == "permit"
     safe = named(measure("a", kind="safeguard"))
-    assert verdict(known(runs(refused=100)), simple(measures={**MEASURES, **safe})) == "permit"
+    assert verdict(known(runs(refused_scores=100)), simple(measures={**MEASURES, **safe})) == "permit"
 
 
 def test_refusals_with_sums_are_dangerous_too():
     halves = named(measure("a", high=Fraction(2)))
     for refused, expected in ((0, "below"), (50, "not ruled out")):
-        told = known(runs(total=Fraction(0), refused=refused, samples=1000, scored=1000))
+        told = known(runs(total=Fraction(0), refused_scores=refused, samples=1000, scored=1000))
         assert state(ask(told, simple(line("t", At("a", Fraction(1))), measures={**MEASURES, **halves}))) in {expected}
 
 
@@ -849,6 +881,18 @@ def test_a_plan_by_an_earlier_versions_measure_keeps_a_requirement_from_being_me
     assert verdict(add(told, late), *versions) == "hold"
     wide = [since(replace(it.policy, report_within=HALF_YEAR), it.since) for it in versions]
     assert ask(add(told, running), *wide, **API).bounds.not_after == AT + DAY
+
+
+def test_a_new_requirement_asks_for_the_plans_of_the_task_that_its_measure_had():
+    old = simple(
+        requirements=named(AUDIT), requires=("audit",), measures={**MEASURES, "b": measure("b", task="lab/old")}
+    )
+    new = simple(requires=("safe",), requirements=named(Measured("safe", "b", Fraction("0.20"), quick())))
+    versions = since(old), since(new, SECOND_VERSION)
+    told = known(runs(correct=90), CLEAN_B)
+    assert verdict(told, *versions) == "permit"
+    left_out = runs("old", reported=False, planned_at=SECOND_VERSION - DAY, report_by=AT - DAY)
+    assert verdict(add(told, left_out), *versions) == "hold"
 
 
 # -- how far a permit reaches ------------------------------------------------------------------------------------------

@@ -157,7 +157,7 @@ def test_a_sample_that_failed_is_planned_and_not_scored(honest, tmp_path):
 
 def test_a_log_that_marks_no_refusal_does_not_say_that_there_was_none(honest):
     facts = logs.read(honest)
-    assert (facts.refused, facts.errored, facts.limited) == (None, 0, 0)
+    assert (facts.refused_scores, facts.refused_at_most, facts.errored, facts.limited) == (0, 8, 0, 0)
 
 
 def _filter(log):
@@ -169,20 +169,25 @@ def _no_answer(log):
     wrong.scores["first_word_match"].value = "N"
 
 
+def _all_judged(log):
+    for place, sample in enumerate(log.samples):
+        sample.scores["first_word_match"].metadata = {"refused": place < 2}
+
+
 def _limit(log):
     log.samples[0].limit = EvalSampleLimit(type="token", limit=10)
 
 
 @pytest.mark.parametrize(
     ("change", "marked"),
-    [(_filter, (1, 0, 0)), (_no_answer, (1, 0, 0)), (_limit, (None, 0, 1))],
-    ids=["stopped by a filter", "scored as no answer", "cut by a limit"],
+    [(_filter, (1, 8, 0, 0)), (_no_answer, (1, 8, 0, 0)), (_all_judged, (2, 2, 0, 0)), (_limit, (0, 8, 0, 1))],
+    ids=["stopped by a filter", "scored as no answer", "the scorer says of each", "cut by a limit"],
 )
 def test_what_was_refused_or_cut_is_counted_beside_the_score(honest, tmp_path, change, marked):
     log = read_eval_log(str(honest))
     change(log)
     facts = logs.read(_written(log, tmp_path))
-    assert (facts.refused, facts.errored, facts.limited) == marked
+    assert (facts.refused_scores, facts.refused_at_most, facts.errored, facts.limited) == marked
     assert (facts.planned, facts.completed, facts.scored) == (8, 8, 8)  # what counts of them is for the rule to say
 
 

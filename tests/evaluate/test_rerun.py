@@ -33,7 +33,7 @@ def record(workspace, change) -> str:
     made = lab.result_of(
         workspace,
         log={"name": name, "sha256": found.sha256, "outcomes_sha256": found.outcomes_digest},
-        counts=lab.counts(found.correct, scored=found.scored, refused=found.refused or "unknown"),
+        counts=lab.counts(found.correct, scored=found.scored, refused_at_most=found.refused_at_most),
     )
     return workspace.append(made, [lab.key(workspace, "evaluation-team")])
 

@@ -376,7 +376,7 @@ def test_a_log_that_was_imported_fails():
         samples="1" * 64,
         files=(("logs/imported/x/log.eval", "2" * 64), ("logs/imported/x/more", "4" * 64)),
         outcomes="3" * 64,
-        counts=Counts(120, 120, 120, 0, None, None, 0, 1),
+        counts=Counts(120, 120, 120, 0, None, 0, 120, None, 1),
         model="model",
         model_args={},
         adapter=UNKNOWN,
@@ -388,7 +388,7 @@ def test_a_log_that_was_imported_fails():
     assert outcome(made) == ("FAILED", [], [LINE])
     names = [part["name"] for part in theirs(made)["configuration"]]
     assert names == ["samples", "logs/imported/x/log.eval", "logs/imported/x/more", "policy"]
-    assert made.predicate[export.EXTENSION]["counts"]["refused"] == UNKNOWN
+    assert made.predicate[export.EXTENSION]["counts"]["errored"] == UNKNOWN
     said = replace(said, version="2024-02", task="lab/skill")
     told.say(statement("result", name="model", digest=subject, predicate=said.to_json()), "team")
     assert theirs(of_result(told, 3))["configuration"][0]["uri"] == "urn:interlock:task:lab/skill@2024-02"

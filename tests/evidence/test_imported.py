@@ -28,7 +28,7 @@ WHOLE = ImportedPredicate(
     samples="1" * 64,
     files=(("logs/imported/x/log.eval", "2" * 64),),
     outcomes="3" * 64,
-    counts=Counts(8, 8, 7, 2, None, None, 0, 1),
+    counts=Counts(8, 8, 7, 2, None, 0, 8, 0, 1),
     model="model",
     model_args={"path": "latest"},
     adapter=UNKNOWN,
@@ -43,9 +43,10 @@ def _predicates(draw):
     correct, scored, completed, planned = ordered
     total = draw(st.none() | st.fractions())
     some = st.none() | st.integers(0, 2**53 - 1)
-    counts = Counts(
-        max(planned, 1), completed, scored, correct if total is None else 0, total, *(draw(some) for _ in range(3))
-    )
+    planned, correct = max(planned, 1), correct if total is None else 0
+    at_most = draw(st.integers(0, planned))
+    refused = draw(st.integers(0, min(scored, at_most))), at_most
+    counts = Counts(planned, completed, scored, correct, total, *refused, draw(some), draw(some))
     return replace(
         WHOLE, counts=counts, updates=draw(some), edit_of=draw(st.sampled_from([None, "a" * 64])), version=draw(_texts)
     )
@@ -87,8 +88,9 @@ def _with(section, name, value):
         (_with("counts", "scored", 9), "counts must grow"),
         (_with("counts", "completed", 9), "counts must grow"),
         (_with("counts", "planned", 0), "counts must grow"),
-        (_with("counts", "refused", -1), "`refused` is `-1`"),
-        (_with("counts", "refused", "none"), "`refused` is `none`"),
+        (_with("counts", "refused_scores", -1), "`refused_scores` is `-1`"),
+        (_with("counts", "refused_at_most", "unknown"), "`refused_at_most` is `unknown`"),
+        (_with("counts", "refused_at_most", 99), "expected refused_scores <= scored, and <= refused_at_most"),
         (_with("total", None, "1/2"), "counts must grow"),  # a sum beside a number of right answers
         (_with("total", None, "2/4"), "`total` is `2/4`, expected `none` or a fraction in lowest terms"),
         (_with("total", None, "1/0"), "`total` is `1/0`"),
@@ -125,5 +127,5 @@ def test_every_member_must_be_there():
 
 
 def test_a_sum_is_kept_exactly():
-    predicate = replace(WHOLE, counts=Counts(3, 3, 3, 0, Fraction(0.1) + Fraction(5e-324), None, None, None))
+    predicate = replace(WHOLE, counts=Counts(3, 3, 3, 0, Fraction(0.1) + Fraction(5e-324), 0, 3, None, None))
     assert ImportedPredicate.from_json(predicate.to_json(), "here") == predicate

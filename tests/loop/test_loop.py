@@ -213,7 +213,7 @@ def test_adding_the_same_subject_again_only_notes_where_it_lies(registered, mode
 def test_what_a_ledger_does_not_say_is_read_against_a_permit(whole):
     """A result does not say how many samples were refused, and a subject could refuse whatever it would give away."""
     evidence = whole.read()
-    assert [result.refused for result in evidence.facts.results] == [None, None]
+    assert [result.refused_at_most for result in evidence.facts.results] == [120, 120]
 
 
 def test_every_fact_names_the_statement_that_it_is_from(whole):

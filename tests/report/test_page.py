@@ -98,9 +98,10 @@ class Story:
         log = f"2026-11-21_{elicitation}_{demonstrations}.eval"
         flop = 3 * 10**13 * (demonstrations + 1)
         self.details[number] = ResultPredicate(
-            "e" * 64, protocol, "f" * 64, log, "0" * 64, 120, scored, correct, None, 0, 0, 1000, flop, {}
+            "e" * 64, protocol, "f" * 64, log, "0" * 64, 120, scored, correct, 0, 120, 0, 0, 1000, flop, {}
         )
         counts = {"completed": 120, "scored": scored, "correct": correct, "flop": flop}
+        counts |= {"refused_scores": 0, "refused_at_most": 120}
         self.results.append(
             Result(number, f"{number:064x}", subject, protocol, **counts, signers=TEAM, plan=plan, at=PLANNED)
         )

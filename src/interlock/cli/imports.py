@@ -107,7 +107,7 @@ def _told(row: Mapping[str, Any]) -> Iterator[str]:
     yield f"{row['log']}: {task['name']}@{task['version']}, {task['metric']} ({task['scorer']}): {row['state']}"
     yield (
         f"  {got} of {counts['planned']} planned: {counts['completed']} completed, {counts['scored']} scored, "
-        f"{counts['refused']} refused, {counts['errored']} errored, {counts['limited']} cut by a limit"
+        f"at most {counts['refused_at_most']} refused, {counts['errored']} errored, {counts['limited']} cut by a limit"
     )
     if said["imported"]["edit_of"] != "none":
         yield f"  it is an edit of the result {said['imported']['edit_of'][:12]}, which goes on counting"

@@ -95,9 +95,10 @@ class Result:
 
     Of an imported log, the protocol's elicitation is `unknown` and `flop` more than any other result can have spent.
 
-    Counts satisfy `0 <= refused <= completed`, `0 <= correct <= scored <= completed <= planned`; `refused` None: nobody
-    knows how many. `flop` is what the elicitation spent. With `total` None every score was 0 or 1 and `correct` of them
-    were 1; else `total` is the sum of the scores of the scored units, and `correct` is 0.
+    Counts satisfy `0 <= correct <= scored <= completed <= planned`. Of the scores, `refused_scores` are known to be of
+    units that were refused; of all units, at most `refused_at_most` were. `flop` is what the elicitation spent. With
+    `total` None every score was 0 or 1 and `correct` of them were 1; else `total` is the sum of the scores of the
+    scored units, and `correct` is 0.
     """
 
     entry: int
@@ -107,12 +108,13 @@ class Result:
     completed: int
     scored: int
     correct: int
+    refused_scores: int
+    refused_at_most: int
     flop: int
     signers: Signers
     plan: Plan | None
     at: datetime
     total: Fraction | None = None
-    refused: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)

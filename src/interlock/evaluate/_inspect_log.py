@@ -95,9 +95,14 @@ def number(score: Score, sample: EvalSample, part: str = "") -> float | None:
     raise EvidenceError(f"the score of sample `{sample.id}` is {shown(score)}, expected a finite number or a letter")
 
 
-def is_refused(sample: EvalSample, score: Score | None) -> bool:
-    """Whether the model refused to answer: a filter stopped it, or the scorer found no answer."""
-    return sample.output.stop_reason == "content_filter" or (score is not None and score.value == NOANSWER)
+def is_refused(sample: EvalSample, score: Score | None) -> bool | None:
+    """Whether the model refused to answer: a filter stopped it, the scorer found no answer, or says so in the score's
+    metadata (`refused`). None: nobody says, and a scorer may take a refusal for a wrong answer.
+    """
+    if sample.output.stop_reason == "content_filter" or (score is not None and score.value == NOANSWER):
+        return True
+    said = (score.metadata or {}).get("refused") if score is not None else None
+    return said if isinstance(said, bool) and sample.error is None else None
 
 
 def refuse_counts(

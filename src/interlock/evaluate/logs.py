@@ -31,8 +31,8 @@ class LogFacts:
     """What one log shows. Counts are of sample runs: dataset samples times epochs.
 
     `completed` ran without error, `errored` did not; `scored` of the completed have a score, `correct` of those are
-    right; `limited` were cut by a limit. `refused` are marked as refused by the model, and may be scored all the same;
-    None: none is marked, which does not say that none was, since a scorer may take a refusal for a wrong answer.
+    right; `limited` were cut by a limit. `refused_scores` of the scored are marked as refused by the model; at
+    most `refused_at_most` of all were refused: of the others, the scorer says that they were not.
     `task_version` is a number or a word. `samples_digest` is the SHA-256 of what was asked: the RFC 8785 JSON of one
     list sorted by sample. `outcomes_digest` is the Merkle root (RFC 6962, section 2.1) of what was asked, answered and
     scored: one leaf for each sample run, its RFC 8785 JSON, sorted by sample and epoch. Digests are in hex.
@@ -49,7 +49,8 @@ class LogFacts:
     completed: int
     scored: int
     correct: int
-    refused: int | None
+    refused_scores: int
+    refused_at_most: int
     errored: int
     limited: int
     samples_digest: str
@@ -134,6 +135,7 @@ def _facts(log: EvalLog, sha256: str) -> LogFacts:
         _refuse_edited(sample)
     values = {(sample.id, sample.epoch): _value(sample) for sample in samples}
     _refuse_contradiction(log, samples, values)
+    refused = {(it.id, it.epoch): inspect_log.is_refused(it, _score(it)) for it in samples}
     return LogFacts(
         sha256=sha256,
         task=log.eval.task_registry_name or log.eval.task,
@@ -146,7 +148,8 @@ def _facts(log: EvalLog, sha256: str) -> LogFacts:
         completed=sum(sample.error is None for sample in samples),
         scored=sum(value is not None for value in values.values()),
         correct=sum(value or 0 for value in values.values()),
-        refused=sum(inspect_log.is_refused(sample, _score(sample)) for sample in samples) or None,
+        refused_scores=sum(values[run] is not None for run, it in refused.items() if it),
+        refused_at_most=sum(it is not False for it in refused.values()),
         errored=sum(sample.error is not None for sample in samples),
         limited=sum(sample.limit is not None for sample in samples),
         samples_digest=_samples.digest(inspect_log.asked_in(samples)),

@@ -167,7 +167,7 @@ def _recorded(workspace: Workspace, result: Result, said: ResultPredicate) -> di
 
     path = workspace.check_log(result.entry, said.log_name, said.log)
     facts, answers = logs.read_answers(path)
-    counted = ("completed", "scored", "correct", "refused", "errored", "limited")
+    counted = ("completed", "scored", "correct", "refused_scores", "refused_at_most", "errored", "limited")
     got = (facts.sha256, facts.outcomes_digest, facts.samples_digest, *(getattr(facts, name) for name in counted))
     bound = (said.log, said.outcomes, said.protocol.samples_digest, *(getattr(said, name) for name in counted))
     if got != bound:

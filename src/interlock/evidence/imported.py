@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.decide.facts import Protocol
 from interlock.errors import EvidenceError
-from interlock.evidence.predicates import UNKNOWN, Fields, or_unknown, strings
+from interlock.evidence.predicates import UNKNOWN, Fields, check_refused, or_unknown, strings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,8 @@ _FRACTION = re.compile(r"(-?[0-9]{1,1500})/([0-9]{1,1500})")
 class Counts:
     """What the samples of a log count to. `total`, the sum of all scores, is given where some are neither 0 nor 1.
 
-    None for `refused`, `errored` or `limited`: the log does not say.
+    Of the scores, `refused_scores` are of samples that were refused; of all samples, at most `refused_at_most` were.
+    None for `errored` or `limited`: the log does not say.
     """
 
     planned: int
@@ -39,7 +40,8 @@ class Counts:
     scored: int
     correct: int
     total: Fraction | None
-    refused: int | None
+    refused_scores: int
+    refused_at_most: int
     errored: int | None
     limited: int | None
 
@@ -111,7 +113,8 @@ class ImportedPredicate:
                 "completed": counts.completed,
                 "scored": counts.scored,
                 "correct": counts.correct,
-                "refused": or_unknown(counts.refused),
+                "refused_scores": counts.refused_scores,
+                "refused_at_most": counts.refused_at_most,
                 "errored": or_unknown(counts.errored),
                 "limited": or_unknown(counts.limited),
             },
@@ -177,7 +180,8 @@ def _counts(fields: Fields, total: str, where: str) -> Counts:
         scored=fields.count("scored"),
         correct=fields.count("correct"),
         total=_total(total, where),
-        refused=fields.count_or_unknown("refused"),
+        refused_scores=fields.count("refused_scores"),
+        refused_at_most=fields.count("refused_at_most"),
         errored=fields.count_or_unknown("errored"),
         limited=fields.count_or_unknown("limited"),
     )
@@ -185,6 +189,7 @@ def _counts(fields: Fields, total: str, where: str) -> Counts:
     if not grows or not read.planned or (read.total is not None and read.correct):
         got = f"correct {read.correct}, scored {read.scored}, completed {read.completed}, planned {read.planned}"
         raise EvidenceError(f"{where}: counts must grow from correct to planned, got {got}, total {total[:80]}")
+    check_refused(read.refused_scores, read.scored, read.refused_at_most, read.planned, where)
     return read
 
 

@@ -32,7 +32,7 @@ KINDS = (
     *("withdrawal", "set-aside", "assumption-check", "judgement", "approval", "forecast", "incident", "amendment"),
     *("audit", "duty", "revocation"),
 )
-_VERSIONS = {"subject": 2, "result": 2}  # of all others it is 1
+_VERSIONS = {"subject": 2, "result": 3}  # of all others it is 1
 
 #: What a log that does not say so is said to have, be, or name.
 UNKNOWN = "unknown"
@@ -381,8 +381,8 @@ def protocol_from_json(fields: Fields, elicitations: tuple[str, ...]) -> Protoco
 class ResultPredicate:
     """What one run gave. `plan` and `log` are SHA-256; `tokens` and `flop` are what the elicitation spent.
 
-    Of the samples `refused` were refused by the model (None: the log does not tell), `errored` failed, and `limited`
-    were cut by a limit; one may be several of these, and scored.
+    Of the scores, `refused_scores` are known to be of samples that the model refused; of all samples, it refused at
+    most `refused_at_most`; `errored` failed, `limited` were cut by a limit. One may be several of these, and scored.
     """
 
     plan: str
@@ -393,7 +393,8 @@ class ResultPredicate:
     completed: int
     scored: int
     correct: int
-    refused: int | None
+    refused_scores: int
+    refused_at_most: int
     errored: int
     limited: int
     tokens: int
@@ -416,7 +417,8 @@ class ResultPredicate:
                 "completed": self.completed,
                 "scored": self.scored,
                 "correct": self.correct,
-                "refused": or_unknown(self.refused),
+                "refused_scores": self.refused_scores,
+                "refused_at_most": self.refused_at_most,
                 "errored": self.errored,
                 "limited": self.limited,
             },
@@ -444,7 +446,8 @@ class ResultPredicate:
             completed=counts.count("completed"),
             scored=counts.count("scored"),
             correct=counts.count("correct"),
-            refused=counts.count_or_unknown("refused"),
+            refused_scores=counts.count("refused_scores"),
+            refused_at_most=counts.count("refused_at_most"),
             errored=counts.count("errored"),
             limited=counts.count("limited"),
             tokens=budget.count("tokens"),
@@ -456,10 +459,22 @@ class ResultPredicate:
         if planned != read.protocol.samples or not read.correct <= read.scored <= read.completed <= planned:
             got = f"correct {read.correct}, scored {read.scored}, completed {read.completed}, planned {planned}"
             raise EvidenceError(f"{where}: counts must grow from correct to planned, got {got}")
-        if read.completed + read.errored > planned or max(read.refused or 0, read.limited) > planned:
-            got = f"completed {read.completed}, errored {read.errored}, refused {read.refused}, limited {read.limited}"
+        if read.completed + read.errored > planned or read.limited > planned:
+            got = f"completed {read.completed}, errored {read.errored}, limited {read.limited}"
             raise EvidenceError(f"{where}: {planned} samples were planned, got {got}")
+        check_refused(read.refused_scores, read.scored, read.refused_at_most, planned, where)
         return read
+
+
+def check_refused(scores: int, scored: int, most: int, planned: int, where: str) -> None:
+    """Check that so many samples can have been refused.
+
+    Raises:
+        EvidenceError: they cannot.
+    """
+    if not scores <= min(scored, most) <= most <= planned:
+        got = f"refused_scores {scores}, refused_at_most {most}, scored {scored}, planned {planned}"
+        raise EvidenceError(f"{where}: expected refused_scores <= scored, and <= refused_at_most <= planned, got {got}")
 
 
 def strings(value: object, name: str, where: str) -> dict[str, str]:

@@ -433,11 +433,12 @@ class _Reader:
             completed=read.completed,
             scored=read.scored,
             correct=read.correct,
+            refused_scores=read.refused_scores,
+            refused_at_most=read.refused_at_most,
             flop=read.flop,
             signers=said.signers,
             plan=plan,
             at=said.at,
-            refused=read.refused,
         )
 
     def _imported(self, said: Said) -> None:
@@ -455,12 +456,13 @@ class _Reader:
             completed=read.counts.completed,
             scored=read.counts.scored,
             correct=read.counts.correct,
+            refused_scores=read.counts.refused_scores,
+            refused_at_most=read.counts.refused_at_most,
             flop=UNKNOWN_FLOP,
             signers=said.signers,
             plan=None,
             at=said.at,
             total=read.counts.total,
-            refused=read.counts.refused,
         )
 
     def _attestation(self, said: Said) -> None:

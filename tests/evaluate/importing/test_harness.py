@@ -55,7 +55,7 @@ def test_real_results_say_what_they_are_of_and_count():
     assert found.packages == {"lm_eval": "0.4.13", "transformers": "5.23.0", "dtype": "torch.float32"}
     assert [name for name, _ in found.files] == [foreign.RESULTS, foreign.SAMPLES]
     assert found.unchecked == ()
-    assert count(found, _measure()) == Counts(6, 6, 6, 3, None, None, None, None)
+    assert count(found, _measure()) == Counts(6, 6, 6, 3, None, 0, 6, None, None)
 
 
 def test_the_other_task_counts_too():
@@ -159,7 +159,7 @@ def test_a_nan_score_is_planned_and_not_scored(tmp_path):
         results["results"][TASK] = {"sample_len": 6, "acc,none": 3 / 5}
 
     (found,), _ = _read(foreign.harness(tmp_path, change))
-    assert count(found, _measure()) == Counts(6, 6, 5, 3, None, None, None, None)
+    assert count(found, _measure()) == Counts(6, 6, 5, 3, None, 0, 6, None, None)
 
 
 def test_unknown_everything_is_said_to_be_unknown(tmp_path):

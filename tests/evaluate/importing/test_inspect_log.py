@@ -52,7 +52,7 @@ def test_an_honest_log_says_what_our_own_reader_finds(short_run):
     found, own = _read(short_run), logs.read(short_run)
     assert found.files == ((short_run.name, hashlib.sha256(short_run.read_bytes()).hexdigest()),)
     assert (found.samples, found.version, found.status) == (own.samples_digest, "1", "success")
-    assert count(found, MEASURE) == Counts(8, 8, 8, own.correct, None, 0, 0, 0)
+    assert count(found, MEASURE) == Counts(8, 8, 8, own.correct, None, 0, 8, 0, 0)
     assert (found.adapter, found.template, found.updates, found.edited, found.unchecked) == (UNKNOWN, UNKNOWN, 0, 0, ())
 
 
@@ -100,6 +100,11 @@ def _no_answer(log):
     _first_score(log).value = "N"
 
 
+def _judged(log):
+    for place, sample in enumerate(log.samples):
+        sample.scores["first_word_match"].metadata = {"refused": place < 2}
+
+
 def _nan(log):
     _first_score(log).value = math.nan
 
@@ -113,13 +118,14 @@ def _first_score(log):
 
 
 COUNTED = {
-    "an error": (_errored, Counts(8, 7, 7, 0, None, 0, 1, 0)),
-    "cut by a limit, and scored": (_limited, Counts(8, 8, 8, 0, None, 0, 0, 1)),
-    "refused by a filter: no score for a capability": (_filtered, Counts(8, 8, 7, 0, None, 1, 0, 0)),
-    "an answer refused: no score for a capability": (_no_answer, Counts(8, 8, 7, 0, None, 1, 0, 0)),
-    "a NaN score is none": (_nan, Counts(8, 8, 7, 0, None, 0, 0, 0)),
-    "half a point is a sum": (_partial, Counts(8, 8, 8, 0, Fraction(1, 2), 0, 0, 0)),
-    "all right": (foreign.all_right, Counts(8, 8, 8, 8, None, 0, 0, 0)),
+    "an error": (_errored, Counts(8, 7, 7, 0, None, 0, 8, 1, 0)),
+    "cut by a limit, and scored": (_limited, Counts(8, 8, 8, 0, None, 0, 8, 0, 1)),
+    "refused by a filter, and scored": (_filtered, Counts(8, 8, 8, 0, None, 1, 8, 0, 0)),
+    "an answer refused, and scored": (_no_answer, Counts(8, 8, 8, 0, None, 1, 8, 0, 0)),
+    "the scorer says of each": (_judged, Counts(8, 8, 8, 0, None, 2, 2, 0, 0)),
+    "a NaN score is none": (_nan, Counts(8, 8, 7, 0, None, 0, 8, 0, 0)),
+    "half a point is a sum": (_partial, Counts(8, 8, 8, 0, Fraction(1, 2), 0, 8, 0, 0)),
+    "all right": (foreign.all_right, Counts(8, 8, 8, 8, None, 0, 8, 0, 0)),
 }
 
 
@@ -127,13 +133,6 @@ COUNTED = {
 def test_counts(short_run, tmp_path, case):
     change, expected = COUNTED[case]
     assert _counted(foreign.inspect(short_run, tmp_path / "log.eval", change)) == expected
-
-
-@pytest.mark.parametrize(("kind", "scored"), [("capability", 7), ("propensity", 8), ("safeguard", 8)])
-def test_a_refusal_is_an_outcome_of_anything_but_a_capability(short_run, tmp_path, kind, scored):
-    measure = Measure(**{**_fields(MEASURE), "kind": kind})
-    log = foreign.inspect(short_run, tmp_path / "log.eval", _no_answer)
-    assert _counted(log, measure=measure).scored == scored
 
 
 def test_every_epoch_counts_as_a_run_and_a_missing_one_is_refused(short_run, tmp_path):
@@ -147,7 +146,7 @@ def test_every_epoch_counts_as_a_run_and_a_missing_one_is_refused(short_run, tmp
         log.samples = log.samples[:12]
 
     log = foreign.inspect(short_run, tmp_path / "log.eval", twice, consistent=False)
-    assert _counted(log) == Counts(16, 16, 16, 0, None, 0, 0, 0)
+    assert _counted(log) == Counts(16, 16, 16, 0, None, 0, 16, 0, 0)
     with pytest.raises(EvidenceError, match="got 12 of its planned samples, expected 16"):
         _read(foreign.inspect(short_run, tmp_path / "less.eval", once_and_a_half, consistent=False))
 
@@ -167,7 +166,7 @@ def test_a_run_that_was_cancelled_counts_what_is_missing_as_planned(short_run, t
         log.status, log.results, log.samples = "cancelled", None, log.samples[:3]
 
     path = foreign.inspect(short_run, tmp_path / "log.eval", cancelled, consistent=False)
-    assert _counted(path) == Counts(8, 3, 3, 0, None, 0, 0, 0)
+    assert _counted(path) == Counts(8, 3, 3, 0, None, 0, 8, 0, 0)
     assert _read(path).status == "cancelled"
 
 

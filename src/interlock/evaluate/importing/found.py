@@ -79,7 +79,7 @@ class Found:
 
 
 def count(found: Found, measure: Measure) -> Counts:
-    """What the answers count to for a measure. A refusal to show a capability is no score; nor is one after an error.
+    """What the answers count to for a measure. What comes after an error is no score.
 
     Raises:
         EvidenceError: a score lies outside the measure's range.
@@ -92,14 +92,15 @@ def count(found: Found, measure: Measure) -> Counts:
         scored=len(scores),
         correct=int(sum(scores)) if right_or_wrong else 0,
         total=None if right_or_wrong else sum(scores, Fraction(0)),
-        refused=_tally([it.refused for it in found.answers]),
+        refused_scores=sum(_score(it, measure) is not None for it in found.answers if it.refused),
+        refused_at_most=found.planned - sum(it.refused is False for it in found.answers),
         errored=_tally([it.errored for it in found.answers]),
         limited=_tally([it.limited for it in found.answers]),
     )
 
 
 def _score(answer: Answer, measure: Measure) -> Fraction | None:
-    if answer.score is None or answer.errored or (answer.refused and measure.kind == "capability"):
+    if answer.score is None or answer.errored:
         return None
     score = Fraction(answer.score)
     if not measure.low <= score <= measure.high:

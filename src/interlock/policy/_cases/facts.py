@@ -254,6 +254,7 @@ class Telling:
         scored = entry.get("scored", scalar.whole, planned)
         completed = entry.get("completed", scalar.whole, scored)
         refused = entry.get("refused", scalar.whole, 0)
+        at_most = entry.get("refused_at_most", scalar.whole, refused)
         correct, total = entry.get("correct", scalar.whole, None), entry.get("total", scalar.number, None)
         flop = entry.get("flop", scalar.flop, 0)
         if ("correct" in entry) == ("total" in entry):
@@ -266,8 +267,10 @@ class Telling:
             entry.wrong(
                 entry.node, f"expected correct <= scored <= completed <= planned, refused <= completed, got {got}"
             )
-        values = {"completed": completed, "scored": scored, "refused": refused, "flop": flop}
-        return {**values, "correct": correct or 0, "total": total}
+        if entry.sound and protocol and not refused <= at_most <= planned:
+            entry.wrong(entry.node, f"expected refused <= refused_at_most <= {planned}, got {refused} and {at_most}")
+        values = {"completed": completed, "scored": scored, "flop": flop, "correct": correct or 0, "total": total}
+        return {**values, "refused_scores": max(scored + refused - completed, 0), "refused_at_most": at_most}
 
     def protocol(self, entry: Entry) -> told.Protocol | None:
         """What is run; nothing where the measure is not known."""
