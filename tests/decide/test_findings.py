@@ -758,6 +758,40 @@ def test_no_more_capable_than_another_that_is_below(sentence):
     assert state(ask(told(), LEANING)) == expected
 
 
+def test_what_is_kept_back_of_the_other_one_by_the_measure_that_they_are_compared_by():
+    """Its threshold is below by others: so only the way itself asks for the plan, and ends when it is due."""
+    way = replace(WAY, on=("c",))
+    under = replace(LEANING, thresholds=named(replace(LEANING.thresholds["t"], below_if=(way,))))
+    compared = [runs("c", 5), runs("c", 35, subject=REFERENCE)]
+    assert state(ask(leaning(5, 35, *compared), under)) == "below"
+    late = runs("c", seed=1, reported=False, subject=REFERENCE)
+    assert state(ask(leaning(5, 35, *compared, late), under)) == "not ruled out"
+    running = runs("c", seed=1, reported=False, subject=REFERENCE, planned_at=AT - DAY, report_by=AT + 3 * DAY)
+    told = leaning(5, 35, *compared, running)
+    assert cell(ask(told, under)).finding.tree.expires == AT + 3 * DAY
+    assert state(ask(told, under, action="release-weights")) == "not ruled out"
+
+
+def test_without_a_rule_nobody_is_less_capable_than_another():
+    by_amount = Threshold("t", Amount("training_compute", Fraction(10**24)), None, below_if=(WAY,))
+    under = replace(LEANING, thresholds={**LEANING.thresholds, "t": by_amount})
+    assert state(ask(leaning(subjects=family(model={"ec_high": 10**25})), under)) == "reached"
+    by_effective = replace(by_amount, reached_when=Amount("effective_compute", Fraction(2 * 10**24)))
+    under = replace(under, thresholds={"t": by_effective})
+    assert state(ask(leaning(subjects=family(model={"ec_high": 10**25})), under)) == "not ruled out"
+
+
+def test_a_threshold_that_two_refer_to_is_found_for_each_with_its_share():
+    """7 of 100 rule out 0.15 at half of 0.05, 9 only at 0.05."""
+    inner = line("u", rule_out=quick())
+    outer = [line("s", Ref("u")), line("t", AtLeast(2, (Ref("u"), B)))]
+    for bad, expected in ((7, ["below", "below"]), (8, ["below", "not ruled out"])):
+        for order in (outer, outer[::-1]):
+            under = simple(*order, inner, gated=["s", "t"])
+            decision = ask(known(runs("a", bad), runs("b", 90)), under)
+            assert [state(decision, name) for name in "st"] == expected
+
+
 def test_the_margin_counts_to_the_last_digit():
     """At a quarter of 0.05: half for the way, of which half for each subject."""
     apart = lower(35, 100, Fraction("0.0125")) - upper(5, 100, Fraction("0.0125"))

@@ -424,6 +424,30 @@ def test_an_answer_ends_with_the_buffers_period_and_an_unplanned_one_is_none():
     assert decision.bounds.not_after == PLANNED + 63 * DAY
 
 
+def test_a_permit_ends_with_each_answer_that_an_earlier_version_asks_for():
+    """The version in force draws its lines higher: what the parent shows is nothing to it."""
+    levels = {name: At(name, Fraction("0.20")) for name in "ab"}
+    both = AtLeast(1, tuple(levels.values()))
+    high = AtLeast(1, tuple(At(name, Fraction("0.9")) for name in "ab"))
+    lease = replace(simple().permits, lease=refresh().period)
+    made = {of: simple(line("t", of), permits=lease) for of in (both, high, *levels.values())}
+    theirs = [runs(name, **{**PARENTS, "correct": 40}) for name in "ab"]
+    own = [runs(name, planned_at=PLANNED + 20 * DAY) for name in "ab"]
+    second, third = PLANNED + 10 * DAY, PLANNED + 15 * DAY
+    for first, last in (("a", "b"), ("b", "a")):
+        again = [runs(name, **{**AGAIN, "planned_at": PLANNED + days * DAY}) for name, days in ((first, 3), (last, 5))]
+        told = known(*own, *theirs, *again, attestations=[stated(HONEST, at=PLANNED + 21 * DAY)])
+        for versions in (
+            [since(made[both]), since(made[high], second)],
+            [since(made[levels["a"]]), since(made[levels["b"]], second - 5 * DAY), since(made[high], third)],
+        ):
+            decision = ask(told, *versions, action="deploy-internal")
+            assert state(decision) == "below"
+            ends = refresh().period.after(PLANNED + 3 * DAY)
+            assert (decision.cells[0].finding.tree.expires, decision.bounds.not_after) == (ends, ends)
+        assert state(ask(known(*own, *theirs), *versions, action="deploy-internal")) == "reached"
+
+
 def test_of_several_ancestors_that_are_reached_the_same_one_is_told_of_in_every_process():
     names = [f"parent {n}" for n in range(8)]
     parents = {digest(it): Subject(digest(it), it, 10**20, 10**20, 10**20, ()) for it in names}

@@ -861,6 +861,7 @@ def test_what_a_cheap_derivative_shows_a_measured_requirement_does_not_deny():
     told = known(runs(correct=90), CLEAN_B)
     assert verdict(told, under) == "permit"
     assert verdict(add(told, runs("b", subject=CHILD)), under) == "permit"
+    assert verdict(add(told, runs("b", 25, subject=CHILD)), under) == "permit"  # it does not show 0.20 at 0.05
     shown = add(told, runs("b", 100, subject=CHILD))
     assert verdict(shown, under) == "hold"
     assert "reached-derivative" in {it.code for it in ask(shown, under, **API).cells[0].requirements[0].tree.reasons}
@@ -881,6 +882,36 @@ def test_a_plan_by_an_earlier_versions_measure_keeps_a_requirement_from_being_me
     assert verdict(add(told, late), *versions) == "hold"
     wide = [since(replace(it.policy, report_within=HALF_YEAR), it.since) for it in versions]
     assert ask(add(told, running), *wide, **API).bounds.not_after == AT + DAY
+    assert verdict(add(told, running), *wide, action="release-weights") == "hold"
+
+
+WORDS = {  # sentence: what the requirement was before
+    "it was another kind of word": Approved("go", "go", AUDITOR, "subject", HALF_YEAR),
+    "it was measured": Measured("go", "b", Fraction("0.20"), quick()),
+    "it was a hole": Hole("go", "not known yet", BOARD, datetime(2027, 6, 1, tzinfo=UTC)),
+}
+
+
+@pytest.mark.parametrize("sentence", WORDS)
+def test_a_word_is_for_a_requirement_as_it_stood_when_it_was_given(sentence):
+    """The version before asked for an audit, and has it: nothing of that one holds."""
+    now = Attested("go", "go", AUDITOR, "subject", HALF_YEAR)
+    first = simple(requirements=named(AUDIT, WORDS[sentence]))
+    second = simple(requires=("go",), requirements=named(AUDIT, now))
+    for days, expected in ((-1, "hold"), (1, "permit")):
+        words = [attested("go", at=SECOND_VERSION + days * DAY), attested("audit", at=SECOND_VERSION - 2 * DAY)]
+        told = known(runs(correct=90), attestations=words)
+        assert verdict(told, since(first), since(second, SECOND_VERSION)) == expected
+        assert verdict(told, since(second), since(second, SECOND_VERSION)) == "permit"
+
+
+def test_an_approval_is_not_of_what_somebody_was_to_attest():
+    then, now = Attested("go", "go", BOARD, "subject", HALF_YEAR), Approved("go", "go", BOARD, "subject", HALF_YEAR)
+    first, second = simple(requirements=named(AUDIT, then)), simple(requires=("go",), requirements=named(AUDIT, now))
+    told = known(runs(correct=40), attestations=[attested("audit", at=SECOND_VERSION - 2 * DAY)])
+    for days, expected in ((-1, "hold"), (1, "permit")):
+        word = approved("go", saw(told, "t", "reached"), at=SECOND_VERSION + days * DAY)
+        assert verdict(replace(told, approvals=(word,)), since(first), since(second, SECOND_VERSION)) == expected
 
 
 def test_a_new_requirement_asks_for_the_plans_of_the_task_that_its_measure_had():
