@@ -595,8 +595,7 @@ class Rule:
         fine = fine and tried >= max(int(demand.get("demonstrations", 0)), kind in {"few-shot", "fine-tuned"})
         fine = fine and result.flop >= int(demand.get("flop", 0)) and ran.attempts >= int(demand.get("attempts", 1))
         fine = fine and all(getattr(ran, it) or not demand.get(it) for it in ("tools", "safety_ablated"))
-        most = Fraction(demand.get("refusals", 1))
-        fine = fine and (most == 1 or result.refused_at_most <= most * ran.samples)
+        fine = fine and result.refused_at_most <= Fraction(demand.get("refusals", 1)) * ran.samples
         end = min(after(plan.at, it["period"]) for it in (rule["refresh"], rule["buffer"]) if "period" in it)
         return end if fine and self.at < end else None
 

@@ -520,7 +520,7 @@ class Case:
             and protocol.attempts >= demand.attempts
             and (protocol.tools or not demand.tools)
             and (protocol.safety_ablated or not demand.safety_ablated)
-            and (demand.refusals == 1 or result.refused_at_most <= demand.refusals * protocol.samples)
+            and result.refused_at_most <= demand.refusals * protocol.samples
             and shown >= max(demand.demonstrations, int(demand.elicitation in {"few-shot", "fine-tuned"}))
         )
         return self.fresh(result, rule.refresh, rule.buffer) if good else None

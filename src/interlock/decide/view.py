@@ -633,6 +633,6 @@ def _too_weak(result: Result, demand: Demand) -> Iterator[str]:
         yield "it had no tools"
     if demand.safety_ablated and not protocol.safety_ablated:
         yield "its refusals were not trained away"
-    if demand.refusals < 1 and result.refused_at_most > demand.refusals * protocol.samples:
+    if result.refused_at_most > demand.refusals * protocol.samples:
         refused = f"it may have refused {result.refused_at_most} of {protocol.samples}"
         yield f"{refused}, at most {exact(demand.refusals)} are allowed"
