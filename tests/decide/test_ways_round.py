@@ -525,6 +525,24 @@ def test_leaving_an_action_open_does_not_open_it_to_what_was_reached(sentence):
     assert [ruling.governs for ruling in decision.rulings] == [True, False]
 
 
+def test_a_policy_that_never_governed_bounds_no_permit():
+    day = replace(STRICT.permits, lease=Duration(0, 86400))
+    apart = replace(STRICT, **LEFT_OPEN["by `not_governed`"], permits=day)
+    decision = ask(known(runs()), since(apart), since(LOOSE), **API)
+    assert (decision.verdict, decision.bounds.not_after) == ("permit", LOOSE.permits.lease.after(AT))
+
+
+def test_of_what_an_earlier_version_has_against_it_all_parts_are_told():
+    judged_one = Threshold("z", None, None, judged=Judged(BOARD, ("c",)))
+    first = simple(line("t", AtLeast(2, (Ref("z"), At("a", Fraction("0.20"))))), judged_one)
+    both = AtLeast(2, (Ref("z"), At("a", Fraction("0.50"))))
+    second = simple(line("t", both), judged_one)
+    seen = known(runs(correct=20, planned_at=BEFORE), runs(seed=9), honest=(MODEL,))
+    tree = ask(seen, since(first), since(second, SECOND_VERSION), **API).cells[0].finding.tree
+    told = next(it for it in tree.walk() if it.kind == "version" and it.text == "z")
+    assert [(it.code, it.text) for it in told.reasons] == [("unseen", "nothing that the version has seen rules out z")]
+
+
 LONG = Permits(YEAR, Duration(0, 3600), GATEKEEPER)
 YEARLY = quick(refresh=refresh(period=YEAR))
 LASTING = simple(line("t", At("a", Fraction("0.90")), rule_out=YEARLY), id="authority/base", permits=LONG)
