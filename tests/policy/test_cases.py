@@ -661,6 +661,14 @@ MISTAKES = {
     "a role without keys": (facts("attestation: {requirement: own, by: ^ghost, at: 2026-05-01T00:00:00Z}"), ["nobody"]),
     "missing fields": (facts("^attestation: {requirement: own}"), ["`by`, got nothing", "`at`, got nothing"]),
     "more scored than planned": (facts(f"result: ^{{{RESULT}, correct: 1, scored: 10}}"), ["1 <= 10 <= 10 <= 9"]),
+    "more refused than may have been": (
+        facts(f"result: ^{{{RESULT}, correct: 1, refused: 3, refused_at_most: 2}}"),
+        ["expected refused <= refused_at_most <= 9, got 3 and 2"],
+    ),
+    "more that may have been refused than planned": (
+        facts(f"result: ^{{{RESULT}, correct: 1, refused_at_most: 10}}"),
+        ["expected refused <= refused_at_most <= 9, got 0 and 10"],
+    ),
     "more samples than can be counted": (
         facts(f"result: {{{RESULT}, correct: 1}}".replace("planned: 9", "planned: ^100001")),
         ["expected at most 100000, got `100001`"],

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 import ledger_lab
+from decide import cases
 from interlock.policy import model
 from interlock.policy.draft import stand_in
+from interlock.policy.duty import Response
 from interlock.policy.load import loads
 from interlock.policy.tighter import changed, loosened
 
@@ -180,3 +184,168 @@ def test_what_changed_is_named():
         "version changed",
         "thresholds.expert changed",
     )
+
+
+# -- part by part, where the other way round is tighter ----------------------------------------------------------------
+
+A, B = model.At("a", Fraction("0.2")), model.At("b", Fraction("0.2"))
+RULE = cases.quick(buffer=cases.buffer(period=cases.QUARTER, fresh_for=cases.QUARTER))
+LATER = datetime(2028, 1, 1, tzinfo=UTC)
+RESPONSE = Response(when=(), do="stop", notify=(), within=None, to=())
+
+
+def _threshold(expr=A, **changes):
+    return {"thresholds": cases.named(cases.line("t", expr, **changes))}
+
+
+def _either(*parts, count=1):
+    return _threshold(model.AtLeast(count, parts))
+
+
+def _judged(*on, fresh_for=cases.QUARTER):
+    return _threshold(None, judged=model.Judged("board", on, fresh_for), rule_out=None)
+
+
+def _requirement(made):
+    return {"requirements": cases.named(made)}
+
+
+def _measured(level, **changes):
+    return _requirement(model.Measured("r", "a", Fraction(level), replace(RULE, **changes)))
+
+
+def _combined(count, *of):
+    return _requirement(model.Combined("r", count, of))
+
+
+def _measure(**changes):
+    return {"measures": {**cases.MEASURES, "a": cases.measure("a", **changes)}}
+
+
+def _exception(until):
+    made = model.ExceptionRule("e", "interim", ("audit",), ("never",), ("board",), cases.MONTH, until)
+    return {"exceptions": cases.named(made)}
+
+
+def _assumed(**changes):
+    said = model.Assumption("no-evaluation-gaming", "board", cases.QUARTER, "probe", Fraction("0.9"), Fraction("0.95"))
+    return {"assumptions": cases.named(replace(said, **{"void_at": ("t",), **changes}))}
+
+
+def _amount(level):
+    return _threshold(model.Amount("training_compute", Fraction(level)), rule_out=None)
+
+
+def _incidents(*kinds):
+    return {"context": replace(cases.policy().context, incidents=dict.fromkeys(kinds, ()))}
+
+
+MEAN = {**cases.MEASURES, "m": model.Mean("m", {"a": Fraction(1)})}
+LESS = {name: cases.measure(name, danger="lower") for name in "abc"}
+SCREEN = (model.UnderScreen("s"),)
+UNDER = {level: (model.UnderQuantity("training_compute", Fraction(level)),) for level in (5, 9)}
+PARTS = {  # what is named: (what the stricter version says, what the looser one says)
+    "expires is later": ({"expires": LATER}, {"expires": None}),
+    "on_hold.scale has lost an item": ({"on_hold": {"scale": (RESPONSE,)}}, {"on_hold": {}}),
+    "incidents has lost an item": (_incidents("theft", "leak"), _incidents("theft")),
+    "measures.a.samples_digest changed": (_measure(samples_digest="5a" * 32), _measure(samples_digest="")),
+    "measures.a.least_samples is less": (_measure(least_samples=200), _measure(least_samples=100)),
+    "assumptions.no-evaluation-gaming.fresh_for may be longer": (_assumed(fresh_for=cases.MONTH), _assumed()),
+    "assumptions.no-evaluation-gaming.coverage is less": (_assumed(), _assumed(coverage=Fraction("0.8"))),
+    "assumptions.no-evaluation-gaming.confidence is less": (_assumed(), _assumed(confidence=Fraction("0.9"))),
+    "assumptions.no-evaluation-gaming.void_at has lost an item": (_assumed(), _assumed(void_at=())),
+    "thresholds.t.takeover_potential is gone": (_threshold(takeover_potential=True), _threshold()),
+    "thresholds.t.above has lost an item": (_threshold(above=("s",)), _threshold()),
+    "thresholds.t.judged.on has lost an item": (_judged("a", "b"), _judged("a")),
+    "thresholds.t.judged.fresh_for may be longer": (_judged("a", fresh_for=cases.MONTH), _judged("a")),
+    "thresholds.t.below_if has a wider way": (_threshold(below_if=UNDER[5]), _threshold(below_if=UNDER[9])),
+    "thresholds.t.reached_when: the level of `training_compute` is greater": (_amount(5), _amount(9)),
+    "thresholds.t.reached_when has lost a part": (_either(A, B), _either(A)),
+    "thresholds.t.reached_when: the level of `b` is less strict": (
+        _either(A, B, count=2),
+        _either(A, model.At("b", Fraction("0.3")), count=2),
+    ),
+    "thresholds.t.reached_when: the level of `c` is less strict": (
+        _either(model.Ref("u"), model.At("c", Fraction("0.2"))),
+        _either(model.Ref("u"), model.At("c", Fraction("0.3"))),
+    ),
+    "thresholds.t.reached_when: the level of `m` is less strict": (
+        {"measures": MEAN, **_threshold(model.At("m", Fraction("0.2")))},
+        {"measures": MEAN, **_threshold(model.At("m", Fraction("0.3")))},
+    ),
+    "thresholds.t.reached_when: the level of `a` is less strict": (
+        {"measures": LESS, **_threshold(model.At("a", Fraction("0.3")))},
+        {"measures": LESS, **_threshold()},
+    ),
+    "thresholds.t.rule_out.refresh.discretion changed": (
+        _threshold(rule_out=replace(RULE, refresh=cases.refresh(discretion="board"))),
+        _threshold(rule_out=RULE),
+    ),
+    "thresholds.t.rule_out.refresh.multiple is greater": (
+        _threshold(rule_out=RULE),
+        _threshold(rule_out=replace(RULE, refresh=cases.refresh(multiple=Fraction(5)))),
+    ),
+    "requirements.r.level is less strict": (_measured("0.1"), _measured("0.2")),
+    "requirements.r.rule_out.coverage is less": (_measured("0.1"), _measured("0.1", coverage=Fraction("0.5"))),
+    "requirements.r asks for fewer, or for others": (_combined(2, "x", "y", "z"), _combined(1, "x", "y", "z")),
+    "exceptions.e.until is later": (_exception(LATER), _exception(None)),
+    "gates.scale.t is gone": (
+        {"gates": {"scale": {"t": model.Cell(("audit",)), "u": model.Cell(("audit",))}}},
+        {"gates": {"scale": {"u": model.Cell(("audit",))}}},
+    ),
+    "actions.lend can be taken back now": (
+        {"actions": {}},
+        {"actions": {"lend": model.Action("lend", reversible=True)}},
+    ),
+}
+EITHER_WAY = {  # what is named, whichever is the new one: (one version, another)
+    "thresholds.t.judged changed": (_judged("a"), _threshold(A, rule_out=None)),
+    "thresholds.t.judged.by changed": (
+        _judged("a"),
+        _threshold(None, judged=model.Judged("gatekeeper", ("a",), cases.QUARTER), rule_out=None),
+    ),
+    "thresholds.t.rule_out changed": (_amount(5), _threshold(model.Amount("training_compute", Fraction(5)))),
+    "thresholds.t.below_if changed": (_threshold(below_if=SCREEN), _threshold()),
+    "thresholds.t.reached_when changed": (_threshold(A), _threshold(B)),
+    "measures.a is of another kind": (
+        _measure(),
+        {"measures": {**cases.MEASURES, "a": model.Unbounded("a", "capability", "model", "lab/a", 1, "accuracy")}},
+    ),
+    "measures.a.metric changed": (_measure(), _measure(metric="f1")),
+    "measures.m.weights changed": (
+        {"measures": MEAN},
+        {"measures": {**MEAN, "m": model.Mean("m", {"b": Fraction(1)})}},
+    ),
+    "requirements.r asks for fewer, or for others": (_combined(1, "x", "y"), _combined(1, "x", "z")),
+}
+
+
+@pytest.mark.parametrize("named", PARTS)
+def test_a_part_may_become_stricter_and_not_looser(named):
+    strict, loose = (cases.simple(**changes) for changes in PARTS[named])
+    assert loosened([strict], loose) == (named,)
+    assert loosened([loose], strict) == ()
+
+
+@pytest.mark.parametrize("named", EITHER_WAY)
+def test_what_is_neither_stricter_nor_looser_counts_as_looser(named):
+    one, other = (cases.simple(**changes) for changes in EITHER_WAY[named])
+    assert named in loosened([one], other)
+    assert named in loosened([other], one)
+
+
+def test_all_of_more_is_stricter_than_all_of_some():
+    some, more = (cases.simple(**_combined(len(of), *of)) for of in ("xy", "xyz"))
+    assert loosened([some], more) == ()
+    assert loosened([more], some) == ("requirements.r asks for fewer, or for others",)
+
+
+def test_a_threshold_that_nobody_could_tell_may_become_any():
+    hole = cases.simple(thresholds=cases.named(model.Threshold("t", None, None)))
+    assert loosened([hole], cases.simple()) == ()
+    assert loosened([cases.simple()], hole) != ()
+
+
+def test_a_cell_that_asks_for_nothing_may_go():
+    empty = cases.simple(gates={"scale": {"t": model.Cell(("audit",)), "u": model.Cell(())}})
+    assert loosened([empty], replace(empty, gates={"scale": {"t": model.Cell(("audit",))}})) == ()
