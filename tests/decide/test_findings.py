@@ -785,6 +785,37 @@ def test_without_a_rule_nobody_is_less_capable_than_another():
     assert state(ask(leaning(subjects=family(model={"ec_high": 10**25})), under)) == "not ruled out"
 
 
+def test_what_keeps_another_threshold_from_being_below_is_told_there():
+    outer, small = Threshold("t", Ref("u"), None), UnderQuantity("training_compute", Fraction(10**26))
+    told = known(runs(reported=False))
+    part = cell(ask(told, simple(outer, line("u", below_if=(small,))))).finding.tree.parts[0]
+    assert (part.reasons, [it.code for it in part.parts[0].reasons]) == ((), ["unreported"])
+    part = cell(ask(known(runs(correct=100)), simple(outer, line("u")))).finding.tree.parts[0]
+    assert (part.state, bool(part.reasons)) == ("reached", True)
+
+
+def test_a_threshold_that_two_refer_to_is_found_for_each_as_surely_as_it_asks():
+    """6 of 100 rule out 0.15 at 0.01, and 7 do not."""
+    outer = [line("s", Ref("u")), line("t", Ref("u"), rule_out=quick(confidence=Fraction("0.99")))]
+    for bad, expected in ((6, ["below", "below"]), (7, ["below", "not ruled out"])):
+        for order in (outer, outer[::-1]):
+            decision = ask(known(runs("a", bad)), simple(*order, line("u"), gated=["s", "t"]))
+            assert [state(decision, name) for name in "st"] == expected
+
+
+def test_a_screen_is_below_as_surely_as_the_threshold_asks():
+    strict = line("t", A, below_if=(UnderScreen("cheap"),), rule_out=quick(confidence=Fraction("0.99")))
+    for bad, expected in ((3, "below"), (7, "not ruled out")):
+        assert state(ask(known(runs("b", bad)), simple(strict, line("cheap", B)))) == expected
+
+
+def test_what_is_below_by_another_one_is_so_as_far_as_the_evidence_on_both():
+    """Four times the lesser effective compute, which is the other one's."""
+    small = leaning(subjects=family(reference={"ec_low": 5 * 10**23, "ec_high": 5 * 10**23}))
+    tree = cell(ask(small, LEANING)).finding.tree
+    assert (tree.state, tree.reach, tree.parts[0].reach) == ("below", 2 * 10**24, 2 * 10**24)
+
+
 def test_a_threshold_that_two_refer_to_is_found_for_each_with_its_share():
     """7 of 100 rule out 0.15 at half of 0.05, 9 only at 0.05."""
     inner = line("u", rule_out=quick())

@@ -23,9 +23,11 @@ from decide.cases import (
     aside,
     ask,
     attested,
+    buffer,
     cell,
     codes,
     facts,
+    family,
     incident,
     judged,
     line,
@@ -40,6 +42,7 @@ from decide.cases import (
     withdrawn,
 )
 from interlock.policy.model import Judged, Ref, Threshold, Unbounded
+from interlock.policy.time import Duration
 
 WILD = Unbounded("wild", "capability", "model", "lab/wild", 1, "accuracy")
 GOOD, STUDY, WORD = runs(), runs("wild"), attested("audit")
@@ -258,3 +261,29 @@ def test_a_reached_one_opens_by_its_requirements_where_it_was_judged():
     assert (state(decision), decision.verdict) == ("reached", "permit")
     unsupported = judged("t", "reached", by=(), members=[BOARD])
     assert ask(facts(GOOD, attestations=[WORD], judgements=[unsupported]), UNDER).verdict == "hold"
+
+
+def test_a_judgement_reaches_as_far_as_what_it_is_on():
+    """Four times the lower end of the subject's effective compute; its upper end may not be beyond."""
+    for high, expected in ((4 * 10**24, ("below", False)), (4 * 10**24 + 1, ("not ruled out", True))):
+        told = facts(GOOD, judgements=[SAID], subjects=family(model={"ec_high": high}))
+        assert finds(told) == expected
+    part = ask(told, UNDER).cells[0].finding.tree.parts[0]
+    assert (part.kind, part.state, part.holds) == ("judgement", "not ruled out", False)
+    assert [it.code for it in part.reasons] == ["compute-uncertain"]
+
+
+def test_a_judgement_ends_with_the_buffers_period_of_what_it_is_on():
+    rule = quick(buffer=buffer(period=Duration(0, 40 * 86400)))
+    under = simple(line("t", None, reached_when=None, judged=Judged(BOARD, ("a",)), rule_out=rule))
+    decision = ask(facts(GOOD, judgements=[SAID]), under)
+    assert decision.cells[0].finding.tree.expires == PLANNED + 40 * DAY
+
+
+def test_who_judged_whom_is_told():
+    told = facts(GOOD, judgements=[judged("t", "reached", subject=FOUNDATION, at=SAID.at)])
+    number = told.judgements[0].entry
+    reasons = ask(told, UNDER).cells[0].finding.reasons
+    assert f"entry {number}: a member of `{BOARD}` judged `foundation` to have reached it" in {
+        it.text for it in reasons
+    }

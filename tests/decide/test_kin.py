@@ -484,3 +484,9 @@ def test_a_judged_threshold_is_answered_by_a_later_judgement():
 def test_the_assumption_is_about_the_very_subject():
     for about in (FOUNDATION, CHILD, REFERENCE):
         assert state(ask(known(runs(), honest=(about,)), simple())) == "not ruled out"
+
+
+def test_what_an_ancestor_has_is_not_missing_where_its_assumption_is():
+    told = known(runs(subject=FOUNDATION), honest=(), subjects=family(foundation={"ec_low": 10**24, "ec_high": 10**24}))
+    assert codes(ask(told, simple())) == {"assumption"}
+    assert "missing-evidence" in codes(ask(told, simple(), action="deploy-internal"))

@@ -24,11 +24,13 @@ from decide.cases import (
     HONEST,
     MEASURES,
     MODEL,
+    MONTH,
     PLANNED,
     QUARTER,
     REFERENCE,
     SIBLING,
     STATED,
+    WEEK,
     YEAR,
     amended,
     approved,
@@ -185,7 +187,12 @@ def test_what_is_kept_back_may_show_whatever_leans_on_it(sentence):
     small = (UnderQuantity("effective_compute", Fraction(10**26)),)
     under = simple(line("t", AtLeast(1, refers), below_if=small), *others, gated=["t"])
     assert verdict(known(), under) == "permit"
-    assert verdict(known(runs("c", reported=False)), under) == "hold"
+    kept_back = known(runs("c", reported=False))
+    assert verdict(kept_back, under) == "hold"
+    assert [it.code for it in ask(kept_back, under, **API).cells[0].finding.tree.reasons] == ["unreported"]
+    running = known(runs("c", reported=False, planned_at=AT - DAY))
+    assert verdict(running, under, action="release-weights") == "hold"
+    assert state(ask(running, under, action="release-weights")) == "not ruled out"
     apart = simple(line("t", B, below_if=small), line("z", C), gated=["t"])
     assert verdict(known(runs("c", reported=False)), apart) == "permit"
 
@@ -897,6 +904,7 @@ def test_a_plan_by_an_earlier_versions_measure_keeps_a_requirement_from_being_me
     late = runs("c", reported=False, planned_at=SECOND_VERSION - DAY, report_by=AT - DAY)
     running = runs("c", reported=False, planned_at=SECOND_VERSION - DAY, report_by=AT + DAY)
     assert verdict(told, *versions) == "permit"
+    assert verdict(known(runs(correct=90), runs("b", 40)), *versions) == "hold"  # though nothing was seen of `c`
     assert verdict(add(told, late), *versions) == "hold"
     wide = [since(replace(it.policy, report_within=HALF_YEAR), it.since) for it in versions]
     assert ask(add(told, running), *wide, **API).bounds.not_after == AT + DAY
@@ -1009,3 +1017,52 @@ def test_a_check_that_failed_on_the_subject_is_not_passed_by_its_ancestor():
     for said, expected in ((words[:1], "permit"), (words, "hold")):
         told = facts(runs(subject=FOUNDATION), subjects=kin, attestations=said)
         assert ask(told, simple(assumptions=named(checked))).verdict == expected
+
+
+# -- what an earlier version has seen ----------------------------------------------------------------------------------
+
+
+def test_a_forecast_that_an_earlier_version_asked_for_is_missed_in_what_it_saw():
+    asked = quick(buffer=buffer(forecast_by=AUDITOR, fresh_for=HALF_YEAR))
+    first, second = simple(line("t", rule_out=asked)), simple(line("t", LATER))
+    told = known(runs(planned_at=BEFORE), runs(seed=9))
+    assert verdict(told, since(first), since(second, SECOND_VERSION)) == "hold"
+    said = replace(told, forecasts=(forecast(at=SECOND_VERSION - DAY),))
+    assert verdict(said, since(first), since(second, SECOND_VERSION)) == "permit"
+
+
+@pytest.mark.parametrize(("said", "expected"), [("below", "below"), ("reached", "reached")])
+def test_a_judgement_of_a_higher_level_that_was_dropped_counts_as_what_it_says(said, expected):
+    higher = Threshold("z", None, None, judged=Judged(BOARD, ("a",)), above=("t",))
+    word = judged("z", said, at=SECOND_VERSION - DAY)
+    told = known(runs(), judgements=[word])
+    decision = ask(told, since(simple(line("t"), higher, gated=["t"])), since(simple(), SECOND_VERSION), **API)
+    assert state(decision) == expected
+
+
+def test_of_several_approvals_the_last_counts():
+    told = known(runs(correct=40))
+    need = Approved("go", "go", BOARD, "subject", WEEK)
+    under = simple(requires=("go",), requirements=named(need))
+    words = tuple(approved("go", saw(told, "t", "reached"), at=AT - days * DAY) for days in (3, 6))
+    for order in (words, words[::-1]):
+        assert ask(replace(told, approvals=order), under, **API).bounds.not_after == AT + 4 * DAY
+
+
+def test_an_approval_is_over_when_something_happens_to_the_kin():
+    told = known(runs(correct=40))
+    under = simple(requires=("go",), requirements=named(Approved("go", "go", BOARD, "subject", HALF_YEAR)))
+    words = replace(told, approvals=(approved("go", saw(told, "t", "reached")),))
+    for who, expected in ((CHILD, "hold"), (REFERENCE, "permit"), (None, "hold")):
+        happened = incident("theft", subject=who, at=STATED + DAY)
+        assert verdict(replace(words, incidents=(happened,)), under) == expected
+
+
+def test_an_incident_is_not_against_what_an_exception_has_nothing_to_do_with():
+    other, own = (Attested(name, name, AUDITOR, "subject", HALF_YEAR) for name in ("other", "own"))
+    way = ExceptionRule("e", "interim", ("audit",), ("other",), (BOARD,), MONTH)
+    under = simple(requires=("own",), requirements=named(AUDIT, other, own), exceptions=named(way))
+    told = known(runs(correct=90), attestations=[attested("own")])
+    happened = replace(told, incidents=(incident(requirements=["audit"], at=STATED + DAY),))
+    assert verdict(happened, under) == "permit"
+    assert verdict(replace(told, incidents=(incident(requirements=["own"], at=STATED + DAY),)), under) == "hold"
