@@ -794,6 +794,14 @@ def test_what_keeps_another_threshold_from_being_below_is_told_there():
     assert (part.state, bool(part.reasons)) == ("reached", True)
 
 
+def test_a_part_that_is_below_by_its_compute_need_not_be_evaluated():
+    small = UnderQuantity("training_compute", Fraction(10**26))
+    for way, overdue in (((small,), False), ((), True)):
+        under = simple(line("t", AtLeast(1, (Ref("u"), A))), line("u", B, below_if=way))
+        finding = cell(ask(known(runs("a", 15)), under)).finding
+        assert (finding.state, finding.overdue is not None) == ("not ruled out", overdue)
+
+
 def test_a_threshold_that_two_refer_to_is_found_for_each_as_surely_as_it_asks():
     """6 of 100 rule out 0.15 at 0.01, and 7 do not."""
     outer = [line("s", Ref("u")), line("t", Ref("u"), rule_out=quick(confidence=Fraction("0.99")))]

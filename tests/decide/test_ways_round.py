@@ -25,6 +25,7 @@ from decide.cases import (
     MEASURES,
     MODEL,
     MONTH,
+    OFFERED,
     PLANNED,
     QUARTER,
     REFERENCE,
@@ -1066,3 +1067,46 @@ def test_an_incident_is_not_against_what_an_exception_has_nothing_to_do_with():
     happened = replace(told, incidents=(incident(requirements=["audit"], at=STATED + DAY),))
     assert verdict(happened, under) == "permit"
     assert verdict(replace(told, incidents=(incident(requirements=["own"], at=STATED + DAY),)), under) == "hold"
+
+
+def test_a_cell_that_was_dropped_is_about_the_deployment_that_is_asked_about():
+    of = measure("d", on="deployment")
+    word = named(Attested("safe", "safe", AUDITOR, "deployment", HALF_YEAR))
+    lines = line("t"), line("z", At("d", Fraction("0.20")))
+    both, one = (
+        simple(*lines, gated=gated, requires=("safe",), requirements=word, measures={**MEASURES, "d": of})
+        for gated in (("t", "z"), ("t",))
+    )
+    bad = runs("d", 90, deployment=OFFERED, planned_at=BEFORE)
+    asked = {**API, "deployment": OFFERED}
+    for about, expected in ((OFFERED, "permit"), (MODEL, "hold")):
+        told = known(runs(), bad, attestations=[attested("safe", about=about, at=BEFORE + DAY)])
+        assert ask(told, since(both), since(one, SECOND_VERSION), **asked).verdict == expected
+
+
+def test_what_was_clear_when_its_cell_was_dropped_need_not_be_measured_again():
+    early = datetime(2026, 3, 10, tzinfo=UTC)
+    told = known(runs(), runs("c", planned_at=early))
+    both, one = (simple(line("t"), line("z", C), gated=gated) for gated in (("t", "z"), ("t",)))
+    assert ask(told, since(both), **API).bounds.not_after == QUARTER.after(early)
+    assert ask(told, since(both), since(one, SECOND_VERSION), **API).bounds.not_after == AT + 30 * DAY
+
+
+def test_nobody_is_to_evaluate_what_was_dropped():
+    happened = incident(thresholds=["z"], at=BEFORE)
+    both, one = (simple(line("t"), line("z", C), gated=gated) for gated in (("t", "z"), ("t",)))
+    for words, expected in (((attested("audit", at=BEFORE + DAY),), "permit"), ((), "hold")):
+        told = known(runs(), attestations=words, incidents=(happened,))
+        assert verdict(told, since(both), since(one, SECOND_VERSION)) == expected
+        assert verdict(told, since(both)) == "hold"
+    held = ask(told, since(both), since(one, SECOND_VERSION), **API).cells
+    assert [(it.finding.threshold, it.finding.overdue) for it in held] == [("t", None), ("z", None)]
+
+
+def test_a_plan_that_several_versions_ask_for_is_told_of_once():
+    need = named(Measured("safe", "b", Fraction("0.20"), quick()))
+    under = simple(requires=("safe",), requirements=need)
+    late = runs("b", seed=1, reported=False, planned_at=SECOND_VERSION - DAY)
+    decision = ask(add(known(runs(correct=90), CLEAN_B), late), since(under), since(under, SECOND_VERSION), **API)
+    reasons = decision.cells[0].requirements[0].tree.reasons
+    assert [it.code for it in reasons].count("unreported") == 1
