@@ -472,7 +472,7 @@ def check_refused(scores: int, scored: int, most: int, planned: int, where: str)
     Raises:
         EvidenceError: they cannot.
     """
-    if not scores <= min(scored, most) <= most <= planned:
+    if not (scores <= scored and scores <= most <= planned):
         got = f"refused_scores {scores}, refused_at_most {most}, scored {scored}, planned {planned}"
         raise EvidenceError(f"{where}: expected refused_scores <= scored, and <= refused_at_most <= planned, got {got}")
 
