@@ -301,7 +301,7 @@ class Reader:
     def __init__(self, pinned: str | None) -> None:
         self.pinned, self.policy, self.digest = pinned, Json(), ""
         self.keys, self.roles = dict[str, bytes](), dict[str, tuple[set[str], int]]()
-        self.kinds, self.weights = dict[str, str](), set[str]()  # the kind of each statement; subjects that can be run
+        self.kinds, self.weights = dict[str, str](), dict[str, set[str]]()  # of statements; of subjects that can be run
         lists: Any = {name: [] for name in "plans results attestations withdrawals set_asides".split()}
         self.facts = SimpleNamespace(subjects={}, deployments={}, kinds=self.kinds.values(), **lists)
 
@@ -362,24 +362,27 @@ class Reader:
         demand(("run" in said) != ("manifest" in said), where, sorted(said), "a manifest, or a run without weights yet")
         made, ends, others = said.get("run") or said["manifest"], said["effective_compute"], self.facts.subjects
         one = self.new(made, said, others, fact, where)
-        one.ec_low, one.ec_high = (Fraction(ends[name]) for name in ("low", "high"))
-        one.training_compute = Fraction(said["training_compute"])
+        numbers = (ends["low"], ends["high"], said["training_compute"])
+        one.ec_low, one.ec_high, one.training_compute = map(Fraction, numbers)
         one.steps = [SimpleNamespace(**{**it, "compute": Fraction(it["compute"])}) for it in said["steps"]]
         demand(0 < one.ec_low <= one.ec_high and not ("run" in said and one.steps), where, ends, "an interval above 0")
-        if "manifest" in said:
-            files = made["resources"]
-            fine = files and all(a["name"].split("/") < b["name"].split("/") for a, b in pairwise(files))
-            fine = fine and sha256(bytes.fromhex("".join(it["digest"] for it in files))) == said["model_signing_sha256"]
-            demand(fine, where, made, "the digests of files, each once and in order, and what they hash to")
-            self.weights.add(one.digest)
-        for step in one.steps:
-            demand(step.parent in others and step.parent != one.digest, where, step.parent, "a subject before it")
-            parent = others[step.parent]
+        for step, parent in [(it, others.get(it.parent)) for it in one.steps]:
+            demand(parent and step.parent != one.digest, where, step.parent, "a subject before it")
             weighs, spent, most = step.parent in self.weights, parent.training_compute, parent.ec_high
             grown = step.compute * max(1, most / (spent or most)) if weighs and step.kind == "continued" else 0
             fine = one.ec_low >= parent.ec_low and one.ec_high >= most + grown
             fine = fine and one.training_compute >= step.compute + (spent if weighs else 0)
             demand(fine, where, "less compute", f"no less than that of its parent `{parent.name}`, and the step")
+        one.line = {one.digest}.union(*(others[step.parent].line for step in one.steps))  # it and its ancestors
+        if "manifest" in said:
+            files = made["resources"]
+            fine = files and all(a["name"].split("/") < b["name"].split("/") for a, b in pairwise(files))
+            fine = fine and sha256(bytes.fromhex("".join(it["digest"] for it in files))) == said["model_signing_sha256"]
+            held = {it["digest"] for it in files if it["name"].endswith(".safetensors")}
+            taken = held & set[str]().union(*self.weights.values())
+            fine = fine and taken <= set[str]().union(*(self.weights.get(it, ()) for it in one.line))
+            demand(fine, where, made, "files, each once and in order, what they hash to, and nobody else's weights")
+            self.weights[one.digest] = held
 
     def read_deployment(self, said: Json, fact: Any, where: str) -> None:
         demand(said["subject"] in self.weights, where, said["subject"], "a subject with weights before it")
@@ -535,10 +538,8 @@ class Rule:
         self.irreversible = action == "release-weights" or not policy["actions"].get(action, easy)["reversible"]
         self.every = every = policy["thresholds"]
         self.higher = {name: [one for one, it in every.items() if name in it.get("above", [])] for name in every}
-        self.line = {asked.subject}  # and its ancestors, which stand before what is made of them
-        for name, one in reversed(self.known.items()):
-            self.line |= {step.parent for step in one.steps if name in self.line}
         self.stands = asked.subject in self.known  # then so are all its ancestors: else it had not been read
+        self.line = self.known[asked.subject].line if self.stands else {asked.subject}  # it and its ancestors
         if self.stands:
             self.subject, self.way = self.known[asked.subject], [self.known[asked.subject]]
             self.cheap = {one: self.derivatives(one, cheap=True) for one in self.line}

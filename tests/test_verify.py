@@ -408,6 +408,20 @@ def trained_on_for_nothing(made):
     made.say(story.statement("subject", name="model", digest=manifest.digest, predicate=grown.to_json()), "team")
 
 
+def weights_of_another(*steps):
+    """The one file of `foundation` under another name; made from what the steps say."""
+
+    def attack(made):
+        made.register("foundation")
+        other = made.register("other")
+        manifest = Manifest((("renamed.safetensors", hashlib.sha256(b"foundation").hexdigest()),))
+        of = tuple(Step(other, kind, 1) for kind in steps)
+        hidden = SubjectPredicate("model", manifest, 2 * story.COMPUTE, 2 * story.COMPUTE, 2 * story.COMPUTE, of)
+        made.say(story.statement("subject", name="model", digest=manifest.digest, predicate=hidden.to_json()), "team")
+
+    return attack
+
+
 def dated_in_the_future(made):
     made.notes[-1] = (made.notes[-1][0], made.now)
     subject = made.register("model")
@@ -497,6 +511,8 @@ STORIES = {
     "a quorum by one key twice": quorum_by_one_key_twice,
     "a result on a subject that nobody registered": result_on_an_unknown_subject,
     "training that went on and spent nothing": trained_on_for_nothing,
+    "weights that another subject has": weights_of_another(),
+    "weights that another subject has, made from a third": weights_of_another("merged"),
     "an attestation dated after its ledger time": dated_in_the_future,
     "a plan that puts off its report": report_put_off,
     "more correct than scored": counted(correct=121),

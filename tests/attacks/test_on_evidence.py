@@ -16,12 +16,14 @@ import ledger_lab as made
 from interlock.cli.subjects import From, register
 from interlock.decide.decision import timestamp
 from interlock.elicit import lora
+from interlock.errors import EvidenceError
 from interlock.evaluate import execute, local, logs
 from interlock.evidence import dsse
-from interlock.evidence.predicates import statement
+from interlock.evidence.predicates import SubjectPredicate, statement
 from interlock.evidence.statement import Statement
 from interlock.policy import compile as compiled
 from interlock.policy.load import loads
+from interlock.subject.manifest import Manifest
 from interlock.workspace import Place, now
 
 # -- threshold edited after the run -----------------------------------------------------------------------------------
@@ -134,6 +136,15 @@ def test_bad_run_hidden_on_a_near_copy_of_the_model_and_never_reported(sound, ca
     lab.later(monkeypatch, now() + timedelta(days=1))
     verdict, reasons = lab.verdict(capsys, sound, "m")
     assert (verdict, "never reported" in reasons) == ("hold", True)
+
+
+def test_bad_run_hidden_on_the_model_under_another_name(sound, capsys):
+    files, compute = Manifest((("renamed.safetensors", made.FILES.files[0][1]),)), made.COMPUTE
+    predicate = SubjectPredicate("another", files, compute, compute, compute, ())
+    hidden = statement("subject", name="another", digest=files.digest, predicate=predicate.to_json())
+    with pytest.raises(EvidenceError, match="are those of `m`, expected to be made from it"):
+        made.sign(sound, hidden, "evaluation-team")
+    assert lab.verdict(capsys, sound, "m")[0] == "permit"
 
 
 def _permit(capsys, workspace):

@@ -517,7 +517,8 @@ def test_a_subject_whose_place_could_not_be_noted_is_added_by_the_same_command(
 ):
     child = shutil.copytree(model_folder, tmp_path / "child")
     (child / "extra.txt").write_text("")
-    add = ("subject", "add", child, "--compute", "1e9", "-w", registered.folder)
+    made = ("--from", "honest", "--step", "edited", "--compute", "1e9")
+    add = ("subject", "add", child, *made, "-w", registered.folder)
     with monkeypatch.context() as patch:
         _full_disk(patch, workspace, "write_whole")
         said = _run(capsys, *add)

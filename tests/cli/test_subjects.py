@@ -15,11 +15,14 @@ COMPUTE = lab.COMPUTE
 
 @pytest.fixture
 def child(model_folder, tmp_path):
-    """Copies of the model, each with one file more."""
+    """Copies of the model, each with one file more; `new` ones with other weights, too."""
 
-    def make(name):
+    def make(name, *, new=False):
         folder = shutil.copytree(model_folder, tmp_path / name)
         (folder / "extra.txt").write_text(name)
+        if new:
+            weights = folder / "model.safetensors"
+            weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
         return str(folder)
 
     return make
@@ -32,7 +35,7 @@ def refused(registered, capsys):
         said = lab.command(capsys, registered, *arguments)
         assert (said.code, said.out) == (code, ""), said
         assert match in said.err
-        assert len(said.err.splitlines()) == 1
+        assert [line for line in said.err.splitlines() if "hashing weights" not in line] == [said.err.splitlines()[-1]]
         assert lab.size(registered) == size
 
     return check
@@ -45,6 +48,16 @@ def _add(capsys, workspace, *arguments):
 
 
 # -- lineage ----------------------------------------------------------------------------------------------------------
+
+
+def test_weights_that_another_subject_has_come_with_a_word_on_where_they_are_from(registered, child, refused, capsys):
+    _add(capsys, registered, child("next", new=True), "--compute", "1e12")
+    hidden = "its weights `model.safetensors` are those of `honest`, expected to be made from it"
+    refused(hidden, "subject", "add", child("copy"), "--compute", "1e12", code=4)
+    wrong = ("--from", "next", "--step", "fine-tuned", "--compute", "1e6")
+    refused(hidden, "subject", "add", child("other"), *wrong, code=4)
+    _add(capsys, registered, child("open"), "--from", "honest", "--step", "edited", "--compute", "1e6")
+    _add(capsys, registered, child("on"), "--from", "open", "--step", "edited", "--compute", "1e6")
 
 
 def test_several_parents_each_with_its_step_and_compute(registered, child, capsys):
@@ -153,7 +166,7 @@ def test_the_weights_that_a_run_gave_go_on_from_it_with_what_was_spent(registere
     made = ("--from", "next", "--step", "continued", "--compute")
     early = "effective compute 4000000000000 to 4000000000000 is below that of its parent `next`"
     refused(early, "subject", "add", child("early"), *made, "4e12")
-    _add(capsys, registered, child("done"), *made, "5e12")
+    _add(capsys, registered, child("done", new=True), *made, "5e12")
     done = registered.read().subject("done")
     assert (done.training_compute, done.ec_low, done.ec_high) == (5 * COMPUTE, 5 * COMPUTE, 5 * COMPUTE)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -11,6 +11,7 @@ import ledger_lab as made
 from interlock.decide.decision import timestamp
 from interlock.errors import EvidenceError
 from interlock.evidence.keys import KeyPair
+from interlock.evidence.predicates import statement
 from interlock.workspace import now
 
 BOARD = ("board-1", "board-2")
@@ -418,6 +419,16 @@ def test_attack_a_permit_revoked_by_one_who_may_not(workspace, capsys):
     permit = run(capsys, workspace, "permit", "issue", "-s", "m", "-a", "scale", "--json").json["permit"]
     told = made.said("revocation", {"reason": "x"}, about=permit)
     refused(workspace, told, "evaluation-team", match="expected the quorum of `gatekeeper` or `board`")
+
+
+def test_attack_a_permit_again_from_the_decision_of_one_that_was_revoked(workspace, capsys):
+    permit = run(capsys, workspace, "permit", "issue", "-s", "m", "-a", "scale", "--json").json["permit"]
+    first = lab.payload(workspace, "permit").predicate
+    narrower = first | {"not_after": timestamp(datetime.fromisoformat(first["not_after"]) - timedelta(seconds=1))}
+    again = statement("permit", name="m", digest=made.FILES.digest, predicate=narrower)
+    run(capsys, workspace, "permit", "revoke", permit, "--reason", "not what was agreed")
+    run(capsys, workspace, "permit", "issue", "-s", "m", "-a", "scale", "--json")  # which decides anew
+    refused(workspace, again, "gatekeeper", match="was revoked, expected a new decision")
 
 
 def test_only_a_permit_is_revoked(workspace):

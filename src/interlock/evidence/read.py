@@ -52,7 +52,7 @@ from interlock.evidence.testimony import BY_ONE_KEY, Audit, Before, Done, Revoca
 from interlock.policy.compile import from_json as policy_from_json
 from interlock.policy.model import ELICITATIONS, Policy
 from interlock.subject import deployment as offers
-from interlock.subject.lineage import Made, below_parent
+from interlock.subject.lineage import Made, below_parent, somebody_elses
 from interlock.subject.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -365,6 +365,10 @@ class _Reader:
         if problem:
             raise EvidenceError(f"{where}: {problem}")
         if isinstance(read.identity, Manifest):
+            parents = [step.parent for step in read.steps]
+            problem = somebody_elses(read.identity, parents, self.subjects, self.manifests)
+            if problem:
+                raise EvidenceError(f"{where}: {problem}")
             self.manifests[digest] = read.identity
         self.subjects[digest] = Subject(digest, read.name, read.training_compute, read.ec_low, read.ec_high, read.steps)
 
@@ -537,6 +541,8 @@ class _Reader:
             raise said.wrong(f"the permit is not signed by `{rules.issued_by}`")
         if not _allows(self.decisions[terms.decision], subject, terms, lease_end=rules.lease.after(said.at)):
             raise said.wrong(f"the permit grants what its decision {terms.decision[:12]} does not")
+        if any(it.terms.decision == terms.decision for it in self.permits.values() if it.digest in self.revoked):
+            raise said.wrong(f"a permit from its decision {terms.decision[:12]} was revoked, expected a new decision")
         self.permits[digest] = Permit(said.entry, digest, subject.digest, terms, said.signers)
 
     def _under(self, said: Said, digest: str) -> Policy:

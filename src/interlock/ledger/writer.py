@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ LAG = 1.0
 """Seconds after which what was sequenced is published, while a writer is open."""
 
 _PRIVATE = "sequencer"
+_PAUSE = 0.1  # of a commit's duration, for those that the one before told
 _OWN = 2  # lines of the log itself: its signature and its cosignature
 
 
@@ -116,6 +118,7 @@ class Writer:
         self._queued: dict[Ticket, Submitted] = {}
         self._name, self._submitted = secrets.token_bytes(16), 0  # of this process's own entries, as a queue
         self._leading, self._led = threading.Lock(), threading.Condition()
+        self._expected, self._pause = 0, 0.0  # entries that the next commit may wait for, and seconds that it may
         self._latest: Signed | None = None
         self._dirty, self._closed = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -165,6 +168,8 @@ class Writer:
         made = Submitted(self._logged(data))
         with self._led:
             self._waiting.append(made)
+            if len(self._waiting) == self._expected:
+                self._led.notify_all()
         return made
 
     def wait(self, submitted: Submitted) -> int:
@@ -253,9 +258,10 @@ class Writer:
 
     def _lead(self) -> None:
         """Sequence all that waits, in the queue and in this process, in one commit. The turn is held."""
-        taken = self._queue.take()
-        with self._led:
+        with self._led:  # who was told last may have more: a commit that they share is worth a short wait
+            self._led.wait_for(lambda: len(self._waiting) >= self._expected, self._pause)
             waiting, self._waiting = self._waiting, []
+        taken, began = self._queue.take(), time.monotonic()
         mine = Taken(self._name, self._submitted, tuple(one.entry for one in waiting), 0)
         self._submitted = mine.after
         try:
@@ -274,6 +280,9 @@ class Writer:
         finally:
             if taken.entries:
                 self._queue.drop(taken)
+            with self._led:
+                self._expected = len(waiting) + len(self._waiting)
+                self._pause = _PAUSE * (time.monotonic() - began)
             self._queued |= {Ticket(self._name, mine.first + n): one for n, one in enumerate(waiting)}
             self._tell([*batches, *own_batches])
 

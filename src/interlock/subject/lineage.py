@@ -1,4 +1,4 @@
-"""Compute along a lineage: what a subject's own statement leaves open, and what it may not say.
+"""Lineage: what a subject's own statement leaves open about its compute, and what it may not say.
 
 All numbers are FLOP. A parent that is a run without weights yet has spent nothing: what was spent is the step's.
 """
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from interlock.decide.facts import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from interlock.decide.facts import Subject
+    from interlock.subject.manifest import Manifest
 
 STEPS = ("continued", "fine-tuned", "adapter", "merged", "distilled", "quantised", "edited")
 
@@ -82,4 +83,29 @@ def below_parent(made: Sequence[Made], *, training: int, low: int, high: int) ->
         if training < one.training:
             least = f"expected {one.training} FLOP or more"
             return f"training compute {training} is below that of its way from `{name}`, {least}"
+    return None
+
+
+def somebody_elses(
+    files: Manifest, parents: Sequence[str], subjects: Mapping[str, Subject], manifests: Mapping[str, Manifest]
+) -> str | None:
+    """What a subject may not keep quiet about: whose weights it has. None if each of its files of weights is new, or
+    an ancestor has it; else the file and who has it, in words.
+
+    `parents` are digests of the subject's parents; `subjects` and `manifests` are those before it, by digest.
+    """
+    line, rising = set[str](), list(parents)
+    while rising:
+        line.add(digest := rising.pop())
+        rising += [step.parent for step in subjects[digest].steps if step.parent not in line]
+    holders: dict[str, list[str]] = {}
+    for digest, other in manifests.items():
+        for weights in other.weights.values():
+            holders.setdefault(weights, []).append(digest)
+    for name, weights in files.weights.items():
+        if (held := holders.get(weights)) and line.isdisjoint(held):
+            return (
+                f"its weights `{name}` are those of `{subjects[held[0]].name}`, expected to be made from it, "
+                f"or from another that has them"
+            )
     return None

@@ -56,6 +56,11 @@ class Manifest:
         """SHA-256 in hex over the files' digests, in order: what model-signing tools call the model. Blind to names."""
         return hashlib.sha256(b"".join(bytes.fromhex(digest) for _, digest in self.files)).hexdigest()
 
+    @property
+    def weights(self) -> dict[str, str]:
+        """The files of weights among them: SHA-256 by name. Of other formats than safetensors nothing is loaded."""
+        return {name: digest for name, digest in self.files if name.endswith(".safetensors")}
+
     def to_json(self) -> dict[str, Any]:
         """The layout of OpenSSF model signing, predicate v1.0: how the folder was read, and a resource a file."""
         resources = [{"name": name, "algorithm": "sha256", "digest": digest} for name, digest in self.files]
