@@ -7,22 +7,20 @@ What it leaves to the caller: verifying the ledger, which `Workspace.read` does.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from fractions import Fraction
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from interlock.decide import rule
 from interlock.decide.decision import Decision, Finding, in_order, timestamp
 from interlock.decide.decision import to_json as decision_to_json
 from interlock.decide.resume import resume, ways
-from interlock.errors import missing_extra
 from interlock.evidence.predicates import UNKNOWN
 from interlock.gate.permit import Held, ask, general, stops, verify
 from interlock.policy import exact
 from interlock.policy.model import At, Hole, Mean, Measure, walk
 from interlock.report import curves, words
+from interlock.report._html import render
 from interlock.report.curves import Level, Plot, Point, Series
 from interlock.workspace import now, write_whole
 
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
     from interlock.decide.facts import Checkpoint, Result, Subject
     from interlock.evidence.read import Evidence, Permit, Record, Snapshot
     from interlock.policy.model import Policy, Threshold
-
-_OPTION = re.compile(r"(?<!\S)--[a-z-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,12 +415,7 @@ def write(page: Page, path: Path) -> None:
 
 
 def _html(page: Page) -> str:
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise missing_extra("report", "jinja2") from error
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
+    filters: dict[str, Any] = {
         "against": against,
         "bars": bars,
         "duties": _duties,
@@ -433,7 +424,6 @@ def _html(page: Page) -> str:
         "general": general,
         "leaf": words.leaf,
         "line": line,
-        "marked": _marked,
         "notes": words.notes,
         "part": words.part,
         "percent": percent,
@@ -445,8 +435,9 @@ def _html(page: Page) -> str:
         "unordered": frozenset,
         "ways": ways,
     }
-    template = environment.from_string(resources.files("interlock.report").joinpath("page.html").read_text("utf-8"))
-    return template.render(
+    return render(
+        "page.html",
+        filters,
         page=page,
         drawings=[_drawings(plot) for plot in page.plots],
         markers=[path for _, path in curves.MARKERS],
@@ -463,21 +454,6 @@ def _drawings(plot: Plot) -> dict[str, Markup]:
     from markupsafe import Markup
 
     return {"wide": Markup(curves.draw(plot, size="wide")), "narrow": Markup(curves.draw(plot, size="narrow"))}  # noqa: S704
-
-
-def _marked(text: str) -> Markup:
-    """Text whose `quoted` parts become code, and whose options do not break after their dashes; all of it escaped."""
-    from markupsafe import Markup, escape
-
-    parts = text.split("`")
-    if len(parts) % 2 == 0:  # an unpaired backtick comes from a name: show it as it is
-        return escape(text)
-    code = Markup("<code>{}</code>")
-    return Markup("").join(code.format(p) if index % 2 else _unbroken(escape(p)) for index, p in enumerate(parts))
-
-
-def _unbroken(escaped: Markup) -> Markup:
-    return type(escaped)(_OPTION.sub(r'<span class="option">\g<0></span>', str(escaped)))
 
 
 def to_json(page: Page) -> dict[str, Any]:
