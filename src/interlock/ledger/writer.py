@@ -42,7 +42,7 @@ LAG = 1.0
 """Seconds after which what was sequenced is published, while a writer is open."""
 
 _PRIVATE = "sequencer"
-_PAUSE = 0.1  # of a commit's duration, for those that the one before told
+_PAUSE, _MOST_PAUSE = 0.1, 0.01  # of the last commit's duration, and seconds: for those whom it told
 _OWN = 2  # lines of the log itself: its signature and its cosignature
 
 
@@ -282,7 +282,7 @@ class Writer:
                 self._queue.drop(taken)
             with self._led:
                 self._expected = len(waiting) + len(self._waiting)
-                self._pause = _PAUSE * (time.monotonic() - began)
+                self._pause = min(_PAUSE * (time.monotonic() - began), _MOST_PAUSE)
             self._queued |= {Ticket(self._name, mine.first + n): one for n, one in enumerate(waiting)}
             self._tell([*batches, *own_batches])
 
