@@ -20,6 +20,7 @@ from interlock.policy.model import (
     Cell,
     Combined,
     ComputeRatio,
+    Defined,
     Demand,
     ExceptionRule,
     Hole,
@@ -583,6 +584,26 @@ def test_coverage_says_what_no_case_exercises(run):
     assert found.never_reached == ("high", "tuned")
     assert found.never_met == ("secure",)  # a hole cannot be
     assert found.never_unmet == ()
+
+
+def test_what_only_an_amendment_meets_is_not_asked_for(run):
+    names = ("unwritten", "empty", "both", "written", "excused")
+    used = lab(gates={"scale": {"high": Cell(names)}})
+    used = replace(
+        used,
+        thresholds=used.thresholds | named(Threshold("hole", None, None, Judged("board", ()))),
+        requirements=used.requirements
+        | named(
+            Defined("unwritten", "nowhere"),
+            Defined("empty", "hole"),
+            Combined("both", 2, ("secure", "empty")),
+            Defined("written", "high"),
+            Defined("excused", "hole"),
+        ),
+        exceptions=named(ExceptionRule("emergency", "emergency", ("excused",), ("own",), ("board",), MONTH)),
+    )
+    found = cases.coverage(used, [run("name: a\nfindings: {high: not ruled out}", used)])
+    assert found.never_met == ("written", "excused")
 
 
 def test_a_case_that_fails_exercises_nothing(run):

@@ -1034,6 +1034,17 @@ def test_an_understanding_measure_fills_the_hole():
     assert not found(policy, "no-explicit-hole")
 
 
+@pytest.mark.parametrize("next_level", ["unwritten", "empty"])
+def test_a_level_that_is_not_defined_yet_is_a_hole(next_level):
+    policy = good(
+        gates={action: {"high": Cell(("secure", "next"))} for action in GATES},
+        thresholds=named(line("high", "1/2"), Threshold("empty", None, None, judged=Judged("board", ()))),
+        on_hold={"high": NOTIFY},
+        requirements=named(attested(), Defined("next", next_level)),
+    )
+    assert not found(policy, "no-explicit-hole")
+
+
 def test_a_takeover_threshold_within_another_is_listed():
     either = Threshold("either", AtLeast(1, (Ref("takeover"), Ref("high"))), None, sources=SECTION)
     outer = Threshold("outer", AtLeast(1, (Ref("either"), Ref("high"))), None, sources=SECTION)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from interlock.policy._lint.view import View
     from interlock.policy._lint.ways import Ways
     from interlock.policy.duty import Response
-    from interlock.policy.model import Cell, Threshold
+    from interlock.policy.model import Cell, Requirement, Threshold
 
 #: What a response stops, so that something must say when it goes on. The others are done once, or are no stop.
 _STOPS = frozenset(
@@ -180,7 +180,7 @@ def open_weights_left_open(view: View, _ways: Ways) -> Iterator[Hit]:
 def no_explicit_hole(view: View, _ways: Ways) -> Iterator[Hit]:
     """Policies that say nowhere what they cannot say yet."""
     takeover = [it for it in view.governing if it.takeover_potential]
-    holes = [name for name, it in view.needed.items() if isinstance(it, Hole)]
+    holes = [name for name, it in view.needed.items() if isinstance(it, Hole) or _undefined(view, it)]
     if not takeover and not holes and not any(it.hole for it in view.governing):
         yield Hit(
             "thresholds",
@@ -194,6 +194,14 @@ def no_explicit_hole(view: View, _ways: Ways) -> Iterator[Hit]:
                 f"`{action}` lets `{name}` through on evidence about behaviour; list a hole, or an `understanding` "
                 f"measure that fills it",
             )
+
+
+def _undefined(view: View, requirement: Requirement) -> bool:
+    """Whether a requirement waits for a threshold that nobody has defined yet, and blocks as a hole does."""
+    if not isinstance(requirement, Defined):
+        return False
+    threshold = view.policy.thresholds.get(requirement.threshold)
+    return threshold is None or threshold.hole
 
 
 def _hard(view: View, name: str, cell: Cell) -> bool:
