@@ -30,8 +30,8 @@ from interlock.policy.model import (
     Role,
     Scope,
     Threshold,
-    UnderQuantity,
     Unbounded,
+    UnderQuantity,
 )
 from policy.samples import (
     DAY,
