@@ -15,6 +15,7 @@ from interlock.policy import cases
 from interlock.policy._cases.facts import KINDS
 from interlock.policy.duty import Clock, Duty, Response, Start
 from interlock.policy.model import (
+    Amount,
     Approved,
     At,
     Cell,
@@ -28,8 +29,10 @@ from interlock.policy.model import (
     Mean,
     Measured,
     Role,
+    Scope,
     Threshold,
     Unbounded,
+    UnderQuantity,
 )
 from policy.samples import (
     DAY,
@@ -630,6 +633,17 @@ expect: {scale: hold}"""
     assert found.never_held == (("scale", "high"),)
     assert (found.never_below, found.never_reached) == ((), ("high",))
     assert found.never_unmet == ("secure",)
+
+
+def test_below_the_line_of_the_scope_is_not_asked_for(run):
+    line = Amount("training_compute", Fraction(10**24))
+    large = Threshold("large", line, None)
+    used = lab(scope=Scope(line), thresholds=named(large), gates={"scale": {"large": Cell(("secure",))}})
+    held = run("name: a\nexpect: {scale: hold}", used)
+    assert cases.coverage(used, [held]).never_below == ()
+    assert cases.coverage(replace(used, scope=Scope()), [held]).never_below == ("large",)
+    otherwise = replace(large, below_if=(UnderQuantity("effective_compute", Fraction(10**22)),))
+    assert cases.coverage(replace(used, thresholds=named(otherwise)), [held]).never_below == ("large",)
 
 
 # -- mistakes ----------------------------------------------------------------------------------------------------------

@@ -57,8 +57,12 @@ def _asserted(outcome: Outcome) -> list[Decision]:
     return [decision for action, decision in outcome.decisions.items() if action in actions]
 
 
-def _can_be_below(policy: Policy, threshold: str) -> bool:
-    return not policy.thresholds[threshold].hole or bool(policy.thresholds[threshold].below_if)
+def _can_be_below(policy: Policy, name: str) -> bool:
+    """Some evidence rules it out. Whatever is under the line of the scope itself, the policy does not govern."""
+    threshold = policy.thresholds[name]
+    if threshold.below_if:
+        return True
+    return not threshold.hole and (threshold.judged is not None or threshold.reached_when != policy.scope.subjects)
 
 
 def _can_be_met(policy: Policy, requirement: str) -> bool:
