@@ -1,0 +1,170 @@
+"""Holes, stops until amended, judgement, and what is missing; by what `policy check` finds, where it looks for that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interlock.policy import lint
+from interlock.policy._explain import words
+from interlock.policy._explain.asked import short
+from interlock.policy._explain.book import Block, Section, blocks
+from interlock.policy._explain.words import action, count, text, upper, who
+from interlock.policy._lint.rules import discretion, weak
+from interlock.policy.model import TRAINED, Amount, At, Attested, Hole, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from interlock.policy._explain.book import Book, Sentence
+    from interlock.policy.lint import Finding
+
+#: What has a section of its own.
+_ELSEWHERE = frozenset({"stop-until-amended", "exceptions-present", "discretion-counted", "not-binding"})
+#: Whose findings say no more than what is so; any other ends in what its author should do.
+_GRAVE = {"error": "Grave", "warning": "Serious", "note": "Worth knowing"}
+_CHECKS = {check.id: check for check in lint.CHECKS}
+
+
+# -- holes -------------------------------------------------------------------------------------------------------------
+
+
+def holes(book: Book) -> Section:
+    """What is empty on purpose, and every stop that only an amendment ends."""
+    found = [it for it in _found(book) if it.check == "stop-until-amended"]
+    stops = tuple(book.say(f"{upper(it.message)}.", it.path) for it in found)
+    empty = tuple(_holes(book))
+    made = blocks(Block("Holes", empty), Block("Stops until amended", stops))
+    nothing = book.say("It has no hole, and no stop that only an amendment ends.", "gates")
+    return Section("holes", "Holes, and stops until amended", made or (Block("", (nothing,)),))
+
+
+def _holes(book: Book) -> Iterator[Sentence]:
+    for name, it in book.policy.requirements.items():
+        if isinstance(it, Hole):
+            yield book.say(
+                f"`{name}`: {text(it.what)}. {who(book.policy, it.owner)} owns it, and looks at it again by {words.day(it.review)}.",
+                f"requirements.{name}",
+                sources=it.sources,
+            )
+    for name, threshold in book.policy.thresholds.items():
+        if threshold.hole:
+            yield book.say(
+                f"`{name}`: nobody has said yet when it is reached.", f"thresholds.{name}", sources=threshold.sources
+            )
+
+
+# -- judgement ---------------------------------------------------------------------------------------------------------
+
+
+def judgement(book: Book) -> Section:
+    """Every place in which somebody decides without a rule, and every promise that does not bind."""
+    places, soft = discretion(book.view), weak(book.policy)
+    head = book.say(
+        f"Somebody's judgement decides in {count(len(places), 'place')}, by no rule written here."
+        if places
+        else "No gate rests on a judgement.",
+        *(places or ["gates"]),
+    )
+    return Section(
+        "judgement",
+        "Judgement and discretion",
+        blocks(
+            Block("", (head, *(book.say(_judged(book, path), path) for path in places))),
+            Block("Intended or recommended only", tuple(_soft(book, soft))),
+        ),
+    )
+
+
+def _judged(book: Book, path: str) -> str:
+    section, _, rest = path.partition(".")
+    name = rest.split(".")[0]
+    if section == "thresholds" and path.endswith("buffer"):
+        return f"How much room is kept under `{name}` is a forecast of somebody's."
+    if section == "thresholds":
+        judged = book.policy.thresholds[name].judged
+        return f"Whether `{name}` is ruled out is for `{judged.by if judged else ''}` to judge."
+    if section == "requirements":
+        return f"Whether `{name}` is given: {short(book, name)}."
+    if section == "exceptions":
+        return f"Whether the way round `{name}` is opened."
+    return f"A member of `{book.policy.refresh.discretion}` can ask for a new evaluation at any time."
+
+
+def _soft(book: Book, soft: list[tuple[str, str]]) -> Iterator[Sentence]:
+    if soft:
+        yield book.say(
+            f"{count(len(soft), 'promise is', 'promises are')} intended only, or recommended only; {'it stops' if len(soft) == 1 else 'they stop'} nothing.",
+            *(path for path, _ in soft),
+        )
+    for path, name in soft:
+        where = path.split(".")
+        if name:
+            yield book.say(f"At {action(where[1])}, for `{where[2]}`: {short(book, name)}.", path)
+        elif where[0] == "duties":
+            yield book.say(f"The duty `{where[1]}`: {text(book.policy.duties[where[1]].what)}.", path)
+        else:
+            yield book.say(f"An answer to a hold of `{where[1]}`.", path)
+
+
+# -- missing -----------------------------------------------------------------------------------------------------------
+
+
+def missing(book: Book) -> Section:
+    """What the policy does not say, the gravest first."""
+    found = [it for it in _found(book) if it.check not in _ELSEWHERE]
+    graded = [
+        Block(title, tuple(_plain(book, it) for it in found if it.level == level)) for level, title in _GRAVE.items()
+    ]
+    made = blocks(Block("Left open", tuple(_left_open(book, {it.check for it in found}))), *graded)
+    nothing = book.say("Nothing that is looked for here is missing.", "id")
+    return Section("missing", "What is missing", made or (Block("", (nothing,)),))
+
+
+def _found(book: Book) -> tuple[Finding, ...]:
+    return lint.lint(book.policy)
+
+
+def _plain(book: Book, it: Finding) -> Sentence:
+    """What is found, without what its author should do; and why it matters."""
+    fact, _, _ = it.message.rpartition("; ")
+    return book.say(f"{upper(fact or it.message)}. Why it matters: {_CHECKS[it.check].reason}.", it.path)
+
+
+def _left_open(book: Book, told: set[str]) -> Iterator[Sentence]:
+    policy = book.policy
+    for name, why in policy.not_governed.items():
+        yield book.say(
+            f"Nothing stops {action(name)}.", f"not_governed.{name}", sources=[why.removeprefix("report only: ")]
+        )
+    parts = [part for it in book.view.governing if it.reached_when for part in walk(it.reached_when)]
+    if not any(isinstance(part, At | Amount) for part in parts):
+        yield book.say("No threshold has a number: when one is reached is for somebody to judge.", "thresholds")
+    rules = [it for it in book.view.rules if it.path.startswith("thresholds.")]
+    demanded = {demand.elicitation for it in rules for demand in it.rule.elicitation}
+    if "no-fine-tuning" not in told and not demanded & TRAINED:
+        yield book.say(
+            f"No threshold demands that a model be trained for the test{_attested(book, 'elicitation')}.", "thresholds"
+        )
+    kept = any(it.rule.buffer.multiple > 1 or it.rule.buffer.margin or it.rule.buffer.forecast_by for it in rules)
+    if "no-buffer" not in told and not kept:
+        yield book.say(
+            f"No threshold keeps room under its line in numbers{_attested(book, 'buffer', 'headroom')}.", "thresholds"
+        )
+    if "no-external-auditor" not in told and not any(role.independent_of for role in policy.roles.values()):
+        yield book.say("Nobody from outside has a part in it.", "roles")
+    if open_ended := words.not_named(policy.refresh):
+        yield book.say(
+            f"It names {open_ended} after which a threshold is evaluated again.",
+            "refresh",
+            sources=policy.refresh.sources,
+        )
+    if not policy.duties:
+        yield book.say("No duty says what must be reported, to whom, by when.", "duties")
+
+
+def _attested(book: Book, *prefixes: str) -> str:
+    """What is attested instead, if anything."""
+    named = [
+        name for name, it in book.policy.requirements.items() if isinstance(it, Attested) and name.startswith(prefixes)
+    ]
+    return f"; what it says of that is attested, not measured: {words.names(named)}" if named else ""

@@ -1,0 +1,294 @@
+"""What stops what: each threshold, when it counts as reached, how it is ruled out, and at which gates it stands."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from interlock.policy._explain import words
+from interlock.policy._explain.asked import short
+from interlock.policy._explain.book import Block, Section, blocks
+from interlock.policy._explain.evidence import again, assumed, evaluated, measured
+from interlock.policy._explain.words import action, names, percent, text, upper, who
+from interlock.policy._lint.ways import of_kind
+from interlock.policy.model import NO_CONFIDENCE, At, Attested, Ref, UnderQuantity, UnderScreen, walk
+from interlock.policy.time import spoken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from interlock.policy._explain.book import Book, Sentence
+    from interlock.policy.model import BelowIf, Cell, Threshold
+
+_WEAKER = {"intends": "intended", "recommends": "recommended"}
+
+
+def stops(book: Book) -> Section:
+    """Threshold by threshold; then what is measured, and what results take for granted."""
+    made = [Block(f"`{name}`", tuple(_threshold(book, it))) for name, it in book.policy.thresholds.items()]
+    return Section(
+        "stops",
+        "What stops what",
+        blocks(
+            *made,
+            Block("What is measured", tuple(measured(book))),
+            Block("What a result in favour takes for granted", tuple(assumed(book))),
+        ),
+    )
+
+
+def _threshold(book: Book, it: Threshold) -> Iterator[Sentence]:
+    path = f"thresholds.{it.name}"
+    yield from _reached(book, it, path)
+    yield from _threats(book, it, path)
+    yield from _ruled_out(book, it, path)
+    for place, way in enumerate(it.below_if):
+        yield book.say(f"It also counts as ruled out if {_way(book, way)}.", f"{path}.below_if.{place}")
+    if it.takeover_potential:
+        yield book.say(
+            "A model at this level could take over: how a model behaves is no evidence for what is asked here, only "
+            "understanding why it behaves so.",
+            f"{path}.takeover_potential",
+        )
+    yield from _gates(book, it, path)
+
+
+# -- reached -----------------------------------------------------------------------------------------------------------
+
+
+def _reached(book: Book, it: Threshold, path: str) -> Iterator[Sentence]:
+    said = False
+    if it.reached_when is not None:
+        scale = _scale(book, it)
+        yield book.say(
+            f"`{it.name}` counts as reached when {words.reached(book, it.reached_when)}{scale}.",
+            f"{path}.reached_when",
+            path,
+            sources=it.sources,
+        )
+        said = True
+    if it.hole:
+        yield book.say(
+            f"Nobody has said yet when `{it.name}` is reached: it is a hole, so no evidence rules it out, and only an "
+            f"amendment fills it.",
+            path,
+            sources=it.sources,
+        )
+    elif it.judged is not None:
+        yield book.say(
+            f"`{it.name}` is a matter of judgement: one member of `{it.judged.by}` who judges that it is reached is "
+            f"enough to make it so.",
+            f"{path}.judged_by",
+            path,
+            sources=() if said else it.sources,
+        )
+    higher = [other.name for other in book.policy.thresholds.values() if it.name in other.above]
+    if higher:
+        yield book.say(
+            f"It counts as reached, too, when {names(higher, 'or')}, a higher level, is.",
+            *(f"thresholds.{name}.above" for name in higher),
+        )
+
+
+def _scale(book: Book, it: Threshold) -> str:
+    """The scale of a threshold that is one level of one measure."""
+    if not isinstance(it.reached_when, At):
+        return ""
+    scale = book.view.scale(it.reached_when.measure)
+    return f", on a scale from {words.number(scale.low)} to {words.number(scale.high)}"
+
+
+def _threats(book: Book, it: Threshold, path: str) -> Iterator[Sentence]:
+    domain = book.policy.context.domains.get(it.domain)
+    if domain is not None:
+        yield book.say(f"It belongs to the field “{text(domain.title)}”.", f"{path}.domain", f"domains.{it.domain}")
+    for name in it.threat_models:
+        model = book.policy.context.threat_models[name]
+        actor = book.policy.context.actors.get(model.actor)
+        more = [f"by `{actor.name}`, with {text(actor.skill)}"] if actor else []
+        more += [f"budget: {text(actor.budget)}"] if actor and actor.budget else []
+        more += [f"time: {text(actor.time)}"] if actor and actor.time else []
+        more += [f"access: {text(actor.access)}"] if actor and actor.access else []
+        more += [f"harm: {text(model.harm)}"] if model.harm else []
+        more += [f"compared with: {text(model.baseline)}"] if model.baseline else []
+        more += [f"tolerated chance: {words.number(model.probability)}"] if model.probability is not None else []
+        more += [f"over {spoken(model.horizon)}"] if model.horizon else []
+        yield book.say(
+            f"The harm that it stands for: {'; '.join([text(model.what), *more])}.",
+            f"{path}.threat_models",
+            f"threat_models.{name}",
+            sources=model.sources,
+        )
+
+
+# -- ruled out ---------------------------------------------------------------------------------------------------------
+
+
+def _ruled_out(book: Book, it: Threshold, path: str) -> Iterator[Sentence]:
+    rule = it.rule_out
+    added = [source for source in it.sources if source.startswith("added: ")]
+    if it.judged is not None:
+        if not it.hole:
+            yield from _judged(book, it, path)
+    elif it.reached_when is not None:
+        yield book.say(
+            f"It is ruled out only if {words.ruled_out(book, it.reached_when, rule)}.",
+            f"{path}.rule_out",
+            path,
+            sources=added,
+        )
+    if rule is None:
+        return
+    if it.measures:
+        yield from evaluated(book, path, rule, it.measures)
+        return
+    if "confidence" in it.uses and rule.confidence != NO_CONFIDENCE:
+        yield book.say(
+            f"Its parts are ruled out at {percent(rule.confidence)} confidence together.", f"{path}.rule_out.confidence"
+        )
+    if "coverage" in it.uses and rule.coverage < 1:
+        yield book.say(
+            f"A result that the judgement rests on must have at least {percent(rule.coverage)} of its planned samples "
+            f"scored.",
+            f"{path}.rule_out.coverage",
+        )
+    if "refresh" in it.uses:
+        yield again(book, path, rule)
+
+
+def _judged(book: Book, it: Threshold, path: str) -> Iterator[Sentence]:
+    assert it.judged is not None  # noqa: S101  the caller's
+    on = words.listed([_rests_on(book, name) for name in it.judged.on])
+    last = f", and stands for {spoken(it.judged.fresh_for)} at most" if it.judged.fresh_for else ""
+    yield book.say(
+        f"It is ruled out only if {who(book.policy, it.judged.by)} judges that the model is below it. The judgement "
+        f"rests on {on}; it ends with the oldest of these and with any later result on them{last}.",
+        f"{path}.judged_by",
+        f"{path}.on",
+    )
+
+
+def _rests_on(book: Book, name: str) -> str:
+    it = book.policy.requirements.get(name)
+    if it is None:
+        return f"a complete result on `{name}`"
+    return f"`{name}` ({text(it.what)}; attested by `{it.by}`)" if isinstance(it, Attested) else f"`{name}`"
+
+
+def _way(book: Book, way: BelowIf) -> str:
+    if isinstance(way, UnderQuantity):
+        return words.under(book.policy, way.quantity, Fraction(way.level))
+    if isinstance(way, UnderScreen):
+        return f"`{way.threshold}`, a test that is run first, is ruled out"
+    return (
+        f"the model is shown to be less capable than `{way.subject}`, by a margin of {words.number(way.margin)} on "
+        f"{names(way.on)}, and the threshold is ruled out for `{way.subject}`"
+    )
+
+
+# -- gates -------------------------------------------------------------------------------------------------------------
+
+
+def _gates(book: Book, it: Threshold, path: str) -> Iterator[Sentence]:
+    cells = [(act, cell) for act, name, cell in book.view.cells if name == it.name]
+    groups: dict[tuple[str, ...], list[tuple[str, Cell]]] = {}
+    for act, cell in cells:
+        groups.setdefault(tuple(sorted(cell.requires)), []).append((act, cell))
+    for group in groups.values():
+        acts, cell = [act for act, _ in group], group[0][1]
+        yield book.say(
+            f"{_while(it)} it stops {words.listed([action(act) for act in acts])}{until(book, it.name, cell)}.",
+            *(f"gates.{act}.{it.name}" for act in acts),
+            sources=dict.fromkeys(source for _, one in group for source in one.sources),
+        )
+    for act, row in book.policy.gates.items():
+        for modality, name in row[it.name].weaker if it.name in row else ():
+            yield book.say(
+                f"At {action(act)}, {short(book, name)} is {_WEAKER[modality]} only; it stops nothing.",
+                f"gates.{act}.{it.name}",
+            )
+    if not cells:
+        yield book.say(_without_gate(book, it), f"{path}.role", path)
+
+
+def _while(it: Threshold) -> str:
+    return "For every model," if it.hole else "While it is not ruled out,"
+
+
+def until(book: Book, name: str, cell: Cell) -> str:
+    """What opens a cell whose threshold is not ruled out; the stop that only an amendment ends is called so."""
+    if explicit := of_kind(book.ways.required(name, cell), "explicit"):
+        why = words.listed([block.text for block in explicit])
+        return f" until the policy is amended: {why}"
+    return f" unless {words.listed([short(book, it) for it in cell.requires])}"
+
+
+def _without_gate(book: Book, it: Threshold) -> str:
+    if it.role == "alert":
+        return f"It is an early warning of `{it.alert_for}`: it stops nothing itself."
+    parts = [other.name for other in book.policy.thresholds.values() if _names(other, it.name)]
+    if parts:
+        return f"It stands at no gate of its own; it matters as a part of {names(parts)}."
+    screens = [
+        other.name
+        for other in book.policy.thresholds.values()
+        if any(isinstance(way, UnderScreen) and way.threshold == it.name for way in other.below_if)
+    ]
+    if screens:
+        return f"It stands at no gate; ruling it out rules out {names(screens)}."
+    return f"{'It is only watched' if it.role == 'watch' else 'It stands at no gate'}: it stops nothing."
+
+
+def _names(other: Threshold, name: str) -> bool:
+    parts = walk(other.reached_when) if other.reached_when else ()
+    return any(isinstance(part, Ref) and part.threshold == name for part in parts)
+
+
+# -- the short of it ---------------------------------------------------------------------------------------------------
+
+
+def actions(book: Book) -> tuple[Block, ...]:
+    """Each action: what stops it, and what opens it."""
+    gated = [Block(upper(action(act)), tuple(_gated(book, act))) for act in book.policy.gates]
+    left = [Block(upper(action(act)), tuple(_open(book, act, why))) for act, why in book.policy.not_governed.items()]
+    return (*gated, *left)
+
+
+def _gated(book: Book, act: str) -> Iterator[Sentence]:
+    yield from _own(book, act)
+    groups: dict[str, list[str]] = {}
+    for other, name, cell in book.view.cells:
+        if other == act:
+            hole = book.policy.thresholds[name].hole
+            groups.setdefault(("!" if hole else "") + until(book, name, cell), []).append(name)
+    for opens, thresholds in groups.items():
+        every = opens.startswith("!")
+        which = f"{'any of ' if len(thresholds) > 1 else ''}{names(thresholds, 'or')} is not ruled out"
+        because = f"for every model ({names(thresholds)} cannot be ruled out)" if every else f"while {which}"
+        yield book.say(
+            f"It is stopped {because}{opens.removeprefix('!').replace(' unless', ', unless', 1)}.",
+            *(f"gates.{act}.{name}" for name in thresholds),
+        )
+    if not book.policy.reversible(act):
+        yield book.say(
+            "It cannot be taken back, so an evaluation that was announced and not reported holds it at once.",
+            f"gates.{act}",
+        )
+
+
+def _own(book: Book, act: str) -> Iterator[Sentence]:
+    if (it := book.policy.actions.get(act)) is not None:
+        yield book.say(f"`{act}` is {words.described(it)}.", f"actions.{act}", sources=it.sources)
+
+
+def _open(book: Book, act: str, why: str) -> Iterator[Sentence]:
+    yield from _own(book, act)
+    path = f"not_governed.{act}"
+    if why.startswith("report only: "):
+        yield book.say(
+            "This policy stops nothing here; it asks only for a report or a disclosure.",
+            path,
+            sources=[why.removeprefix("report only: ")],
+        )
+    else:
+        yield book.say("It is not governed: this policy stops nothing here.", path, sources=[why])
