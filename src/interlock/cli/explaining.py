@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from interlock.cli.options import JsonOption, print_json, told_as_json
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 MARKS = {"secondary": "not read: secondary", "memory": "not read: from memory", "added": "added by Interlock"}
 #: Clauses that are named after a sentence; the page and JSON name all.
 _SHOWN = 6
+#: Characters in a line at the most.
+_WIDEST = 110
 
 
 def explain(
@@ -57,14 +58,14 @@ def explain(
 
 def _show(told: Explanation) -> None:
     console = Console(highlight=False)
-    console.print(Text(told.name, style="bold"))
+    _print(console, Text(told.name, style="bold"), 0)
     for number, section in enumerate(told.sections, start=1):
         console.print()
-        console.print(Text(f"{number}. {section.title}", style="bold underline"))
+        _print(console, Text(f"{number}. {section.title}", style="bold underline"), 0)
         for block in section.blocks:
             if block.title:
                 console.print()
-                console.print(Padding(_named(block.title, "bold"), (0, 0, 0, 2)))
+                _print(console, _named(block.title, "bold"), 2)
             for sentence in block.sentences:
                 _say(console, sentence)
 
@@ -72,9 +73,16 @@ def _show(told: Explanation) -> None:
 def _say(console: Console, sentence: Sentence) -> None:
     text = _named(sentence.text)
     text.append(f" [{_lines(sentence)}]", style="dim")
-    console.print(Padding(text, (0, 0, 0, 4)))
+    _print(console, text, 4)
     for source in sentence.sources:
-        console.print(Padding(Text(_source(source), style="dim"), (0, 0, 0, 6)))
+        _print(console, Text(_source(source), style="dim"), 6)
+
+
+def _print(console: Console, text: Text, indent: int) -> None:
+    """Wrapped to the terminal, and to what an eye follows; nothing trails behind."""
+    for line in text.wrap(console, max(min(console.width, _WIDEST) - indent, 20)):
+        line.rstrip()
+        console.print(Text(" " * indent).append_text(line), soft_wrap=True)
 
 
 def _named(text: str, style: str = "") -> Text:

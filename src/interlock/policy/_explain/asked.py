@@ -42,10 +42,8 @@ _KINDS = {
 def short(book: Book, name: str) -> str:
     """A requirement in a few words, to stand behind `unless`."""
     it = book.policy.requirements[name]
-    if isinstance(it, Attested):
-        return f"`{it.by}` attests `{name}` ({text(it.what)})"
-    if isinstance(it, Approved):
-        return f"`{it.by}` approves `{name}` ({text(it.what)})"
+    if isinstance(it, Attested | Approved):
+        return f"`{it.by}` {'attests' if isinstance(it, Attested) else 'approves'} `{name}` ({text(it.what)})"
     if isinstance(it, Measured):
         return f"{words.clear(book, At(it.measure, it.level), it.rule_out)} (`{name}`)"
     if isinstance(it, Defined):
@@ -67,7 +65,7 @@ def lifts(book: Book) -> Section:
     """Every requirement: when it is met, by whose word, for how long; and every role."""
     made = [Block(f"`{name}`", tuple(_requirement(book, name, it))) for name, it in book.policy.requirements.items()]
     intro = book.say(
-        "What is asked for only counts where its threshold is not ruled out. Each word is signed, and can be taken back.",
+        "A requirement matters only where its threshold is not ruled out. Each word is signed, and can be taken back.",
         "requirements",
     )
     return Section(
@@ -164,7 +162,7 @@ def _roles(book: Book) -> Iterator[Sentence]:
         if not it.keys:
             signs = "has no keys yet, so whatever it must sign stays on hold"
         elif it.quorum == 1:
-            signs = f"has {count(len(it.keys), 'member')}, and any one signs for it"
+            signs = f"has {count(len(it.keys), 'member')}{', and any one signs for it' if len(it.keys) > 1 else ''}"
         else:
             signs = f"has {count(len(it.keys), 'member')}, of whom {it.quorum} must sign together"
         apart = f"; it shares no key with {names(it.independent_of)}" if it.independent_of else ""

@@ -18,10 +18,19 @@ if TYPE_CHECKING:
     from interlock.policy.model import AnyMeasure, Buffer, RuleOut
 
 _KINDS = {
-    "capability": "whether the model could do harm if it tried",
-    "propensity": "whether the model would do harm of itself",
+    "capability": "what the model could do if it tried",
+    "propensity": "what the model would do of itself",
     "safeguard": "whether a protection holds",
     "understanding": "how well its makers understand the model",
+}
+#: The assumptions that elicitations bring with them, in words.
+_ASSUMED = {
+    "no-evaluation-gaming": "the model does its best when it is tested",
+    "no-gradient-hacking": "the model cannot resist being trained",
+    "good-demonstrations": "the worked examples are good, and enough",
+    "no-exploration-hacking": "the model cannot avoid finding out what is rewarded",
+    "no-test-awareness": "the model cannot tell a test from real use, or does not deceive",
+    "valid-understanding": "the understanding was put to the test itself",
 }
 
 
@@ -90,17 +99,18 @@ def again(book: Book, path: str, rule: RuleOut) -> Sentence:
 def measured(book: Book) -> Iterator[Sentence]:
     """Every measure: what it is, and of what."""
     for name, it in book.policy.measures.items():
-        yield book.say(_measured(book, it), f"measures.{name}", sources=it.sources)
+        yield book.say(_measured(it), f"measures.{name}", sources=it.sources)
 
 
-def _measured(book: Book, it: AnyMeasure) -> str:
+def _measured(it: AnyMeasure) -> str:
     if isinstance(it, Mean):
         shares = [f"{exact(share)} of `{part}`" for part, share in it.weights.items()]
         return f"`{it.name}` is a mean: {words.listed(shares)}."
     if isinstance(it, ComputeRatio):
         return f"`{it.name}` is how many times the effective compute of `{it.subject}` the model has."
     task = f"the {text(it.metric)} in version {it.task_version} of the evaluation `{it.task}`"
-    asks = f"It asks {_KINDS[it.kind]}, of the {'model itself' if it.on == 'model' else 'model as it is offered'}."
+    where = "the model itself" if it.on == "model" else "the model as it is offered"
+    asks = f"It shows {_KINDS[it.kind]}, measured on {where}."
     if not isinstance(it, Measure):
         return f"`{it.name}` is {task}. {asks} It has no limits, so that only a judgement can use it."
     more = [f"counted by {it.unit}"] if it.unit != "sample" else []
@@ -118,18 +128,19 @@ def _measured(book: Book, it: AnyMeasure) -> str:
 def assumed(book: Book) -> Iterator[Sentence]:
     """Every assumption: on whose word, how long, and when it is void."""
     for name, it in book.policy.assumptions.items():
+        means = f" ({_ASSUMED[name]})" if name in _ASSUMED else ""
+        how = f"is stated by `{it.by}`"
         if it.checked:
             how = (
-                f"is shown by the check “{text(it.checked)}”, run by `{it.by}`: at least {percent(it.coverage)} of the models "
-                f"with a planted flaw are caught, at {percent(it.confidence)} confidence"
+                f"is shown by the check “{text(it.checked)}”, run by `{it.by}`, which must catch at least "
+                f"{percent(it.coverage)} of the models that were made to fail it, at {percent(it.confidence)} "
+                f"confidence"
             )
-        else:
-            how = f"is stated by `{it.by}`"
-        void = (
-            f"; it is void unless {names(it.void_at)} {'is' if len(it.void_at) == 1 else 'are'} ruled out"
-            if it.void_at
-            else ""
-        )
+        void = ""
+        if it.void_at:
+            void = f"; it is void unless {names(it.void_at)} {'is' if len(it.void_at) == 1 else 'are'} ruled out"
         yield book.say(
-            f"`{name}` {how}, and stands for {spoken(it.fresh_for)}{void}.", f"assumptions.{name}", sources=it.sources
+            f"`{name}`{means} {how}, and stands for {spoken(it.fresh_for)}{void}.",
+            f"assumptions.{name}",
+            sources=it.sources,
         )

@@ -20,9 +20,18 @@ if TYPE_CHECKING:
 
 #: What has a section of its own.
 _ELSEWHERE = frozenset({"stop-until-amended", "exceptions-present", "discretion-counted", "not-binding"})
-#: Whose findings say no more than what is so; any other ends in what its author should do.
 _GRAVE = {"error": "Grave", "warning": "Serious", "note": "Worth knowing"}
 _CHECKS = {check.id: check for check in lint.CHECKS}
+#: What `policy check` says to authors, for readers who are none.
+_WORDS = {
+    "`independent_of`": "independent of",
+    "no threshold has `takeover_potential`": "no threshold stands for a model that could take over",
+    "no buffer is kept under": "no room is kept under",
+    "evaluations under-elicit": "evaluations find less than a model can do",
+    "that a model did not sandbag": "that a model did not hold back",
+    "nobody knows yet what shows a takeover-capable model to be safe": "nobody knows yet what would show that a model "
+    "which could take over does not",
+}
 
 
 # -- holes -------------------------------------------------------------------------------------------------------------
@@ -42,7 +51,8 @@ def _holes(book: Book) -> Iterator[Sentence]:
     for name, it in book.policy.requirements.items():
         if isinstance(it, Hole):
             yield book.say(
-                f"`{name}`: {text(it.what)}. {who(book.policy, it.owner)} owns it, and looks at it again by {words.day(it.review)}.",
+                f"`{name}`: {text(it.what)}. {who(book.policy, it.owner)} owns it, and looks at it again by "
+                f"{words.day(it.review)}.",
                 f"requirements.{name}",
                 sources=it.sources,
             )
@@ -77,23 +87,25 @@ def judgement(book: Book) -> Section:
 
 def _judged(book: Book, path: str) -> str:
     section, _, rest = path.partition(".")
-    name = rest.split(".")[0]
-    if section == "thresholds" and path.endswith("buffer"):
-        return f"How much room is kept under `{name}` is a forecast of somebody's."
-    if section == "thresholds":
-        judged = book.policy.thresholds[name].judged
-        return f"Whether `{name}` is ruled out is for `{judged.by if judged else ''}` to judge."
-    if section == "requirements":
-        return f"Whether `{name}` is given: {short(book, name)}."
+    name, policy = rest.split(".")[0], book.policy
     if section == "exceptions":
-        return f"Whether the way round `{name}` is opened."
-    return f"A member of `{book.policy.refresh.discretion}` can ask for a new evaluation at any time."
+        approved = words.listed([who(policy, role) for role in policy.exceptions[name].approved_by])
+        return f"{approved} may open the way round `{name}`."
+    if section == "requirements":
+        return f"{short(book, name)}, or does not."
+    threshold = policy.thresholds.get(name)
+    if threshold is None:
+        return f"A member of `{policy.refresh.discretion}` may ask for a new evaluation at any time."
+    if path.endswith("buffer") and threshold.rule_out is not None:
+        return f"`{threshold.rule_out.buffer.forecast_by}` forecasts how much room is kept under `{name}`."
+    return f"`{threshold.judged.by}` judges whether `{name}` is ruled out." if threshold.judged else ""
 
 
 def _soft(book: Book, soft: list[tuple[str, str]]) -> Iterator[Sentence]:
     if soft:
+        stop = "it stops" if len(soft) == 1 else "they stop"
         yield book.say(
-            f"{count(len(soft), 'promise is', 'promises are')} intended only, or recommended only; {'it stops' if len(soft) == 1 else 'they stop'} nothing.",
+            f"{count(len(soft), 'promise is', 'promises are')} intended only or recommended only; {stop} nothing.",
             *(path for path, _ in soft),
         )
     for path, name in soft:
@@ -127,7 +139,10 @@ def _found(book: Book) -> tuple[Finding, ...]:
 def _plain(book: Book, it: Finding) -> Sentence:
     """What is found, without what its author should do; and why it matters."""
     fact, _, _ = it.message.rpartition("; ")
-    return book.say(f"{upper(fact or it.message)}. Why it matters: {_CHECKS[it.check].reason}.", it.path)
+    said = f"{upper(fact or it.message)}. Why it matters: {_CHECKS[it.check].reason}."
+    for technical, plain in _WORDS.items():
+        said = said.replace(technical, plain).replace(upper(technical), upper(plain))
+    return book.say(said, it.path)
 
 
 def _left_open(book: Book, told: set[str]) -> Iterator[Sentence]:

@@ -66,9 +66,9 @@ def _frozen(book: Book) -> Sentence:
     total = len(book.view.cells)
     if not cells:
         return book.say(f"None of its {total} stops is without a way out that the policy names.", "gates")
+    end = "ends" if len(cells) == 1 else "end"
     return book.say(
-        f"{len(cells)} of its {count(total, 'stop')} {'ends' if len(cells) == 1 else 'end'} only if the threshold is ruled "
-        f"out or the policy is amended.",
+        f"{len(cells)} of its {count(total, 'stop')} {end} only if the threshold is ruled out or the policy is amended.",
         *cells,
     )
 
@@ -82,10 +82,10 @@ def _tuned(book: Book) -> Sentence:
             "No threshold is ruled out by a measurement, so none demands that the model be trained for the test.",
             *paths,
         )
-    each = f"{len(tuned)} of the {count(len(rules), 'threshold')} that {'is' if len(rules) == 1 else 'are'} ruled out by a measurement"
     return book.say(
-        f"{each} {'demands' if len(tuned) == 1 else 'demand'} that the model be trained for the test first, so that it "
-        f"cannot just hold back.",
+        f"Of the {count(len(rules), 'threshold')} ruled out by a measurement, {len(tuned)} "
+        f"{'demands' if len(tuned) == 1 else 'demand'} that the model be trained for the test first, so that it cannot "
+        f"just hold back.",
         *paths,
     )
 
@@ -106,12 +106,9 @@ def _room(book: Book) -> Sentence:
                 *(f"requirements.{it}" for it in attested),
             )
         return book.say("It keeps no room under a line that is measured.", *paths)
-    least = min(buffer.multiple for buffer in kept)
-    grown = (
-        f"for at least a growth to {words.number(least)} times the effective compute"
-        if least > 1
-        else "in the score only"
-    )
+    least, most = (end(buffer.multiple for buffer in kept) for end in (min, max))
+    span = words.number(most) if least == most else f"between {words.number(least)} and {words.number(most)}"
+    grown = f"for a growth to {span} times the effective compute" if most > 1 else "in the score only"
     return book.say(f"Room is kept under {len(kept)} of {count(len(rules), 'measured line')}, {grown}.", *paths)
 
 
@@ -139,8 +136,8 @@ def _round(book: Book) -> Sentence:
     ways, judged, soft = list(book.policy.exceptions), discretion(book.view), weak(book.policy)
     round_it = count(len(ways), "way") if ways else "no way"
     return book.say(
-        f"There {'is' if len(ways) < 2 else 'are'} {round_it} round what it asks for; somebody's judgement decides in "
-        f"{count(len(judged), 'place')}; {count(len(soft), 'promise is', 'promises are')} only intended or recommended.",
+        f"There {'is' if len(ways) < 2 else 'are'} {round_it} round what it asks for; somebody's judgement decides "
+        f"in {count(len(judged), 'place')}; {count(len(soft), 'promise is', 'promises are')} only intended or recommended.",
         *([f"exceptions.{it}" for it in ways] + judged + [path for path, _ in soft] or ["gates"]),
     )
 

@@ -11,6 +11,7 @@ from interlock.policy._explain.book import Block, Section, blocks
 from interlock.policy._explain.evidence import again, assumed, evaluated, measured
 from interlock.policy._explain.words import action, names, percent, text, upper, who
 from interlock.policy._lint.ways import of_kind
+from interlock.policy.clauses import standing
 from interlock.policy.model import NO_CONFIDENCE, At, Attested, Ref, UnderQuantity, UnderScreen, walk
 from interlock.policy.time import spoken
 
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from interlock.policy._explain.book import Book, Sentence
-    from interlock.policy.model import BelowIf, Cell, Threshold
+    from interlock.policy.model import BelowIf, Cell, Judged, Threshold
 
 _WEAKER = {"intends": "intended", "recommends": "recommended"}
 
 
 def stops(book: Book) -> Section:
     """Threshold by threshold; then what is measured, and what results take for granted."""
-    made = [Block(f"`{name}`", tuple(_threshold(book, it))) for name, it in book.policy.thresholds.items()]
+    seen: dict[tuple[str, ...], str] = {}
+    made = [Block(f"`{name}`", tuple(_threshold(book, it, seen))) for name, it in book.policy.thresholds.items()]
     return Section(
         "stops",
         "What stops what",
@@ -37,13 +39,15 @@ def stops(book: Book) -> Section:
     )
 
 
-def _threshold(book: Book, it: Threshold) -> Iterator[Sentence]:
+def _threshold(book: Book, it: Threshold, seen: dict[tuple[str, ...], str]) -> Iterator[Sentence]:
+    """`seen`: the conditions of evaluations that were told before, and of which threshold."""
     path = f"thresholds.{it.name}"
     yield from _reached(book, it, path)
     yield from _threats(book, it, path)
     yield from _ruled_out(book, it, path)
-    for place, way in enumerate(it.below_if):
-        yield book.say(f"It also counts as ruled out if {_way(book, way)}.", f"{path}.below_if.{place}")
+    yield from _conditions(book, it, path, seen)
+    for place, way in enumerate(it.below_if if not it.hole else ()):
+        yield book.say(f"Without that, it counts as ruled out if {_way(book, way)}.", f"{path}.below_if.{place}")
     if it.takeover_potential:
         yield book.say(
             "A model at this level could take over: how a model behaves is no evidence for what is asked here, only "
@@ -125,22 +129,31 @@ def _threats(book: Book, it: Threshold, path: str) -> Iterator[Sentence]:
 
 
 def _ruled_out(book: Book, it: Threshold, path: str) -> Iterator[Sentence]:
-    rule = it.rule_out
-    added = [source for source in it.sources if source.startswith("added: ")]
-    if it.judged is not None:
-        if not it.hole:
-            yield from _judged(book, it, path)
-    elif it.reached_when is not None:
+    if it.judged is not None and not it.hole:
+        yield _judged(book, it, it.judged, path)
+    elif it.judged is None and it.reached_when is not None:
+        first = "By its own line, it is" if it.below_if else "It is"
         yield book.say(
-            f"It is ruled out only if {words.ruled_out(book, it.reached_when, rule)}.",
+            f"{first} ruled out only if {words.ruled_out(book, it.reached_when, it.rule_out)}.",
             f"{path}.rule_out",
             path,
-            sources=added,
+            sources=[source for source in it.sources if standing(source)[0] == "added"],
         )
+
+
+def _conditions(book: Book, it: Threshold, path: str, seen: dict[tuple[str, ...], str]) -> Iterator[Sentence]:
+    """How evidence must have come about; told once for all thresholds that ask for the same."""
+    rule = it.rule_out
     if rule is None:
         return
     if it.measures:
-        yield from evaluated(book, path, rule, it.measures)
+        told = tuple(evaluated(book, path, rule, it.measures))
+        first = seen.setdefault(tuple(sentence.text for sentence in told), it.name)
+        if first == it.name:
+            yield from told
+        else:
+            places = [place.path for sentence in told for place in sentence.places]
+            yield book.say(f"It is evaluated in every way as `{first}` is.", f"{path}.rule_out", *places)
         return
     if "confidence" in it.uses and rule.confidence != NO_CONFIDENCE:
         yield book.say(
@@ -156,12 +169,12 @@ def _ruled_out(book: Book, it: Threshold, path: str) -> Iterator[Sentence]:
         yield again(book, path, rule)
 
 
-def _judged(book: Book, it: Threshold, path: str) -> Iterator[Sentence]:
-    assert it.judged is not None  # noqa: S101  the caller's
-    on = words.listed([_rests_on(book, name) for name in it.judged.on])
-    last = f", and stands for {spoken(it.judged.fresh_for)} at most" if it.judged.fresh_for else ""
-    yield book.say(
-        f"It is ruled out only if {who(book.policy, it.judged.by)} judges that the model is below it. The judgement "
+def _judged(book: Book, it: Threshold, judged: Judged, path: str) -> Sentence:
+    on = words.listed([_rests_on(book, name) for name in judged.on])
+    last = f", and stands for {spoken(judged.fresh_for)} at most" if judged.fresh_for else ""
+    first = "By judgement, it is" if it.below_if else "It is"
+    return book.say(
+        f"{first} ruled out only if {who(book.policy, judged.by)} judges that the model is below it. The judgement "
         f"rests on {on}; it ends with the oldest of these and with any later result on them{last}.",
         f"{path}.judged_by",
         f"{path}.on",
@@ -204,7 +217,7 @@ def _gates(book: Book, it: Threshold, path: str) -> Iterator[Sentence]:
     for act, row in book.policy.gates.items():
         for modality, name in row[it.name].weaker if it.name in row else ():
             yield book.say(
-                f"At {action(act)}, {short(book, name)} is {_WEAKER[modality]} only; it stops nothing.",
+                f"At {action(act)}, this is {_WEAKER[modality]} only, and stops nothing: {short(book, name)}.",
                 f"gates.{act}.{it.name}",
             )
     if not cells:
@@ -218,9 +231,9 @@ def _while(it: Threshold) -> str:
 def until(book: Book, name: str, cell: Cell) -> str:
     """What opens a cell whose threshold is not ruled out; the stop that only an amendment ends is called so."""
     if explicit := of_kind(book.ways.required(name, cell), "explicit"):
-        why = words.listed([block.text for block in explicit])
-        return f" until the policy is amended: {why}"
-    return f" unless {words.listed([short(book, it) for it in cell.requires])}"
+        why = ["the policy says never" if block.name == "never" else block.text for block in explicit]
+        return f"; nothing opens it until the policy is amended ({words.listed(why)})"
+    return f", unless {words.listed([short(book, it) for it in cell.requires])}"
 
 
 def _without_gate(book: Book, it: Threshold) -> str:
@@ -266,7 +279,7 @@ def _gated(book: Book, act: str) -> Iterator[Sentence]:
         which = f"{'any of ' if len(thresholds) > 1 else ''}{names(thresholds, 'or')} is not ruled out"
         because = f"for every model ({names(thresholds)} cannot be ruled out)" if every else f"while {which}"
         yield book.say(
-            f"It is stopped {because}{opens.removeprefix('!').replace(' unless', ', unless', 1)}.",
+            f"It is stopped {because}{opens.removeprefix('!')}.",
             *(f"gates.{act}.{name}" for name in thresholds),
         )
     if not book.policy.reversible(act):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from interlock.policy._explain import words
 from interlock.policy._explain.book import Block, Section, blocks
-from interlock.policy._explain.evidence import again
 from interlock.policy._explain.words import action, names, percent, text, upper, who
 from interlock.policy.model import Measured
 from interlock.policy.time import spoken
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from interlock.policy._explain.book import Book, Sentence
     from interlock.policy.duty import Duty, Response, Start
-    from interlock.policy.model import RuleOut
+    from interlock.policy.model import Refresh, RuleOut
 
 _DONE = {
     "pause-training": "training is paused",
@@ -69,27 +68,41 @@ def _again(book: Book) -> Iterator[Sentence]:
         yield book.say(
             f"The policy names {missing} after which that must be.", "refresh", sources=() if when else it.sources
         )
+    others: dict[Refresh, list[str]] = {}
     for path, rule in _rules(book):
         if rule.refresh != it:
-            sentence = again(book, path, rule)
-            yield book.say(
-                sentence.text.replace("It ", f"`{path.partition('.')[2]}` ", 1),
-                *(place.path for place in sentence.places),
-                sources=rule.refresh.sources,
-            )
+            others.setdefault(rule.refresh, []).append(path)
+    for refresh, paths in others.items():
+        yield _own_refresh(book, refresh, paths)
     yield book.say("What is overdue for evaluation is on hold, whatever else is met.", "refresh")
     yield book.say(
-        f"An evaluation that was announced must be reported within {spoken(book.policy.report_within)}; one that is not "
-        f"reported by then is a hold.",
+        f"An evaluation that was announced must be reported within {spoken(book.policy.report_within)}; if it is not, "
+        f"that is a hold.",
         "plans.report_within",
     )
     yield from _permits(book)
+    yield _budget(book)
+
+
+def _own_refresh(book: Book, refresh: Refresh, paths: list[str]) -> Sentence:
+    """What has a refresh that is not the policy's."""
+    when, left = words.renewed(refresh), words.not_named(refresh)
+    which = f"{names(path.partition('.')[2] for path in paths)} {'is' if len(paths) == 1 else 'are'}"
+    said = f"{which} evaluated again {when}" if when else f"No time is named after which {which} evaluated again"
+    return book.say(f"{said}{f'; the policy names {left}' if when and left else ''}.", *paths, sources=refresh.sources)
+
+
+def _budget(book: Book) -> Sentence:
     share, why = book.policy.attacker_budget, book.policy.attacker_budget_source
-    yield book.say(
-        f"What somebody makes of the model with up to {percent(share)} of its training compute counts as what the model "
-        f"can do" + (f" ({text(why)})." if why not in {"default", "no source given"} else "."),
-        "attacker_budget",
-    )
+    reason = "" if why in {"default", "no source given"} else f" ({text(why)})"
+    if not share:
+        counts = "What others make of the model by training it further is not counted as what the model can do"
+    else:
+        counts = (
+            f"What others make of the model with up to {percent(share)} of its training compute counts as what the "
+            f"model can do"
+        )
+    return book.say(f"{counts}{reason}.", "attacker_budget")
 
 
 def _rules(book: Book) -> Iterator[tuple[str, RuleOut]]:
@@ -167,15 +180,15 @@ def _when(book: Book, name: str, it: Response) -> str:
 
 def _done(it: Response) -> str:
     parts = [] if it.do == "notify" and it.notify else [_DONE[it.do]]
+    if it.do == "reroute-work" and it.to:
+        parts = [f"work turns to {names(it.to)}"]
     parts += [f"{names(it.notify)} {'is' if len(it.notify) == 1 else 'are'} told"] if it.notify else []
-    by = f" within {words.within(it.within)}" if it.within else ""
-    to = f", such as {names(it.to)}" if it.to else ""
-    return f"{' and '.join(parts)}{by}{to}"
+    return f"{' and '.join(parts)}{f' within {words.within(it.within)}' if it.within else ''}"
 
 
 def _duty(book: Book, it: Duty) -> Sentence:
     when = [f"within {words.within(it.within)}"] if it.within else []
-    when += [f"not before {words.within(it.not_before)} have passed"] if it.not_before else []
+    when += [f"at the earliest after {words.within(it.not_before)}"] if it.not_before else []
     zoned = it.within is not None and bool(it.within.business_days)
     when += [f"days counted in {it.within.zone}"] if zoned and it.within is not None and it.within.zone != "UTC" else []
     until = " until it is resolved" if it.until_resolved else ""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from interlock.policy._explain import words
 from interlock.policy._explain.book import Block, Section, blocks
 from interlock.policy._explain.words import count, text, upper
-from interlock.policy.clauses import standing
+from interlock.policy.clauses import Standing, standing
 from interlock.policy.model import Never
 
 if TYPE_CHECKING:
@@ -17,10 +16,11 @@ if TYPE_CHECKING:
     from interlock.policy._explain.book import Book, Sentence
     from interlock.policy.model import Policy
 
-_STANDINGS = {
+_STANDINGS: dict[Standing, str] = {
     "secondary": "in part or whole on what others say of the text",
     "memory": "in part or whole on memory that nobody checked again",
-    "added": "in part or whole on what Interlock added: the text does not say it, and without it nothing could be decided",
+    "added": "in part or whole on what Interlock added: the text does not say it, and without it nothing could be "
+    "decided",
 }
 
 
@@ -90,8 +90,8 @@ def _decides(book: Book) -> Iterator[Sentence]:
         "gates",
     )
     yield book.say(
-        "A gate opens only if signed evidence shows, for every threshold that it lists, that the model is below it, or "
-        "that everything required there is met; and no listed threshold is overdue for evaluation. Anything else is a "
+        "A gate opens only if signed evidence shows, for every threshold that it lists, that the model is below it (then "
+        "the threshold is ruled out), or that everything required there is met; and no listed threshold is overdue for evaluation. Anything else is a "
         "hold.",
         "gates",
     )
@@ -101,7 +101,12 @@ def _decides(book: Book) -> Iterator[Sentence]:
         "gates",
     )
     yield book.say(
-        "A result that shows a capability counts at any age and however it was got; a result that shows nothing counts "
+        "Compute is counted in FLOP, single steps of arithmetic; effective compute also counts what better methods add, "
+        "as the developer states it under its signature.",
+        "refresh",
+    )
+    yield book.say(
+        "A result that shows a capability counts at any age and however it was got, unless it was set aside; a result that shows nothing counts "
         "only if all that is asked of it was kept. A reported incident that names a threshold counts as reaching it.",
         "thresholds",
     )
@@ -117,20 +122,15 @@ def _rests(book: Book) -> Iterator[Sentence]:
         return
     read = sum(set(kinds) == {"read"} for _, kinds in sourced)
     yield book.say(
-        f"{upper(count(len(sourced), 'clause'))} of it {'says' if len(sourced) == 1 else 'say'} where "
-        f"{'it comes' if len(sourced) == 1 else 'they come'} from: {read} wholly from the primary text, which was read.",
+        f"{count(len(sourced), 'clause names its source', 'clauses name their source')}; {read} of them "
+        f"{'rests' if read == 1 else 'rest'} wholly on the primary text, which was read.",
         *(path for path, _ in sourced),
     )
-    counts = Counter(kind for _, kinds in sourced for kind in set(kinds))
     for kind, said in _STANDINGS.items():
-        paths = [path for path, kinds in sourced if kind in kinds]
-        if counts[kind]:
-            yield book.say(f"{counts[kind]} {'rests' if counts[kind] == 1 else 'rest'} {said}.", *paths)
+        if paths := [path for path, kinds in sourced if kind in kinds]:
+            yield book.say(f"{len(paths)} {'rests' if len(paths) == 1 else 'rest'} {said}.", *paths)
     if silent:
-        yield book.say(
-            f"{count(len(silent), 'clause names', 'clauses name')} no source of {'its' if len(silent) == 1 else 'their'} own.",
-            *silent,
-        )
+        yield book.say(f"{count(len(silent), 'clause names', 'clauses name')} no source.", *silent)
 
 
 def _clauses(policy: Policy) -> Iterator[tuple[str, tuple[str, ...]]]:

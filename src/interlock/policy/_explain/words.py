@@ -255,7 +255,7 @@ def renewed(refresh: Refresh) -> str:
 def _growth(multiple: Fraction) -> str:
     if multiple == 1:
         return "at any growth in effective compute"
-    return f"when effective compute has grown {number(multiple)} times"
+    return f"when effective compute has reached {number(multiple)} times what it was"
 
 
 def not_named(refresh: Refresh) -> str:
