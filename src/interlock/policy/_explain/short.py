@@ -68,7 +68,8 @@ def _frozen(book: Book) -> Sentence:
         return book.say(f"None of its {total} stops is without a way out that the policy names.", "gates")
     end = "ends" if len(cells) == 1 else "end"
     return book.say(
-        f"{len(cells)} of its {count(total, 'stop')} {end} only if the threshold is ruled out or the policy is amended.",
+        f"{len(cells)} of its {count(total, 'stop')} {end} only if the threshold is ruled out or the policy is "
+        f"amended.",
         *cells,
     )
 
@@ -137,7 +138,8 @@ def _round(book: Book) -> Sentence:
     round_it = count(len(ways), "way") if ways else "no way"
     return book.say(
         f"There {'is' if len(ways) < 2 else 'are'} {round_it} round what it asks for; somebody's judgement decides "
-        f"in {count(len(judged), 'place')}; {count(len(soft), 'promise is', 'promises are')} only intended or recommended.",
+        f"in {count(len(judged), 'place')}; {count(len(soft), 'promise is', 'promises are')} only "
+        f"intended or recommended.",
         *([f"exceptions.{it}" for it in ways] + judged + [path for path, _ in soft] or ["gates"]),
     )
 

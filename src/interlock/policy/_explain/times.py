@@ -118,8 +118,8 @@ def _permits(book: Book) -> Iterator[Sentence]:
     it = book.policy.permits
     back = f"; {names(it.revocable_by)} can take it back" if it.revocable_by else ""
     yield book.say(
-        f"A permit is signed by {who(book.policy, it.issued_by)}, lasts {spoken(it.lease)} at most, and never longer than "
-        f"what it rests on{back}.",
+        f"A permit is signed by {who(book.policy, it.issued_by)}, lasts {spoken(it.lease)} at most, and never longer "
+        f"than what it rests on{back}.",
         "permits",
         sources=it.sources,
     )

@@ -90,9 +90,9 @@ def _decides(book: Book) -> Iterator[Sentence]:
         "gates",
     )
     yield book.say(
-        "A gate opens only if signed evidence shows, for every threshold that it lists, that the model is below it (then "
-        "the threshold is ruled out), or that everything required there is met; and no listed threshold is overdue for evaluation. Anything else is a "
-        "hold.",
+        "A gate opens only if signed evidence shows, for every threshold that it lists, that the model is below it "
+        "(then the threshold is ruled out), or that everything required there is met; and no listed threshold is "
+        "overdue for evaluation. Anything else is a hold.",
         "gates",
     )
     yield book.say(
@@ -101,13 +101,14 @@ def _decides(book: Book) -> Iterator[Sentence]:
         "gates",
     )
     yield book.say(
-        "Compute is counted in FLOP, single steps of arithmetic; effective compute also counts what better methods add, "
-        "as the developer states it under its signature.",
+        "Compute is counted in FLOP, single steps of arithmetic; effective compute also counts what better methods "
+        "add, as the developer states it under its signature.",
         "refresh",
     )
     yield book.say(
-        "A result that shows a capability counts at any age and however it was got, unless it was set aside; a result that shows nothing counts "
-        "only if all that is asked of it was kept. A reported incident that names a threshold counts as reaching it.",
+        "A result that shows a capability counts at any age and however it was got, unless it was set aside; a "
+        "result that shows nothing counts only if all that is asked of it was kept. A reported incident that names a "
+        "threshold counts as reaching it.",
         "thresholds",
     )
 
