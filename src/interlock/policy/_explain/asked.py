@@ -47,12 +47,18 @@ def short(book: Book, name: str) -> str:
     if isinstance(it, Measured):
         return f"{words.clear(book, At(it.measure, it.level), it.rule_out)} (`{name}`)"
     if isinstance(it, Defined):
-        return f"the policy says when `{it.threshold}` is reached (`{name}`)"
+        yet = ", which it does not yet" if _undefined(book, it) else ""
+        return f"the policy says when `{it.threshold}` is reached{yet} (`{name}`)"
     if isinstance(it, RuledOut):
         return f"`{it.threshold}` is ruled out (`{name}`)"
     if isinstance(it, Combined):
         return f"{_of(it)} met (`{name}`)"
     return "nothing at all: never" if isinstance(it, Never) else f"`{name}` is filled, which is a hole"
+
+
+def _undefined(book: Book, it: Defined) -> bool:
+    threshold = book.policy.thresholds.get(it.threshold)
+    return threshold is None or threshold.hole
 
 
 def _of(it: Combined) -> str:
@@ -99,8 +105,7 @@ def _met(book: Book, name: str, it: Requirement) -> str:
     if isinstance(it, Measured):
         return f"`{name}` is met once {words.clear(book, At(it.measure, it.level), it.rule_out)}."
     if isinstance(it, Defined):
-        hole = book.policy.thresholds[it.threshold].hole if it.threshold in book.policy.thresholds else True
-        now = "it does not: only an amendment can" if hole else "it does"
+        now = "it does not: only an amendment can" if _undefined(book, it) else "it does"
         return f"`{name}` is met if the policy says when `{it.threshold}` is reached; {now}."
     if isinstance(it, RuledOut):
         return f"`{name}` is met while `{it.threshold}` is ruled out."

@@ -124,10 +124,11 @@ def _soft(book: Book, soft: list[tuple[str, str]]) -> Iterator[Sentence]:
 def missing(book: Book) -> Section:
     """What the policy does not say, the gravest first."""
     found = [it for it in _found(book) if it.check not in _ELSEWHERE]
+    told, left = _left_open(book, found), [it for it in found if not it.path.startswith("not_governed.")]
     graded = [
-        Block(title, tuple(_plain(book, it) for it in found if it.level == level)) for level, title in _GRAVE.items()
+        Block(title, tuple(_plain(book, [it for it in left if it.level == level]))) for level, title in _GRAVE.items()
     ]
-    made = blocks(Block("Left open", tuple(_left_open(book, {it.check for it in found}))), *graded)
+    made = blocks(Block("Left open", tuple(told)), *graded)
     nothing = book.say("Nothing that is looked for here is missing.", "id")
     return Section("missing", "What is missing", made or (Block("", (nothing,)),))
 
@@ -136,21 +137,33 @@ def _found(book: Book) -> tuple[Finding, ...]:
     return lint.lint(book.policy)
 
 
-def _plain(book: Book, it: Finding) -> Sentence:
-    """What is found, without what its author should do; and why it matters."""
-    fact, _, _ = it.message.rpartition("; ")
-    said = f"{upper(fact or it.message)}. Why it matters: {_CHECKS[it.check].reason}."
+def _plain(book: Book, found: list[Finding]) -> Iterator[Sentence]:
+    """What is found, without what its author should do; and, the first time, why it matters."""
+    told = set[str]()
+    for it in found:
+        fact, _, _ = it.message.rpartition("; ")
+        why = "" if it.check in told else f" Why it matters: {_why(it)}."
+        told.add(it.check)
+        yield book.say(f"{_in_plain_words(upper(fact or it.message))}.{why}", it.path)
+
+
+def _why(it: Finding) -> str:
+    return _in_plain_words(_CHECKS[it.check].reason)
+
+
+def _in_plain_words(said: str) -> str:
     for technical, plain in _WORDS.items():
         said = said.replace(technical, plain).replace(upper(technical), upper(plain))
-    return book.say(said, it.path)
+    return said
 
 
-def _left_open(book: Book, told: set[str]) -> Iterator[Sentence]:
-    policy = book.policy
+def _left_open(book: Book, found: list[Finding]) -> Iterator[Sentence]:
+    policy, told = book.policy, {it.check for it in found}
+    reasons = {it.path: f" Why it matters: {_why(it)}." for it in found}
     for name, why in policy.not_governed.items():
-        yield book.say(
-            f"Nothing stops {action(name)}.", f"not_governed.{name}", sources=[why.removeprefix("report only: ")]
-        )
+        path = f"not_governed.{name}"
+        source = why.removeprefix("report only: ")
+        yield book.say(f"Nothing stops {action(name)}.{reasons.get(path, '')}", path, sources=[source])
     parts = [part for it in book.view.governing if it.reached_when for part in walk(it.reached_when)]
     if not any(isinstance(part, At | Amount) for part in parts):
         yield book.say("No threshold has a number: when one is reached is for somebody to judge.", "thresholds")

@@ -11,7 +11,6 @@ from interlock.policy._explain.words import action, count, names
 from interlock.policy._lint.rules import discretion, weak
 from interlock.policy._lint.ways import of_kind
 from interlock.policy.model import TRAINED
-from interlock.policy.time import spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +64,7 @@ def _frozen(book: Book) -> Sentence:
     ]
     total = len(book.view.cells)
     if not cells:
-        return book.say(f"None of its {total} stops is without a way out that the policy names.", "gates")
+        return book.say(f"Each of its {count(total, 'stop')} has a way out that the policy names.", "gates")
     end = "ends" if len(cells) == 1 else "end"
     return book.say(
         f"{len(cells)} of its {count(total, 'stop')} {end} only if the threshold is ruled out or the policy is "
@@ -106,7 +105,10 @@ def _room(book: Book) -> Sentence:
                 f"Room under a line is no number: {names(attested)} is attested.",
                 *(f"requirements.{it}" for it in attested),
             )
-        return book.say("It keeps no room under a line that is measured.", *paths)
+        return book.say(
+            "It keeps no room under any line that it measures." if rules else "No line is measured, and no room kept.",
+            *paths,
+        )
     least, most = (end(buffer.multiple for buffer in kept) for end in (min, max))
     span = words.number(most) if least == most else f"between {words.number(least)} and {words.number(most)}"
     grown = f"for a growth to {span} times the effective compute" if most > 1 else "in the score only"
@@ -147,5 +149,6 @@ def _round(book: Book) -> Sentence:
 def _change(book: Book) -> Sentence:
     it = book.policy.amendments
     loosened = "cannot" if it.frozen_while_reached else "can"
-    notice = f"a change is published {spoken(it.notice)} before it counts" if it.notice else "a change needs no notice"
-    return book.say(f"It {loosened} be loosened while a threshold is reached, and {notice}.", "amendments")
+    return book.say(
+        f"It {loosened} be loosened while a threshold is reached; a change {words.published(it.notice)}.", "amendments"
+    )

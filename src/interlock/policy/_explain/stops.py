@@ -210,7 +210,8 @@ def _gates(book: Book, it: Threshold, path: str) -> Iterator[Sentence]:
     for group in groups.values():
         acts, cell = [act for act, _ in group], group[0][1]
         yield book.say(
-            f"{_while(it)} it stops {words.listed([action(act) for act in acts])}{until(book, it.name, cell)}.",
+            f"{_while(it)} it stops {words.listed([action(act) for act in acts])}"
+            f"{_amended(book, it.name, cell) or _unless(cell)}.",
             *(f"gates.{act}.{it.name}" for act in acts),
             sources=dict.fromkeys(source for _, one in group for source in one.sources),
         )
@@ -224,16 +225,19 @@ def _gates(book: Book, it: Threshold, path: str) -> Iterator[Sentence]:
         yield book.say(_without_gate(book, it), f"{path}.role", path)
 
 
+def _unless(cell: Cell) -> str:
+    return f", unless {names(cell.requires)} {'is' if len(cell.requires) == 1 else 'are'} met"
+
+
 def _while(it: Threshold) -> str:
     return "For every model," if it.hole else "While it is not ruled out,"
 
 
-def until(book: Book, name: str, cell: Cell) -> str:
-    """What opens a cell whose threshold is not ruled out; the stop that only an amendment ends is called so."""
-    if explicit := of_kind(book.ways.required(name, cell), "explicit"):
-        why = ["the policy says never" if block.name == "never" else block.text for block in explicit]
-        return f"; nothing opens it until the policy is amended ({words.listed(why)})"
-    return f", unless {words.listed([short(book, it) for it in cell.requires])}"
+def _amended(book: Book, name: str, cell: Cell) -> str:
+    """That nothing but an amendment opens a cell whose threshold is not ruled out, if that is so."""
+    explicit = of_kind(book.ways.required(name, cell), "explicit")
+    why = ["the policy says never" if block.name == "never" else block.text for block in explicit]
+    return f"; nothing opens it until the policy is amended ({words.listed(why)})" if why else ""
 
 
 def _without_gate(book: Book, it: Threshold) -> str:
@@ -269,17 +273,17 @@ def actions(book: Book) -> tuple[Block, ...]:
 
 def _gated(book: Book, act: str) -> Iterator[Sentence]:
     yield from _own(book, act)
-    groups: dict[str, list[str]] = {}
+    groups: dict[tuple[bool, str], list[str]] = {}
     for other, name, cell in book.view.cells:
         if other == act:
             hole = book.policy.thresholds[name].hole
-            groups.setdefault(("!" if hole else "") + until(book, name, cell), []).append(name)
-    for opens, thresholds in groups.items():
-        every = opens.startswith("!")
+            told = f", unless {words.listed([short(book, it) for it in cell.requires])}"
+            groups.setdefault((hole, _amended(book, name, cell) or told), []).append(name)
+    for (every, opens), thresholds in groups.items():
         which = f"{'any of ' if len(thresholds) > 1 else ''}{names(thresholds, 'or')} is not ruled out"
         because = f"for every model ({names(thresholds)} cannot be ruled out)" if every else f"while {which}"
         yield book.say(
-            f"It is stopped {because}{opens.removeprefix('!')}.",
+            f"It is stopped {because}{opens}.",
             *(f"gates.{act}.{name}" for name in thresholds),
         )
     if not book.policy.reversible(act):

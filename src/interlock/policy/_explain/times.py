@@ -266,10 +266,7 @@ def _changes(book: Book) -> Iterator[Sentence]:
             f"{upper(names(it.consulted))} {'is' if len(it.consulted) == 1 else 'are'} asked first.",
             "amendments.consulted",
         )
-    if it.notice is not None:
-        yield book.say(f"It is published {spoken(it.notice)} before it takes effect.", "amendments.notice")
-    else:
-        yield book.say("It can take effect without having been published before.", "amendments")
+    yield book.say(f"It {words.published(it.notice)}.", "amendments.notice")
     if it.changelog_required:
         yield book.say("A list of what changed comes with it.", "amendments.changelog")
     if it.frozen_while_reached:

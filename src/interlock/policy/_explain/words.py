@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from interlock.policy._explain.book import Book
     from interlock.policy.duty import Clock
     from interlock.policy.model import Action, Demand, Expr, Policy, Refresh, RuleOut
+    from interlock.policy.time import Duration
 
 _ACTIONS = {
     "scale": "training further",
@@ -256,6 +257,15 @@ def _growth(multiple: Fraction) -> str:
     if multiple == 1:
         return "at any growth in effective compute"
     return f"when effective compute has reached {number(multiple)} times what it was"
+
+
+def published(notice: Duration | None) -> str:
+    """How long before its effect a change is published. A second is how a policy writes that it names no time."""
+    if notice is None:
+        return "can take effect without having been published before"
+    if notice.months == 0 and notice.seconds <= 1:
+        return "is published before it takes effect; it names no time between"
+    return f"is published {spoken(notice)} before it takes effect"
 
 
 def not_named(refresh: Refresh) -> str:
