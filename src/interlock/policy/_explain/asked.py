@@ -90,9 +90,9 @@ def _requirement(book: Book, name: str, it: Requirement) -> Iterator[Sentence]:
     yield book.say(_met(book, name, it), path, sources=it.sources)
     yield from _more(book, path, it)
     if used := _where(book, name):
-        yield book.say(f"It is asked for at {used[0]}.", *used[1])
+        yield book.say(f"`{name}` is asked for at {used[0]}.", *used[1])
     else:
-        yield book.say("No gate asks for it by itself.", path)
+        yield book.say(f"No gate asks for `{name}` by itself.", path)
 
 
 def _met(book: Book, name: str, it: Requirement) -> str:

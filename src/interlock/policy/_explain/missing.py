@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from interlock.policy import lint
 from interlock.policy._explain import words
 from interlock.policy._explain.asked import short
 from interlock.policy._explain.book import Block, Section, blocks
+from interlock.policy._explain.stops import threat
 from interlock.policy._explain.words import action, count, text, upper, who
 from interlock.policy._lint.rules import discretion, weak
+from interlock.policy.clauses import UNBOUNDED_MONTHS
 from interlock.policy.model import TRAINED, Amount, At, Attested, Hole, walk
 
 if TYPE_CHECKING:
@@ -22,8 +25,11 @@ if TYPE_CHECKING:
 _ELSEWHERE = frozenset({"stop-until-amended", "exceptions-present", "discretion-counted", "not-binding"})
 _GRAVE = {"error": "Grave", "warning": "Serious", "note": "Worth knowing"}
 _CHECKS = {check.id: check for check in lint.CHECKS}
+#: A multiple that stands for none: `UNBOUNDED_MULTIPLE`, or more.
+_NO_MULTIPLE = re.compile(r"\b[0-9]{7,}x")
 #: What `policy check` says to authors, for readers who are none.
 _WORDS = {
+    f"{UNBOUNDED_MONTHS} months": "any length of time",
     "`independent_of`": "independent of",
     "no threshold has `takeover_potential`": "no threshold stands for a model that could take over",
     "no buffer is kept under": "no room is kept under",
@@ -152,6 +158,7 @@ def _why(it: Finding) -> str:
 
 
 def _in_plain_words(said: str) -> str:
+    said = _NO_MULTIPLE.sub("any growth in compute", said)
     for technical, plain in _WORDS.items():
         said = said.replace(technical, plain).replace(upper(technical), upper(plain))
     return said
@@ -164,6 +171,11 @@ def _left_open(book: Book, found: list[Finding]) -> Iterator[Sentence]:
         path = f"not_governed.{name}"
         source = why.removeprefix("report only: ")
         yield book.say(f"Nothing stops {action(name)}.{reasons.get(path, '')}", path, sources=[source])
+    stood_for = {name for it in policy.thresholds.values() for name in it.threat_models}
+    for name, model in policy.context.threat_models.items():
+        if name not in stood_for:
+            said = f"No threshold stands for a harm that it names: {threat(book, name)}."
+            yield book.say(said, f"threat_models.{name}", sources=model.sources)
     parts = [part for it in book.view.governing if it.reached_when for part in walk(it.reached_when)]
     if not any(isinstance(part, At | Amount) for part in parts):
         yield book.say("No threshold has a number: when one is reached is for somebody to judge.", "thresholds")

@@ -64,7 +64,7 @@ def _frozen(book: Book) -> Sentence:
     ]
     total = len(book.view.cells)
     if not cells:
-        return book.say(f"Each of its {count(total, 'stop')} has a way out that the policy names.", "gates")
+        return book.say(f"It has {count(total, 'stop')}, each with a way out that the policy names.", "gates")
     end = "ends" if len(cells) == 1 else "end"
     return book.say(
         f"{len(cells)} of its {count(total, 'stop')} {end} only if the threshold is ruled out or the policy is "

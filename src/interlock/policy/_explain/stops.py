@@ -12,7 +12,7 @@ from interlock.policy._explain.evidence import again, assumed, evaluated, measur
 from interlock.policy._explain.words import action, names, percent, text, upper, who
 from interlock.policy._lint.ways import of_kind
 from interlock.policy.clauses import standing
-from interlock.policy.model import NO_CONFIDENCE, At, Attested, Ref, UnderQuantity, UnderScreen, walk
+from interlock.policy.model import NO_CONFIDENCE, STANDARD_ACTIONS, At, Attested, Ref, UnderQuantity, UnderScreen, walk
 from interlock.policy.time import spoken
 
 if TYPE_CHECKING:
@@ -107,22 +107,27 @@ def _threats(book: Book, it: Threshold, path: str) -> Iterator[Sentence]:
     if domain is not None:
         yield book.say(f"It belongs to the field “{text(domain.title)}”.", f"{path}.domain", f"domains.{it.domain}")
     for name in it.threat_models:
-        model = book.policy.context.threat_models[name]
-        actor = book.policy.context.actors.get(model.actor)
-        more = [f"by `{actor.name}`, with {text(actor.skill)}"] if actor else []
-        more += [f"budget: {text(actor.budget)}"] if actor and actor.budget else []
-        more += [f"time: {text(actor.time)}"] if actor and actor.time else []
-        more += [f"access: {text(actor.access)}"] if actor and actor.access else []
-        more += [f"harm: {text(model.harm)}"] if model.harm else []
-        more += [f"compared with: {text(model.baseline)}"] if model.baseline else []
-        more += [f"tolerated chance: {words.number(model.probability)}"] if model.probability is not None else []
-        more += [f"over {spoken(model.horizon)}"] if model.horizon else []
         yield book.say(
-            f"The harm that it stands for: {'; '.join([text(model.what), *more])}.",
+            f"The harm that it stands for: {threat(book, name)}.",
             f"{path}.threat_models",
             f"threat_models.{name}",
-            sources=model.sources,
+            sources=book.policy.context.threat_models[name].sources,
         )
+
+
+def threat(book: Book, name: str) -> str:
+    """How harm would come about: by whom, how much, compared with what, and which chance of it is tolerated."""
+    model = book.policy.context.threat_models[name]
+    more = [text(model.what)]
+    if (actor := book.policy.context.actors.get(model.actor)) is not None:
+        more.append(f"by `{actor.name}`, with {text(actor.skill)}")
+        said = {"budget": actor.budget, "time": actor.time, "access": actor.access}
+        more += [f"{word}: {text(prose)}" for word, prose in said.items() if prose]
+    said = {"harm": model.harm, "compared with": model.baseline}
+    more += [f"{word}: {text(prose)}" for word, prose in said.items() if prose]
+    more += [f"tolerated chance: {words.number(model.probability)}"] if model.probability is not None else []
+    more += [f"over {spoken(model.horizon)}"] if model.horizon else []
+    return "; ".join(more)
 
 
 # -- ruled out ---------------------------------------------------------------------------------------------------------
@@ -266,9 +271,10 @@ def _names(other: Threshold, name: str) -> bool:
 
 def actions(book: Book) -> tuple[Block, ...]:
     """Each action: what stops it, and what opens it."""
-    gated = [Block(upper(action(act)), tuple(_gated(book, act))) for act in book.policy.gates]
-    left = [Block(upper(action(act)), tuple(_open(book, act, why))) for act, why in book.policy.not_governed.items()]
-    return (*gated, *left)
+    told = {act: tuple(_gated(book, act)) for act in book.policy.gates}
+    told |= {act: tuple(_open(book, act, why)) for act, why in book.policy.not_governed.items()}
+    order = [*STANDARD_ACTIONS, *(act for act in told if act not in STANDARD_ACTIONS)]
+    return tuple(Block(upper(action(act)), told[act]) for act in order if act in told)
 
 
 def _gated(book: Book, act: str) -> Iterator[Sentence]:
