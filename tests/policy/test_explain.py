@@ -16,7 +16,7 @@ from interlock.policy._explain.missing import _in_plain_words
 from interlock.policy.explain import explain, to_json
 from interlock.policy.model import AtLeast, Ref
 from policy.test_design_example import changed
-from policy.test_language import BASE, ROWS, data_of
+from policy.test_language import BASE, ROWS, data_of, plain
 
 
 def told(path):
@@ -521,17 +521,80 @@ def test_what_nobody_asks_for_is_missing(said):
         ("      elicitation: [few-shot, fine-tuned]\n", "      elicitation: [few-shot]\n"),
         ("      demonstrations: 16                  # a fine-tuned", "      # a fine-tuned"),
         ("{like: codebook-use, elicitation: [few-shot, fine-tuned, rl-fine-tuned]}", "{like: codebook-use}"),
-        (
-            'effective_compute: 6x, margin: 0.05, source: "illustrative; a real policy measures it in its own model family"',
-            "none: nobody thought of it",
-        ),
+        ("effective_compute: 6x, margin: 0.05, source", "none"),
         (", independent_of: [evaluation-team, gatekeeper, board]", ""),
-    )  # fmt: skip
+    )
     missing = " ".join(texts(explanation, "missing"))
     assert "`codebook-use` is ruled out by `few-shot` alone, which a model can fail on purpose." in missing
     assert "No room is kept under `codebook-use`, `takeover`, `codebook-use-open`." in missing
     assert "No role that is independent of `evaluation-team`" in missing
     assert "add `fine-tuned`" not in missing
+
+
+#: Merged into the small policy of the language tests: everything rests on judgement, and much of it does not bind.
+JUDGED = """
+interlock: policy/v1
+refresh: {effective_compute: 1000000x, period: 1200 months}
+thresholds:
+  autonomy: {judged_by: board, on: [elicitation, buffer], rule_out: {coverage: 0.9}}
+  cyber: {judged_by: board, on: [elicitation]}
+  either: {reached_when: {any_of: [autonomy, cyber]}, rule_out: {confidence: 0.99}}
+requirements:
+  elicitation: {attested: it was tried hard, by: external-auditor, about: subject, fresh_for: 6 months}
+  buffer: {attested: there is room, by: external-auditor, about: subject, fresh_for: 6 months}
+gates:
+  scale: {autonomy: [security], cyber: [security], either: [security]}
+  release-weights: {autonomy: [security], cyber: [security]}
+duties: {tell: {do: tell the public, by: board, starts: {effective: true}, within: 1 week, modality: intends}}
+on_hold: {scale: [{do: reassess, modality: recommends}]}
+amendments: {approved_by: [board], notice: 1 second}
+"""
+
+
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory):
+    """What is said of it."""
+    change = plain(JUDGED)
+    data = {**BASE, **{key: {**BASE.get(key, {}), **it} if key != "interlock" else it for key, it in change.items()}}
+    path = tmp_path_factory.mktemp("judged") / "judged.yaml"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    return told(path)
+
+
+def test_a_policy_of_judgements_shows_what_nobody_can_check(judged):
+    glance = texts(judged, "short")
+    assert any(text.startswith("No threshold is ruled out by a measurement, so none demands") for text in glance)
+    assert "Room under a line is no number; it is attested: `buffer`." in glance
+    assert "It has 9 stops, each with a way out that the policy names." in glance
+    assert NO_END in glance
+    missing = texts(judged, "missing")
+    assert "No threshold has a number: when one is reached is for somebody to judge." in missing
+    instead = "what it says of that is attested, not measured"
+    assert f"No threshold demands that a model be trained for the test; {instead}: `elicitation`." in missing
+    assert f"No threshold keeps room under its line in numbers; {instead}: `buffer`." in missing
+    assert "Nobody from outside has a part in it." in missing
+    assert "It names no growth in compute and no period after which a threshold is evaluated again." in missing
+
+
+def test_what_a_judgement_or_a_combination_uses_of_its_rule_is_told(judged):
+    assert "A result that the judgement rests on must have at least 90 % of its planned samples scored." in about(
+        judged, "thresholds.autonomy"
+    )
+    assert "Its parts are ruled out at 99 % confidence together." in about(judged, "thresholds.either")
+    assert "The policy names no time and no growth after which it must be evaluated again." in about(
+        judged, "thresholds.autonomy"
+    ) + about(judged, "refresh")
+
+
+def test_every_promise_that_does_not_bind_is_listed(judged):
+    assert texts(judged, "judgement")[-3:] == [
+        "2 promises are intended only or recommended only; they stop nothing.",
+        "The duty `tell`: tell the public.",
+        "An answer to a hold of `scale`.",
+    ]
+    assert any("(intended only)" in text for text in about(judged, "duties.tell"))
+    assert any("(recommended only)" in text for text in about(judged, "on_hold.scale.0"))
+    assert "It is published before it takes effect; it names no time between." in texts(judged, "change")
 
 
 # -- expressions -------------------------------------------------------------------------------------------------------

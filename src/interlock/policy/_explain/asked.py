@@ -135,9 +135,7 @@ def _case(it: Combined) -> tuple[tuple[str, str], ...]:
 
 
 def _standard(book: Book, path: str, name: str) -> Sentence:
-    it = book.policy.context.standards.get(name)
-    if it is None:
-        return book.say(f"It stands for the standard `{name}`.", path)
+    it = book.policy.context.standards[name]
     more = [f"comparable with {words.listed([text(each) for each in it.maps_to])}"] if it.maps_to else []
     more += [f"meant to stop {names(it.stops)}"] if it.stops else []
     more += [f"not meant to stop {names(it.does_not_stop)}"] if it.does_not_stop else []

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from interlock.policy._lint.view import View
 from interlock.policy._lint.ways import Ways
 from interlock.policy.clauses import Standing, standing
+from interlock.policy.model import Attested
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from interlock.policy._lint.view import Rule
     from interlock.policy.clauses import Clauses
     from interlock.policy.model import Policy
 
@@ -75,6 +77,22 @@ class Book:
     def ways(self) -> Ways:
         """What can ever be shown."""
         return Ways(self.view)
+
+    @cached_property
+    def measured(self) -> tuple[Rule, ...]:
+        """The rules by which thresholds are ruled out by a measurement."""
+        return tuple(it for it in self.view.rules if it.path.startswith("thresholds."))
+
+    @cached_property
+    def roomy(self) -> tuple[Rule, ...]:
+        """Those of them that keep room under their line."""
+        rooms = ((it, it.rule.buffer) for it in self.measured)
+        return tuple(it for it, room in rooms if room.multiple > 1 or room.margin or room.forecast_by)
+
+    def attested(self, *prefixes: str) -> list[str]:
+        """The attested requirements whose names begin so."""
+        made = self.policy.requirements.items()
+        return [name for name, it in made if isinstance(it, Attested) and name.startswith(prefixes)]
 
     def say(self, text: str, *paths: str, sources: Iterable[str] = ()) -> Sentence:
         """A sentence about the clauses at `paths`, the most important first."""

@@ -55,10 +55,7 @@ def evaluated(book: Book, path: str, rule: RuleOut, measures: Sequence[str]) -> 
     taken = dict.fromkeys(
         name for measure in measures for part in book.view.plain(measure) for name in assumptions(part, rule)
     )
-    if taken:
-        yield book.say(
-            f"A result in favour counts only while {names(taken)} {'holds' if len(taken) == 1 else 'hold'}.", at
-        )
+    yield book.say(f"A result in favour counts only while {names(taken)} {'holds' if len(taken) == 1 else 'hold'}.", at)
     yield again(book, path, rule)
 
 

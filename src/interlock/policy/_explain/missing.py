@@ -13,7 +13,7 @@ from interlock.policy._explain.stops import threat
 from interlock.policy._explain.words import action, count, text, upper, who
 from interlock.policy._lint.rules import discretion, weak
 from interlock.policy.clauses import UNBOUNDED_MONTHS
-from interlock.policy.model import TRAINED, Amount, At, Attested, Hole, walk
+from interlock.policy.model import TRAINED, Amount, At, Hole, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,17 +179,13 @@ def _left_open(book: Book, found: list[Finding]) -> Iterator[Sentence]:
     parts = [part for it in book.view.governing if it.reached_when for part in walk(it.reached_when)]
     if not any(isinstance(part, At | Amount) for part in parts):
         yield book.say("No threshold has a number: when one is reached is for somebody to judge.", "thresholds")
-    rules = [it for it in book.view.rules if it.path.startswith("thresholds.")]
-    demanded = {demand.elicitation for it in rules for demand in it.rule.elicitation}
+    demanded = {demand.elicitation for it in book.measured for demand in it.rule.elicitation}
     if "no-fine-tuning" not in told and not demanded & TRAINED:
-        yield book.say(
-            f"No threshold demands that a model be trained for the test{_attested(book, 'elicitation')}.", "thresholds"
-        )
-    kept = any(it.rule.buffer.multiple > 1 or it.rule.buffer.margin or it.rule.buffer.forecast_by for it in rules)
-    if "no-buffer" not in told and not kept:
-        yield book.say(
-            f"No threshold keeps room under its line in numbers{_attested(book, 'buffer', 'headroom')}.", "thresholds"
-        )
+        instead = _instead(book.attested("elicitation"))
+        yield book.say(f"No threshold demands that a model be trained for the test{instead}.", "thresholds")
+    if "no-buffer" not in told and not book.roomy:
+        instead = _instead(book.attested("buffer", "headroom"))
+        yield book.say(f"No threshold keeps room under its line in numbers{instead}.", "thresholds")
     if "no-external-auditor" not in told and not any(role.independent_of for role in policy.roles.values()):
         yield book.say("Nobody from outside has a part in it.", "roles")
     if open_ended := words.not_named(policy.refresh):
@@ -202,9 +198,5 @@ def _left_open(book: Book, found: list[Finding]) -> Iterator[Sentence]:
         yield book.say("No duty says what must be reported, to whom, by when.", "duties")
 
 
-def _attested(book: Book, *prefixes: str) -> str:
-    """What is attested instead, if anything."""
-    named = [
-        name for name, it in book.policy.requirements.items() if isinstance(it, Attested) and name.startswith(prefixes)
-    ]
-    return f"; what it says of that is attested, not measured: {words.names(named)}" if named else ""
+def _instead(attested: list[str]) -> str:
+    return f"; what it says of that is attested, not measured: {words.names(attested)}" if attested else ""

@@ -74,41 +74,32 @@ def _frozen(book: Book) -> Sentence:
 
 
 def _tuned(book: Book) -> Sentence:
-    rules = [it for it in book.view.rules if it.path.startswith("thresholds.")]
+    rules = book.measured
     tuned = [it for it in rules if any(demand.elicitation in TRAINED for demand in it.rule.elicitation)]
-    paths = [f"{it.path}.rule_out.elicitation" for it in rules] or ["thresholds"]
     if not rules:
         return book.say(
             "No threshold is ruled out by a measurement, so none demands that the model be trained for the test.",
-            *paths,
+            "thresholds",
         )
     return book.say(
         f"Of the {count(len(rules), 'threshold')} ruled out by a measurement, {len(tuned)} "
         f"{'demands' if len(tuned) == 1 else 'demand'} that the model be trained for the test first, so that it cannot "
         f"just hold back.",
-        *paths,
+        *(f"{it.path}.rule_out.elicitation" for it in rules),
     )
 
 
 def _room(book: Book) -> Sentence:
-    rules = [it for it in book.view.rules if it.path.startswith("thresholds.")]
-    kept = [
-        it.rule.buffer
-        for it in rules
-        if it.rule.buffer.multiple > 1 or it.rule.buffer.margin or it.rule.buffer.forecast_by
-    ]
+    rules, kept = book.measured, [it.rule.buffer for it in book.roomy]
     paths = [f"{it.path}.rule_out.buffer" for it in rules] or ["thresholds"]
-    if not kept:
-        attested = [name for name in book.policy.requirements if name.startswith(("buffer", "headroom"))]
-        if attested:
-            return book.say(
-                f"Room under a line is no number: {names(attested)} is attested.",
-                *(f"requirements.{it}" for it in attested),
-            )
+    if attested := book.attested("buffer", "headroom") if not kept else []:
         return book.say(
-            "It keeps no room under any line that it measures." if rules else "No line is measured, and no room kept.",
-            *paths,
+            f"Room under a line is no number; it is attested: {names(attested)}.",
+            *(f"requirements.{it}" for it in attested),
         )
+    if not kept:
+        none = "It keeps no room under any line that it measures" if rules else "No line is measured, and no room kept"
+        return book.say(f"{none}.", *paths)
     least, most = (end(buffer.multiple for buffer in kept) for end in (min, max))
     span = words.number(most) if least == most else f"between {words.number(least)} and {words.number(most)}"
     grown = f"for a growth to {span} times the effective compute" if most > 1 else "in the score only"

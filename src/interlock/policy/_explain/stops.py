@@ -103,8 +103,8 @@ def _scale(book: Book, it: Threshold) -> str:
 
 
 def _threats(book: Book, it: Threshold, path: str) -> Iterator[Sentence]:
-    domain = book.policy.context.domains.get(it.domain)
-    if domain is not None:
+    if it.domain:
+        domain = book.policy.context.domains[it.domain]
         yield book.say(f"It belongs to the field “{text(domain.title)}”.", f"{path}.domain", f"domains.{it.domain}")
     for name in it.threat_models:
         yield book.say(

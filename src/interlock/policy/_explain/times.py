@@ -189,8 +189,8 @@ def _done(it: Response) -> str:
 def _duty(book: Book, it: Duty) -> Sentence:
     when = [f"within {words.within(it.within)}"] if it.within else []
     when += [f"at the earliest after {words.within(it.not_before)}"] if it.not_before else []
-    zoned = it.within is not None and bool(it.within.business_days)
-    when += [f"days counted in {it.within.zone}"] if zoned and it.within is not None and it.within.zone != "UTC" else []
+    if it.within and it.within.business_days and it.within.zone != "UTC":
+        when.append(f"days counted in {it.within.zone}")
     until = " until it is resolved" if it.until_resolved else ""
     when += [f"again every {words.within(it.repeat)}{until}"] if it.repeat else []
     when += [f"a last time {words.within(it.after_resolved)} after it is resolved"] if it.after_resolved else []
@@ -200,7 +200,7 @@ def _duty(book: Book, it: Duty) -> Sentence:
     tail = f"; {'; '.join(more)}" if more else ""
     return book.say(
         f"`{it.name}`: {_starts(book, it.start)}, `{it.by}` has this to do{_WEAK.get(it.modality, '')}: {text(it.what)}"
-        f"{', ' if when else '; the policy names no deadline'}{', '.join(when)}{tail}.",
+        f", {', '.join(when)}{tail}.",
         f"duties.{it.name}",
         sources=it.sources,
     )
