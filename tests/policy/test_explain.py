@@ -16,7 +16,7 @@ from interlock.policy._explain.missing import _in_plain_words
 from interlock.policy.explain import explain, to_json
 from interlock.policy.model import AtLeast, Ref
 from policy.test_design_example import changed
-from policy.test_language import BASE, ROWS, data_of, plain
+from policy.test_language import BASE, ROWS, data_of, merged, plain
 
 
 def told(path):
@@ -529,6 +529,28 @@ def test_what_nobody_asks_for_is_missing(said):
     assert "No room is kept under `codebook-use`, `takeover`, `codebook-use-open`." in missing
     assert "No role that is independent of `evaluation-team`" in missing
     assert "add `fine-tuned`" not in missing
+
+
+def test_where_every_clause_names_its_source_none_is_said_to_name_none(tmp_path):
+    read = {"sources": ["section 1"]}
+    change = {
+        "thresholds": {"autonomy": read, "cyber": read},
+        "requirements": {"security": read},
+        "refresh": read,
+        "amendments": read,
+    }
+    path = tmp_path / "sourced.yaml"
+    path.write_text(json.dumps(merged(BASE, change)), encoding="utf-8")
+    assert texts(told(path), "what")[-1] == (
+        "5 clauses name their source; 5 of them rest wholly on the primary text, which was read."
+    )
+
+
+def test_somebody_who_must_sign_and_cannot_is_told_of_at_once(said):
+    explanation = said("full", ("approved_by: [board], consulted", "approved_by: [board, ltbt], consulted"))
+    assert texts(explanation, "change")[0] == (
+        "A change needs the approval of `board` (2 of its 2 members together) and `ltbt` (nobody holds its keys yet)."
+    )
 
 
 #: Merged into the small policy of the language tests: everything rests on judgement, and much of it does not bind.
