@@ -166,33 +166,43 @@ def old_ledger(view: View, _ways: Ways) -> Iterator[Hit]:
 # -- how much it says
 
 
-def not_binding(view: View, _ways: Ways) -> Iterator[Hit]:
-    """What is only intended or recommended, counted."""
-    weak = [
-        f"gates.{action}.{name}: {it}"
-        for action, row in view.policy.gates.items()
+def weak(policy: Policy) -> list[tuple[str, str]]:
+    """The clauses that are only intended or recommended: (path, and in a cell the requirement)."""
+    found = [
+        (f"gates.{action}.{name}", it)
+        for action, row in policy.gates.items()
         for name, cell in row.items()
         for _, it in cell.weaker
     ]
-    weak += [f"duties.{name}" for name, it in view.policy.duties.items() if it.modality not in BINDING]
-    weak += [f"on_hold.{name}" for name, it in view.policy.on_hold.items() for one in it if one.modality not in BINDING]
-    if weak:
+    found += [(f"duties.{name}", "") for name, it in policy.duties.items() if it.modality not in BINDING]
+    answers = [(f"on_hold.{name}", it) for name, every in policy.on_hold.items() for it in every]
+    return found + [(path, "") for path, it in answers if it.modality not in BINDING]
+
+
+def not_binding(view: View, _ways: Ways) -> Iterator[Hit]:
+    """What is only intended or recommended, counted."""
+    if found := weak(view.policy):
         yield Hit(
-            weak[0].split(":")[0],
-            f"{_count(len(weak), 'commitment is', 'commitments are')} only intended or recommended, and nothing holds "
-            f"for {'it' if len(weak) == 1 else 'them'}: {listing(weak)}",
+            found[0][0],
+            f"{_count(len(found), 'commitment is', 'commitments are')} only intended or recommended, and nothing holds "
+            f"for {'it' if len(found) == 1 else 'them'}: "
+            f"{listing(f'{path}: {name}' if name else path for path, name in found)}",
         )
 
 
-def discretion_counted(view: View, _ways: Ways) -> Iterator[Hit]:
-    """What somebody decides without a rule, counted."""
+def discretion(view: View) -> list[str]:
+    """The clauses in which somebody decides without a rule."""
     policy = view.policy
     found = [f"thresholds.{it.name}" for it in view.governing if it.judged and not it.hole]
     found += [f"requirements.{name}" for name, it in view.needed.items() if isinstance(it, Approved)]
     found += [f"{it.path}.rule_out.buffer" for it in view.rules if it.rule.buffer.forecast_by]
     found += [f"exceptions.{name}" for name in policy.exceptions]
-    found += ["refresh.discretion"] if policy.refresh.discretion else []
-    if found:
+    return found + (["refresh.discretion"] if policy.refresh.discretion else [])
+
+
+def discretion_counted(view: View, _ways: Ways) -> Iterator[Hit]:
+    """What somebody decides without a rule, counted."""
+    if found := discretion(view):
         each = _count(len(found), "place", "places")
         yield Hit(found[0], f"somebody's judgement decides in {each}, by no rule written here: {listing(found)}")
 
