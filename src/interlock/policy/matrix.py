@@ -42,13 +42,12 @@ Stands = Literal[
     "security only",
     "in a named case",
     "security only, or in a named case",
-    "a report first",
     "report only",
     "not governed",
 ]
 _CASES: tuple[Stands, ...] = ("in a named case", "security only, or in a named case")
 #: Why a cell bites less than it seems to.
-Only = Literal["", "security", "case", "report"]
+Only = Literal["", "security", "case"]
 
 #: How the reason of an action that is left open begins, where the text asks for a report there.
 REPORT_ONLY = "report only: "
@@ -161,8 +160,8 @@ class _Reading:
         if action in self.policy.gates:
             cells = tuple(self.listed(action, name, cell) for name, cell in self.policy.gates[action].items())
             stands = _stands([it.only for it in cells if it.requires])
-            cases = [self.said(it.threshold, f"thresholds.{it.threshold}") for it in cells if it.only == "case"]
-            return Gate(action, stands, tuple(cases) if stands in _CASES else (), cells)
+            named = [it.threshold for it in cells if it.only == "case"] if stands in _CASES else []
+            return Gate(action, stands, tuple(self.said(it, f"thresholds.{it}") for it in named), cells)
         reason = self.policy.not_governed[action]
         why = self.reason(action, reason)
         refined = [it for it in self.policy.actions.values() if it.refines == action and it.name in self.policy.gates]
@@ -186,8 +185,6 @@ class _Reading:
                 only = "security"
             elif self.in_a_case(self.policy.thresholds[name]):
                 only = "case"
-            elif all(map(self.a_report, cell.requires)):
-                only = "report"
         at = f"gates.{action}.{name}"
         return Listed(
             threshold=name,
@@ -201,8 +198,8 @@ class _Reading:
         """A requirement in the cell `at`, by its name, and whether only an amendment can meet it."""
         it = self.policy.requirements[name]
         hole, stop = isinstance(it, Hole), not self.can_be_met(name)
-        text = f"{said}{name}{' (a hole)' if hole else ''}{': until amended' if stop else ''}"
-        return self.said(text, at if isinstance(it, Never) else f"requirements.{name}")
+        why = " (a hole, until amended)" if hole else " (until amended)" if stop else ""
+        return self.said(f"{said}{name}{why}", at if isinstance(it, Never) else f"requirements.{name}")
 
     def by_security(self, name: str) -> bool:
         """Whether the security of weights alone meets a requirement: it is an attestation of a standard of which the
@@ -231,13 +228,6 @@ class _Reading:
     def a_case(self, name: str) -> bool:
         gating = {it for cells in self.policy.gates.values() for it, cell in cells.items() if cell.requires}
         return name not in gating and not self.policy.thresholds[name].domain
-
-    def a_report(self, name: str) -> bool:
-        """Whether a requirement says that one of the policy's `reports`, which has its name, was made."""
-        it = self.policy.requirements[name]
-        if isinstance(it, Combined):
-            return all(map(self.a_report, it.of))
-        return isinstance(it, Attested) and name in self.policy.context.reports
 
     def can_be_met(self, name: str) -> bool:
         """Whether something can meet a requirement before the policy is amended."""
@@ -346,9 +336,8 @@ def _stands(cells: list[Only]) -> Stands:
     """How an action stands whose binding cells bite so.
 
     `gated`: some cell asks for more than security, in no named case only. `security only`: security of the weights
-    opens every cell. `in a named case`: every cell is of a capability joined with a case. `a report first`: every cell
-    asks for nothing but a report that the policy promises. Else the action is left open: `report only`, or `not
-    governed`.
+    opens every cell. `in a named case`: every cell is of a capability joined with a case. Else the action is left open:
+    `report only`, or `not governed`.
     """
     kinds = set(cells)
     if kinds == {"security"}:
@@ -357,14 +346,15 @@ def _stands(cells: list[Only]) -> Stands:
         return "in a named case"
     if kinds == {"security", "case"}:
         return "security only, or in a named case"
-    return "a report first" if kinds == {"report"} else "gated"
+    return "gated"
 
 
 # -- words -------------------------------------------------------------------------------------------------------------
 
 
 def _room(buffer: Buffer) -> str:
-    parts = [f"{exact(buffer.multiple)}x effective compute"] if buffer.multiple > 1 else []
+    named = 1 < buffer.multiple < UNBOUNDED_MULTIPLE
+    parts = [f"{exact(buffer.multiple)}x effective compute"] if named else []
     if buffer.period is not None:
         parts.append(spoken(buffer.period))
     if buffer.forecast_by:
@@ -377,7 +367,7 @@ def _room(buffer: Buffer) -> str:
 
 def _demand(it: Demand) -> str:
     details = [
-        f"{it.demonstrations} demonstrations" if it.demonstrations else "",
+        _count(it.demonstrations, "demonstration") if it.demonstrations else "",
         f"{flop(it.flop)} FLOP" if it.flop else "",
         f"{it.attempts} attempts" if it.attempts > 1 else "",
         "tools" if it.tools else "",
@@ -422,7 +412,11 @@ def _times(duty: Duty) -> str:
 def _clock(clock: Clock) -> str:
     if clock.length is not None:
         return spoken(clock.length)
-    return f"{clock.business_days} business day{'s' if clock.business_days > 1 else ''}"
+    return _count(clock.business_days, "business day")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _and(names: Iterable[str]) -> str:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.policy.matrix import row as read_row
 from interlock.policy.model import STANDARD_ACTIONS
-from interlock.report.tables import Item, Table, item, plain
+from interlock.report.tables import EMPTY, Item, Table, item, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from interlock.policy.clauses import Clauses
-    from interlock.policy.matrix import Gate, Listed, Row, Said
+    from interlock.policy.matrix import Gate, Row, Said
     from interlock.policy.model import Policy
     from interlock.report.tables import Cell
 
@@ -28,6 +28,8 @@ ASPECTS = {
     "decision": "who decides",
     "exceptions": "exceptions",
 }
+#: What the first column of a table of policies is called.
+POLICY = "policy"
 #: What stands where a policy says nothing.
 NOTHING = "none"
 
@@ -48,10 +50,8 @@ def placed(file: Path, policy: Policy, clauses: Clauses) -> Placed:
 def one(it: Placed) -> tuple[Table, Table]:
     """One policy: threshold x action with the requirements in the cells, and what stands around the gates."""
     around = ((plain(name), _all(getattr(it.row, part), it.file)) for part, name in ASPECTS.items())
-    title = f"{it.row.title} ({it.row.id} {it.row.version})"
-    return gates(it, caption=f"{title}: what each gate asks for"), Table(
-        f"{title}: what stands around the gates", ("", "what the policy says"), tuple(around)
-    )
+    beside = Table("What stands around the gates", ("", "what the policy says"), tuple(around))
+    return gates(it, caption=f"{_title(it)}: what each gate asks for"), beside
 
 
 def gates(it: Placed, *, caption: str) -> Table:
@@ -63,48 +63,43 @@ def gates(it: Placed, *, caption: str) -> Table:
     return Table(caption, ("threshold", *(gate.action for gate in columns)), tuple(rows))
 
 
-def compared(found: Sequence[Placed]) -> Table:
-    """A row for each policy."""
+def several(found: Sequence[Placed]) -> tuple[Table, ...]:
+    """Policies side by side, a row for each; then the gates of each."""
     further = any(len(it.row.gates) > len(STANDARD_ACTIONS) for it in found)
-    head = ("policy", *STANDARD_ACTIONS, *(["further actions"] if further else []), *ASPECTS.values())
-    return Table("", head, tuple(tuple(_cells(it, further=further)) for it in found))
+    head = (POLICY, *STANDARD_ACTIONS, *(["further actions"] if further else []), *ASPECTS.values())
+    compared = Table("Side by side", head, tuple(tuple(_cells(it, further=further)) for it in found))
+    return (compared, *(gates(it, caption=f"{_title(it)}: what each gate asks for") for it in found))
+
+
+def _title(it: Placed) -> str:
+    return f"{it.row.title} ({it.row.id} {it.row.version})"
 
 
 def _cells(it: Placed, *, further: bool) -> Iterator[Cell]:
     yield (Item(it.row.title, file=it.file, strong=True), Item(f"{it.row.id} {it.row.version}"))
     standard, others = it.row.gates[: len(STANDARD_ACTIONS)], it.row.gates[len(STANDARD_ACTIONS) :]
     for gate in standard:
-        yield (*_stands(gate, it.file), *_listed(gate, it.file))
+        yield (*_stands(gate, it.file), *(item(cell.says, it.file) for cell in gate.cells))
     if further:
-        cells = (part for gate in others for part in (_named(gate, it.file), *_listed(gate, it.file)))
-        yield tuple(cells) or plain(NOTHING)
+        yield tuple(_named(gate) for gate in others) or plain(NOTHING)
     for part in ASPECTS:
         yield _all(getattr(it.row, part), it.file)
+
+
+def _named(gate: Gate) -> Item:
+    why = ", ".join(it.text for it in gate.why)
+    return Item(f"{gate.action}: {gate.stands}{f' ({why})' if why else ''}")
 
 
 def _stands(gate: Gate, file: Path) -> Cell:
     return (Item(gate.stands, strong=True), *(item(said, file) for said in gate.why))
 
 
-def _named(gate: Gate, file: Path) -> Item:
-    why = ", ".join(it.text for it in gate.why)
-    return Item(f"{gate.action}: {gate.stands}{f' ({why})' if why else ''}", file=file, strong=True)
-
-
-def _listed(gate: Gate, file: Path) -> Cell:
-    """The thresholds at a gate, each with what is required there."""
-    return tuple(item(it.says, file, text=f"{it.threshold}: {_required(it)}") for it in gate.cells)
-
-
-def _required(it: Listed) -> str:
-    return ", ".join(said.text for said in (*it.requires, *it.weaker))
-
-
 def _at(gate: Gate, threshold: str, file: Path) -> Cell:
     for it in gate.cells:
         if it.threshold == threshold:
             return _all((*it.requires, *it.weaker), file)
-    return plain("-")
+    return plain(EMPTY)
 
 
 def _all(said: Iterable[Said], file: Path) -> Cell:

@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     from interlock.policy.clauses import Standing
     from interlock.policy.matrix import Said
 
-#: How something is marked whose clause rests on more than the primary text.
-MARKS: dict[Standing, str] = {"secondary": "S", "memory": "M", "added": "+"}
-#: What each mark says.
+#: How something is marked by what the sources of its clause rest on.
 LEGEND: dict[str, str] = {
-    "S": "from a secondary source, at least in part",
-    "M": "from memory, not checked again, at least in part",
-    "+": "added by Interlock, at least in part: the text does not say it, and without it nothing could be decided",
+    "S": "rests on a secondary source",
+    "M": "from memory, not checked again",
+    "+": "added by Interlock: the text does not say it, and without it nothing could be decided",
+    "(+)": "in part added by Interlock, such as for how long something counts",
 }
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$!&])")
 
@@ -53,15 +52,24 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
 
+#: What stands in a cell for which there is nothing.
+EMPTY = "-"
+
+
 def plain(*texts: str) -> Cell:
     """A cell of texts that stand in no clause."""
     return tuple(Item(text) for text in texts)
 
 
-def item(said: Said, file: Path, *, text: str = "") -> Item:
-    """What a policy says, as an item; with other words for it."""
-    marks = tuple(MARKS[it] for it in said.standings if it in MARKS)
-    return Item(text or said.text, marks, said.path, file, said.line)
+def item(said: Said, file: Path) -> Item:
+    """What a policy says, as an item."""
+    return Item(said.text, marked(said.standings), said.path, file, said.line)
+
+
+def marked(standings: Sequence[Standing]) -> tuple[str, ...]:
+    """The marks of a clause by what its sources rest on."""
+    found = {"secondary": "S", "memory": "M", "added": "+" if set(standings) == {"added"} else "(+)"}
+    return tuple(mark for standing, mark in found.items() if standing in standings)
 
 
 def marks(tables: Iterable[Table]) -> tuple[str, ...]:
@@ -70,14 +78,19 @@ def marks(tables: Iterable[Table]) -> tuple[str, ...]:
     return tuple(mark for mark in LEGEND if mark in found)
 
 
-def turned(table: Table, rows: Sequence[int]) -> Table:
-    """The table on its side: a column for each of its `rows`."""
-    chosen = [table.rows[index] for index in rows]
+def turned(table: Table) -> Table:
+    """The table on its side: a column for each row."""
     return Table(
         table.caption,
-        (table.head[0], *(" ".join(it.text for it in row[0]) for row in chosen)),
-        tuple((plain(name), *(row[at] for row in chosen)) for at, name in enumerate(table.head) if at),
+        (table.head[0], *(" ".join(it.text for it in row[0]) for row in table.rows)),
+        tuple((plain(name), *(row[at] for row in table.rows)) for at, name in enumerate(table.head) if at),
     )
+
+
+def columns(table: Table, chosen: Sequence[int]) -> Table:
+    """The table with these of its columns."""
+    head = tuple(table.head[at] for at in chosen)
+    return Table(table.caption, head, tuple(tuple(row[at] for at in chosen) for row in table.rows))
 
 
 def markdown(tables: Sequence[Table], *, folder: Path) -> str:
@@ -85,6 +98,17 @@ def markdown(tables: Sequence[Table], *, folder: Path) -> str:
     parts = [part for table in tables for part in ("\n".join(_markdown(table, folder)), "")]
     legend = [f"- `[{mark}]` {LEGEND[mark]}" for mark in marks(tables)]
     return "\n".join([*parts, *legend]).rstrip("\n") + "\n"
+
+
+def html(tables: Sequence[Table], *, title: str) -> str:
+    """The tables as one page that loads nothing.
+
+    Raises:
+        UsageError: jinja2 is not installed.
+    """
+    from interlock.report._html import render
+
+    return render("matrix.html", {}, tables=tables, title=title, legend={it: LEGEND[it] for it in marks(tables)})
 
 
 def _markdown(table: Table, folder: Path) -> Iterator[str]:
