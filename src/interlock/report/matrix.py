@@ -79,7 +79,8 @@ def _cells(it: Placed, *, further: bool) -> Iterator[Cell]:
     yield (Item(it.row.title, file=it.file, strong=True), Item(f"{it.row.id} {it.row.version}"))
     standard, others = it.row.gates[: len(STANDARD_ACTIONS)], it.row.gates[len(STANDARD_ACTIONS) :]
     for gate in standard:
-        yield (*_stands(gate, it.file), *(item(cell.says, it.file) for cell in gate.cells))
+        stands, *why = _stands(gate, it.file)
+        yield (stands, *([item(cell.says, it.file) for cell in gate.cells] or why))
     if further:
         yield tuple(_named(gate) for gate in others) or plain(NOTHING)
     for part in ASPECTS:

@@ -113,7 +113,7 @@ def html(tables: Sequence[Table], *, title: str) -> str:
 
 def _markdown(table: Table, folder: Path) -> Iterator[str]:
     if table.caption:
-        yield f"**{escaped(table.caption)}**"
+        yield f"## {escaped(table.caption)}"
         yield ""
     yield f"| {' | '.join(map(escaped, table.head))} |"
     yield "|" + "---|" * len(table.head)
