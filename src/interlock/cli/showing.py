@@ -65,6 +65,8 @@ def show(
         raise UsageError("expected at least one policy, got none; --list shows those that ship with Interlock")
     if len(policies) > 1 and not as_matrix:
         raise UsageError(f"expected one policy, got {len(policies)}; --matrix shows several side by side")
+    if as_json and layout in {"markdown", "html"}:
+        raise UsageError(f"expected --json or --format {layout}, got both")
     as_json = as_json or layout == "json"
     with told_as_json(as_json):
         read = _read(policies)

@@ -168,7 +168,8 @@ class _Reading:
         if refined:
             cases = tuple(self.said(it.name, f"gates.{it.name}", sourced=f"actions.{it.name}") for it in refined)
             return Gate(action, "in a named case", (*cases, why), ())
-        return Gate(action, "report only" if reason.startswith(REPORT_ONLY) else "not governed", (why,), ())
+        report = standing(reason)[1].startswith(REPORT_ONLY)
+        return Gate(action, "report only" if report else "not governed", (why,), ())
 
     def reason(self, action: str, reason: str) -> Said:
         """Why an action is left open. The reason is its own source, and the mark of a report may stand on either side
@@ -202,16 +203,16 @@ class _Reading:
         return self.said(f"{said}{name}{why}", at if isinstance(it, Never) else f"requirements.{name}")
 
     def by_security(self, name: str) -> bool:
-        """Whether the security of weights alone meets a requirement: it is an attestation of a standard of which the
-        name or the title says `security`, a hole of which the name says so, or a combination of which enough are.
+        """Whether the security of weights alone meets a requirement: it is an attestation of a standard whose name or
+        title says `security` and not `deployment`, a hole whose name says so, or a combination of which enough are.
         """
         it = self.policy.requirements[name]
         if isinstance(it, Combined):
             return sum(map(self.by_security, it.of)) >= it.count
         if isinstance(it, Attested) and it.standard:
             level = self.policy.context.standards[it.standard]
-            return "security" in f"{level.name} {level.title}".lower()
-        return isinstance(it, Hole) and "security" in name
+            return _of_security(f"{level.name} {level.title}")
+        return isinstance(it, Hole) and _of_security(name)
 
     def in_a_case(self, threshold: Threshold) -> bool:
         """Whether a threshold joins a capability with a case (a clear lead, another model of its size): it is an
@@ -252,7 +253,9 @@ class _Reading:
         yield from (self.required(name, at=at) for name, at in first.items())
 
     def cadence(self) -> Iterator[Said]:
-        """The policy's refresh, those of thresholds that have another, and what must be done again or reported."""
+        """The policy's refresh, those of thresholds that have another, what must be done again, and what is reported;
+        after an incident only the reports that are also made without one.
+        """
         reach = self.policy.refresh
         yield self.said(f"effective compute: {_multiple(reach)}", "refresh.effective_compute")
         yield self.said(f"time: {_period(reach)}", "refresh.period")
@@ -264,8 +267,10 @@ class _Reading:
         for other, names in _alike(ruled, lambda it: _reach(_ruled(it).refresh)).items():
             if other != _reach(reach):
                 yield self.said(f"{', '.join(names)}: {other}", f"thresholds.{names[0]}.rule_out.refresh")
-        for duty in self.policy.duties.values():
-            if duty.repeat or (duty.report and duty.start.on != "incident"):
+        duties = self.policy.duties.values()
+        regular = {it.report for it in duties if it.start.on != "incident"} - {""}
+        for duty in duties:
+            if duty.repeat or duty.report in regular:
                 yield self.said(f"{duty.name}: {_times(duty)}", f"duties.{duty.name}")
 
     def elicitation(self) -> Iterator[Said]:
@@ -330,6 +335,11 @@ class _Reading:
             f"approved by {_and(it.approved_by)}, for {spoken(it.lasts)}{end}"
         )
         return self.said(text, f"exceptions.{it.name}")
+
+
+def _of_security(text: str) -> bool:
+    words = text.lower()
+    return "security" in words and "deployment" not in words
 
 
 def _stands(cells: list[Only]) -> Stands:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 
 from interlock.errors import UsageError
+from interlock.policy._scalar import quote
 
 #: The one that nobody has published.
 EXAMPLE = "example-lab"
@@ -36,15 +38,17 @@ def resolve(text: str) -> Path:
     Raises:
         UsageError: it is neither; names those that are spelled nearly so, else all.
     """
-    file, known = Path(text), names()
-    if file.exists() and not (file.is_dir() and text in known):
-        return file
+    known = names()
+    if os.path.exists(text) and not (text in known and Path(text).is_dir()):  # noqa: PTH110  no name is too long for it
+        return Path(text)
     if text in known:
         return path(text)
     near = get_close_matches(text[:100], known, n=3, cutoff=0.5)
     said = "did you mean" if near else "expected a file, or one of"
     listed = ", ".join(f"`{name}`" for name in near or known)
-    raise UsageError(f"no file `{text}` is there, and no policy of that name ships with Interlock; {said} {listed}")
+    raise UsageError(
+        f"no file {quote(text)} is there, and no policy of that name ships with Interlock; {said} {listed}"
+    )
 
 
 def _folder() -> Path:

@@ -108,7 +108,8 @@ def html(tables: Sequence[Table], *, title: str) -> str:
     """
     from interlock.report._html import render
 
-    return render("matrix.html", {}, tables=tables, title=title, legend={it: LEGEND[it] for it in marks(tables)})
+    legend = {mark: LEGEND[mark] for mark in marks(tables)}
+    return render("matrix.html", {}, tables=tables, title=title, legend=legend) + "\n"
 
 
 def _markdown(table: Table, folder: Path) -> Iterator[str]:
