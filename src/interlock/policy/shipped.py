@@ -44,11 +44,9 @@ def resolve(text: str) -> Path:
     if text in known:
         return path(text)
     near = get_close_matches(text[:100], known, n=3, cutoff=0.5)
-    said = "did you mean" if near else "expected a file, or one of"
     listed = ", ".join(f"`{name}`" for name in near or known)
-    raise UsageError(
-        f"no file {quote(text)} is there, and no policy of that name ships with Interlock; {said} {listed}"
-    )
+    hint = f"did you mean {listed}?" if near else f"expected a file, or one of {listed}"
+    raise UsageError(f"no file {quote(text)} is there, and no policy of that name ships with Interlock; {hint}")
 
 
 def _folder() -> Path:
