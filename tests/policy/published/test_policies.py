@@ -20,6 +20,7 @@ CROSSWALK = runpy.run_path(str(ROOT / "scripts" / "write_crosswalk.py"))
 _OUT_OF_SCOPE = "what is below this line is out of the policy's scope, and is not asked about"
 _UNDEFINED = "it asks for a level that the text leaves undefined: only an amendment meets it"
 UNEXERCISED: dict[str, dict[tuple[str, object], str]] = {
+    "anthropic-rsp-1.0": {("never_met", "next-level-defined"): _UNDEFINED},
     "eu-gpai-code": {("never_below", "systemic-risk"): _OUT_OF_SCOPE},
     "us-ca-sb-53": {("never_below", "covered-model"): _OUT_OF_SCOPE},
     "us-ny-raise": {("never_below", "covered-model"): _OUT_OF_SCOPE},
