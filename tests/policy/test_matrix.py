@@ -136,6 +136,7 @@ def test_what_is_only_intended_changes_nothing_and_is_shown():
     assert gate.stands == "security only"
     assert texts(gate.cells[1].weaker) == ["intends only: told", "recommends only: guarded"]
     assert gate.cells[1].requires == ()
+    assert texts(it.says for it in gate.cells) == ["high", "other (stops nothing: intended or recommended only)"]
 
 
 OPEN = {

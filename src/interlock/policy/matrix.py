@@ -51,6 +51,8 @@ Only = Literal["", "security", "case"]
 
 #: How the reason of an action that is left open begins, where the text asks for a report there.
 REPORT_ONLY = "report only: "
+#: A threshold at a gate where nothing binds.
+SHOWN_ONLY = "stops nothing: intended or recommended only"
 #: What a text does not name.
 NONE_NAMED = "none named"
 
@@ -189,7 +191,7 @@ class _Reading:
         at = f"gates.{action}.{name}"
         return Listed(
             threshold=name,
-            says=self.said(name, at, sourced=f"thresholds.{name}"),
+            says=self.said(name if cell.requires else f"{name} ({SHOWN_ONLY})", at, sourced=f"thresholds.{name}"),
             requires=tuple(self.required(it, at=at) for it in cell.requires),
             weaker=tuple(self.required(it, at=at, said=f"{modality} only: ") for modality, it in cell.weaker),
             only=only,
