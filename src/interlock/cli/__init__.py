@@ -48,7 +48,12 @@ The passphrase of encrypted keys: --passphrase-file, or INTERLOCK_PASSPHRASE; wi
 
 #: Every command, in the order of the loop: the module that has it, and its name there. A dict is a group of commands.
 _COMMANDS: Table = {
-    "policy": {"check": "checking:check", "test": "whatif:test", "schema": "policies:schema"},
+    "policy": {
+        "check": "checking:check",
+        "test": "whatif:test",
+        "score": "scoring:score",
+        "schema": "policies:schema",
+    },
     "what-if": "whatif:what_if",
     "init": "setup:init",
     "keys": "keys:app",

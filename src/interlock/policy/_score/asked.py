@@ -10,7 +10,7 @@ from interlock.policy._lint.stops import refs
 from interlock.policy._lint.view import View
 from interlock.policy._lint.ways import Ways
 from interlock.policy.lint import lint
-from interlock.policy.model import At, AtLeast, Attested, Combined, Ref
+from interlock.policy.model import At, AtLeast, Attested, Combined, Hole, Never, Ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,6 +61,15 @@ class Asked:
         listed = self.policy.gates[action][threshold].requires
         names = dict.fromkeys(part for name in listed for part in self.view.within(name))
         return [(name, self.policy.requirements[name]) for name in names]
+
+    def pauses(self, *actions: str) -> list[tuple[str, str]]:
+        """The cells that something is there to open: no hole, no `never`."""
+        return [
+            (action, name)
+            for action, name in self.cells(*actions)
+            if not self.policy.thresholds[name].hole
+            and not any(isinstance(it, Hole | Never) for _, it in self.required(action, name))
+        ]
 
     # -- thresholds
 

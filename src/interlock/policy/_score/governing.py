@@ -115,7 +115,7 @@ def speak_up(asked: Asked) -> Answer:
     if full:
         return met(full)
     part = [f"channels.{name}" for name in channels]
-    return in_part(part, "none is both anonymous and to more than one role") if part else missing("no channel")
+    return in_part(part, "none is both anonymous and to more than one role") if part else missing("there is no channel")
 
 
 def incidents_shared(asked: Asked) -> Answer:
@@ -126,7 +126,11 @@ def incidents_shared(asked: Asked) -> Answer:
     if shared:
         return met(shared)
     part = [f"duties.{name}" for name in started] or [f"incidents.{name}" for name in asked.policy.context.incidents]
-    return in_part(part, "no binding duty reports an incident by a time") if part else missing("no duty or kind of it")
+    return (
+        in_part(part, "no binding duty reports an incident by a time")
+        if part
+        else missing("no duty starts with an incident")
+    )
 
 
 # -- how it changes

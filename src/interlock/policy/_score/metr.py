@@ -15,37 +15,37 @@ PARTS = Yardstick(
     (
         Row(
             "limits",
-            "Limits: which observations would mean that it is not safe to scale further.",
+            "It says which observations would mean that it is not safe to scale further.",
             f"{_PARTS}, limits",
             q.STOP,
         ),
         Row(
             "protections",
-            "Protections: both the weights and what is deployed are protected.",
+            "Both the weights and what is deployed are protected.",
             f"{_PARTS}, protections",
             q.PROTECTIONS,
         ),
         Row(
             "evaluation",
-            "Evaluation: procedures that catch a dangerous capability early.",
+            "Procedures catch a dangerous capability early.",
             f"{_PARTS}, evaluation",
             q.FREQUENCY,
         ),
         Row(
             "buffer",
-            "Evaluation: there is room for what training adds until the next one.",
+            "Evaluations leave room for what training adds until the next one.",
             f"{_PARTS}, buffers",
             q.BUFFER,
         ),
         Row(
             "response",
-            "Response: something is paused, restricted or locked when a limit is passed.",
+            "Something is paused, restricted or locked when a limit is passed.",
             f"{_PARTS}, response",
             q.RESPONSE,
         ),
         Row(
             "accountability",
-            "Accountability: outsiders can verify and criticise; changes are unhurried and open.",
+            "Outsiders can verify and criticise; changes are unhurried and open.",
             f"{_PARTS}, accountability",
             q.ACCOUNTABLE,
         ),

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from interlock.policy._lint.view import listing
-from interlock.policy._lint.ways import of_kind
 from interlock.policy._score.answer import Answer, each, in_part, met, missing
 from interlock.policy.clauses import UNBOUNDED_MONTHS
 from interlock.policy.model import Attested, Measured
@@ -42,19 +41,20 @@ def _of_security(it: Attested) -> bool:
 
 
 def mitigations(asked: Asked) -> Answer:
-    """Whether what is deployed must be protected, as it is offered."""
+    """Whether what is deployed must be protected: by a safeguard that is measured, or by a standard."""
+    everywhere = {name for cell in asked.cells("scale") for name, _ in asked.required(*cell)}
     found = [(name, it) for cell in asked.cells(*_DEPLOYED) for name, it in asked.required(*cell)]
-    shown = [f"requirements.{name}" for name, it in found if _protects(asked, it)]
+    own = [(name, it) for name, it in found if name not in everywhere and (_measures(asked, it) or _of_model(it))]
+    shown = [f"requirements.{name}" for name, it in own if _measures(asked, it) or _held_to_standard(it)]
     if shown:
         return met(shown)
-    of_model = [f"requirements.{name}" for name, it in found if isinstance(it, Attested) and it.about == "subject"]
-    if of_model:
-        return in_part(of_model, "attested of the model alone, not of it as it is offered (`about: deployment`)")
-    return missing("no deployment waits for a protection of what is offered")
+    said = [f"requirements.{name}" for name, _ in own]
+    lacks = "what is required names no `standard`, and is not measured on what is offered"
+    return in_part(said, lacks) if said else missing("no deployment waits for a protection of its own")
 
 
-def _protects(asked: Asked, it: Requirement) -> bool:
-    return _measures(asked, it) or (isinstance(it, Attested) and it.about == "deployment")
+def _held_to_standard(it: Requirement) -> bool:
+    return isinstance(it, Attested) and bool(it.standard)
 
 
 def _measures(asked: Asked, it: Requirement) -> bool:
@@ -68,7 +68,7 @@ def _measures(asked: Asked, it: Requirement) -> bool:
 def contained(asked: Asked) -> Answer:
     """Whether each threshold at `scale` that can be passed asks for something of the developer."""
     return each(
-        ((name, _paths(asked, action, name, _of_developer)) for action, name in _pauses(asked, "scale")),
+        ((name, _paths(asked, action, name, _of_developer)) for action, name in asked.pauses("scale")),
         lacks="training goes on past {names} without anything asked of the developer",
         none="no cell at `scale` can be opened by what it requires",
     )
@@ -76,7 +76,7 @@ def contained(asked: Asked) -> Answer:
 
 def deployed(asked: Asked) -> Answer:
     """Whether each threshold at `deploy-api` asks for a safeguard that is measured, or for a safety case."""
-    cells = _pauses(asked, "deploy-api")
+    cells = asked.pauses("deploy-api")
     shown = [(name, [*_paths(asked, action, name, partial(_measures, asked)), *_cases(asked, action, name)])
              for action, name in cells]  # fmt: skip
     answer = each(
@@ -90,7 +90,7 @@ def deployed(asked: Asked) -> Answer:
 
 def controlled(asked: Asked) -> Answer:
     """Whether a safety case says for each threshold why what is required is enough."""
-    cells = _pauses(asked)
+    cells = asked.pauses()
     answer = each(
         ((f"gates.{action}.{name}", _cases(asked, action, name)) for action, name in cells),
         lacks="no safety case (`claim`, `argument`) says why what is required is enough at {names}",
@@ -145,15 +145,6 @@ def watched(asked: Asked) -> Answer:
         if isinstance(it, Attested) and it.fresh_for.months < UNBOUNDED_MONTHS
     ]
     return in_part(renewed, "attested again, not measured") if renewed else missing("nothing is shown again")
-
-
-def _pauses(asked: Asked, *actions: str) -> list[tuple[str, str]]:
-    """The cells whose requirements are there to be met: no hole, no `never`."""
-    return [
-        (action, name)
-        for action, name in asked.cells(*actions)
-        if not of_kind(asked.ways.required(name, asked.policy.gates[action][name]), "explicit")
-    ]
 
 
 def _paths(asked: Asked, action: str, name: str, wanted: Callable[[Requirement], bool]) -> list[str]:

@@ -54,7 +54,8 @@ STOP = Question(
     asks=stopping.stop_condition,
 )
 RESUME = Question(
-    counts="cells at `scale` whose requirements evidence can meet, and by more than an approval",
+    counts="cells at `scale` without a hole or `never` whose requirements can be met, and by more than an approval; in "
+    "part where the policy must define a next level first",
     unseen="whether what ends the pause makes the model safe",
     write="requirements: {security: {attested: an audit, by: auditor, about: developer, fresh_for: 1 year}}",
     asks=stopping.resume_condition,
@@ -74,7 +75,7 @@ PROCESSES = Question(
 )
 HOLE = Question(
     counts="cells with `takeover_potential` that list a hole, `never` or understanding; in part where not every gate "
-    "has one, or holes stand elsewhere only",
+    "has one, or holes and undefined levels stand elsewhere only",
     unseen="whether the hole is where the danger is",
     write="requirements: {understanding: {hole: what would show it, owner: board, review: 2027-06-01}}",
     asks=stopping.explicit_hole,
@@ -196,20 +197,21 @@ SECURITY = Question(
     asks=protecting.weight_security,
 )
 MITIGATIONS = Question(
-    counts="requirements at deployments that are measured or attested of a deployment; of the model alone in part",
+    counts="requirements at deployments only that are measured on a deployment, or name a `standard`; "
+    "others that are attested of a model or a deployment in part",
     unseen="whether they stop misuse",
     write="requirements: {misuse: {measured: jailbreaks <= 0.01}}",
     asks=protecting.mitigations,
 )
 PROTECTIONS = Question(
     counts="requirements about the developer with a `standard` that says whom it stops, and requirements at "
-    "deployments that are measured or attested of a deployment",
+    "deployments only that are measured on a deployment, or name a `standard`",
     unseen="whether the protections hold, and are enough",
     write="standards: {sl-3: {title: Security level 3, stops: [criminals]}}",
     asks=every(protecting.weight_security, protecting.mitigations),
 )
 CONTAINED = Question(
-    counts="cells at `scale` that evidence can open, and that ask for something of the developer",
+    counts="cells at `scale` without a hole or `never` that ask for something of the developer",
     unseen="whether the measures are precise",
     write="gates: {scale: {autonomy: [security]}}",
     asks=protecting.contained,
@@ -227,14 +229,14 @@ VERIFIED = Question(
     asks=protecting.verified,
 )
 SUFFICIENT = Question(
-    counts="cells at `deploy-api` that evidence can open, with a measured safeguard or a safety case; in part where a "
-    "protection is attested",
+    counts="cells at `deploy-api` without a hole or `never`, with a measured safeguard or a safety case; in part where "
+    "a protection is attested",
     unseen="whether the measure or the argument is right",
     write="requirements: {misuse: {measured: jailbreaks <= 0.01}}",
     asks=protecting.deployed,
 )
 PAIRS = Question(
-    counts="cells whose requirements can be met: in part; with a safety case in each: met",
+    counts="cells without a hole or `never`: in part; with a safety case in each: met",
     unseen="whether the argument holds",
     write="requirements: {case: {all_of: [misuse], claim: misuse is rare, argument: defence in depth}}",
     asks=protecting.controlled,

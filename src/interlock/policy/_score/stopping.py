@@ -9,7 +9,7 @@ from interlock.policy._lint.view import listing
 from interlock.policy._lint.ways import of_kind
 from interlock.policy._score.answer import Answer, each, in_part, met, missing
 from interlock.policy.duty import STOPS
-from interlock.policy.model import BINDING, Approved, AtLeast, Combined, Hole, Measured, Ref
+from interlock.policy.model import BINDING, Approved, AtLeast, Combined, Defined, Hole, Measured, Ref
 
 if TYPE_CHECKING:
     from interlock.policy._score.asked import Asked
@@ -59,22 +59,27 @@ def stop_condition(asked: Asked) -> Answer:
 
 def resume_condition(asked: Asked) -> Answer:
     """Whether every pause of training says what evidence would end it."""
-    opened, by_word = list[str](), list[str]()
-    for action, name in asked.cells("scale"):
-        blocks = asked.ways.required(name, asked.policy.gates[action][name])
-        if of_kind(blocks, "explicit") or of_kind(blocks, "other"):
+    opened, stuck, by_word, undefined = list[str](), list[str](), list[str](), list[str]()
+    for action, name in asked.pauses("scale"):
+        path, cell = f"gates.{action}.{name}", asked.policy.gates[action][name]
+        blocks = asked.ways.required(name, cell)
+        if of_kind(blocks, "other"):
+            stuck.append(path)
             continue
-        listed = asked.policy.gates[action][name].requires
-        if all(_by_word(asked, it) for it in listed):
-            by_word.append(name)
-        else:
-            opened.append(f"gates.{action}.{name}")
-    if not opened:
-        return missing("no pause at `scale` has requirements that evidence can meet")
-    lacks = [f"{listing(by_word)} opens by an approval alone, with no target"] if by_word else []
-    if stuck := asked.found("stop-without-resume"):
-        lacks.append(f"`policy check` finds `stop-without-resume` at {listing(stuck)}")
-    return in_part(opened, "; ".join(lacks)) if lacks else met(opened)
+        opened.append(path)
+        if of_kind(blocks, "explicit"):
+            undefined.append(path)
+        if all(_by_word(asked, it) for it in cell.requires):
+            by_word.append(path)
+    told = {
+        f"nothing that {listing(stuck)} asks for can be met": stuck,
+        f"{listing(by_word)} opens by an approval alone, with no target": by_word,
+        f"{listing(undefined)} opens only once the policy defines its next level": undefined,
+    }
+    lacks = "; ".join(text for text, paths in told.items() if paths)
+    if len(by_word) == len(opened):
+        return missing(lacks or "no pause at `scale` says what would end it")
+    return in_part(opened, lacks) if lacks else met(opened)
 
 
 def _by_word(asked: Asked, name: str) -> bool:
@@ -114,6 +119,8 @@ def explicit_hole(asked: Asked) -> Answer:
     hard = [path for path in (f"gates.{action}.{name}" for action, name in takeover) if path not in soft]
     holes = [f"requirements.{name}" for name, it in asked.view.needed.items() if isinstance(it, Hole)]
     holes += [f"thresholds.{it.name}" for it in asked.view.governing if it.hole]
+    undefined = [name for name, it in asked.view.needed.items() if isinstance(it, Defined) and asked.ways.met(name)]
+    holes += [f"requirements.{name}" for name in undefined]
     if not hard and not holes:
         return missing("nothing is left as a hole for what nobody can show yet")
     if not hard:
