@@ -102,9 +102,9 @@ class Asked:
     def attested(self) -> tuple[Attested, ...]:
         """The attested requirements in use: in cells, in their parts, and as what somebody judges by."""
         judged = [name for it in self.view.governing if it.judged for name in it.judged.on]
-        used = [self.policy.requirements[name] for name in judged if name in self.policy.requirements]
-        every = dict.fromkeys([*self.view.needed.values(), *used])
-        return tuple(it for it in every if isinstance(it, Attested))
+        names = dict.fromkeys([*self.view.needed, *judged])
+        used = [self.policy.requirements[name] for name in names if name in self.policy.requirements]
+        return tuple(it for it in used if isinstance(it, Attested))
 
     def vouched(self, word: str, *beginnings: str) -> list[str]:
         """The paths of the attested requirements whose text has the word, by the beginning of their names if any is
