@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from interlock.policy._lint.view import Hit, by_message, leaves, listing
 from interlock.policy._lint.ways import assumptions
 from interlock.policy._scalar import exact
-from interlock.policy.model import TRAINED, At, AtLeast, Attested, UnderScreen
+from interlock.policy.model import TRAINED, At, AtLeast, UnderScreen
 from interlock.policy.time import Duration, longer, spoken
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def no_external_auditor(view: View, _ways: Ways) -> Iterator[Hit]:
     takes_part = {
         *view.runners,
         *(it.by for it in view.policy.assumptions.values()),
-        *(it.by for it in view.needed.values() if isinstance(it, Attested)),
+        *(it.by for it in view.attested),
         *(it.judged.by for it in view.governing if it.judged),
     }
     for role in takes_part.intersection(outside):

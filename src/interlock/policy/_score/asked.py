@@ -10,7 +10,7 @@ from interlock.policy._lint.stops import refs
 from interlock.policy._lint.view import View
 from interlock.policy._lint.ways import Ways
 from interlock.policy.lint import lint
-from interlock.policy.model import At, AtLeast, Attested, Combined, Hole, Never, Ref
+from interlock.policy.model import At, AtLeast, Combined, Hole, Never, Ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -98,21 +98,13 @@ class Asked:
         """The names of those that somebody judges and no measured capability shows."""
         return [it.name for it in thresholds if it.judged and not it.hole and not self.numbered(it.reached_when)]
 
-    @cached_property
-    def attested(self) -> tuple[Attested, ...]:
-        """The attested requirements in use: in cells, in their parts, and as what somebody judges by."""
-        judged = [name for it in self.view.governing if it.judged for name in it.judged.on]
-        names = dict.fromkeys([*self.view.needed, *judged])
-        used = [self.policy.requirements[name] for name in names if name in self.policy.requirements]
-        return tuple(it for it in used if isinstance(it, Attested))
-
     def vouched(self, word: str, *beginnings: str) -> list[str]:
         """The paths of the attested requirements whose text has the word, by the beginning of their names if any is
         given: what the policy says, and no program can check.
         """
         return [
             f"requirements.{it.name}"
-            for it in self.attested
+            for it in self.view.attested
             if it.name.startswith(beginnings or ("",)) and word in f"{it.name} {it.what}".replace(" ", "-").lower()
         ]
 

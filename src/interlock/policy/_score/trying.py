@@ -89,7 +89,7 @@ def auditors(asked: Asked) -> Answer:
     signers = {
         *view.runners,
         *(assumption.by for assumption in asked.policy.assumptions.values()),
-        *(it.by for it in asked.attested),
+        *(it.by for it in view.attested),
         *(it.judged.by for it in view.governing if it.judged),
     }
     outside = [f"roles.{name}" for name in asked.policy.roles if name in signers and asked.outside(name)]
