@@ -1,4 +1,4 @@
-"""Policies that meet, miss and meet in part each question of the yardsticks: one that meets them all, and its changes."""
+"""Policies for the questions of the yardsticks: one that meets them all, and its changes, as tables."""
 
 from __future__ import annotations
 
