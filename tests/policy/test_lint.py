@@ -47,6 +47,7 @@ from policy.samples import (
     buffer,
     full_policy,
     gates,
+    key,
     measure,
     named,
     refresh,
@@ -958,6 +959,21 @@ def test_where_nothing_is_evaluated_no_auditor_is_missed():
         for name, it in policy.thresholds.items()
     }
     assert not found(replace(policy, thresholds=judged), "no-external-auditor")
+
+
+def test_an_outsider_who_attests_what_is_judged_by_has_a_part_in_the_evidence():
+    outside = role("says", 3, independent_of=("runs",))
+    reviews = attested("review", by="outside", about="subject")
+    bio = Threshold("bio", None, None, Judged("board", ("review",)), sources=SECTION)
+    policy = good(
+        more_roles=named(role("says", 3), replace(outside, name="outside", keys=(key(8),))),
+        independent="outside",
+        more_requirements=named(reviews),
+        more_thresholds=named(bio),
+        gates=cell("bio", "secure"),
+    )
+    assert from_json(to_json(policy)) == policy
+    assert not found(policy, "no-external-auditor")
 
 
 def test_an_approval_that_two_requirements_ask_for_is_one_place():

@@ -53,6 +53,7 @@ _COMMANDS: Table = {
         "explain": "explaining:explain",
         "test": "whatif:test",
         "show": "showing:show",
+        "score": "scoring:score",
         "schema": "policies:schema",
     },
     "what-if": "whatif:what_if",

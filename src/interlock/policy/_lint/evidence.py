@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from interlock.policy._lint.view import Hit, by_message, leaves, listing
 from interlock.policy._lint.ways import assumptions
 from interlock.policy._scalar import exact
-from interlock.policy.model import TRAINED, At, AtLeast, Attested, UnderScreen
+from interlock.policy.model import TRAINED, At, AtLeast, UnderScreen
 from interlock.policy.time import Duration, longer, spoken
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def no_external_auditor(view: View, _ways: Ways) -> Iterator[Hit]:
     takes_part = {
         *view.runners,
         *(it.by for it in view.policy.assumptions.values()),
-        *(it.by for it in view.needed.values() if isinstance(it, Attested)),
+        *(it.by for it in view.attested),
         *(it.judged.by for it in view.governing if it.judged),
     }
     for role in takes_part.intersection(outside):
@@ -120,14 +120,19 @@ def buffer_not_above_refresh(view: View, _ways: Ways) -> Iterator[Hit]:
     """Buffers that end before the next evaluation is due."""
     found = []
     for it in view.rules:
-        buffer, refresh = it.rule.buffer.multiple, it.rule.refresh.multiple
-        if 1 < buffer <= refresh:
+        if outgrown(it.rule):
+            buffer, refresh = it.rule.buffer.multiple, it.rule.refresh.multiple
             message = (
                 f"the buffer of {{names}} covers {exact(buffer)}x and the next evaluation is due at {exact(refresh)}x: "
                 f"a level can be passed unseen between two; widen the buffer or evaluate sooner"
             )
             found.append((f"{it.path}.rule_out.buffer", it.name, message))
     yield from by_message(found)
+
+
+def outgrown(rule: RuleOut) -> bool:
+    """Whether the buffer ends before the next evaluation is due."""
+    return 1 < rule.buffer.multiple <= rule.refresh.multiple
 
 
 def no_buffer(view: View, _ways: Ways) -> Iterator[Hit]:
@@ -139,9 +144,15 @@ def no_buffer(view: View, _ways: Ways) -> Iterator[Hit]:
             "no buffer is kept under {names}; leave room for what training adds until the next evaluation",
         )
         for it in view.rules
-        if it.rule.buffer.multiple == 1 and not it.rule.buffer.margin and not _one_look(view, it)
+        if roomless(view, it)
     ]
     yield from by_message(found)
+
+
+def roomless(view: View, rule: Rule) -> bool:
+    """Whether no room is kept under a level that may be passed between two evaluations."""
+    buffer = rule.rule.buffer
+    return buffer.multiple == 1 and not buffer.margin and not _one_look(view, rule)
 
 
 def _one_look(view: View, rule: Rule) -> bool:

@@ -351,7 +351,7 @@ def unclear(view: View, ways: Ways, *, strict: str, free: str) -> Iterator[Hit]:
                 f"`{strict}` asks for other things than `{free}`: {match.why}: `{free}` holds and `{strict}` opens; "
                 f"list them there too",
             )
-        elif match.rank is Rank.EQUAL and not _last(view, name) and not gates.lowered(name):
+        elif match.rank is Rank.EQUAL and not last(view, name) and not gates.lowered(name):
             yield Hit(
                 f"gates.{strict}",
                 f"`{strict}` has the same line as `{free}` on `{name}`; give it a lower level, more elicitation, or "
@@ -359,7 +359,7 @@ def unclear(view: View, ways: Ways, *, strict: str, free: str) -> Iterator[Hit]:
             )
 
 
-def _last(view: View, name: str) -> bool:
+def last(view: View, name: str) -> bool:
     """Whether a threshold is at the takeover level, or a hole: there is no lower line to draw."""
     threshold = view.policy.thresholds[name]
     return threshold.takeover_potential or threshold.hole

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from interlock.policy.model import (
     At,
+    Attested,
     Combined,
     Mean,
     Measure,
@@ -82,6 +83,14 @@ class View:
         listed = [name for _, _, cell in self.cells for name in cell.requires]
         listed += [name for rule in self.policy.exceptions.values() for name in rule.requires]
         return {name: self.policy.requirements[name] for one in listed for name in self.within(one)}
+
+    @cached_property
+    def attested(self) -> tuple[Attested, ...]:
+        """The attested requirements that decide anything: those needed, and those that somebody judges by."""
+        judged = [name for it in self.governing if it.judged for name in it.judged.on]
+        names = dict.fromkeys([*self.needed, *judged])
+        used = [self.policy.requirements[name] for name in names if name in self.policy.requirements]
+        return tuple(it for it in used if isinstance(it, Attested))
 
     def within(self, name: str) -> Iterator[str]:
         """A requirement and all its parts."""

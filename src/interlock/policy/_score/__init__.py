@@ -1,0 +1,1 @@
+"""The yardsticks of `interlock policy score`, and what they ask of a policy."""
