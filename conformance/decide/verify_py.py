@@ -55,6 +55,8 @@ def answered(question: dict[str, Any]) -> dict[str, Any]:
     parents = {digest: [step.parent for step in it.steps] for digest, it in facts.subjects.items()}
     order = TopologicalSorter(parents).static_order()  # a ledger has parents before what is made of them
     facts.subjects = {digest: facts.subjects[digest] for digest in order if digest in facts.subjects}
+    for digest, it in facts.subjects.items():
+        it.line = {digest}.union(*(facts.subjects[step.parent].line for step in it.steps))
     try:
         return Rule(asked, policy, moment(version["entered"]), facts).answer()
     except UNREADABLE as error:
