@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from interlock.decide.decision import in_order
 from interlock.policy._cases.values import Coverage
-from interlock.policy.model import Hole, Never
+from interlock.policy.model import Defined, Hole, Never
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,10 @@ def _can_be_below(policy: Policy, threshold: str) -> bool:
 
 
 def _can_be_met(policy: Policy, requirement: str) -> bool:
-    return not isinstance(policy.requirements[requirement], Hole | Never)
+    it = policy.requirements[requirement]
+    if isinstance(it, Defined):
+        return it.threshold in policy.thresholds and not policy.thresholds[it.threshold].hole
+    return not isinstance(it, Hole | Never)
 
 
 def _can_open(policy: Policy, place: Place) -> bool:
