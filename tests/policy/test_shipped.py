@@ -16,7 +16,8 @@ def test_the_example_ships_and_is_not_published():
 
 def test_every_name_is_of_a_policy_with_cases_and_in_order():
     assert list(shipped.names()) == sorted(shipped.names())
-    for name in shipped.names():
+    assert shipped.templates() == ("frontier-lab", "regulator-baseline", "small-lab")
+    for name in (*shipped.names(), *shipped.templates()):
         assert draft(shipped.path(name)).id
         assert shipped.path(name).with_suffix(".cases.yaml").exists()
 
@@ -48,3 +49,20 @@ def test_anything_else_is_told_all_of_them(text, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="ships with Interlock"):
         shipped.resolve(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("small-lb", "did you mean `small-lab`"),
+        ("baseline", "did you mean `regulator-baseline`"),
+        ("templates/small-lab", "did you mean `small-lab`"),
+        ("../policies/example-lab", "no policy `../policies/example-lab`"),
+        ("zzz", "expected one of `"),
+        ("", "expected one of `"),
+    ],
+)
+def test_a_name_that_is_none_has_no_file(name, said):
+    with pytest.raises(UsageError, match="ships with Interlock") as refused:
+        shipped.path(name)
+    assert said in str(refused.value)

@@ -1,4 +1,4 @@
-"""The policies that ship with Interlock, by name: an example, and published frameworks and laws."""
+"""The policies that ship with Interlock, by name: an example, published frameworks and laws, and templates."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ _ENDING = ".yaml"
 
 
 def names() -> tuple[str, ...]:
-    """The names of all policies that ship with Interlock, in alphabetical order."""
-    files = (it.name for it in _folder().iterdir() if it.is_file())
-    policies = (it for it in files if it.endswith(_ENDING) and not it.endswith(f".cases{_ENDING}"))
-    return tuple(sorted(it.removesuffix(_ENDING) for it in policies))
+    """The names of all policies that ship with Interlock, in alphabetical order; not of the templates."""
+    return _in(_folder())
 
 
 def published() -> tuple[str, ...]:
@@ -27,26 +25,49 @@ def published() -> tuple[str, ...]:
     return tuple(name for name in names() if name != EXAMPLE)
 
 
+def templates() -> tuple[str, ...]:
+    """The names of the templates: policies to start from, with numbers that are made up."""
+    return _in(_folder() / "templates")
+
+
 def path(name: str) -> Path:
-    """Where the policy of that name is; its cases stand beside it in `NAME.cases.yaml`."""
-    return _folder() / f"{name}{_ENDING}"
+    """Where the policy or template of that name is; its cases stand beside it in `NAME.cases.yaml`.
+
+    Raises:
+        UsageError: there is none; names those that are spelled nearly so, else all.
+    """
+    for folder, known in ((_folder(), names()), (_folder() / "templates", templates())):
+        if name in known:
+            return folder / f"{name}{_ENDING}"
+    raise UsageError(f"no policy {quote(name)} ships with Interlock; {_near(name, expected='one of')}")
 
 
 def resolve(text: str) -> Path:
-    """The file that somebody means by `text`: one that is there, else the policy of that name.
+    """The file that somebody means by `text`: one that is there, else the policy or template of that name.
 
     Raises:
         UsageError: it is neither; names those that are spelled nearly so, else all.
     """
-    known = names()
+    known = (*names(), *templates())
     if os.path.exists(text) and not (text in known and Path(text).is_dir()):  # noqa: PTH110  no name is too long for it
         return Path(text)
     if text in known:
         return path(text)
-    near = get_close_matches(text[:100], known, n=3, cutoff=0.5)
-    listed = ", ".join(f"`{name}`" for name in near or known)
-    hint = f"did you mean {listed}?" if near else f"expected a file, or one of {listed}"
-    raise UsageError(f"no file {quote(text)} is there, and no policy of that name ships with Interlock; {hint}")
+    near = _near(text, expected="a file, or one of")
+    raise UsageError(f"no file {quote(text)} is there, and no policy of that name ships with Interlock; {near}")
+
+
+def _near(name: str, *, expected: str) -> str:
+    known = (*names(), *templates())
+    near = get_close_matches(name[:100], known, n=3, cutoff=0.5) or [it for it in known if name and name in it]
+    listed = ", ".join(f"`{it}`" for it in near or known)
+    return f"did you mean {listed}?" if near else f"expected {expected} {listed}"
+
+
+def _in(folder: Path) -> tuple[str, ...]:
+    files = (it.name for it in folder.iterdir() if it.is_file())
+    policies = (it for it in files if it.endswith(_ENDING) and not it.endswith(f".cases{_ENDING}"))
+    return tuple(sorted(it.removesuffix(_ENDING) for it in policies))
 
 
 def _folder() -> Path:
