@@ -155,6 +155,8 @@ OTHERWISE: dict[tuple[str, str], str] = {
         "deploy-api",
     ): "y* of the reference is about the cases of appendix A; beside them the plan keeps "
     "ASL-3 protections, of security and deployment, for CB-1 and CB-2 whatever the case",
+    ("openai-pf-2", "buffer"): "indicative thresholds are `scalable-evaluations` and the lower bound is `elicitation`: "
+    "neither keeps room under a line",
 }
 
 
