@@ -49,24 +49,22 @@ def test_a_clause_is_shown_with_its_line(capsys):
     assert EXAMPLE.splitlines()[int(shown.split()[1]) - 1].startswith("  external-auditor:")
 
 
-@pytest.mark.parametrize("width", [60, 80, 160])
+@pytest.mark.parametrize("width", [80, 160])
 def test_it_fits_the_terminal_but_for_names_that_are_longer(capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
-    _, said, _ = run(capsys, "lab.yaml", "imposed.yaml", "--verbose", "--yardstick", "metr-parts")
+    _, said, _ = run(capsys, "lab.yaml", "imposed.yaml", "--verbose")
     wide = [line for line in said.splitlines() if len(line) > width]
-    assert all("(imposed.yaml)" in line or "very-" in line or len(line.split(" ")[-1]) > width - 24 for line in wide), (
-        wide
-    )
+    assert all("very-" in line for line in wide), wide
     assert "\xa0" not in said
 
 
 def test_several_policies_stand_side_by_side_before_their_cards(capsys):
     _, said, _ = run(capsys, "lab.yaml", "imposed.yaml", "-y", "pauses", "-y", "seoul")
     head = said[: said.index("(lab.yaml)")].splitlines()
-    table = [line.split() for line in head]
-    assert ["pauses", "seoul"] in table
-    assert ["example-lab/rsp", "1.0.0", *["9", "+", "0", "of", "9"], *["3", "+", "3", "of", "7"]] in table
-    assert [*["9", "+", "0", "of", "9"], *["3", "+", "3", "of", "7"]] in table  # under the name that is too long
+    table = [" ".join(line.split()) for line in head]
+    assert "pauses seoul" in table
+    assert "example-lab/rsp 1.0.0 9+0/9 3+3/7" in table
+    assert "9+0/9 3+3/7" in table  # under the name that is too long
     assert said.index("(lab.yaml)") < said.index("(imposed.yaml)")
     assert "pauses" not in run(capsys, "lab.yaml", "-y", "seoul")[1]
 
@@ -92,8 +90,8 @@ def test_the_help_says_so_too(capsys):
 def test_the_sum_names_what_is_not_in_it(capsys):
     said = " ".join(run(capsys, "lab.yaml", "-y", "saferai")[1].split())
     assert (
-        "2.6 of 19.8 published points that a program can see are met, 4.4 in part; 22.8 points are not judged; 57.5 "
-        "lie where the weights within are not published"
+        "2.6 of 19.8 published points that a program can see are met, 4.4 in part; 22.8 points are not judged; "
+        "57.5 lie where the weights within are not published"
     ) in said
     assert "points" not in run(capsys, "lab.yaml", "-y", "pauses")[1]
 

@@ -319,8 +319,23 @@ IN_PART = [
     (
         "RESUME",
         "an approval alone",
-        "`gates.scale.high` opens by an approval alone",
+        "an approval alone opens `gates.scale.high`",
         whole(gates=at(scale={"high": Cell(("agreed",)), "takeover": Cell(("secure",))})),
+    ),
+    (
+        "RESUME",
+        "an approval as another way",
+        "an approval alone opens `gates.scale.high`, `gates.scale.takeover`",
+        whole(gates=at(scale=cells("either")), more_requirements=named(Combined("either", 1, ("secure", "agreed")))),
+    ),
+    (
+        "RESUME",
+        "a response that nothing ends",
+        "nothing ends what `on_hold.early` stops",
+        whole(
+            more_thresholds=named(line("early", "1/4", role="watch")),
+            more_on_hold={"early": (Response("pause-training", when=("reached",)),)},
+        ),
     ),
     (
         "RESUME",
@@ -684,11 +699,6 @@ STILL_MISSING = [
         ),
     ),
     ("RESUME", "an approval is no target", whole(gates=at(scale=cells("agreed")))),
-    (
-        "RESUME",
-        "nor is one way of two",
-        whole(gates=at(scale=cells("either")), more_requirements=named(Combined("either", 1, ("secure", "agreed")))),
-    ),
     ("RESPONSE", "what is only intended stops nothing", whole(on_hold=HOPED)),
     ("RESPONSE", "telling somebody stops nothing", whole(on_hold={"high": (Response("notify", notify=("board",)),)})),
     ("ESCALATION", "what is only intended tells nobody", whole(on_hold=HOPED)),

@@ -196,6 +196,24 @@ def test_what_to_write_is_policy_language(text):
     assert set(root) <= set(schema()["properties"])
 
 
+def test_the_page_lists_every_row_as_it_is():
+    page = (ROOT / "docs" / "policy-score.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in page if line.startswith("| `")] == [
+        line for it in YARDSTICKS.values() for line in listed(it)
+    ]
+    assert [line for line in page if line.startswith("### ")] == [
+        f"### `{it.name}`: {it.title}" for it in YARDSTICKS.values()
+    ]
+
+
+def listed(yardstick):
+    """The rows of a yardstick as the page has them."""
+    for row, points in yardstick.rows():
+        known = "" if not yardstick.weighed else f" {round(float(points), 2):g} |" if points else " not published |"
+        counts = row.question.counts or "not judged"
+        yield f"| `{row.id}` | {row.ask} | {counts} | {row.question.unseen} | {standing(row.source)[0]} |{known}"
+
+
 @pytest.mark.parametrize("path", [EXAMPLE, FULL], ids=lambda path: path.name)
 def test_every_clause_that_is_named_stands_in_the_file(path):
     policy, clauses = read(path)

@@ -121,21 +121,23 @@ def _text(found: Sequence[Scored], *, verbose: bool) -> Iterator[str]:
 def _side_by_side(found: Sequence[Scored]) -> Iterator[str]:
     """One line a policy: how many rows of each yardstick are met, and in part, of those that are judged."""
     names = [card.yardstick.name for card in found[0][3]]
+    table = [[_short(card) for card in made] for _, _, _, made in found]
+    widths = [max(map(len, column)) for column in zip(names, *table, strict=True)]
     titles = [f"{policy.id} {policy.version}" for _, policy, _, _ in found]
-    room = max(shutil.get_terminal_size().columns - 14 * len(names), _LEAST)
+    room = max(shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths), _LEAST)
     wide = min(max(map(len, titles)), room)
-    yield f"{'':<{wide}}{''.join(f'  {name:<12}' for name in names)}"
-    for title, (_, _, _, made) in zip(titles, found, strict=True):
+    for title, cells in zip(["", *titles], [names, *table], strict=True):
         if len(title) > wide:
             yield title
-        yield f"{title if len(title) <= wide else '':<{wide}}{''.join(f'  {_short(card):<12}' for card in made)}"
-    yield from _wrapped("rows met + in part, of those that a program can judge; each rests on what the card says", "")
+        shown = title if len(title) <= wide else ""
+        yield "  ".join([f"{shown:<{wide}}", *(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))])
+    yield from _wrapped("met + in part / rows that a program can judge; --verbose says what is counted", "")
     yield ""
 
 
 def _short(card: Card) -> str:
     counts = card.counts
-    return f"{counts['met']} + {counts['in part']} of {len(card.rows) - counts['not judged']}"
+    return f"{counts['met']}+{counts['in part']}/{len(card.rows) - counts['not judged']}"
 
 
 def _row(card: Card, it: Answered, clauses: Clauses, *, verbose: bool) -> Iterator[str]:

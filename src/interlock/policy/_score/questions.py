@@ -54,8 +54,8 @@ STOP = Question(
     asks=stopping.stop_condition,
 )
 RESUME = Question(
-    counts="cells at `scale` without a hole or `never` whose requirements can be met, and by more than an approval; in "
-    "part where the policy must define a next level first",
+    counts="cells at `scale` without a hole or `never` that ask for more than an approval, and can be met; in part "
+    "where an approval alone would do, the policy must define a next level first, or nothing ends a stop",
     unseen="whether what ends the pause makes the model safe",
     write="requirements: {security: {attested: an audit, by: auditor, about: developer, fresh_for: 1 year}}",
     asks=stopping.resume_condition,

@@ -338,7 +338,12 @@ _GOVERNANCE = Criterion(
             "4.5",
             "Culture",
             (
-                Row("4.5-culture", "Risk matters to the people there.", f"{_MEMORY}, 4.5", Question("culture")),
+                Row(
+                    "4.5-culture",
+                    "Risk matters to the people there.",
+                    f"{_MEMORY}, 4.5",
+                    Question("what people think and do"),
+                ),
                 Row("4.5-speak-up", "People can speak up.", f"{_MEMORY}, 4.5", q.SPEAK_UP),
             ),
             _of(10),

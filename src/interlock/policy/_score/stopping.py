@@ -59,27 +59,30 @@ def stop_condition(asked: Asked) -> Answer:
 
 def resume_condition(asked: Asked) -> Answer:
     """Whether every pause of training says what evidence would end it."""
-    opened, stuck, by_word, undefined = list[str](), list[str](), list[str](), list[str]()
+    aimed, stuck, by_word, undefined = list[str](), list[str](), list[str](), list[str]()
     for action, name in asked.pauses("scale"):
         path, cell = f"gates.{action}.{name}", asked.policy.gates[action][name]
         blocks = asked.ways.required(name, cell)
         if of_kind(blocks, "other"):
             stuck.append(path)
             continue
-        opened.append(path)
+        if any(not isinstance(it, Approved | Combined) for _, it in asked.required(action, name)):
+            aimed.append(path)
         if of_kind(blocks, "explicit"):
             undefined.append(path)
         if all(_by_word(asked, it) for it in cell.requires):
             by_word.append(path)
+    endless = [path for path in asked.found("stop-without-resume") if path.startswith("on_hold.")]
     told = {
         f"nothing that {listing(stuck)} asks for can be met": stuck,
-        f"{listing(by_word)} opens by an approval alone, with no target": by_word,
+        f"an approval alone opens {listing(by_word)}": by_word,
         f"{listing(undefined)} opens only once the policy defines its next level": undefined,
+        f"nothing ends what {listing(endless)} stops": endless,
     }
     lacks = "; ".join(text for text, paths in told.items() if paths)
-    if len(by_word) == len(opened):
+    if not aimed:
         return missing(lacks or "no pause at `scale` says what would end it")
-    return in_part(opened, lacks) if lacks else met(opened)
+    return in_part(aimed, lacks) if lacks else met(aimed)
 
 
 def _by_word(asked: Asked, name: str) -> bool:
