@@ -34,13 +34,20 @@ def version(policy: Policy) -> Version:
 
 def run(case: Case, versions: Sequence[Version]) -> Outcome:
     """Decide every action, and compare with what is expected."""
-    tested = [replace(it, since=case.since or it.since, entered=case.entered or it.entered) for it in versions]
+    tested = [_told(it, case) for it in versions]
     every = sorted([*tested, *case.also], key=lambda version: version.since)
     facts = _approved(case, every)
     actions = in_order({*_gated(every), *case.expect, *case.because, *case.resume})
     decisions = _decisions(case, Decider(every, facts), actions, case.at)
     outcome = Outcome(case, decisions, ())
     return replace(outcome, failures=tuple(_failures(outcome, every, facts)))
+
+
+def _told(version: Version, case: Case) -> Version:
+    """The version as if it had come when the case says; its duties begin then, too."""
+    since = case.since or version.since
+    policy = replace(version.policy, effective=since) if case.since else version.policy
+    return replace(version, policy=policy, since=since, entered=case.entered or version.entered)
 
 
 def _gated(versions: Sequence[Version]) -> set[str]:
