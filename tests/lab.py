@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,6 +62,28 @@ def command(capsys, workspace: Workspace, *arguments: str) -> Said:
     capsys.readouterr()
     code = cli.run([*arguments, "--workspace", str(workspace.folder)])
     return Said(code, *capsys.readouterr())
+
+
+def at_a_terminal(*arguments, answers):
+    """Run the command line with a terminal for its input; give one answer to each prompt. Returns code and output."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", "from interlock.cli import main; main()", *map(str, arguments)]
+    started = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    shown = b""
+    waiting = list(answers)
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # the other end is closed
+            part = b""
+        if not part:
+            break
+        shown += part
+        if waiting and shown.endswith(b": "):
+            os.write(ours, waiting.pop(0).encode() + b"\n")
+    os.close(ours)
+    return started.wait(), shown.decode().replace("\r\n", "\n")
 
 
 def verdict(capsys, workspace: Workspace, subject: str = "honest", action: str = "scale") -> tuple[str, str]:

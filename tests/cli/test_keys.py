@@ -5,11 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-import pty
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -47,28 +44,6 @@ def _run(capsys, *arguments):
     return lab.Said(code, *capsys.readouterr())
 
 
-def at_a_terminal(*arguments, answers):
-    """Run the command line with a terminal for its input; give one answer to each prompt. Returns code and output."""
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-c", "from interlock.cli import main; main()", *map(str, arguments)]
-    started = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
-    os.close(theirs)
-    shown = b""
-    waiting = list(answers)
-    while True:
-        try:
-            part = os.read(ours, 4096)
-        except OSError:  # the other end is closed
-            part = b""
-        if not part:
-            break
-        shown += part
-        if waiting and shown.endswith(b": "):
-            os.write(ours, waiting.pop(0).encode() + b"\n")
-    os.close(ours)
-    return started.wait(), shown.decode().replace("\r\n", "\n")
-
-
 def scalar(pair: keys.KeyPair) -> list[str]:
     raw = pair._private.private_bytes_raw()
     return [raw.hex(), base64.b64encode(raw).decode()]
@@ -78,7 +53,7 @@ def scalar(pair: keys.KeyPair) -> list[str]:
 
 
 def test_at_a_terminal_a_passphrase_is_asked_for_twice_and_not_shown(tmp_path):
-    code, shown = at_a_terminal("keys", "new", "me", "-w", tmp_path, answers=[SECRET, SECRET])
+    code, shown = lab.at_a_terminal("keys", "new", "me", "-w", tmp_path, answers=[SECRET, SECRET])
     assert code == 0, shown
     assert SECRET not in shown
     assert "new passphrase for `me`: " in shown
@@ -93,7 +68,7 @@ def test_at_a_terminal_a_passphrase_is_asked_for_twice_and_not_shown(tmp_path):
     ("answers", "match"), [([SECRET, "other"], "two different passphrases"), ([""], "what was typed is empty")]
 )
 def test_at_a_terminal_a_mistake_makes_no_key(tmp_path, answers, match):
-    code, shown = at_a_terminal("keys", "new", "me", "-w", tmp_path, answers=answers)
+    code, shown = lab.at_a_terminal("keys", "new", "me", "-w", tmp_path, answers=answers)
     assert code == 2
     assert match in shown
     assert SECRET not in shown
@@ -164,7 +139,7 @@ def test_every_key_that_init_makes_is_encrypted(locked, capsys):
 def test_a_role_signs_with_its_encrypted_key(locked, secret, capsys):
     assert _run(capsys, *attest(locked), "--passphrase-file", secret).code == 0
     assert _run(capsys, "ledger", "verify", "-w", locked).code == 0
-    code, shown = at_a_terminal(*attest(locked), answers=[SECRET, SECRET])
+    code, shown = lab.at_a_terminal(*attest(locked), answers=[SECRET, SECRET])
     assert code == 0, shown
     assert SECRET not in shown
     assert f"passphrase of {locked / 'keys' / 'external-auditor.key'}: " in shown
@@ -325,7 +300,7 @@ def test_a_key_is_rotated_where_there_is_no_workspace(tmp_path, secret, capsys):
 
 def test_at_a_terminal_rotate_asks_for_the_old_passphrase_and_a_new_one(tmp_path, secret, capsys):
     _run(capsys, "keys", "new", "me", "-w", tmp_path, "--passphrase-file", secret)
-    code, shown = at_a_terminal("keys", "rotate", "me", "-w", tmp_path, answers=[SECRET, "another", "another"])
+    code, shown = lab.at_a_terminal("keys", "rotate", "me", "-w", tmp_path, answers=[SECRET, "another", "another"])
     assert code == 0, shown
     assert keys.load_private(tmp_path / "keys" / "me.2.key", lambda path: b"another")
 
