@@ -17,7 +17,7 @@ from interlock.policy.clauses import standing
 from interlock.policy.derive import NO_RELEASE, releases
 from interlock.policy.draft import draft
 from interlock.policy.lint import lint
-from interlock.policy.model import Hole
+from interlock.policy.model import Attested, Hole
 
 EVERY = (*shipped.names(), *shipped.templates())
 REVIEW = datetime(2028, 2, 29, tzinfo=UTC)
@@ -190,6 +190,17 @@ def test_every_option_is_an_environment_variable(tmp_path, capsys, monkeypatch):
     assert policy.amendments.approved_by == ("safety-officer",)
     assert NO_RELEASE in policy.gates["release-weights"]
     assert policy.requirements["understanding"].review == datetime(2027, 2, 3, tzinfo=UTC)
+
+
+def test_a_resume_condition_from_the_environment_is_a_line_and_not_a_word(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("INTERLOCK_INIT_RESUME", "an audit finds level 3\nthe board agrees")
+    monkeypatch.setenv("INTERLOCK_INIT_FROM_PAUSE", "no training above 1e26 FLOP")
+    assert init(capsys, *NAMED, tmp_path).code == 0
+    said = draft(tmp_path / "policy.yaml").requirements
+    assert [it.what for it in said.values() if isinstance(it, Attested)] == [
+        "an audit finds level 3",
+        "the board agrees",
+    ]
 
 
 @pytest.mark.parametrize("name", ['Acme: "AI" #1, {Inc.}', "null", "a" * 300, "Acme\\n"])

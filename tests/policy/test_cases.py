@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interlock.decide.decision import timestamp
 from interlock.errors import PolicyError, UsageError
 from interlock.policy import cases
 from interlock.policy._cases.facts import KINDS
@@ -607,6 +608,27 @@ def test_what_only_an_amendment_meets_is_not_asked_for(run):
     )
     found = cases.coverage(used, [run("name: a\nfindings: {high: not ruled out}", used)])
     assert found.never_met == ("written", "excused")
+
+
+@pytest.mark.parametrize("thresholds", [(), (Threshold("next", None, None, Judged("board", ())),), (level("next"),)])
+def test_coverage_asks_for_no_case_in_which_a_level_is_defined_or_not(run, thresholds):
+    """The policy's own text says so, whatever a case tells."""
+    used = lab(
+        gates={"scale": {"high": Cell(("next-defined",))}},
+        requirements=named(Defined("next-defined", "next"), NEVER),
+        thresholds=named(level(), *thresholds),
+    )
+    found = cases.coverage(used, [run("name: a\nexpect: {scale: hold}", used)])
+    assert found.never_met == found.never_unmet == ()
+
+
+def test_duties_that_start_with_the_policy_count_from_when_a_case_says_that_it_came(run):
+    yearly = Duty("yearly", "tell all", "says", Start("effective"), Clock(MONTH))
+    used = lab(duties=named(yearly))
+    due = timestamp(MONTH.after(used.effective))
+    assert run(f"name: a\nexpect: {{scale: hold}}\nduties: {{yearly: {due}}}", used).passed
+    later = "name: b\nsince: 2026-05-15T00:00:00Z\nexpect: {scale: hold}\nduties: {yearly: 2026-06-15T00:00:00Z}"
+    assert run(later, used).passed
 
 
 def test_a_case_that_fails_exercises_nothing(run):

@@ -96,6 +96,11 @@ def test_every_way_to_name_an_action_that_the_grammar_lists_is_understood():
         assert parse(f"no {way.strip()} above 1e26 FLOP").actions
 
 
+def test_the_page_tells_the_same_grammar():
+    page = (Path(__file__).parents[2] / "docs" / "init.md").read_text(encoding="utf-8")
+    assert f"\n{GRAMMAR.splitlines()[0]}\n" in page
+
+
 def test_a_pause_that_ends_before_it_begins_is_refused():
     read = parse("no training above 1e26 FLOP until 2026-12-01")
     with pytest.raises(UsageError, match="ends on 2026-12-01, expected a day after 2026-12-01"):

@@ -17,6 +17,7 @@ The loop, from a policy to a gate:
 
 \b
     interlock policy check POLICY.yaml        what the policy forgot; `policy test` tries it on made-up facts
+    interlock init --from small-lab DIR       a policy to start with; also from a published one, or --from-pause TEXT
     interlock init --policy POLICY.yaml       start a workspace: keys, ledger, the policy as entry 0
     interlock subject add MODEL-FOLDER        register the exact model to judge
     interlock deployment add NAME ...         register it as it is offered, where a policy asks about that

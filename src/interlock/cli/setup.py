@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ from interlock.workspace import LOG_KEY, Workspace
 
 
 def init(
+    context: typer.Context,
     folder: Annotated[
         Path | None,
         typer.Argument(metavar="DIR", help="Where --from and --from-pause write.", show_default="this folder"),
@@ -95,9 +97,8 @@ def init(
     if policy is None:
         from interlock.cli import starting
 
-        given = starting.Given(
-            developer, effective, tuple(approved_by or ()), release_weights, review, tuple(resume or ())
-        )
+        conditions = _conditions(context, resume)
+        given = starting.Given(developer, effective, tuple(approved_by or ()), release_weights, review, conditions)
         if base is not None:
             starting.from_policy(base, folder or HERE, given)
         else:
@@ -109,6 +110,14 @@ def init(
     choose = for_new_keys(found, "the keys that are made here", no_passphrase=no_passphrase)
     made = start(workspace, policy, encrypt_with=choose, passphrases=found)
     typer.echo(f"workspace `{made.folder}`: policy {made.policy_digest[:12]} is entry 0 of ledger `{made.origin}`")
+
+
+def _conditions(context: typer.Context, given: list[str] | None) -> tuple[str, ...]:
+    """What --resume says. The variable has a condition a line; Typer would take each word for one."""
+    source = context.get_parameter_source("resume")
+    if source is not None and source.name == "ENVIRONMENT":
+        return tuple(os.environ["INTERLOCK_INIT_RESUME"].splitlines())
+    return tuple(given or ())
 
 
 def start(

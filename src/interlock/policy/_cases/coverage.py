@@ -47,7 +47,7 @@ def coverage(policy: Policy, outcomes: Sequence[Outcome]) -> Coverage:
         never_below=tuple(it for it in thresholds if (it, "below") not in seen and _can_be_below(policy, it)),
         never_reached=tuple(it for it in thresholds if (it, "reached") not in seen),
         never_met=tuple(it for it in required if (it, True) not in met and _can_be_met(policy, it)),
-        never_unmet=tuple(it for it in required if (it, False) not in met),
+        never_unmet=tuple(it for it in required if (it, False) not in met and _can_be_unmet(policy, it)),
     )
 
 
@@ -72,9 +72,17 @@ def _can_be_met(policy: Policy, requirement: str) -> bool:
     it = policy.requirements[requirement]
     if isinstance(it, Combined):
         return sum(_can_be_met(policy, part) for part in it.of) >= it.count
-    if isinstance(it, Defined):
-        return it.threshold in policy.thresholds and not policy.thresholds[it.threshold].hole
-    return not isinstance(it, Hole | Never)
+    return _defined(policy, it) if isinstance(it, Defined) else not isinstance(it, Hole | Never)
+
+
+def _can_be_unmet(policy: Policy, requirement: str) -> bool:
+    it = policy.requirements[requirement]
+    return not (isinstance(it, Defined) and _defined(policy, it))
+
+
+def _defined(policy: Policy, it: Defined) -> bool:
+    """The policy's own text says whether a level is defined, and no case can change that."""
+    return it.threshold in policy.thresholds and not policy.thresholds[it.threshold].hole
 
 
 def _can_open(policy: Policy, place: Place) -> bool:
