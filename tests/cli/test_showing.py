@@ -131,7 +131,7 @@ def test_a_policy_that_does_not_load_is_told_with_all_that_is_wrong(show, tmp_pa
 
 REFUSED = {
     "no policy": ([], "expected at least one policy, got none"),
-    "a name that is not known": (["exmaple-lab"], "did you mean `example-lab`?"),
+    "a name that is not known": (["exmaple-lab"], "did you mean `example-lab`"),
     "a file that is not there": (["none/such.yaml"], "no file `none/such.yaml` is there"),
     "several without a matrix": ([EXAMPLE, FULL], "expected one policy, got 2; --matrix shows several"),
     "an unknown format": (["--format", "pdf", EXAMPLE], "pdf"),
