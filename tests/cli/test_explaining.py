@@ -104,4 +104,4 @@ def test_a_file_that_is_not_there_is_a_usage_error(capsys, example):
 
 
 def test_the_help_has_an_example(capsys):
-    assert "interlock policy explain policies/example-lab.yaml" in run(capsys, "--help")[1]
+    assert "interlock policy explain anthropic-rsp-3.4 --html page.html" in run(capsys, "--help")[1]

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from interlock.cli.options import JsonOption, print_json, told_as_json
 from interlock.errors import FAILED, OK, Mistake, PolicyError, UsageError
+from interlock.policy import shipped
 from interlock.policy.draft import draft
 from interlock.policy.lint import CHECKS, LEVELS, Check, Finding, lint
 
@@ -27,7 +28,10 @@ _CHECKS = {check.id: check for check in CHECKS}
 
 
 def check(
-    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE...", help="Policies, as policy/v1 YAML.")] = None,
+    policies: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="POLICY...", help="Policies: policy/v1 YAML files, or names of those that ship."),
+    ] = None,
     at: Annotated[
         str | None, typer.Option(help="Check as of this time, such as 2027-01-01 or 2027-01-01T00:00:00Z; now without.")
     ] = None,
@@ -43,11 +47,11 @@ def check(
     if list_checks:
         _list(as_json=as_json)
         return OK
-    if not files:
-        raise UsageError("expected at least one policy file, got none; --list shows the checks")
+    if not policies:
+        raise UsageError("expected at least one policy, got none; --list shows the checks")
     moment = _moment(at)
     with told_as_json(as_json):
-        found = [(file, policy, lint(policy, at=moment)) for file, policy in _loaded(files, moment)]
+        found = [(file, policy, lint(policy, at=moment)) for file, policy in _loaded(policies, moment)]
     if as_json:
         print_json({"at": moment.isoformat().replace("+00:00", "Z"), "policies": [_json(*it) for it in found]})
     else:
@@ -67,7 +71,7 @@ def _moment(text: str | None) -> datetime:
         raise UsageError(f"--at: {error}") from None
 
 
-def _loaded(files: list[Path], at: datetime) -> list[tuple[Path, Policy]]:
+def _loaded(named: list[str], at: datetime) -> list[tuple[Path, Policy]]:
     """Every policy.
 
     Raises:
@@ -76,7 +80,8 @@ def _loaded(files: list[Path], at: datetime) -> list[tuple[Path, Policy]]:
     """
     policies: list[tuple[Path, Policy]] = []
     mistakes: list[Mistake] = []
-    for file in files:
+    for text in named:
+        file = shipped.resolve(text)
         try:
             policies.append((file, draft(file, at=at)))
         except PolicyError as error:

@@ -25,7 +25,9 @@ _WIDEST = 110
 
 
 def explain(
-    file: Annotated[Path, typer.Argument(help="The policy, as policy/v1 YAML.", show_default=False)],
+    policy: Annotated[
+        str, typer.Argument(metavar="POLICY", help="A policy/v1 YAML file, or the name of one that ships.")
+    ],
     html: Annotated[
         Path | None, typer.Option("--html", metavar="PATH", help="Write one HTML page instead of text.")
     ] = None,
@@ -37,13 +39,13 @@ def explain(
     read side by side. Exit code 2 if the policy does not load.
 
     \b
-    interlock policy explain policies/example-lab.yaml
-    interlock policy explain policies/example-lab.yaml --html page.html
+    interlock policy explain policy.yaml
+    interlock policy explain anthropic-rsp-3.4 --html page.html
     """
-    from interlock.policy import clauses
+    from interlock.policy import clauses, shipped
 
     with told_as_json(as_json):
-        told = told_of(*clauses.read(file))
+        told = told_of(*clauses.read(shipped.resolve(policy)))
     if html is not None:
         from interlock.report import explain as page
 

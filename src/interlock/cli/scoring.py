@@ -11,7 +11,7 @@ import typer
 
 from interlock.cli.options import JsonOption, print_json, told_as_json
 from interlock.errors import OK, Mistake, PolicyError, UsageError
-from interlock.policy import _scalar
+from interlock.policy import _scalar, shipped
 from interlock.policy.clauses import Clauses, read, standing
 from interlock.policy.score import YARDSTICKS, Answered, Card, Points, cards
 
@@ -34,7 +34,10 @@ Scored = tuple[Path, "Policy", Clauses, tuple[Card, ...]]
 
 
 def score(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Policies, as policy/v1 YAML.")],
+    policies: Annotated[
+        list[str],
+        typer.Argument(metavar="POLICY...", help="Policies: policy/v1 YAML files, or names of those that ship."),
+    ],
     yardstick: Annotated[
         list[str] | None,
         typer.Option("--yardstick", "-y", metavar="NAME", help=f"One of {', '.join(YARDSTICKS)}; all without it."),
@@ -67,7 +70,7 @@ def score(
         if name not in YARDSTICKS:
             raise UsageError(f"there is no yardstick `{name}`{_scalar.expected_one_of(name, YARDSTICKS)}")
     with told_as_json(as_json):
-        found = _scored(files, names)
+        found = _scored(policies, names)
     if as_json:
         print_json({"note": NO_RATING, "policies": [_json(*it) for it in found]})
     else:
@@ -76,7 +79,7 @@ def score(
     return OK
 
 
-def _scored(files: Iterable[Path], names: Sequence[str]) -> list[Scored]:
+def _scored(policies: Iterable[str], names: Sequence[str]) -> list[Scored]:
     """The cards of every policy.
 
     Raises:
@@ -85,7 +88,8 @@ def _scored(files: Iterable[Path], names: Sequence[str]) -> list[Scored]:
     """
     found: list[Scored] = []
     mistakes: list[Mistake] = []
-    for file in files:
+    for text in policies:
+        file = shipped.resolve(text)
         try:
             policy, clauses = read(file)
         except PolicyError as error:

@@ -30,7 +30,9 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print ever
 
 
 def test(
-    policy: Annotated[Path, typer.Argument(help="The policy, as policy/v1 YAML.", show_default=False)],
+    policy: Annotated[
+        str, typer.Argument(help="A policy/v1 YAML file, or the name of one that ships.", show_default=False)
+    ],
     cases: Annotated[
         list[Path] | None, typer.Argument(help="Files of cases.", show_default="POLICY.cases.yaml beside the policy")
     ] = None,  # noqa: PT028  a command, not a test of pytest's
@@ -42,11 +44,13 @@ def test(
     At the end stands what no test exercises: cells that never open or never hold, thresholds never below or never
     reached, requirements never met or never unmet. docs/policy-tests.md tells how tests are written.
     """
+    from interlock.policy import shipped
     from interlock.policy.cases import coverage, draft, run, version
 
-    files = cases or [policy.with_name(f"{policy.stem}.cases.yaml")]
     with told_as_json(as_json):
-        tested = draft(policy)
+        file = shipped.resolve(policy)
+        files = cases or [file.with_name(f"{file.stem}.cases.yaml")]
+        tested = draft(file)
         told = _cases(files, tested)
     outcomes = [run(case, [version(tested)]) for case in told]
     found = coverage(tested, outcomes)
