@@ -114,9 +114,7 @@ def test_policies_that_do_not_load_are_all_named_and_nothing_is_checked(capsys, 
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(
-    ("arguments", "match"), [((), "at least one policy"), (("no-such.yaml",), "no-such.yaml")]
-)
+@pytest.mark.parametrize(("arguments", "match"), [((), "at least one policy"), (("no-such.yaml",), "no-such.yaml")])
 def test_a_call_without_a_policy_is_refused(capsys, arguments, match):
     with pytest.raises(UsageError, match=match):
         run(capsys, *arguments)

@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 
-from interlock.policy.clauses import UNBOUNDED_MONTHS, UNBOUNDED_MULTIPLE
 from interlock.policy.duty import Clock, Duty, Response, Start
 from interlock.policy.model import (
+    UNBOUNDED_MONTHS,
+    UNBOUNDED_MULTIPLE,
     Action,
     Actor,
     Amendments,

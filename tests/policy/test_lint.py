@@ -14,6 +14,8 @@ from interlock.policy import from_json, to_json
 from interlock.policy.duty import Clock, Duty, Response, Start
 from interlock.policy.lint import CHECKS, LEVELS, lint
 from interlock.policy.model import (
+    UNBOUNDED_MONTHS,
+    UNBOUNDED_MULTIPLE,
     Amendments,
     Amount,
     Approved,
@@ -35,6 +37,7 @@ from interlock.policy.model import (
     RuledOut,
     Threshold,
     UnderQuantity,
+    UnderReference,
     UnderScreen,
 )
 from interlock.policy.time import Duration
@@ -59,6 +62,8 @@ from policy.samples import (
 )
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
+NO_END = refresh(multiple=Fraction(UNBOUNDED_MULTIPLE), period=Duration(UNBOUNDED_MONTHS, 0))
+NO_ROOM = buffer(multiple=Fraction(UNBOUNDED_MULTIPLE), margin=Fraction(0))
 TRIED = (Demand("few-shot", 4), Demand("fine-tuned", 16))
 NOTIFY = (Response("notify", notify=("board",)),)
 SECTION = ("section 4",)
@@ -515,7 +520,12 @@ FOUND = {
                     line("high", "1/2", rule_out=rule(*TRIED, buffer=buffer(multiple=Fraction(1), margin=Fraction(0))))
                 )
             ),
-        )
+        ),
+        (
+            "a multiple that says that none is named",
+            "thresholds.high.rule_out.buffer",
+            good(more_thresholds=named(line("high", "1/2", rule_out=rule(*TRIED, buffer=NO_ROOM, refresh=NO_END)))),
+        ),
     ],
     "slow-refresh": [
         (
@@ -594,7 +604,14 @@ FOUND = {
                 more_requirements=named(Approved("go-ahead", "go", "board", "subject", MONTH)),
                 gates=cell("high", "secure", "go-ahead"),
             ),
-        )
+        ),
+        (
+            "a member of the board asks for a new evaluation of one threshold",
+            "thresholds.high.rule_out.refresh",
+            good(
+                more_thresholds=named(line("high", "1/2", rule_out=rule(*TRIED, refresh=refresh(discretion="board"))))
+            ),
+        ),
     ],
     "no-sources": [
         ("where it stands", "thresholds.high", good(more_thresholds=named(line("high", "1/2", sources=()))))
@@ -974,6 +991,28 @@ def test_an_outsider_who_attests_what_is_judged_by_has_a_part_in_the_evidence():
     )
     assert from_json(to_json(policy)) == policy
     assert not found(policy, "no-external-auditor")
+
+
+def test_what_a_comparison_with_another_subject_takes_for_granted_is_used():
+    judged = Threshold("bio", None, rule(Demand("rl-fine-tuned")), Judged("board", ("secure",)), sources=SECTION)
+    bare = good(
+        more_thresholds=named(judged),
+        gates=everywhere("bio", "never"),
+        more_assumptions={"no-exploration-hacking": ASSUMPTIONS["no-exploration-hacking"]},
+    )
+    assert found(bare, "unused-assumption")
+    known = replace(judged, below_if=(UnderReference("base", ("skill",), Fraction(0)),))
+    assert not found(replace(bare, thresholds=bare.thresholds | named(known)), "unused-assumption")
+
+
+@pytest.mark.parametrize("multiple", [1, 6, UNBOUNDED_MULTIPLE])
+def test_where_no_multiple_is_named_nothing_is_said_to_end_before_it(multiple):
+    line_with = rule(*TRIED, buffer=buffer(multiple=Fraction(multiple)), refresh=NO_END)
+    policy = good(more_thresholds=named(line("high", "1/2", rule_out=line_with)))
+    messages = [it.message for it in found(policy, "buffer-not-above-refresh")]
+    assert [("no growth brings the next evaluation" in it) for it in messages] == [True] * (multiple == 6)
+    [slow] = found(policy, "slow-refresh")
+    assert "any growth in compute and any length of time" in slow.message
 
 
 def test_an_approval_that_two_requirements_ask_for_is_one_place():

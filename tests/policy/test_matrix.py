@@ -12,9 +12,11 @@ import pytest
 
 from interlock.policy import clauses, matrix
 from interlock.policy._written.yaml import Composer
-from interlock.policy.clauses import UNBOUNDED_MONTHS, UNBOUNDED_MULTIPLE, Clauses
+from interlock.policy.clauses import Clauses
 from interlock.policy.duty import Clock, Duty, Start
 from interlock.policy.model import (
+    UNBOUNDED_MONTHS,
+    UNBOUNDED_MULTIPLE,
     Action,
     Amount,
     Approved,

@@ -25,10 +25,6 @@ Standing = Literal["read", "secondary", "memory", "added"]
 _MARKS: tuple[Standing, ...] = ("secondary", "memory", "added")
 
 
-#: A refresh of so many times the compute, or months, or more bounds nothing: so is written that a text names none.
-UNBOUNDED_MULTIPLE, UNBOUNDED_MONTHS = 1_000_000, 1200
-
-
 @dataclass(frozen=True, slots=True)
 class Clauses:
     """The lines of one policy file."""

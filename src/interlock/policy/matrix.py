@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from interlock.policy._scalar import exact, stamp
 from interlock.policy._written import yaml
-from interlock.policy.clauses import UNBOUNDED_MONTHS, UNBOUNDED_MULTIPLE, standing
+from interlock.policy.clauses import standing
 from interlock.policy.model import (
     STANDARD_ACTIONS,
+    UNBOUNDED_MONTHS,
+    UNBOUNDED_MULTIPLE,
     Amount,
     Approved,
     AtLeast,

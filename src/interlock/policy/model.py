@@ -199,6 +199,10 @@ class Demand:
     refusals: Fraction = Fraction(1)
 
 
+#: A refresh of so many times the compute, or months, or more bounds nothing: so is written that a text names none.
+UNBOUNDED_MULTIPLE, UNBOUNDED_MONTHS = 1_000_000, 1200
+
+
 @dataclass(frozen=True, slots=True)
 class Refresh:
     """How far a result reaches: in effective compute, in time, until one of the `events`, until a member of the role

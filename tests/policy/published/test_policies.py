@@ -23,8 +23,7 @@ ERRORS: dict[str, set[str]] = {
     "anthropic-rsp-3.4": {_HOLE, _OPEN},
     "deepmind-fsf-1.0": {_OPEN},
     "deepmind-fsf-3.1": {_HOLE},
-    "g42": {"buffer-not-above-refresh"},  # the text names no buffer
-    "magic": {"buffer-not-above-refresh", "no-fine-tuning", _HOLE, _OPEN},  # the same; elicitation is not spoken of
+    "magic": {"no-fine-tuning", _HOLE, _OPEN},  # elicitation is not spoken of
     "meta": {_HOLE},
     "microsoft": {_HOLE},
     "openai-pf-beta": {_HOLE},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from interlock.policy import lint
@@ -12,7 +11,6 @@ from interlock.policy._explain.book import Block, Section, blocks
 from interlock.policy._explain.stops import threat
 from interlock.policy._explain.words import action, count, text, upper, who
 from interlock.policy._lint.rules import discretion, weak
-from interlock.policy.clauses import UNBOUNDED_MONTHS
 from interlock.policy.model import TRAINED, Amount, At, Hole, walk
 
 if TYPE_CHECKING:
@@ -25,11 +23,8 @@ if TYPE_CHECKING:
 _ELSEWHERE = frozenset({"stop-until-amended", "exceptions-present", "discretion-counted", "not-binding"})
 _GRAVE = {"error": "Grave", "warning": "Serious", "note": "Worth knowing"}
 _CHECKS = {check.id: check for check in lint.CHECKS}
-#: A multiple that stands for none: `UNBOUNDED_MULTIPLE`, or more.
-_NO_MULTIPLE = re.compile(r"\b[0-9]{7,}x")
 #: What `policy check` says to authors, for readers who are none.
 _WORDS = {
-    f"{UNBOUNDED_MONTHS} months": "any length of time",
     "`independent_of`": "independent of",
     "no threshold has `takeover_potential`": "no threshold stands for a model that could take over",
     "no buffer is kept under": "no room is kept under",
@@ -104,6 +99,9 @@ def _judged(book: Book, path: str) -> str:
         return f"A member of `{policy.refresh.discretion}` may ask for a new evaluation at any time."
     if path.endswith("buffer") and threshold.rule_out is not None:
         return f"`{threshold.rule_out.buffer.forecast_by}` forecasts how much room is kept under `{name}`."
+    if path.endswith("refresh") and threshold.rule_out is not None:
+        asking = threshold.rule_out.refresh.discretion
+        return f"A member of `{asking}` may ask for a new evaluation of `{name}` at any time."
     return f"`{threshold.judged.by}` judges whether `{name}` is ruled out." if threshold.judged else ""
 
 
@@ -158,7 +156,6 @@ def _why(it: Finding) -> str:
 
 
 def _in_plain_words(said: str) -> str:
-    said = _NO_MULTIPLE.sub("any growth in compute", said)
     for technical, plain in _WORDS.items():
         said = said.replace(technical, plain).replace(upper(technical), upper(plain))
     return said

@@ -6,8 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from interlock.policy._scalar import exact
-from interlock.policy.clauses import UNBOUNDED_MONTHS, UNBOUNDED_MULTIPLE
-from interlock.policy.model import Amount, At, AtLeast, ComputeRatio, Mean, Ref
+from interlock.policy.model import UNBOUNDED_MONTHS, UNBOUNDED_MULTIPLE, Amount, At, AtLeast, ComputeRatio, Mean, Ref
 from interlock.policy.time import spoken
 
 if TYPE_CHECKING:

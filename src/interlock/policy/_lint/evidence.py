@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from interlock.policy._lint.view import Hit, by_message, leaves, listing
 from interlock.policy._lint.ways import assumptions
 from interlock.policy._scalar import exact
-from interlock.policy.model import TRAINED, At, AtLeast, UnderScreen
+from interlock.policy.model import TRAINED, UNBOUNDED_MONTHS, UNBOUNDED_MULTIPLE, At, AtLeast, UnderScreen
 from interlock.policy.time import Duration, longer, spoken
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from interlock.policy._lint.view import Rule, View
     from interlock.policy._lint.ways import Ways
-    from interlock.policy.model import Expr, RuleOut, Threshold
+    from interlock.policy.model import Expr, Refresh, RuleOut, Threshold
 
 #: Trained, or evidence of another kind than behaviour.
 _TRIED = TRAINED | {"understanding-based"}
@@ -121,9 +121,11 @@ def buffer_not_above_refresh(view: View, _ways: Ways) -> Iterator[Hit]:
     found = []
     for it in view.rules:
         if outgrown(it.rule):
-            buffer, refresh = it.rule.buffer.multiple, it.rule.refresh.multiple
+            buffer, due = exact(it.rule.buffer.multiple), exact(it.rule.refresh.multiple)
+            named = it.rule.refresh.multiple < UNBOUNDED_MULTIPLE
+            then = f"the next evaluation is due at {due}x" if named else "no growth brings the next evaluation"
             message = (
-                f"the buffer of {{names}} covers {exact(buffer)}x and the next evaluation is due at {exact(refresh)}x: "
+                f"the buffer of {{names}} covers {buffer}x and {then}: "
                 f"a level can be passed unseen between two; widen the buffer or evaluate sooner"
             )
             found.append((f"{it.path}.rule_out.buffer", it.name, message))
@@ -132,7 +134,7 @@ def buffer_not_above_refresh(view: View, _ways: Ways) -> Iterator[Hit]:
 
 def outgrown(rule: RuleOut) -> bool:
     """Whether the buffer ends before the next evaluation is due."""
-    return 1 < rule.buffer.multiple <= rule.refresh.multiple
+    return 1 < rule.buffer.multiple <= rule.refresh.multiple and rule.buffer.multiple < UNBOUNDED_MULTIPLE
 
 
 def no_buffer(view: View, _ways: Ways) -> Iterator[Hit]:
@@ -152,7 +154,8 @@ def no_buffer(view: View, _ways: Ways) -> Iterator[Hit]:
 def roomless(view: View, rule: Rule) -> bool:
     """Whether no room is kept under a level that may be passed between two evaluations."""
     buffer = rule.rule.buffer
-    return buffer.multiple == 1 and not buffer.margin and not _one_look(view, rule)
+    covers = 1 < buffer.multiple < UNBOUNDED_MULTIPLE or buffer.forecast_by
+    return not covers and not buffer.margin and not _one_look(view, rule)
 
 
 def _one_look(view: View, rule: Rule) -> bool:
@@ -167,11 +170,19 @@ def slow_refresh(view: View, _ways: Ways) -> Iterator[Hit]:
         refresh = it.rule.refresh
         if longer(refresh.period, _SLOWEST) or refresh.multiple > _WIDEST:
             message = (
-                f"results on {{names}} are relied on for {exact(refresh.multiple)}x and {spoken(refresh.period)}; "
+                f"results on {{names}} are relied on for {_growth(refresh)} and {_length(refresh)}; "
                 f"evaluate at least every 6x and 6 months"
             )
             found.append(("refresh" if refresh == view.policy.refresh else f"{it.path}.rule_out", it.name, message))
     yield from by_message(found)
+
+
+def _growth(refresh: Refresh) -> str:
+    return "any growth in compute" if refresh.multiple >= UNBOUNDED_MULTIPLE else f"{exact(refresh.multiple)}x"
+
+
+def _length(refresh: Refresh) -> str:
+    return "any length of time" if refresh.period.months >= UNBOUNDED_MONTHS else spoken(refresh.period)
 
 
 def low_confidence(view: View, _ways: Ways) -> Iterator[Hit]:

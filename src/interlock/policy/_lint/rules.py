@@ -197,6 +197,8 @@ def discretion(view: View) -> list[str]:
     found += [f"requirements.{name}" for name, it in view.needed.items() if isinstance(it, Approved)]
     found += [f"{it.path}.rule_out.buffer" for it in view.rules if it.rule.buffer.forecast_by]
     found += [f"exceptions.{name}" for name in policy.exceptions]
+    own = [it for it in view.rules if it.rule.refresh != policy.refresh and it.rule.refresh.discretion]
+    found += [f"{it.path}.rule_out.refresh" for it in own if it.path.startswith("thresholds.")]
     return found + (["refresh.discretion"] if policy.refresh.discretion else [])
 
 
@@ -276,6 +278,9 @@ def unused_assumption(view: View, _ways: Ways) -> Iterator[Hit]:
     measured = [it for it in view.policy.requirements.values() if isinstance(it, Measured)]
     rules += [(it.rule_out, [At(it.measure, it.level)]) for it in measured]
     parts = [(rule, part) for rule, leaves in rules for at in leaves for part in view.plain(at.measure)]
+    for it in view.policy.thresholds.values():  # who is no more capable than another has been evaluated, too
+        named = [name for way in it.below_if if isinstance(way, UnderReference) for name in way.on]
+        parts += [(it.rule_out, part) for name in named if it.rule_out for part in view.plain(name)]
     used = {name for rule, part in parts for name in assumptions(part, rule)}
     for name in view.policy.assumptions:
         if name not in used:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from interlock.policy._lint.view import listing
 from interlock.policy._score.answer import Answer, each, in_part, met, missing
-from interlock.policy.clauses import UNBOUNDED_MONTHS
-from interlock.policy.model import Attested, Measured
+from interlock.policy.model import UNBOUNDED_MONTHS, Attested, Measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -9,8 +9,7 @@ from interlock.policy._lint.evidence import outgrown, roomless
 from interlock.policy._lint.view import listing
 from interlock.policy._lint.ways import assumptions
 from interlock.policy._score.answer import Answer, in_part, met, missing
-from interlock.policy.clauses import UNBOUNDED_MONTHS, UNBOUNDED_MULTIPLE
-from interlock.policy.model import TRAINED
+from interlock.policy.model import TRAINED, UNBOUNDED_MONTHS, UNBOUNDED_MULTIPLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
