@@ -1,0 +1,80 @@
+"""What every elicitor takes and gives.
+
+An elicitor tries to make a model show what it can do. It gets the model, questions to learn from, a budget and a seed,
+and gives the model adapted, together with how it must be asked, a transcript and what it spent. It never sees a test
+question. At one seed, on one machine and number of threads, it gives the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from interlock.elicit.budget import Meter
+from interlock.elicit.items import Item, Material
+from interlock.evaluate.local import LocalModel
+from interlock.evidence import canonical
+from interlock.policy.model import Elicitation
+
+Event = Mapping[str, Any]
+
+
+class Progress(Protocol):
+    """Where long work says how far it is: a word for the stage, steps done, steps in all, and a note."""
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """One step further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """A model and how to ask it: these solved examples first, so many attempts a question, at this temperature."""
+
+    local: LocalModel
+    shots: tuple[Item, ...] = ()
+    attempts: int = 1
+    temperature: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Elicited:
+    """What an elicitor gave. `transcript` tells each step as a JSON object; `flop` is what was spent."""
+
+    adapted: Adapted
+    transcript: tuple[Event, ...]
+    flop: int
+
+
+class Elicitor(Protocol):
+    """One way of trying hard."""
+
+    @property
+    def name(self) -> str:
+        """Its name on the command line."""
+
+    @property
+    def kind(self) -> Elicitation:
+        """The elicitation, in a policy's words, that it is."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Every setting that its results depend on, as JSON."""
+
+    def elicit(
+        self, subject: LocalModel, material: Material, *, meter: Meter, seed: int, work: Path | None, progress: Progress
+    ) -> Elicited:
+        """Adapt a copy of `subject`, which is not changed. With a folder `work`, a killed run is taken up there.
+
+        Raises:
+            UsageError: the material is not enough, or `work` holds another run.
+            OutOfBudgetError: the budget allows nothing at all; else it stops in time, and the transcript says so.
+            EvidenceError: training did not take, or gave numbers that are not finite.
+        """
+
+
+def recipe(elicitor: Elicitor) -> str:
+    """SHA-256 in hex that says which elicitor, with which settings, was used."""
+    told = {"name": elicitor.name, "kind": elicitor.kind, "settings": dict(elicitor.describe())}
+    return hashlib.sha256(canonical.dumps(told)).hexdigest()
