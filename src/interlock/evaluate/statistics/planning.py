@@ -102,7 +102,7 @@ def lines(policy: Policy, threshold: str) -> tuple[Line, ...]:
     """
     if threshold not in policy.thresholds:
         raise UsageError(f"the policy has no threshold `{threshold}`; it has: {', '.join(policy.thresholds)}")
-    return tuple(_of_threshold(policy, threshold, Fraction(1), Fraction(1)))
+    return tuple(dict.fromkeys(_of_threshold(policy, threshold, Fraction(1), Fraction(1))))
 
 
 def lines_on(policy: Policy, measure: str) -> tuple[Line, ...]:
