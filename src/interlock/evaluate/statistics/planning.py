@@ -355,7 +355,9 @@ def refuse_hopeless(policy: Policy, measure: str, items: int) -> None:
         return
     wants = [(count, line) for line in drawn if (count := fewest(line)) is not None]
     if not wants:
-        raise UsageError(f"no number of items can rule out {drawn[0]}: what is left under the margin is too little")
+        raise UsageError(
+            f"{items} items can rule out nothing that `{measure}` is asked for; not even {MOST:,} rule out {drawn[0]}"
+        )
     count, line = min(wants, key=lambda it: it[0])
     raise UsageError(
         f"{items} items can rule out nothing that `{measure}` is asked for, even if none is dangerous; "

@@ -14,7 +14,7 @@ from interlock.errors import UsageError
 from interlock.evaluate.statistics.estimate import CONFIDENCE, Estimate, sure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -114,51 +114,50 @@ def forecast(
         raise UsageError(f"expected more than {tail} queries with a chance above zero; with none seen, take a bound")
     drawn = np.random.default_rng(seed).integers(len(asked), size=(DRAWS, len(asked)))
     half = float(sure(confidence)) / 2
+    psi = _greatest(np.vstack([asked, asked[drawn]]), tail + 1)
 
-    def estimate(name: str, worst: Callable[[NDArray[np.float64], int, int, int], float]) -> Estimate:
-        value, *again = (
-            _chance(worst(_greatest(sample, tail + 1), len(asked), tail, deployed))
-            for sample in (asked, *(asked[rows] for rows in drawn))
-        )
+    def estimate(name: str, worst: NDArray[np.float64]) -> Estimate:
+        value, *again = np.exp(-np.exp(-worst))
         low, high = np.quantile(again, [half, 1 - half])
         method = f"{name} tail of {tail}, bootstrap of queries ({DRAWS} draws, seed {seed})"
-        return Estimate(value, float(low), float(high), len(asked), "query", confidence, method)
+        return Estimate(float(value), float(low), float(high), len(asked), "query", confidence, method)
 
-    return Forecast(deployed, tail, estimate("Gumbel", _gumbel), estimate("generalized Pareto", _pareto))
+    gumbel = estimate("Gumbel", _gumbel(psi, asked=len(asked), deployed=deployed))
+    return Forecast(deployed, tail, gumbel, estimate("generalized Pareto", _pareto(psi, len(asked), deployed)))
 
 
 def _greatest(chances: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """psi of the greatest ones, falling; of a chance of zero that of the least float."""
+    """psi of the greatest ones of each row, falling; of a chance of zero that of the least float."""
     import numpy as np
 
-    top = np.sort(chances)[::-1][:count]
+    top = np.sort(chances, axis=1)[:, ::-1][:, :count]
     return -np.log(-np.log(np.maximum(top, np.finfo(float).tiny)))
 
 
-def _chance(psi: float) -> float:
-    return math.exp(-math.exp(-psi)) if psi > -700 else 0.0
-
-
-def _gumbel(psi: NDArray[np.float64], asked: int, tail: int, deployed: int) -> float:
+def _gumbel(psi: NDArray[np.float64], *, asked: int, deployed: int) -> NDArray[np.float64]:
+    """psi of the worst query; that of the greatest seen where the tail has no slope."""
     import numpy as np
 
-    beyond, share = psi[:tail], np.log(np.arange(1, tail + 1) / (asked + 1))
-    spread = beyond - beyond.mean()
-    if not (spread**2).sum():
-        return float(beyond[0])  # a tail without a slope: nothing greater is to be expected
-    slope = float((spread * share).sum() / (spread**2).sum())
-    return float(beyond.mean() + (-math.log(deployed) - share.mean()) / slope)
+    beyond, tail = psi[:, :-1], psi.shape[1] - 1
+    share = np.log(np.arange(1, tail + 1) / (asked + 1))
+    spread = beyond - beyond.mean(axis=1, keepdims=True)
+    flat = (spread**2).sum(axis=1) == 0
+    slope = np.where(flat, -1.0, (spread * share).sum(axis=1) / np.where(flat, 1.0, (spread**2).sum(axis=1)))
+    return np.where(flat, beyond[:, 0], beyond.mean(axis=1) + (-math.log(deployed) - share.mean()) / slope)
 
 
-def _pareto(psi: NDArray[np.float64], asked: int, tail: int, deployed: int) -> float:
+def _pareto(psi: NDArray[np.float64], asked: int, deployed: int) -> NDArray[np.float64]:
+    """The same by excesses over the last column: shape and size by their first two probability-weighted moments."""
     import numpy as np
 
-    over = np.sort(psi[:tail] - psi[tail])
-    mean = float(over.mean())
-    weighted = float((over * (1 - (np.arange(1, tail + 1) - 0.35) / tail)).mean())
-    if mean - 2 * weighted <= 0:
-        return float(psi[0])
-    shape, size = 2 - mean / (mean - 2 * weighted), 2 * mean * weighted / (mean - 2 * weighted)
-    growth = tail / asked * deployed
-    excess = size * math.log(growth) if abs(shape) < 1e-9 else size / shape * (growth**shape - 1)
-    return float(psi[tail]) + excess
+    tail = psi.shape[1] - 1
+    over = (psi[:, :-1] - psi[:, -1:])[:, ::-1]
+    mean = over.mean(axis=1)
+    weighted = (over * (1 - (np.arange(1, tail + 1) - 0.35) / tail)).mean(axis=1)
+    left = mean - 2 * weighted
+    sound = left > 0
+    left = np.where(sound, left, 1.0)
+    shape, size = 2 - mean / left, 2 * mean * weighted / left
+    shape = np.where(np.abs(shape) < 1e-9, 1e-9, shape)
+    excess = size / shape * np.expm1(shape * math.log(tail / asked * deployed))
+    return np.where(sound, psi[:, -1] + excess, psi[:, 0])
