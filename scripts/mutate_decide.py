@@ -57,8 +57,8 @@ EVERY, FIRST, KEPT = 20, 60, 12
 OTHERS = {"test_explanations", "test_reference"}
 #: The tests that draw most.
 LATE = ("test_exhaustive", "test_differential", "test_laws")
-#: Asks nothing but `bounds`.
-BOUNDS = "test_bounds"
+#: Tests that ask one module and nothing else.
+OWN = {"test_bounds": "bounds", "test_eprocess": "eprocess"}
 #: What a case, a test, and all of them may take: more than eight times what the slowest of each does.
 SECONDS = {"case": 5, "test": 45, "all": 400}
 MEMORY = 4 << 30
@@ -242,8 +242,8 @@ class Attempt:
         left_out = OTHERS if self.late else {*OTHERS, *LATE}
         files = sorted(path for path in TESTS.glob("test_*.py") if path.stem not in left_out)
         files.sort(key=lambda path: path.stem in LATE)
-        if mutant and mutant.module != "bounds":
-            files.remove(TESTS / f"{BOUNDS}.py")
+        if mutant:
+            files = [path for path in files if OWN.get(path.stem, mutant.module) == mutant.module]
         return (
             _wrong_case(self.cases[:FIRST])
             or (_failing_test(self.tests) if self.tests else "")

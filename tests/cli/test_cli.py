@@ -318,6 +318,31 @@ def test_what_a_measured_requirement_asks_for_is_due(altered, capsys):
     assert (row["thresholds"], row["state"]) == ([], "cannot be run here")
 
 
+LOW = (
+    ("codebook >= 0.20", "codebook >= 0.07"),
+    ("codebook >= 0.10", "codebook >= 0.06"),
+    ("codebook >= 0.50", "codebook >= 0.07"),
+)
+
+
+def test_a_plan_whose_items_could_rule_out_nothing_is_refused_before_anything_is_announced(altered, capsys):
+    opened = altered(*LOW)
+    size = lab.size(opened)
+    asked = ("plan", "-s", "honest", "-w", opened.folder)
+    _refused(capsys, 2, "`codebook` under 0.07 less the margin 0.05 at 95 % confidence needs 149 or more", *asked)
+    assert lab.size(opened) == size
+    due = _run(capsys, *asked, "--underpowered", "--json").json["due"]
+    assert {row["elicitation"] for row in due if row["plan"]} == {"few-shot", "fine-tuned"}
+
+
+def test_a_plan_that_needs_luck_is_announced_with_a_warning(altered, capsys):
+    opened = altered(*LOW[:2])  # `takeover` can be ruled out, the others cannot
+    said = _run(capsys, "plan", "-s", "honest", "-w", opened.folder, "--json")
+    assert any(row["plan"] for row in said.json["due"])
+    assert said.err.count("interlock: warning: 120 items rule out `codebook-use") == 2
+    assert "with power 0.00 at an assumed rate of 0.002; " in said.err
+
+
 # -- models and data --------------------------------------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ The loop, from a policy to a gate:
     interlock init --policy POLICY.yaml       start a workspace: keys, ledger, the policy as entry 0
     interlock subject add MODEL-FOLDER        register the exact model to judge
     interlock deployment add NAME ...         register it as it is offered, where a policy asks about that
+    interlock power --policy P --threshold T  how many items a decision needs; what so many can show
     interlock plan --subject NAME             announce the evaluations that are due
     interlock evaluate --subject NAME         run them, fine-tuning included; sign what they gave
     interlock import LOG --subject NAME       put a log on record; it can hold a gate, and never opens one
@@ -62,6 +63,7 @@ _COMMANDS: Table = {
     "keys": "keys:app",
     "subject": "subjects:app",
     "deployment": "deployments:app",
+    "power": "powers:power",
     "plan": "evaluations:plan",
     "evaluate": "evaluations:evaluate",
     "import": "imports:import_logs",

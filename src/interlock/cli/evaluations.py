@@ -27,6 +27,9 @@ def plan(
     ] = None,
     demonstrations: Annotated[int, typer.Option(min=1, help="How many to fine-tune on, with --elicitation.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 0,
+    underpowered: Annotated[
+        bool, typer.Option("--underpowered", help="Announce also what has too few items to rule out anything.")
+    ] = False,
     workspace: WorkspaceOption = HERE,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
@@ -34,6 +37,8 @@ def plan(
     """Announce in the ledger the evaluations that the policy demands and nobody has run.
 
     A plan must stand before its result, and one that never reports holds the gate: so plan what you will run.
+    An evaluation whose items are too few to rule out anything, even if none is dangerous, is refused: it would cost a
+    run and could not open a gate. One that may do so only with luck is warned of (see `interlock power`).
     """
     opened, evidence = fresh(workspace, passphrase_file)
     model = evidence.subject(subject)
@@ -47,9 +52,11 @@ def plan(
         name = _measure(evidence.policy, measure)
         count = demonstrations if elicitation == "fine-tuned" else 0
         items = (Due(name, elicitation, count, (), (), planned=False, runnable=True),)
+    new = [item for item in items if item.runnable and not item.planned]
+    _weigh(evidence.policy, new, seed=seed, underpowered=underpowered)
     for item in items:
         digest = None
-        if item.runnable and not item.planned:
+        if item in new:
             digest = execute.announce(
                 opened,
                 subject=model.digest,
@@ -65,6 +72,31 @@ def plan(
     for row in made:
         typer.echo(f"{row['elicitation']:<16} {row['measure']:<16} {row['state']}")
     typer.echo(f"next: interlock evaluate --subject {model.name}" if made else f"nothing is due for `{model.name}`")
+
+
+def _weigh(policy: Policy, items: list[Due], *, seed: int, underpowered: bool) -> None:
+    """Before anything is announced: refuse what has too few items to rule out anything, and warn of little power."""
+    from interlock.evaluate.statistics import planning
+
+    warnings: dict[str, None] = {}
+    for item in items:
+        protocol = execute.draft(
+            policy,
+            measure=item.measure,
+            elicitation=item.elicitation,
+            demonstrations=item.demonstrations,
+            seed=seed,
+        )
+        try:
+            planning.refuse_hopeless(policy, item.measure, protocol.samples)
+        except UsageError as error:
+            if not underpowered:
+                raise UsageError(
+                    f"{error}; nothing was announced (--underpowered announces it all the same)"
+                ) from error
+        warnings |= dict.fromkeys(planning.weak(policy, item.measure, protocol.samples))
+    for warning in warnings:
+        typer.echo(f"interlock: warning: {warning}", err=True)
 
 
 def _measure(policy: Policy, asked: str | None) -> str:

@@ -71,18 +71,33 @@ def announce(
             the policy asks.
         LedgerError: it did not become durable.
     """
-    from interlock.evaluate import logs
-
     evidence = workspace.read()
     model, policy = evidence.subject(subject), evidence.policy
     if model.digest not in evidence.manifests:
         raise UsageError(
             f"`{model.name}` is a run from scratch that has no weights yet: nothing can be evaluated on it"
         )
+    protocol = draft(policy, measure=measure, elicitation=elicitation, demonstrations=demonstrations, seed=seed)
+    predicate = {
+        "protocol": protocol_to_json(protocol),
+        "report_by": timestamp(policy.report_within.after(now())),
+    }
+    made = statement("plan", name=model.name, digest=model.digest, predicate=predicate)
+    return workspace.append(made, workspace.signing(evidence, runner(policy, measure)))
+
+
+def draft(policy: Policy, *, measure: str, elicitation: Elicitation, demonstrations: int, seed: int) -> Protocol:
+    """The protocol that `announce` would write of one evaluation; nothing is written.
+
+    Raises:
+        UsageError: the policy has no such measure, or this version cannot run it as the policy asks.
+    """
+    from interlock.evaluate import logs
+
     asked = _plain(policy, measure)
     shots = max(SHOTS, demonstrations) if elicitation == "few-shot" else 0
     digest, count = logs.samples_digest(_task(asked, shots=shots, seed=seed))
-    protocol = Protocol(
+    return Protocol(
         task=asked.task,
         task_version=asked.task_version,
         metric=asked.metric,
@@ -93,12 +108,6 @@ def announce(
         demonstrations=0 if elicitation == "few-shot" else demonstrations,
         seed=seed,
     )
-    predicate = {
-        "protocol": protocol_to_json(protocol),
-        "report_by": timestamp(policy.report_within.after(now())),
-    }
-    made = statement("plan", name=model.name, digest=model.digest, predicate=predicate)
-    return workspace.append(made, workspace.signing(evidence, runner(policy, measure)))
 
 
 def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
