@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from inspect_ai.model import modelapi
 
+from interlock.evaluate.choosing import choose, chosen
 from interlock.evaluate.tasks import codebook, first_word_match
 
 if TYPE_CHECKING:
     from interlock.evaluate.provider import LocalAPI
 
-__all__ = ["codebook", "first_word_match", "interlock"]
+__all__ = ["choose", "chosen", "codebook", "first_word_match", "interlock"]
 
 
 @modelapi(name="interlock")

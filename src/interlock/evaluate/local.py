@@ -68,6 +68,7 @@ def load(folder: Path, *, adapter: Path | None = None) -> LocalModel:
         if adapter is not None:
             model = _merged(model, adapter)
         tokenizer = _tokenizer(folder)
+    _require_fit(model, tokenizer, folder)
     return LocalModel(ready(model), tokenizer, dtype)
 
 
@@ -274,6 +275,15 @@ def _tokenizer(folder: Path) -> Any:
         raise UsageError(f"the tokenizer in `{folder}` has no chat template")
     tokenizer.padding_side = "left"  # not kept by save and reload
     return tokenizer
+
+
+def _require_fit(model: Any, tokenizer: Any, folder: Path) -> None:
+    """A token beyond the embeddings would end in an IndexError, at whichever prompt has it."""
+    last, known = max(tokenizer.get_vocab().values()), model.get_input_embeddings().num_embeddings
+    if last >= known:
+        raise UsageError(
+            f"the tokenizer in `{folder}` is not this model's: it has tokens up to {last}, expected at most {known - 1}"
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -22,12 +22,13 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from rich.markup import escape
 
 from interlock.errors import InterlockError, UsageError
+from interlock.evaluate import choosing
 
 if TYPE_CHECKING:
     from interlock.evaluate.local import Completion, LocalModel
 
 BATCH = 16  # answers in one call of the model
-CONNECTIONS = 2 * BATCH  # one batch is being answered while the next one gathers
+CONNECTIONS = 16 * BATCH  # waiting costs nothing, and of many there are enough of each length to fill a batch
 
 _GATHER_SECONDS = 0.05  # a batch that is not full goes once nothing joined it for so long
 _DEFAULT_MAX_TOKENS = 256
@@ -45,7 +46,10 @@ class _Request:
 
 
 class Batches:
-    """A queue in front of one model. `progress` is told the number of answers so far, after each batch."""
+    """A queue in front of one model, and one in `choices` for the weighing of choices, which take turns.
+
+    `progress` is told the number of answers so far of its queue, after each batch.
+    """
 
     def __init__(self, local: LocalModel, progress: Progress | None = None) -> None:
         self._local = local
@@ -53,6 +57,7 @@ class Batches:
         self._waiting: list[_Request] = []
         self._turn = anyio.Lock()
         self._answered = 0
+        self.choices = choosing.Queue(local, self._turn, progress)
 
     async def answer(self, conversation: list[dict[str, str]], max_new_tokens: int) -> Completion:
         """The model's greedy continuation of one conversation.
@@ -123,15 +128,18 @@ class LocalAPI(ModelAPI):
         tool_choice: ToolChoice,  # noqa: ARG002 - says nothing without tools
         config: GenerateConfig,
     ) -> ModelOutput:
-        """Answer one conversation greedily, with at most `config.max_tokens` new tokens.
+        """Answer one conversation greedily, with at most `config.max_tokens` new tokens, or weigh choices for `choose`.
 
         Raises:
-            UsageError: tools, sampling, or content other than text are asked for.
+            UsageError: tools, sampling, or content other than text are asked for, or choices are not as they should be.
             EvidenceError: the model did not give finite numbers.
         """
-        refuse_unless_greedy(config)
+        question = choosing.question([_turn(message) for message in input], config)
+        refuse_unless_greedy(config.model_copy(update={"extra_body": None}))
         if tools:
             raise UsageError(f"local models take no tools, got `{tools[0].name}`")
+        if question:
+            return choosing.output(self.model_name, question, await self._batches.choices.score(question))
         limit = config.max_tokens or _DEFAULT_MAX_TOKENS
         completion = await self._batches.answer([_turn(message) for message in input], limit)
         output = ModelOutput.from_content(
