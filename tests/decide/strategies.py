@@ -434,7 +434,9 @@ def assumptions(draw: Draw, *, void: bool) -> dict[str, model.Assumption]:
         if name in (checked, "valid-understanding"):
             it = replace(it, checked="a-check", coverage=Fraction(4, 5), confidence=Fraction(draw(of("0.95", "0.6"))))
             sharp = {"sharpness": Fraction(4, 5), "sharp_at": Fraction(draw(of("0.5", "0.3")))}
-            it = replace(it, **draw(of({}, {}, sharp, {"least_parameters": 10**6}, {**sharp, "least_parameters": 10**5})))
+            it = replace(
+                it, **draw(of({}, {}, sharp, {"least_parameters": 10**6}, {**sharp, "least_parameters": 10**5}))
+            )
         made.append(replace(it, void_at=("auto",)) if void and draw(st.booleans()) else it)
     return named(*made)
 

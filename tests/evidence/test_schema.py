@@ -103,7 +103,21 @@ def _amended(workspace):
     for kind, predicate in (
         (
             "assumption-check",
-            {"assumption": "valid-understanding", "check": "probe", "passed": True, "caught": 5, "organisms": 6},
+            {
+                "assumption": "valid-understanding",
+                "check": "probe",
+                "passed": True,
+                "caught": 5,
+                "organisms": 6,
+                "validity": {
+                    "recipe": "1f" * 32,
+                    "ruled_out": 5,
+                    "honest": 6,
+                    "at": "0.5",
+                    "least_parameters": 500000,
+                    "record": {"name": "logs/validity/1.json", "sha256": "2e" * 32},
+                },
+            },
         ),
         ("judgement", {"threshold": "judged", "verdict": "below", "on": [result]}),
         ("approval", {"requirement": "agreed", "about": "subject", "findings": ["ab" * 32]}),
