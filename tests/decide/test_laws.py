@@ -310,7 +310,9 @@ def test_less_said(case, draw):
 def fails(case: Case, said: Any) -> bool:
     """Whether a statement rests on a check that fails under some version: that speaks against a permit."""
     check = getattr(said, "check", None)
-    return any(rule.checked == check.name and not passed(check, rule) for rule in rules(case, said) if check)
+    if check is None:
+        return False
+    return any(rule.checked == check.name and not passed(check, rule) for rule in rules(case, said))
 
 
 def is_bound(case: Case, said: Any) -> bool:
