@@ -254,7 +254,7 @@ class Telling:
         planned, at_once = protocol.samples if protocol else 0, protocol is None or protocol.stopping == "fixed"
         stopped_at = None if at_once else entry.need("stopped_at", scalar.whole)
         if stopped_at is not None and stopped_at > planned:
-            entry.wrong(entry.node, f"expected `stopped_at` of at most {planned}, got {stopped_at}")
+            entry.wrong(cast("Node", entry.child("stopped_at")), f"expected at most {planned}, got {stopped_at}")
         planned = planned if stopped_at is None else stopped_at
         scored = entry.get("scored", scalar.whole, planned)
         completed = entry.get("completed", scalar.whole, scored)
