@@ -800,7 +800,7 @@ MISTAKES = {
     ),
     "a run that stopped after more than it has": (
         facts(f"result: {{{RESULT}, correct: 1, stopping: e-process, stopped_at: ^101}}"),
-        ["expected at most 100, got 101"],
+        ["expected at most 9, got 101"],
     ),
     "a run under an e-process that does not say where it stopped": (
         facts(f"^result: {{{RESULT}, correct: 1, stopping: e-process}}"),
