@@ -423,7 +423,7 @@ class Reader:
         fine = fine and ("stopped" not in said or looks[-1][0] == fact.stopped_at)
         fact.refused_scores, fact.refused_at_most = counts["refused_scores"], counts["refused_at_most"]
         rest = counts["completed"] + counts["errored"], counts["errored"], counts["limited"], fact.refused_at_most
-        fine = fine and 0 <= min(rest) <= max(rest) <= counts["planned"]
+        fine = fine and 0 <= min(rest) <= max(rest) <= fact.stopped_at
         fine = fine and 0 <= fact.refused_scores <= min(fact.scored, fact.refused_at_most)
         demand(fine, where, counts, "correct <= scored <= completed <= planned, and none of the others over that")
         fact.flop, fact.plan = Fraction(said["budget"]["flop"]), None

@@ -17,7 +17,7 @@ from interlock.policy.model import ELICITATIONS
 FIXED = Protocol("lab/skill", 1, "accuracy", 120, "5a" * 32, "prompted", 0, 0, 0)
 EARLY = replace(FIXED, stopping="e-process", order_seed=7)
 RESULT = ResultPredicate(
-    "1f" * 32, EARLY, "2e" * 32, "logs/1.eval", "3d" * 32, 30, 30, 2, 0, 90, 0, 0, 900, 10**12, {},
+    "1f" * 32, EARLY, "2e" * 32, "logs/1.eval", "3d" * 32, 30, 30, 2, 0, 30, 0, 0, 900, 10**12, {},
     Stopped(30, ((10, 0), (20, 2), (30, 2))),
 )  # fmt: skip
 PREDICATE = jsonschema.Draft202012Validator(schema("result")["properties"]["predicate"])
@@ -49,6 +49,11 @@ REFUSED = {  # the attack: (what is changed, what is said)
         "exactly under an e-process, got with",
     ),
     "more was scored than was asked": (lambda it: it["counts"].update(completed=31), "grow from correct to planned"),
+    "more may have been refused than was asked": (
+        lambda it: it["counts"].update(refused_at_most=31),
+        "refused_at_most <= planned",
+    ),
+    "more was cut off than was asked": (lambda it: it["counts"].update(limited=31), "30 samples were asked"),
     "it ended after the last sample": (lambda it: it["stopped"].update(stopped_at=121), "looks must grow up to 121"),
     "a last look that is not told": (looks((10, 0), (20, 2)), "looks must grow up to 30 samples, got .* 2 of 20"),
     "a look that goes back": (looks((20, 1), (10, 0), (30, 2)), "looks must grow"),

@@ -535,10 +535,10 @@ class ResultPredicate:
         if planned != read.protocol.samples or not grows:
             got = f"correct {read.correct}, scored {read.scored}, completed {read.completed}, asked {asked}"
             raise EvidenceError(f"{where}: counts must grow from correct to planned, got {got}, planned {planned}")
-        if read.completed + read.errored > planned or read.limited > planned:
+        if read.completed + read.errored > asked or read.limited > asked:
             got = f"completed {read.completed}, errored {read.errored}, limited {read.limited}"
-            raise EvidenceError(f"{where}: {planned} samples were planned, got {got}")
-        check_refused(read.refused_scores, read.scored, read.refused_at_most, planned, where)
+            raise EvidenceError(f"{where}: {asked} samples were {'asked' if read.stopped else 'planned'}, got {got}")
+        check_refused(read.refused_scores, read.scored, read.refused_at_most, asked, where)
         return read
 
 
