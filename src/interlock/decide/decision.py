@@ -32,20 +32,28 @@ class Reason:
     resume: str | None = None
 
 
+#: The bounds of counts, by whether a run may stop when it likes.
+_METHODS = {False: "Clopper-Pearson", True: "e-process (uniform mixture)"}
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
     """One result as it counts in the bounds, which are one-sided at `alpha`, on the measure's own scale.
 
-    `total` is the sum of the scores where they are not all 0 or 1. `tally` None: it cannot be read for the measure.
+    `total` is the sum of the scores where they are not all 0 or 1; `stopped_at` after how many of the planned samples
+    it stopped by its plan's rule (None: it did not); `recipe` says how it was elicited. `tally` None: it cannot be read
+    for the measure.
     """
 
     entry: int
     elicitation: str
     demonstrations: int
     planned: int
+    stopped_at: int | None
     scored: int
     correct: int
     total: Fraction | None
+    recipe: str
     admissible: bool
     withdrawn: bool
     tally: Tally | None
@@ -93,9 +101,19 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Certified:
+    """An assumption that a check shows, for results of one recipe alone, and the check's entry."""
+
+    assumption: str
+    recipe: str
+    entry: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What the results say about one plain measure at one level. `confidence` is that of each bound, after it was
-    divided among parts; `set_aside` are (entry, reason) of the results that were taken out.
+    divided among parts; `set_aside` are (entry, reason) of the results that were taken out; `certified` the recipes for
+    which the assumptions of the rule's demands are shown.
     """
 
     measure: str
@@ -105,6 +123,7 @@ class Reading:
     scale: Scale
     counted: tuple[Counted, ...]
     set_aside: tuple[tuple[int, str], ...]
+    certified: tuple[Certified, ...]
 
     @property
     def upper(self) -> Fraction:
@@ -119,8 +138,11 @@ class Reading:
     @property
     def method(self) -> str:
         """The name of the bound."""
-        binary = all(it.tally is None or it.tally.binary for it in self.counted)
-        return "Clopper-Pearson, one-sided" if binary else "Hoeffding, one-sided"
+        tallies = [it.tally for it in self.counted if it.tally is not None]
+        if any(not it.binary for it in tallies):
+            return "Hoeffding, one-sided"
+        named = {it.sequential: _METHODS[it.sequential] for it in tallies} or {False: _METHODS[False]}
+        return f"{' and '.join(named[it] for it in sorted(named))}, one-sided"
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,6 +451,9 @@ def _reading(reading: Reading) -> dict[str, Any]:
         "method": reading.method,
         "counted": [_counted(counted) for counted in reading.counted],
         "set_aside": [{"entry": entry, "reason": reason} for entry, reason in reading.set_aside],
+        "certified": [
+            {"assumption": it.assumption, "recipe": it.recipe, "entry": it.entry} for it in reading.certified
+        ],
     }
 
 
@@ -438,9 +463,11 @@ def _counted(counted: Counted) -> dict[str, Any]:
         "elicitation": counted.elicitation,
         "demonstrations": counted.demonstrations,
         "planned": counted.planned,
+        "stopped_at": counted.stopped_at,
         "scored": counted.scored,
         "correct": counted.correct,
         "total": None if counted.total is None else exact(counted.total),
+        "recipe": counted.recipe,
         "upper": exact(counted.upper),
         "lower": exact(counted.lower),
         "admissible": counted.admissible,

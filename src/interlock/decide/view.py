@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from interlock.decide.bounds import Tally, shows
 from interlock.decide.decision import Held, Reason, Scale, timestamp
-from interlock.decide.facts import BEGINNING
+from interlock.decide.facts import BEGINNING, UNKNOWN
 from interlock.policy import exact
 from interlock.policy.model import (
     ASSUMED,
@@ -21,8 +21,10 @@ from interlock.policy.model import (
     Demand,
     Mean,
     Measure,
+    Measured,
     Ref,
     RuleOut,
+    Threshold,
     Unbounded,
     walk,
 )
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from interlock.decide.clock import Clock
     from interlock.decide.decision import Finding, Node
-    from interlock.decide.facts import Attestation, Incident, Plan, Result, Subject, Version
+    from interlock.decide.facts import Attestation, Incident, Plan, Result, Subject, Validity, Version
     from interlock.decide.index import Index
     from interlock.policy.model import Assumption, Buffer, Policy, Refresh
 
@@ -87,6 +89,24 @@ class Sought:
     after: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What a version asks of a report on a plan: by whom, how much of it, and the `lines` that its task may cross."""
+
+    run_by: str
+    coverage: Fraction
+    lines: tuple[Line, ...]
+
+    def enough(self, result: Result) -> bool:
+        """Whether a result hides nothing that the plan announced (rule 19): it is of all samples, or it stopped by its
+        rule once no line was crossed.
+        """
+        if result.scored >= self.coverage * result.protocol.samples:
+            return True
+        stopped = result.sequential and result.scored >= self.coverage * result.units
+        return stopped and bool(self.lines) and all(_under(result, line) for line in self.lines)
+
+
 @dataclass(slots=True)
 class View:
     """A version (`current` is its place among the policy's), a horizon before which nothing counts in favour, and a
@@ -101,7 +121,7 @@ class View:
     references: bool = True
     findings: dict[tuple[str, Fraction, Fraction], Finding] = field(default_factory=dict)
     _sound: dict[tuple[object, ...], list[Result]] = field(default_factory=dict)
-    _discharged: dict[tuple[str, str, str], Held | None] = field(default_factory=dict)
+    _standing: dict[tuple[str, str, str], list[tuple[datetime, Attestation]]] = field(default_factory=dict)
 
     @property
     def policy(self) -> Policy:
@@ -195,8 +215,10 @@ class View:
 
     def witnesses(self, moment: datetime) -> list[Policy]:
         """This version, and the earlier ones that have seen a moment: what is held against a permit, they all judge."""
-        seen = [place for place in range(self.current) if self.seen(place, moment)]
-        return [self.case.versions[place].policy for place in (*seen, self.current)]
+        return [self.case.versions[place].policy for place in self._places(moment)]
+
+    def _places(self, moment: datetime) -> list[int]:
+        return [*(place for place in range(self.current) if self.seen(place, moment)), self.current]
 
     def incidents_naming(self, threshold: str) -> list[Incident]:
         """The incidents that make a threshold reached (rule 25)."""
@@ -268,7 +290,7 @@ class View:
         """Why a result is not sound for a demand, in words (rules 10 to 14); nothing: it is. `run_by` other than the
         rule's may be asked for.
         """
-        rule, measure, samples = sought.rule, sought.measure, result.protocol.samples
+        rule, measure, samples = sought.rule, sought.measure, result.units
         yield from self._unaccounted(result, run_by or rule.run_by)
         if not self.counts_from(*sought.owner, start(result)):
             yield "it was planned before the policy said so"
@@ -299,6 +321,8 @@ class View:
             yield f"its plan is not signed by `{run_by}`"
         if run_by not in result.signers:
             yield f"it is not signed by `{run_by}`"
+        if result.protocol.stopping == "e-process" and not result.sequential:
+            yield "its plan does not let it stop by an e-process"
         if result.at > self.index.facts.checkpoint.time:
             yield "it is dated after the ledger's checkpoint"
         if result.digest in self.index.withdrawn or (plan and plan.digest in self.index.withdrawn):
@@ -372,35 +396,54 @@ class View:
         found: list[Held] = []
         rule, assumptions = sought.rule, assumed(sought.rule, sought.measure, demand)
         for subject in sought.subjects:
-            results = self.sound(sought, subject, demand)
-            stated = [it for name in assumptions if (it := self.discharged(name, subject, rule.run_by))]
-            if not results or len(stated) < len(assumptions):
-                continue
-            expires = max(self.expiry(r, rule.refresh, rule.buffer) for r in results)
-            reaches = [self.index.facts.subjects[subject].ec_low * multiple, *(it.reach for it in stated)]
-            held = Held(min([expires, *(it.expires for it in stated)]), least(reaches))
-            found += [held] if self.has_room(held.reach) else []
+            for recipe, results in self.by_recipe(sought, subject, demand).items():
+                said = [self.discharged(name, subject, rule.run_by, recipe) for name in assumptions]
+                stated = [it for it in said if it is not None]
+                if len(stated) < len(said):
+                    continue
+                expires = max(self.expiry(r, rule.refresh, rule.buffer) for r in results)
+                reaches = [self.index.facts.subjects[subject].ec_low * multiple, *(it.reach for it in stated)]
+                held = Held(min([expires, *(it.expires for it in stated)]), least(reaches))
+                found += [held] if self.has_room(held.reach) else []
         return max(found, key=lambda it: (it.expires, it.reach), default=None)
+
+    def by_recipe(self, sought: Sought, subject: str, demand: Demand) -> dict[str, list[Result]]:
+        """The sound results on a subject for a demand, by the recipe that ran: each must be certified (rule 16)."""
+        found: dict[str, list[Result]] = {}
+        for result in self.sound(sought, subject, demand):
+            found.setdefault(result.protocol.recipe, []).append(result)
+        return found
 
     def has_room(self, reach: Fraction | None) -> bool:
         """Whether the subject is certainly within so much effective compute."""
         return reach is None or self.model.ec_high <= reach.__floor__()
 
-    def discharged(self, name: str, subject: str, run_by: str) -> Held | None:
-        """Until when an assumption is discharged about a subject (rule 16); None: it is not."""
-        key = (name, subject, run_by)
-        if key not in self._discharged:
-            self._discharged[key] = self._discharge(name, subject, run_by)
-        return self._discharged[key]
+    def discharged(self, name: str, subject: str, run_by: str, recipe: str | None) -> Held | None:
+        """Until when an assumption is discharged about a subject for results of a recipe (rule 16; None: of whichever);
+        None: it is not.
+        """
+        said = self.standing(name, subject, run_by)
+        stated = [end for end, it in said if _stands_for(it, recipe)]
+        still = [self._below(threshold) for threshold in self.policy.assumptions[name].void_at] if stated else []
+        if not stated or not all(tree.holds for tree in still):
+            return None
+        return Held(min([max(stated), *(tree.expires for tree in still)]), least(tree.reach for tree in still))
 
-    def _discharge(self, name: str, subject: str, run_by: str) -> Held | None:
+    def standing(self, name: str, subject: str, run_by: str) -> list[tuple[datetime, Attestation]]:
+        """The words that stand for an assumption about a subject, each with its end (rule 16, all but `void_at`)."""
+        key = (name, subject, run_by)
+        if key not in self._standing:
+            self._standing[key] = self._stand(name, subject, run_by)
+        return self._standing[key]
+
+    def _stand(self, name: str, subject: str, run_by: str) -> list[tuple[datetime, Attestation]]:
         rule = self.policy.assumptions.get(name)
         if rule is None:
-            return None
+            return []
         told = [a for a in self.index.statements.get(name, ()) if a.about in {subject, self.subject}]
         failed = [a for a in told if a.check is not None and a.check.name == rule.checked and not _passes(a, rule)]
-        stated = [
-            expires
+        return [
+            (expires, a)
             for a in told
             if a.about == subject
             and rule.by in a.signers
@@ -410,10 +453,6 @@ class View:
             and (not rule.checked or (_passes(a, rule) and all(a.at > it.at for it in failed)))
             and not self.passed(expires := rule.fresh_for.after(a.at))
         ]
-        still = [self._below(threshold) for threshold in rule.void_at] if stated else []
-        if not stated or not all(tree.holds for tree in still):
-            return None
-        return Held(min([max(stated), *(tree.expires for tree in still)]), least(tree.reach for tree in still))
 
     def _below(self, threshold: str) -> Node:
         from interlock.decide.finding import find
@@ -449,7 +488,7 @@ class View:
             for plan in self.index.plans.get(task, ())
             if plan.subject in self.kin(plan.at)
             and (measure.on == "model" or plan.protocol.deployment == self.deployment is not None)
-            and not all(self._has_reported(plan, run_by, floor) for run_by, floor in self._floors(plan, owner))
+            and not all(self._has_reported(plan, floor) for floor in self._floors(plan, owner))
         ]
 
     def silent(self) -> list[Plan]:
@@ -462,24 +501,25 @@ class View:
         past = [version.policy.measures.get(measure.name) for version in self.case.versions[: self.current]]
         return list(dict.fromkeys([measure.task, *(it.task for it in past if isinstance(it, (Measure, Unbounded)))]))
 
-    def _floors(self, plan: Plan, owner: tuple[Section, str]) -> Iterator[tuple[str, Fraction]]:
-        """Who must report a plan, and how much of it, under every version that has seen it."""
+    def _floors(self, plan: Plan, owner: tuple[Section, str]) -> Iterator[Floor]:
+        """What is enough of a report on a plan, under every version that has seen it."""
         section, name = owner
-        for policy in self.witnesses(plan.at):
+        for place in self._places(plan.at):
+            policy = self.case.versions[place].policy
             held = getattr(policy, section).get(name)
             rule = getattr(held, "rule_out", None)
             if rule is not None:
-                yield rule.run_by, rule.coverage
+                leaves = (_line(place, policy, at.measure, at.level, rule) for at in _leaves(held))
+                lines = [it for it in leaves if any(base.task == plan.protocol.task for base, _ in it.bases)]
+                yield Floor(rule.run_by, rule.coverage, tuple(lines))
             elif held is not None:
-                yield "", Fraction(1)
+                yield Floor("", Fraction(1), ())
 
-    def _has_reported(self, plan: Plan, run_by: str, coverage: Fraction) -> bool:
+    def _has_reported(self, plan: Plan, floor: Floor) -> bool:
         """Whether the one who was to run a plan, or else one who announced it, has reported enough of it."""
-        announced = {run_by} if run_by in plan.signers else plan.signers
+        announced = {floor.run_by} if floor.run_by in plan.signers else plan.signers
         return any(
-            not announced.isdisjoint(r.signers)
-            and r.scored >= coverage * r.protocol.samples
-            and r.digest not in self.index.withdrawn
+            not announced.isdisjoint(r.signers) and floor.enough(r) and r.digest not in self.index.withdrawn
             for r in self.index.reports.get(plan.digest, ())
         )
 
@@ -535,7 +575,7 @@ def scale(measure: Measure) -> Scale:
 
 def tally(result: Result, measure: Measure) -> Tally | None:
     """What a result counts to, turned (rules 1 and 2); None: it cannot be read for the measure (rule 3)."""
-    n, told, low, high = result.protocol.samples, result.scored, measure.low, measure.high
+    n, told, low, high = result.units, result.scored, measure.low, measure.high
     unscored, refused, turned = n - told, told - scored(result, measure), measure.danger == "lower"
     if not 0 <= told <= n:
         return None
@@ -543,7 +583,8 @@ def tally(result: Result, measure: Measure) -> Tally | None:
         if low != 0 or high != 1 or not 0 <= result.correct <= told:
             return None
         count = told - result.correct if turned else result.correct
-        return Tally(n, Fraction(min(count + unscored + refused, n)), Fraction(count))
+        most = Fraction(min(count + unscored + refused, n))
+        return Tally(n, most, Fraction(count), sequential=result.sequential)
     if not told * low <= result.total <= told * high:
         return None
     total = told * (low + high) - result.total if turned else result.total
@@ -566,6 +607,20 @@ def plain(policy: Policy, name: str) -> tuple[Base, ...]:
         )
     assert isinstance(measure, Measure)  # noqa: S101  the policy's own check: a predicate is over nothing else
     return ((measure, Fraction(1)),)
+
+
+def _leaves(held: object) -> Iterator[At]:
+    """The levels of measures at which a threshold is reached, or a measured requirement unmet."""
+    if isinstance(held, Measured):
+        yield At(held.measure, held.level)
+    expr = held.reached_when if isinstance(held, Threshold) else None
+    yield from (part for part in walk(expr) if isinstance(part, At)) if expr is not None else ()
+
+
+def _under(result: Result, line: Line) -> bool:
+    """Whether a result alone puts a plain measure under a line."""
+    found = tally(result, line.bases[0][0]) if line.plain else None
+    return found is not None and found.puts_under(line.level, 1 - line.rule.confidence)
 
 
 def _line(version: int, policy: Policy, name: str, level: Fraction, rule: RuleOut) -> Line:
@@ -597,7 +652,27 @@ def _passes(said: Attestation, rule: Assumption) -> bool:
         and it.name == rule.checked
         and it.passed
         and shows(it.caught, it.organisms, rule.coverage, alpha)
+        and _valid(it.validity, rule)
     )
+
+
+def _valid(it: Validity | None, rule: Assumption) -> bool:
+    """Whether a check is as sharp as asked, on organisms as large as asked."""
+    if it is None:
+        return not rule.sharpness and not rule.least_parameters
+    sharp = it.at <= rule.sharp_at and shows(it.ruled_out, it.honest, rule.sharpness, 1 - rule.confidence)
+    return (sharp or not rule.sharpness) and it.least_parameters >= rule.least_parameters
+
+
+def certified(said: Attestation) -> str | None:
+    """The recipe for whose results alone a statement stands; None: for all."""
+    validity = said.check.validity if said.check else None
+    return None if validity is None else validity.recipe
+
+
+def _stands_for(said: Attestation, recipe: str | None) -> bool:
+    own = certified(said)
+    return own is None or (own != UNKNOWN and recipe in (None, own))
 
 
 def _wrong_measure(result: Result, measure: Measure) -> Iterator[str]:
@@ -633,6 +708,6 @@ def _too_weak(result: Result, demand: Demand) -> Iterator[str]:
         yield "it had no tools"
     if demand.safety_ablated and not protocol.safety_ablated:
         yield "its refusals were not trained away"
-    if result.refused_at_most > demand.refusals * protocol.samples:
-        refused = f"it may have refused {result.refused_at_most} of {protocol.samples}"
+    if result.refused_at_most > demand.refusals * result.units:
+        refused = f"it may have refused {result.refused_at_most} of {result.units}"
         yield f"{refused}, at most {exact(demand.refusals)} are allowed"

@@ -88,6 +88,7 @@ _ANY_TEXT: Schema = {"type": "string"}
 _TRUTH: Schema = {"type": "boolean"}
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
 _DIGEST = _matching(predicates._DIGEST.pattern)
+_ORGANISMS: Schema = {**_COUNT, "maximum": predicates.MOST_ORGANISMS}
 _FLOP = _matching(predicates._NUMBER.pattern)
 _TIME = _matching(predicates._TIME.pattern)
 _EXACT = _matching(predicates._EXACT.pattern)
@@ -99,9 +100,16 @@ _PROTOCOL = _and_maybe(
         metric=_TEXT,
         samples=_COUNT,
         samples_sha256=_DIGEST,
-        elicitation=_object(kind={"enum": list(ELICITATIONS)}, shots=_COUNT, demonstrations=_COUNT, seed=_COUNT),
+        elicitation=_object(
+            kind={"enum": list(ELICITATIONS)},
+            shots=_COUNT,
+            demonstrations=_COUNT,
+            seed=_COUNT,
+            recipe={"anyOf": [_DIGEST, {"const": predicates.UNKNOWN}]},
+        ),
     ),
     deployment=_DIGEST,
+    stopping=_object(kind={"const": "e-process"}, order_seed=_COUNT),
 )
 
 _MANIFEST = _object(
@@ -120,22 +128,26 @@ _SAMPLING: Schema = {
 _UNSURE: Schema = {"anyOf": [_COUNT, {"const": predicates.UNKNOWN}]}
 _NAMED: Schema = {"type": "object", "additionalProperties": _ANY_TEXT}
 
-_RESULT = _object(
-    plan=_DIGEST,
-    protocol=_PROTOCOL,
-    log=_object(name=_TEXT, sha256=_DIGEST, outcomes_sha256=_DIGEST),
-    counts=_object(
-        planned=_COUNT,
-        completed=_COUNT,
-        scored=_COUNT,
-        correct=_COUNT,
-        refused_scores=_COUNT,
-        refused_at_most=_COUNT,
-        errored=_COUNT,
-        limited=_COUNT,
+_STOPPED = _object(stopped_at=_COUNT, looks=_list(_object(n=_COUNT, dangerous=_COUNT)))
+_RESULT = _and_maybe(
+    _object(
+        plan=_DIGEST,
+        protocol=_PROTOCOL,
+        log=_object(name=_TEXT, sha256=_DIGEST, outcomes_sha256=_DIGEST),
+        counts=_object(
+            planned=_COUNT,
+            completed=_COUNT,
+            scored=_COUNT,
+            correct=_COUNT,
+            refused_scores=_COUNT,
+            refused_at_most=_COUNT,
+            errored=_COUNT,
+            limited=_COUNT,
+        ),
+        budget=_object(tokens=_COUNT, flop=_FLOP),
+        environment=_NAMED,
     ),
-    budget=_object(tokens=_COUNT, flop=_FLOP),
-    environment=_NAMED,
+    stopped=_STOPPED,
 )
 _IMPORTED = _object(
     imported=_object(
@@ -181,11 +193,13 @@ _COUNTED = _object(
     elicitation=_TEXT,
     demonstrations=_COUNT,
     planned=_COUNT,
+    stopped_at=_or_null(_COUNT),
     scored=_COUNT,
     correct=_COUNT,
     total=_or_null(_TEXT),
     upper=_TEXT,
     lower=_TEXT,
+    recipe=_TEXT,
     admissible=_TRUTH,
     withdrawn=_TRUTH,
 )
@@ -199,6 +213,7 @@ _READING = _object(
     lower=_TEXT,
     method=_TEXT,
     counted=_list(_COUNTED),
+    certified=_list(_object(assumption=_TEXT, recipe=_DIGEST, entry=_COUNT)),
     set_aside=_list(_object(entry=_COUNT, reason=_TEXT)),
 )
 
@@ -277,14 +292,24 @@ _PREDICATES: dict[str, Schema] = {
     ),
     "withdrawal": _object(reason=_TEXT, at=_TIME),
     "set-aside": _object(reason=_TEXT, at=_TIME),
-    "assumption-check": _object(
-        assumption=_TEXT,
-        check=_TEXT,
-        passed=_TRUTH,
-        caught=_COUNT,
-        organisms={**_COUNT, "maximum": testimony.MOST_ORGANISMS},
-        statement=_TEXT,
-        at=_TIME,
+    "assumption-check": _and_maybe(
+        _object(
+            assumption=_TEXT,
+            check=_TEXT,
+            passed=_TRUTH,
+            caught=_COUNT,
+            organisms=_ORGANISMS,
+            statement=_TEXT,
+            at=_TIME,
+        ),
+        validity=_object(
+            recipe=_DIGEST,
+            ruled_out=_COUNT,
+            honest=_ORGANISMS,
+            at=_EXACT,
+            least_parameters=_COUNT,
+            record=_object(name=_TEXT, sha256=_DIGEST),
+        ),
     ),
     "judgement": _object(
         threshold=_TEXT, verdict={"enum": list(testimony.VERDICTS)}, on=_once(_DIGEST), statement=_TEXT, at=_TIME
