@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from inspect_ai.model import modelapi
 
+from interlock.evaluate.attempts import attempts
 from interlock.evaluate.tasks import codebook, first_word_match
 
 if TYPE_CHECKING:
     from interlock.evaluate.provider import LocalAPI
 
-__all__ = ["codebook", "first_word_match", "interlock"]
+__all__ = ["attempts", "codebook", "first_word_match", "interlock"]
 
 
 @modelapi(name="interlock")
