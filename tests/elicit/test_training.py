@@ -128,3 +128,57 @@ def test_a_loss_that_is_no_number_is_an_error():
     linear = model()
     with pytest.raises(EvidenceError, match="loss at step 1 is `nan`"):
         run(linear, work(linear, poison=True)[0])
+
+
+def test_what_a_step_remembers_and_what_its_preparation_costs_survive_a_kill(tmp_path, monkeypatch):
+    """A step that draws answers with the model as it is must be taken up with what earlier steps drew."""
+    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
+
+    def drawing(linear, meter, killed_at=None):
+        plain, _ = work(linear, killed_at=killed_at)
+        memory = {}
+
+        def batches(step):
+            meter.take(5)
+            memory[str(step)] = float(linear.weight.detach().sum())
+            return plain.batches(step)
+
+        return Work(batches, plain.loss, plain.cost, memory)
+
+    def go(linear, killed_at=None, saved=None):
+        meter = Meter(10**6)
+        job = drawing(linear, meter, killed_at)
+        trained = train(linear, job, STEPS, meter=meter, progress=lambda *told: None, saved=saved)
+        assert trained.flop == meter.spent
+        return trained, job.memory
+
+    expected, remembered = go(model())
+    saved = Saved(tmp_path / "state", "job")
+    with pytest.raises(KilledError):
+        go(model(), killed_at=5, saved=saved)
+    resumed, again = go(model(), saved=saved)
+    assert (resumed, again) == (expected, remembered)
+    assert len(again) == 8
+    assert expected.flop == 8 * 45
+
+
+def test_a_step_whose_preparation_is_not_afforded_ends_the_run(tmp_path):
+    linear, meter = model(), Meter(100)
+    plain, _ = work(linear)
+
+    def batches(step):
+        meter.take(20)
+        return plain.batches(step)
+
+    trained = train(linear, Work(batches, plain.loss, plain.cost), STEPS, meter=meter, progress=lambda *told: None)
+    assert len(trained.losses) == 1
+    assert trained.events == [{"event": "out-of-budget", "step": 1, "of": 8}]
+
+
+def test_a_step_without_a_batch_changes_nothing():
+    linear = model()
+    before = linear.weight.detach().clone()
+    plain, _ = work(linear)
+    trained = run(linear, Work(lambda step: [], plain.loss, plain.cost))
+    assert trained.losses == [0.0] * 8
+    assert torch.equal(linear.weight, before)

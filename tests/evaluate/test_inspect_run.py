@@ -214,10 +214,10 @@ def test_a_task_without_samples_is_refused_before_anything_runs(tiny, tmp_path):
     assert not (tmp_path / "logs").exists()
 
 
-def test_a_task_that_samples_is_refused_before_anything_runs(tiny, tmp_path):
+def test_a_task_that_samples_without_a_seed_is_refused_before_anything_runs(tiny, tmp_path):
     task = _task()
     task.config.temperature = 0.7
-    with pytest.raises(UsageError, match=r"got `temperature=0\.7`"):
+    with pytest.raises(UsageError, match="takes a seed, got none"):
         _run(tiny, tmp_path / "logs", task=task)
     assert not (tmp_path / "logs").exists()
 

@@ -131,17 +131,36 @@ def test_a_cancelled_request_is_forgotten(tiny, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "setting",
-    [{"temperature": 0.7}, {"top_p": 0.9}, {"top_k": 5}, {"num_choices": 2}, {"stop_seqs": ["x"]}, {"logprobs": True}],
-    ids=str,
+    "setting", [{"top_p": 0.9}, {"top_k": 5}, {"num_choices": 2}, {"stop_seqs": ["x"]}, {"logprobs": True}], ids=str
 )
-def test_anything_but_greedy_text_is_refused(tiny, setting):
-    with pytest.raises(UsageError, match=f"expected temperature 0 .* got `{next(iter(setting))}="):
-        _ask(_api(tiny), _user("a"), config=GenerateConfig(**setting))
+def test_a_setting_that_is_not_honoured_is_refused(tiny, setting):
+    with pytest.raises(UsageError, match=f"honour temperature, seed and max_tokens only, got `{next(iter(setting))}="):
+        _ask(_api(tiny), _user("a"), config=GenerateConfig(seed=1, **setting))
+
+
+@pytest.mark.parametrize("temperature", [-1.0, float("nan"), float("inf")])
+def test_a_temperature_that_cannot_be_is_refused(tiny, temperature):
+    with pytest.raises(UsageError, match="expected a number of at least 0"):
+        _ask(_api(tiny), _user("a"), config=GenerateConfig(temperature=temperature, seed=1))
+
+
+def test_sampling_takes_a_seed(tiny):
+    with pytest.raises(UsageError, match="takes a seed, got none"):
+        _ask(_api(tiny), _user("a"), config=GenerateConfig(temperature=0.7))
+
+
+def test_a_sampled_answer_is_that_of_its_prompt_temperature_and_seed(tiny):
+    words = [f"word {number}" for number in range(20)]
+    config = GenerateConfig(temperature=2.0, seed=5, max_tokens=4)
+    outputs = _ask(_api(tiny), *map(_user, words), config=config)
+    asked = [[{"role": "user", "content": word}] for word in words]
+    alone = [local.sample(tiny, [one], seeds=[5], temperature=2.0, max_new_tokens=4)[0] for one in asked]
+    assert [output.completion for output in outputs] == [answer.text for answer in alone]
+    assert [output.usage.output_tokens for output in outputs] == [len(answer.tokens) for answer in alone]
 
 
 def test_settings_of_the_transport_are_accepted():
-    provider.refuse_unless_greedy(GenerateConfig(temperature=0.0, max_connections=4, timeout=10, max_retries=1, seed=1))
+    provider.refuse_unhonoured(GenerateConfig(temperature=0.0, max_connections=4, timeout=10, max_retries=1, seed=1))
 
 
 def test_tools_are_refused(tiny):

@@ -37,10 +37,18 @@ class Meter:
         Raises:
             OutOfBudgetError: less than that is left; nothing is spent then.
         """
+        self.need(flop)
+        self.spent += flop
+
+    def need(self, flop: int) -> None:
+        """Check that so much is left, and spend nothing.
+
+        Raises:
+            OutOfBudgetError: less than that is left.
+        """
         if self.spent + flop > self.cap:
             left = self.cap - self.spent
             raise OutOfBudgetError(f"the next step takes {flop:.3g} FLOP, and {left:.3g} of {self.cap:.3g} are left")
-        self.spent += flop
 
 
 def usual_cap(training_compute: int) -> int:
@@ -59,6 +67,13 @@ def forward(model: Any, *, rows: int, width: int) -> int:
 def training(model: Any, *, rows: int, width: int) -> int:
     """Operations of a forward and a backward pass."""
     return 3 * forward(model, rows=rows, width=width)
+
+
+def generation(model: Any, *, rows: int, width: int, new_tokens: int) -> int:
+    """Operations of answering `rows` prompts of `width` tokens with `new_tokens` each, keys and values being kept."""
+    config = model.config
+    attention = 4 * int(config.num_hidden_layers) * int(config.hidden_size) * (width + new_tokens)
+    return forward(model, rows=rows, width=width) + rows * new_tokens * (2 * parameters(model) + attention)
 
 
 def parameters(model: Any) -> int:

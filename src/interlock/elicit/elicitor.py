@@ -8,15 +8,18 @@ question. At one seed, on one machine and number of threads, it gives the same b
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import rfc8785
+
 from interlock.elicit.budget import Meter
 from interlock.elicit.items import Item, Material
-from interlock.evaluate.local import LocalModel
-from interlock.evidence import canonical
+from interlock.errors import UsageError
+from interlock.evaluate.local import LocalModel, encode, fingerprint
 from interlock.policy.model import Elicitation
 
 Event = Mapping[str, Any]
@@ -31,12 +34,20 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """A model and how to ask it: these solved examples first, so many attempts a question, at this temperature."""
+    """A model and how to ask it: these solved examples first, so many attempts a question, at this temperature.
+
+    Raises:
+        UsageError: no attempt, or several at temperature 0, which would all be one and the same.
+    """
 
     local: LocalModel
     shots: tuple[Item, ...] = ()
     attempts: int = 1
     temperature: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or (self.attempts > 1 and not self.temperature > 0):
+            raise UsageError(f"cannot make {self.attempts} attempts at temperature {self.temperature:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +87,17 @@ class Elicitor(Protocol):
 
 def recipe(elicitor: Elicitor) -> str:
     """SHA-256 in hex that says which elicitor, with which settings, was used."""
-    told = {"name": elicitor.name, "kind": elicitor.kind, "settings": dict(elicitor.describe())}
-    return hashlib.sha256(canonical.dumps(told)).hexdigest()
+    told: Any = {"name": elicitor.name, "kind": elicitor.kind, "settings": dict(elicitor.describe())}
+    return hashlib.sha256(rfc8785.dumps(told)).hexdigest()
+
+
+def job(elicitor: Elicitor, subject: LocalModel, material: Material, *, seed: int) -> str:
+    """SHA-256 in hex over all that the steps of an elicitation depend on, so that the state of another is refused.
+
+    It covers the elicitor's settings, the subject's weights, the questions and how its tokenizer reads them, and the
+    seed. The budget's cap only says how far it goes.
+    """
+    items = (*material.demonstrations, *material.dev)
+    read = [[*encode(subject, item.messages), *subject.tokenizer(item.target)["input_ids"]] for item in items]
+    told = [recipe(elicitor), fingerprint(subject), material.digest, read, seed]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()

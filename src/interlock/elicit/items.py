@@ -61,6 +61,13 @@ class Material:
     grade: grading.Grade
     max_new_tokens: int
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hex over its questions, in their order, and how they are graded."""
+        parts = [[_row(item) for item in part] for part in (self.demonstrations, self.dev)]
+        head = {"grade": self.grade, "max_new_tokens": self.max_new_tokens, "items": parts}
+        return hashlib.sha256(json.dumps(head, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
     def first(self, count: int) -> Material:
         """The same with only the first `count` demonstrations.
 

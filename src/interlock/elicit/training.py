@@ -56,13 +56,18 @@ class Batch(Generic[E]):
 class Work(Generic[E]):
     """What is to be learned.
 
-    `batches(step)` is what a step trains on; the losses of its batches are added up. `loss` is the sum over examples, a
-    scalar tensor. `cost` is the FLOP of a forward and a backward pass over a batch.
+    `batches(step)` is what a step trains on; the losses of its batches are added up, and without a batch nothing is
+    updated. It may use the model as it then is, and take what that costs from the meter, if the meter affords the
+    whole step. `loss` is the sum over
+    examples, a scalar tensor. `cost` is the FLOP of a forward and a backward pass over a batch. `memory` is what
+    `batches` keeps of its steps (tensors, numbers, texts, lists and dicts only): it is saved and restored with the
+    parameters, and a step that is run again must leave it the same.
     """
 
     batches: Callable[[int], Sequence[Batch[E]]]
     loss: Callable[[Sequence[E]], torch.Tensor]
     cost: Callable[[Sequence[E]], int]
+    memory: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -101,14 +106,14 @@ def train(
     )
     trained, most = Trained(), _Most()
     if saved is not None:
-        _restore(saved, learned, optimizer, trained, most)
+        _restore(saved, learned, optimizer, trained, most, memory=work.memory)
         meter.take(trained.flop)
     last_saved = time.monotonic()
     for step in range(len(trained.losses), schedule.steps):
-        batches = work.batches(step)
-        flop = sum(work.cost(batch.examples) for batch in batches)
+        before = meter.spent
         try:
-            meter.take(flop)
+            batches = work.batches(step)
+            meter.take(sum(work.cost(batch.examples) for batch in batches))
         except OutOfBudgetError:
             if not trained.losses:
                 raise
@@ -122,13 +127,13 @@ def train(
         torch.nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()
         trained.losses.append(loss)
-        trained.flop += flop
+        trained.flop += meter.spent - before
         progress(step + 1, schedule.steps, loss)
         if saved is not None and time.monotonic() - last_saved > SAVE_EVERY:
-            _save(saved, learned, optimizer, trained, most)
+            _save(saved, learned, optimizer, trained, most, memory=work.memory)
             last_saved = time.monotonic()
     if saved is not None:
-        _save(saved, learned, optimizer, trained, most)
+        _save(saved, learned, optimizer, trained, most, memory=work.memory)
     return trained
 
 
@@ -180,7 +185,9 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
-def _save(saved: Saved, learned: list[Any], optimizer: Any, trained: Trained, most: _Most) -> None:
+def _save(
+    saved: Saved, learned: list[Any], optimizer: Any, trained: Trained, most: _Most, *, memory: Mapping[str, Any]
+) -> None:
     import torch
 
     saved.write(
@@ -192,11 +199,14 @@ def _save(saved: Saved, learned: list[Any], optimizer: Any, trained: Trained, mo
             "flop": trained.flop,
             "events": [dict(event) for event in trained.events],
             "most": most.examples,
+            "memory": dict(memory),
         }
     )
 
 
-def _restore(saved: Saved, learned: list[Any], optimizer: Any, trained: Trained, most: _Most) -> None:
+def _restore(
+    saved: Saved, learned: list[Any], optimizer: Any, trained: Trained, most: _Most, *, memory: dict[str, Any]
+) -> None:
     import torch
 
     state = saved.read()
@@ -207,5 +217,8 @@ def _restore(saved: Saved, learned: list[Any], optimizer: Any, trained: Trained,
             parameter.copy_(kept)
     optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["random"])
-    trained.losses, trained.flop, trained.events = state["losses"], state["flop"], state["events"]
+    trained.losses, trained.flop = state["losses"], state["flop"]
+    trained.events = [event for event in state["events"] if event["event"] != "out-of-budget"]  # it may be larger now
     most.examples = state["most"]
+    memory.clear()
+    memory.update(state["memory"])

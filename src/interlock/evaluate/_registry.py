@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from inspect_ai.model import modelapi
 
+from interlock.evaluate.attempts import attempts
 from interlock.evaluate.choosing import choose, chosen
 from interlock.evaluate.tasks import codebook, first_word_match
 
 if TYPE_CHECKING:
     from interlock.evaluate.provider import LocalAPI
 
-__all__ = ["choose", "chosen", "codebook", "first_word_match", "interlock"]
+__all__ = ["attempts", "choose", "chosen", "codebook", "first_word_match", "interlock"]
 
 
 @modelapi(name="interlock")

@@ -67,7 +67,7 @@ def run(
     draw, on any console but Rich's global one, which is kept quiet meanwhile.
 
     Raises:
-        UsageError: the task has no samples, or asks for more than greedy text.
+        UsageError: the task has no samples, or asks for what a local model does not do.
         EvidenceError: a sample failed (the logs are kept, and the next call tries again), or what is in `log_dir` is
             damaged, edited, or of another task, model or set of samples.
         OSError: a log could not be written, such as on a full disk.
@@ -77,7 +77,7 @@ def run(
     total = planned[1]
     if not total:
         raise UsageError(f"task `{task.name}` has no samples, expected at least one")
-    provider.refuse_unless_greedy(task.config)
+    provider.refuse_unhonoured(task.config)
     reused = 0
 
     def report(answered: int) -> None:

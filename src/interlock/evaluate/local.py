@@ -1,9 +1,10 @@
-"""Load a transformers folder from disk and answer prompts with it, greedily, on the CPU.
+"""Load a transformers folder from disk and answer prompts with it, greedily or by sampling, on the CPU.
 
 Guarantees: nothing is fetched; no code from the folder runs (safetensors only); and the answer to a prompt does not
 depend on which other prompts are in the call or in which order. The last holds because every forward pass has one of a
 few fixed shapes: prompts are padded on the left to a multiple of `BUCKET` tokens and run in batches of exactly `ROWS`
-rows. Not guaranteed: the same answer on another kind of CPU, whose matrix kernels round differently.
+rows; and because each sampled answer draws from a source of its own. Not guaranteed: the same answer on another kind of
+CPU, whose matrix kernels round differently.
 """
 
 # ruff: noqa: ANN401 - models and tokenizers of transformers and peft have no static types worth naming
@@ -11,9 +12,11 @@ rows. Not guaranteed: the same answer on another kind of CPU, whose matrix kerne
 from __future__ import annotations
 
 import hashlib
+import math
+import random
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -92,6 +95,17 @@ def ready(model: Any) -> Any:
     return model.eval()
 
 
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A sampled answer: its text; the token ids of the prompt and of the answer, with the end token where there was
+    one; and the natural logarithm of the probability that each token of the answer was drawn with."""
+
+    text: str
+    prompt: tuple[int, ...]
+    tokens: tuple[int, ...]
+    log_probabilities: tuple[float, ...]
+
+
 def generate(local: LocalModel, conversations: Sequence[Conversation], *, max_new_tokens: int) -> list[Completion]:
     """Greedy answers of at most `max_new_tokens` tokens, in the order of `conversations`.
 
@@ -101,9 +115,46 @@ def generate(local: LocalModel, conversations: Sequence[Conversation], *, max_ne
     prompts = [encode(local, conversation) for conversation in conversations]
     answers: dict[int, list[int]] = {}
     for width, members in _buckets(prompts):
-        outputs = _greedy(local, [prompts[i] for i in members], width, max_new_tokens)
+        outputs = _continued(local, [prompts[i] for i in members], width, max_new_tokens, _argmax)
         answers.update(zip(members, outputs, strict=True))
     return [_completion(local, prompt, answers[i]) for i, prompt in enumerate(prompts)]
+
+
+def sample(
+    local: LocalModel,
+    conversations: Sequence[Conversation],
+    *,
+    seeds: Sequence[int],
+    temperature: float,
+    max_new_tokens: int,
+) -> list[Sampled]:
+    """Answers of at most `max_new_tokens` tokens drawn at a temperature above 0, one for each conversation and seed.
+
+    An answer is a function of the model, its prompt, the temperature and its own seed. Two prompts with the same seed
+    draw independently of each other.
+
+    Raises:
+        UsageError: the temperature is not a finite number above 0.
+        EvidenceError: the model computed a logit that is not a finite number.
+    """
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise UsageError(f"cannot sample at temperature `{temperature}`, expected a number above 0")
+    encoded = {id(conversation): encode(local, conversation) for conversation in _different(conversations)}
+    prompts = [encoded[id(conversation)] for conversation in conversations]
+    sources = [random.Random(repr((seed, prompt))) for seed, prompt in zip(seeds, prompts, strict=True)]  # noqa: S311
+    answers: dict[int, Sampled] = {}
+    for width, members in _buckets(prompts):
+        draw = _Draw([sources[i] for i in members], temperature)
+        outputs = _continued(local, [prompts[i] for i in members], width, max_new_tokens, draw)
+        for i, tokens, chances in zip(members, outputs, draw.log_probabilities(), strict=True):
+            text = local.tokenizer.decode(tokens, skip_special_tokens=True)
+            answers[i] = Sampled(text, tuple(prompts[i]), tuple(tokens), tuple(chances[: len(tokens)]))
+    return [answers[i] for i in range(len(prompts))]
+
+
+def widths(local: LocalModel, conversations: Sequence[Conversation]) -> list[int]:
+    """The padded width in tokens of each batch of `ROWS` rows that answering these conversations takes."""
+    return [width for width, _ in _buckets([encode(local, conversation) for conversation in conversations])]
 
 
 def encode(local: LocalModel, conversation: Conversation) -> list[int]:
@@ -150,6 +201,11 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
+def _different(conversations: Sequence[Conversation]) -> Iterable[Conversation]:
+    """Each object once: one conversation is often asked many times."""
+    return {id(conversation): conversation for conversation in conversations}.values()
+
+
 def _buckets(prompts: Sequence[list[int]]) -> Iterator[tuple[int, list[int]]]:
     """Batches of at most `ROWS` prompt indices whose prompts share one padded width."""
     by_width: dict[int, list[int]] = {}
@@ -160,8 +216,17 @@ def _buckets(prompts: Sequence[list[int]]) -> Iterator[tuple[int, list[int]]]:
             yield width, members[start : start + ROWS]
 
 
-def _greedy(local: LocalModel, prompts: Sequence[list[int]], width: int, max_new_tokens: int) -> list[list[int]]:
-    """The new tokens for each prompt, up to and including the end token. Missing rows are copies of the first."""
+def _continued(
+    local: LocalModel,
+    prompts: Sequence[list[int]],
+    width: int,
+    max_new_tokens: int,
+    choose: Callable[[torch.Tensor], torch.Tensor],
+) -> list[list[int]]:
+    """The new tokens for each prompt, up to and including the end token. Missing rows are copies of the first.
+
+    `choose` is given the logits (rows, 1, vocabulary) of each new column, and gives its tokens (rows, 1).
+    """
     import torch
 
     rows = [*prompts, *[prompts[0]] * (ROWS - len(prompts))]
@@ -171,16 +236,17 @@ def _greedy(local: LocalModel, prompts: Sequence[list[int]], width: int, max_new
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     done, cache, columns = torch.zeros(ROWS, dtype=torch.bool), None, []
     with torch.inference_mode():
-        for _ in range(max_new_tokens):
-            step = local.model(
-                input_ids=tokens,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            tokens, cache = _argmax(step.logits[:, -1:]), step.past_key_values
+        for place in range(max_new_tokens):
+            with _attention(place):
+                step = local.model(
+                    input_ids=tokens,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+            tokens, cache = choose(step.logits[:, -1:]), step.past_key_values
             columns.append(tokens)
             done |= torch.isin(tokens[:, 0], ends)
             if bool(done.all()):
@@ -191,10 +257,54 @@ def _greedy(local: LocalModel, prompts: Sequence[list[int]], width: int, max_new
     return [_until_end(row, _end_tokens(local)) for row in new[: len(prompts)]]
 
 
+def _attention(place: int) -> AbstractContextManager[None]:
+    """What computes attention for a new token at this place.
+
+    For single queries torch's flash kernel divides the keys among threads, at a place that depends on the row: the same
+    row rounds differently higher up in the batch. Its plain kernel does not. Prompts are not affected.
+    """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    return sdpa_kernel(SDPBackend.MATH) if place else nullcontext()
+
+
 def _argmax(logits: torch.Tensor) -> torch.Tensor:
+    _check_finite(logits)
+    return logits.argmax(-1)
+
+
+class _Draw:
+    """Chooses each row's next token with its own source, by the inverse of the cumulative distribution."""
+
+    def __init__(self, sources: Sequence[random.Random], temperature: float) -> None:
+        self._sources = sources
+        self._temperature = temperature
+        self._chances: list[torch.Tensor] = []
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        _check_finite(logits)
+        chances = (logits[:, -1].double() / self._temperature).log_softmax(-1)
+        drawn = [source.random() for source in self._sources]
+        points = torch.tensor([*drawn, *drawn[:1] * (len(chances) - len(drawn))], dtype=torch.float64)
+        below = chances.exp().cumsum(-1)
+        tokens = torch.searchsorted(below, (points * below[:, -1])[:, None], right=True)
+        tokens = tokens.clamp(max=chances.shape[-1] - 1)
+        self._chances.append(chances.gather(-1, tokens))
+        return tokens
+
+    def log_probabilities(self) -> list[list[float]]:
+        """For each source, what each of its tokens was drawn with."""
+        import torch
+
+        rows = torch.cat(self._chances, dim=1).tolist() if self._chances else [[]] * len(self._sources)
+        return rows[: len(self._sources)]
+
+
+def _check_finite(logits: torch.Tensor) -> None:
     if not bool(logits.isfinite().all()):
         raise EvidenceError("model produced non-finite logits; its weights are damaged or overflow its number format")
-    return logits.argmax(-1)
 
 
 def _until_end(tokens: list[int], ends: set[int]) -> list[int]:

@@ -17,6 +17,7 @@ from typing import Any
 from interlock.errors import EvidenceError, UsageError, missing_extra
 from interlock.evaluate import _inspect_log as inspect_log
 from interlock.evaluate import _samples
+from interlock.evidence import canonical
 
 try:
     from inspect_ai import Task
@@ -208,9 +209,15 @@ def _score(sample: EvalSample) -> Score | None:
 
 def _answer(sample: EvalSample) -> Answer:
     value = _value(sample)
-    return Answer(sample.output.completion, None if value is None else bool(value))
+    return Answer(_said(sample), None if value is None else bool(value))
+
+
+def _said(sample: EvalSample) -> str:
+    """What the model said; of several attempts, their JSON list."""
+    said = [choice.message.text for choice in sample.output.choices]
+    return canonical.dumps(said).decode() if len(said) > 1 else sample.output.completion
 
 
 def _outcome(sample: EvalSample, value: int | None) -> dict[str, Any]:
     row = inspect_log.asked_of(sample)
-    return row | {"epoch": sample.epoch, "output": sample.output.completion, "score": value}
+    return row | {"epoch": sample.epoch, "output": _said(sample), "score": value}

@@ -1,14 +1,15 @@
-"""Weights on this machine as an Inspect model, answered greedily and in batches.
+"""Weights on this machine as an Inspect model, answered greedily or by sampling, in batches.
 
 Inspect asks for one answer at a time, many times at once; the model is several times faster on a batch. Requests
 therefore wait in a queue, and whoever reaches its head answers the whole batch in a worker thread.
 This module guarantees that every answer carries its token counts (without them Inspect would fetch a tokenizer from
-the network), and that a request for anything but greedy text is refused, never silently answered greedily.
-It relies on `local.generate` that an answer does not depend on the company it has in a batch.
+the network), and that a request for anything but text at a temperature is refused, never silently answered otherwise.
+It relies on `local` that an answer does not depend on the company it has in a batch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ CONNECTIONS = 16 * BATCH  # waiting costs nothing, and of many there are enough 
 _GATHER_SECONDS = 0.05  # a batch that is not full goes once nothing joined it for so long
 _DEFAULT_MAX_TOKENS = 256
 _TRANSPORT = {"max_retries", "timeout", "attempt_timeout", "stream_idle_timeout", "max_connections"}
-_HARMLESS = _TRANSPORT | {"adaptive_connections", "max_tokens", "system_message", "seed"}
+_HONOURED = _TRANSPORT | {"adaptive_connections", "max_tokens", "system_message", "seed", "temperature"}
 
 Progress = Callable[[int], None]
 
@@ -42,6 +43,8 @@ Progress = Callable[[int], None]
 class _Request:
     conversation: list[dict[str, str]]
     max_new_tokens: int
+    temperature: float = 0.0
+    seed: int = 0
     outcome: Completion | Exception | None = None
 
 
@@ -59,13 +62,15 @@ class Batches:
         self._answered = 0
         self.choices = choosing.Queue(local, self._turn, progress)
 
-    async def answer(self, conversation: list[dict[str, str]], max_new_tokens: int) -> Completion:
-        """The model's greedy continuation of one conversation.
+    async def answer(
+        self, conversation: list[dict[str, str]], max_new_tokens: int, *, temperature: float = 0.0, seed: int = 0
+    ) -> Completion:
+        """The model's continuation of one conversation: greedy at temperature 0, else drawn with `seed`.
 
         Raises:
             EvidenceError: the model did not give finite numbers.
         """
-        request = _Request(conversation, max_new_tokens)
+        request = _Request(conversation, max_new_tokens, temperature, seed)
         self._waiting.append(request)
         try:
             async with self._turn:  # first come, first served
@@ -83,8 +88,8 @@ class Batches:
         while gathered < len(self._waiting) < BATCH:
             gathered = len(self._waiting)
             await anyio.sleep(_GATHER_SECONDS)
-        tokens = self._waiting[0].max_new_tokens
-        batch = [request for request in self._waiting if request.max_new_tokens == tokens][:BATCH]
+        kind = _kind(self._waiting[0])
+        batch = [request for request in self._waiting if _kind(request) == kind][:BATCH]
         # Not abandoned when cancelled: a thread that outlives its run would share the model with what runs next.
         await anyio.to_thread.run_sync(self._generate, batch)
         self._waiting = [request for request in self._waiting if request.outcome is None]
@@ -93,16 +98,30 @@ class Batches:
             self._progress(self._answered)
 
     def _generate(self, batch: list[_Request]) -> None:
-        from interlock.evaluate import local
-
-        conversations = [request.conversation for request in batch]
         outcomes: Sequence[Completion | Exception]
         try:
-            outcomes = local.generate(self._local, conversations, max_new_tokens=batch[0].max_new_tokens)
+            outcomes = _answers(self._local, batch)
         except Exception as error:  # noqa: BLE001 - handed to every sample of the batch, and raised there
             outcomes = [error] * len(batch)
         for request, outcome in zip(batch, outcomes, strict=True):
             request.outcome = outcome
+
+
+def _kind(request: _Request) -> tuple[int, float]:
+    """Requests of one kind can be answered together."""
+    return request.max_new_tokens, request.temperature
+
+
+def _answers(model: LocalModel, batch: list[_Request]) -> list[Completion]:
+    from interlock.evaluate import local
+
+    conversations = [request.conversation for request in batch]
+    limit, temperature = _kind(batch[0])
+    if temperature == 0:
+        return local.generate(model, conversations, max_new_tokens=limit)
+    seeds = [request.seed for request in batch]
+    drawn = local.sample(model, conversations, seeds=seeds, temperature=temperature, max_new_tokens=limit)
+    return [local.Completion(it.text, len(it.prompt), len(it.tokens)) for it in drawn]
 
 
 class LocalAPI(ModelAPI):
@@ -128,20 +147,27 @@ class LocalAPI(ModelAPI):
         tool_choice: ToolChoice,  # noqa: ARG002 - says nothing without tools
         config: GenerateConfig,
     ) -> ModelOutput:
-        """Answer one conversation greedily, with at most `config.max_tokens` new tokens, or weigh choices for `choose`.
+        """Answer one conversation with at most `config.max_tokens` new tokens, at `config.temperature` (0 where it does
+        not say) and with `config.seed`; or weigh choices for `choose`.
 
         Raises:
-            UsageError: tools, sampling, or content other than text are asked for, or choices are not as they should be.
+            UsageError: tools, sampling without a seed, another setting, or content other than text are asked for, or
+                choices are not as they should be.
             EvidenceError: the model did not give finite numbers.
         """
         question = choosing.question([_turn(message) for message in input], config)
-        refuse_unless_greedy(config.model_copy(update={"extra_body": None}))
+        refuse_unhonoured(config.model_copy(update={"extra_body": None}))
         if tools:
             raise UsageError(f"local models take no tools, got `{tools[0].name}`")
         if question:
+            if config.temperature:
+                raise UsageError(f"choices are weighed, not sampled: expected temperature 0, got {config.temperature}")
             return choosing.output(self.model_name, question, await self._batches.choices.score(question))
         limit = config.max_tokens or _DEFAULT_MAX_TOKENS
-        completion = await self._batches.answer([_turn(message) for message in input], limit)
+        asked = [_turn(message) for message in input]
+        completion = await self._batches.answer(
+            asked, limit, temperature=config.temperature or 0.0, seed=config.seed or 0
+        )
         output = ModelOutput.from_content(
             self.model_name, completion.text, "max_tokens" if completion.output_tokens >= limit else "stop"
         )
@@ -172,20 +198,21 @@ def model(local: LocalModel, *, name: str, args: Mapping[str, str], progress: Pr
     return wrapped
 
 
-def refuse_unless_greedy(config: GenerateConfig) -> None:
-    """Refuse generation settings that greedy decoding does not honour.
+def refuse_unhonoured(config: GenerateConfig) -> None:
+    """Refuse generation settings that decoding here does not honour.
 
     Raises:
-        UsageError: a setting other than `temperature: 0`, `max_tokens` and those of the transport is set.
+        UsageError: the temperature is not a finite number of at least 0, or is above 0 without a seed; or a setting
+            other than `temperature`, `seed`, `max_tokens` and those of the transport is set.
     """
-    settings = config.model_dump(exclude_none=True, exclude=_HARMLESS)
-    if settings.get("temperature") == 0:
-        del settings["temperature"]
+    settings = config.model_dump(exclude_none=True, exclude=_HONOURED)
     if settings:
         setting, value = next(iter(settings.items()))
-        raise UsageError(
-            f"local models answer greedily: expected temperature 0 and no other setting, got `{setting}={value}`"
-        )
+        raise UsageError(f"local models honour temperature, seed and max_tokens only, got `{setting}={value}`")
+    if not 0 <= (config.temperature or 0) < math.inf:
+        raise UsageError(f"got `temperature={config.temperature}`, expected a number of at least 0")
+    if config.temperature and config.seed is None:
+        raise UsageError(f"sampling at temperature {config.temperature} takes a seed, got none")
 
 
 def _load(paths: Mapping[str, object]) -> Batches:

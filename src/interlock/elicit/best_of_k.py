@@ -1,0 +1,107 @@
+"""Elicitation by trying often: k attempts at a question, right if any of them is.
+
+It is what an attacker has who can check answers; the k is the threat model's. The temperature is chosen on dev
+questions. Beside it stands what one attempt gives, from which pass@k follows by Chen et al. 2021, arXiv:2107.03374,
+section 2.1; the count that bounds rest on is of questions, each with its k attempts, and needs no such estimate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from interlock.elicit import asking
+from interlock.elicit.budget import Meter, OutOfBudgetError
+from interlock.elicit.elicitor import Adapted, Elicited, Event, Progress
+from interlock.elicit.items import Material
+from interlock.errors import UsageError
+from interlock.evaluate.local import LocalModel
+from interlock.policy.model import Elicitation
+
+
+@dataclass(frozen=True, slots=True)
+class BestOfK:
+    """How often to try. `shots` solved examples are shown first, the first of the demonstrations."""
+
+    k: int = 16
+    temperatures: tuple[float, ...] = (0.3, 0.7, 1.0)
+    shots: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its name on the command line."""
+        return "best-of-k"
+
+    @property
+    def kind(self) -> Elicitation:
+        """The elicitation, in a policy's words, that it is."""
+        return "few-shot" if self.shots else "prompted"
+
+    def describe(self) -> Mapping[str, Any]:
+        """Every setting that its results depend on, as JSON."""
+        return asdict(self) | {"temperatures": list(self.temperatures)}
+
+    def elicit(
+        self,
+        subject: LocalModel,
+        material: Material,
+        *,
+        meter: Meter,
+        seed: int,
+        work: Path | None,  # noqa: ARG002 - it is soon done again
+        progress: Progress,
+    ) -> Elicited:
+        """Choose the temperature at which most dev questions are answered right in k attempts; of equals the lowest.
+
+        Raises:
+            UsageError: settings that cannot be, too few demonstrations, or several temperatures and no dev questions.
+            OutOfBudgetError: the budget does not allow to ask dev at one temperature.
+            EvidenceError: numbers that are not finite.
+        """
+        self._check(material)
+        shots, before = material.first(self.shots).demonstrations if self.shots else (), meter.spent
+        each = [Adapted(subject, shots, self.k, temperature) for temperature in sorted(self.temperatures)]
+        if len(each) == 1:
+            return Elicited(each[0], (), 0)
+        told: list[Event] = []
+        scores: list[int] = []
+        for adapted in each:
+            try:
+                meter.take(asking.cost(adapted, material.dev, max_new_tokens=material.max_new_tokens))
+            except OutOfBudgetError:
+                if not scores:
+                    raise
+                told.append({"event": "out-of-budget", "temperature": adapted.temperature})
+                break
+            answers = asking.ask(
+                adapted, material.dev, grade=material.grade, max_new_tokens=material.max_new_tokens, seed=seed
+            )
+            scores.append(sum(answer.correct for answer in answers))
+            right = sum(attempt.correct for answer in answers for attempt in answer.attempts)
+            told.append(_told(adapted, dev=len(answers), answered=scores[-1], attempts_right=right))
+            progress("choosing the temperature", len(scores), len(each), f"{scores[-1]} of {len(answers)}")
+        best = each[scores.index(max(scores))]
+        told.append({"event": "chosen", "temperature": best.temperature, "by": "dev"})
+        return Elicited(best, tuple(told), meter.spent - before)
+
+    def _check(self, material: Material) -> None:
+        if self.k < 1:
+            raise UsageError(f"cannot make {self.k} attempts, expected at least 1")
+        if not self.temperatures or not all(0 < it < math.inf for it in self.temperatures):
+            raise UsageError(f"cannot draw at temperatures {list(self.temperatures)}, expected numbers above 0")
+        if len(self.temperatures) > 1 and not material.dev:
+            raise UsageError("cannot choose a temperature without dev questions, got 0")
+
+
+def _told(adapted: Adapted, *, dev: int, answered: int, attempts_right: int) -> Event:
+    return {
+        "event": "temperature",
+        "temperature": adapted.temperature,
+        "k": adapted.attempts,
+        "dev": dev,
+        "answered": answered,
+        "attempts_right": attempts_right,
+    }
