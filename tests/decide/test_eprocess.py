@@ -156,3 +156,15 @@ def test_ten_thousand_samples_are_decided_at_the_very_count():
     n, level = 10_000, Fraction(1, 10)
     last = max(k for k in range(n // 10) if rules_out(k, n, level, ALPHA))
     assert evidence(last, n, level) * ALPHA >= 1 > evidence(last + 1, n, level) * ALPHA
+
+
+@pytest.mark.parametrize("level", [Fraction(0), Fraction(-1, 10), Fraction(1, 2)])
+@pytest.mark.parametrize("alpha", [Fraction(0), Fraction(-1, 20)])
+def test_no_chance_to_be_wrong_rules_nothing_out(level, alpha):
+    assert not rules_out(0, 1000, level, alpha)
+    assert not shows(1000, 1000, 1 - level, alpha)
+
+
+@pytest.mark.parametrize("level", [Fraction(0), Fraction(-1, 10)])
+def test_a_rate_of_zero_is_not_ruled_out_at_any_alpha(level):
+    assert not rules_out(0, 5, level, Fraction(1))

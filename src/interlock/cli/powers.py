@@ -133,7 +133,7 @@ def _planned(line: Line, rate: Fraction, asked: Fraction, items: int | None) -> 
     own = planning.power(line, n, rate)
     try:
         at_looks = planning.looks_needed(line, rate, power=asked, most=_MOST_LOOKS)
-    except UsageError:
+    except planning.TooManyError:
         at_looks = None
     return {
         "line": str(line),

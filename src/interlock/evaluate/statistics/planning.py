@@ -15,7 +15,7 @@ from interlock.decide import eprocess
 from interlock.decide.bounds import Tally
 from interlock.decide.leaf import tests
 from interlock.decide.view import scale
-from interlock.errors import UsageError
+from interlock.errors import UsageError, missing_extra
 from interlock.policy import exact
 from interlock.policy.model import At, AtLeast, Measure, Measured, Ref
 
@@ -34,6 +34,10 @@ PART = Fraction(1, 10)
 POWER = Fraction(8, 10)
 METHOD = "exact binomial power of the bound that decides"
 METHOD_OF_LOOKS = "exact stopping times of the e-process (uniform mixture), a look after every item"
+
+
+class TooManyError(UsageError):
+    """No number of items up to the most that are planned has the power asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +182,8 @@ def needed(line: Line, rate: Fraction, *, power: Fraction = POWER) -> Needed:
     A few items more than that may have a little less: the count allowed grows in steps.
 
     Raises:
-        UsageError: the rate is not under what is to be ruled out, the power is not between 0 and 1, or more than
-            `MOST` items are needed.
+        UsageError: the rate is not under what is to be ruled out, or the power is not between 0 and 1.
+        TooManyError: more than `MOST` items are needed.
     """
     _asked(rate, 1)
     if not 0 < power < 1:
@@ -189,7 +193,7 @@ def needed(line: Line, rate: Fraction, *, power: Fraction = POWER) -> Needed:
             f"the assumed rate {exact(rate)} is not under {exact(line.target)}, which is to be ruled out for {line}"
         )
     if _power(line, MOST, rate) < power:
-        raise UsageError(f"more than {MOST:,} items are needed for {line} at an assumed rate of {exact(rate)}")
+        raise TooManyError(f"more than {MOST:,} items are needed for {line} at an assumed rate of {exact(rate)}")
     start = _start(line, rate, power - _VARIES)
     found = ((n, most, _at_most(most, n, float(rate))) for most, n in enumerate(_first(line, start, 1), start=start))
     return next(Needed(n, most, its) for n, most, its in found if its >= power)
@@ -274,7 +278,7 @@ def looks(line: Line, rate: Fraction, *, items: int) -> Looks:
     line, or shows that its level is reached, at an assumed true rate.
 
     Raises:
-        UsageError: the rate or the number of items cannot be.
+        UsageError: the rate or the number of items cannot be, or numpy is not installed.
     """
     ruled, shown = _stops(line, rate, items)
     stopped = [a + b for a, b in zip(ruled, shown, strict=True)]
@@ -291,7 +295,8 @@ def looks_needed(line: Line, rate: Fraction, *, power: Fraction = POWER, most: i
     """The same, with the least number of items at the most that has this power.
 
     Raises:
-        UsageError: as `needed`, or more than `most` items are needed.
+        UsageError: the rate is not under what is to be ruled out, or numpy is not installed.
+        TooManyError: more than `most` items are needed.
     """
     if rate >= line.target:
         raise UsageError(f"the assumed rate {exact(rate)} is not under {exact(line.target)}, which is to be ruled out")
@@ -300,7 +305,7 @@ def looks_needed(line: Line, rate: Fraction, *, power: Fraction = POWER, most: i
         total += mass
         if total >= power:
             return looks(line, rate, items=n)
-    raise UsageError(f"more than {most:,} items are needed by looks for {line} at an assumed rate of {exact(rate)}")
+    raise TooManyError(f"more than {most:,} items are needed by looks for {line} at an assumed rate of {exact(rate)}")
 
 
 def _stops(
@@ -312,8 +317,10 @@ def _stops(
     never falls either (the evidence falls by a dangerous outcome and grows by a harmless one), so that each is sought
     from where it was.
     """
-    import numpy as np
-
+    try:
+        import numpy as np
+    except ImportError as error:
+        raise missing_extra("statistics", "numpy") from error
     _asked(rate, items)
     p, chances = float(rate), np.ones(1)
     out, least, total = -1, 1, 0.0  # the most that rules out, the fewest that show
@@ -378,7 +385,7 @@ def weak(policy: Policy, measure: str, items: int) -> tuple[str, ...]:
 def _enough(line: Line) -> str:
     try:
         return f"{needed(line, line.rate).items} have {exact(POWER)}"
-    except UsageError:
+    except TooManyError:
         return f"more than {MOST:,} are needed for {exact(POWER)}"
 
 
