@@ -139,7 +139,7 @@ def table(found: dict[str, list[Figures]], asked: list[dict[str, Any]]) -> str:
     """As markdown: medians, how many times slower than interlock, and agreement with its answers."""
     (mine,) = [name for name in found if name.startswith("interlock (")]
     lines = [
-        "| peer | seconds, median (range) | items/s | times ours | CPU s | times ours | memory | same answers | right |",
+        "| peer | seconds: median (range) | items/s | times ours | CPU s | times ours | memory | as ours | right |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, rounds in found.items():
