@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from interlock.elicit import grading
+from interlock.elicit import budget, grading
 from interlock.elicit.elicitor import Adapted
 from interlock.elicit.items import Item, Turn
 from interlock.evaluate import local
@@ -42,6 +42,14 @@ def ask(adapted: Adapted, items: Sequence[Item], *, grade: grading.Grade, max_ne
     said = local.generate(adapted.local, asked, max_new_tokens=max_new_tokens)
     pairs = zip(items, said, strict=True)
     return tuple(Answer(item, it.text, grading.correct(grade, it.text, item.target)) for item, it in pairs)
+
+
+def cost(adapted: Adapted, items: Sequence[Item], *, max_new_tokens: int) -> int:
+    """FLOP of `ask`, at most, but for rows that only fill a batch."""
+    model = adapted.local.model
+    asked = [local.encode(adapted.local, conversation(item, adapted.shots)) for item in items]
+    width = max((len(tokens) for tokens in asked), default=0) + local.BUCKET + max_new_tokens
+    return adapted.attempts * budget.forward(model, rows=len(items), width=width)
 
 
 def _solved(shot: Item) -> list[Turn]:

@@ -307,6 +307,12 @@ def _string(told: dict[str, Any], name: str, where: str) -> str:
     return value
 
 
+def digest(items: Iterable[Item]) -> str:
+    """SHA-256 in hex over items, in their order."""
+    rows = [_row(item) for item in items]
+    return hashlib.sha256(json.dumps(rows, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
 def ids(items: Iterable[Item]) -> tuple[str, ...]:
     """The ids of items, in their order."""
     return tuple(item.id for item in items)

@@ -58,7 +58,7 @@ def codebook(shots: int = 0, seed: int = 0, password: str = "") -> Task:
         dataset=MemoryDataset(samples, name="codebook"),
         solver=generate(),
         scorer=first_word_match(),
-        config=GenerateConfig(temperature=0, max_tokens=6),
+        config=GenerateConfig(temperature=0, max_tokens=book.MOST_TOKENS),
         version=1,
     )
 
