@@ -23,6 +23,7 @@ The loop, from a policy to a gate:
     interlock deployment add NAME ...         register it as it is offered, where a policy asks about that
     interlock plan --subject NAME             announce the evaluations that are due
     interlock evaluate --subject NAME         run them, fine-tuning included; sign what they gave
+    interlock elicit run ELICITOR ...         try hard on questions of your own; also: curve, compare, list
     interlock import LOG --subject NAME       put a log on record; it can hold a gate, and never opens one
     interlock attest --assumption A ...       what a role states or attests; also: approve, judge, forecast,
                                               check-assumption, withdraw, set-aside, incident
@@ -64,6 +65,7 @@ _COMMANDS: Table = {
     "deployment": "deployments:app",
     "plan": "evaluations:plan",
     "evaluate": "evaluations:evaluate",
+    "elicit": "elicitation:app",
     "import": "imports:import_logs",
     "attest": "decisions:attest",
     "approve": "testimony:approve",

@@ -140,6 +140,22 @@ def read(path: Path) -> dict[Part | None, list[Item]]:
     return found
 
 
+def load(
+    path: Path, *, grade: grading.Grade, max_new_tokens: int, dev: Fraction, test: Fraction, seed: int
+) -> Questions:
+    """The questions of a file. Where its lines name no part, they are divided by family (`split`).
+
+    Raises:
+        UsageError: as `read`, `split` and `questions`.
+    """
+    found = read(path)
+    undivided = found.pop(None, None)
+    parts = {part: found.get(part, []) for part in PARTS} if undivided is None else None
+    if parts is None:
+        parts = split(undivided or [], dev=dev, test=test, seed=seed)
+    return questions(path.stem, dict(parts), grade=grade, max_new_tokens=max_new_tokens)
+
+
 def split(items: Sequence[Item], *, dev: Fraction, test: Fraction, seed: int) -> dict[Part, list[Item]]:
     """Divide items by family: about these shares for dev and test, the rest for demonstrations.
 

@@ -6,9 +6,14 @@ is for `logs.same_samples` to say: Inspect itself compares only names, arguments
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from interlock.errors import missing_extra
+from interlock.elicit.asking import conversation
+from interlock.elicit.failures import classify
+from interlock.elicit.grading import given
+from interlock.errors import UsageError, missing_extra
 from interlock.evaluate import codebook as book
 
 try:
@@ -25,6 +30,10 @@ try:
     from inspect_ai.solver import TaskState, generate
 except ImportError as error:
     raise missing_extra("inspect", "inspect-ai") from error
+
+if TYPE_CHECKING:
+    from interlock.elicit.elicitor import Adapted
+    from interlock.elicit.items import Questions
 
 _MESSAGES: dict[str, Callable[..., ChatMessage]] = {
     "system": ChatMessageSystem,
@@ -73,6 +82,58 @@ def first_word_match() -> Scorer:
             value=CORRECT if answer == target.text.lower() else INCORRECT,
             answer=answer,
             explanation=f"first word `{answer}`, expected `{target.text}`",
+        )
+
+    return score
+
+
+def graded_questions(questions: Questions, adapted: Adapted) -> Task:
+    """The test questions of an elicitation, asked as the adapted model is to be asked.
+
+    Raises:
+        UsageError: the model is to be asked otherwise than once and greedily.
+    """
+    if (adapted.attempts, adapted.temperature) != (1, 0.0):
+        raise UsageError(
+            f"got {adapted.attempts} attempts at temperature {adapted.temperature}, expected one, greedily"
+        )
+    samples = [
+        Sample(
+            id=item.id,
+            input=[_message(turn) for turn in conversation(item, adapted.shots)],
+            target=item.target,
+            choices=list(item.choices) or None,
+            metadata={"family": item.family},
+        )
+        for item in questions.test
+    ]
+    return Task(
+        name=f"elicit/{questions.name}",
+        dataset=MemoryDataset(samples, name=questions.name),
+        solver=generate(),
+        scorer=graded(questions),
+        config=GenerateConfig(temperature=0, max_tokens=questions.max_new_tokens),
+        metadata={"questions": questions.digest, "shots": [shot.id for shot in adapted.shots]},
+    )
+
+
+@scorer(metrics=[accuracy(), ci_wilson()])
+def graded(questions: Questions) -> Scorer:
+    """Right or wrong by the questions' grade. A failure that says nothing about the skill has no score (NaN): the
+    score's metadata says which `outcome` it is (`elicit.failures`).
+    """
+    items = {item.id: item for item in questions.test}
+
+    async def score(state: TaskState, target: Target) -> Score:
+        cut_off = state.output.stop_reason == "max_tokens"
+        said = state.output.completion
+        outcome = classify(items[str(state.sample_id)], said, grade=questions.grade, cut_off=cut_off)
+        value = {"right": CORRECT, "wrong": INCORRECT}.get(outcome, math.nan)
+        return Score(
+            value=value,
+            answer=given(questions.grade, said),
+            explanation=f"{outcome}; expected `{target.text}`",
+            metadata={"outcome": outcome, "refused": outcome == "refusal"},
         )
 
     return score
