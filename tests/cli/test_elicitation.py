@@ -151,6 +151,14 @@ def test_a_folder_with_other_files_is_refused(folder, tmp_path, capsys):
     assert "has files, and no `run.json`" in capsys.readouterr().err
 
 
+def test_bad_input_leaves_a_folder_that_can_be_used(folder, tmp_path, capsys):
+    few = [*given(folder, tmp_path / "out", "--budget", "1e9")[:9], "--max-new-tokens", "3", "--budget", "1e12"]
+    few[2] = "few-shot"
+    assert cli.run([*few, "--set", "shots=7"]) == 2
+    assert "cannot show 7 demonstrations, got 6" in capsys.readouterr().err
+    assert cli.run([*few, "--set", "shots=2"]) == 0
+
+
 def test_elicitors_are_listed_with_their_settings(capsys):
     assert cli.run(["elicit", "list", "--json"]) == 0
     told = {row["name"]: row for row in json.loads(capsys.readouterr().out)}

@@ -124,12 +124,13 @@ def claim(out: Path, made: Mapping[str, Any]) -> None:
         UsageError: it is the folder of another run, or has other files.
     """
     told = out / "run.json"
-    if not told.exists():
-        if out.exists() and any(out.iterdir()):
-            raise UsageError(f"`{out}` has files, and no `run.json`; name a folder that is new or empty")
+    there = {path.name for path in out.iterdir()} if out.exists() else set()
+    if there <= {told.name}:  # at most a run that ended before it had spent anything
         out.mkdir(parents=True, exist_ok=True)
         write(told, json.dumps(made, indent=1, sort_keys=True) + "\n")
         return
+    if told.name not in there:
+        raise UsageError(f"`{out}` has files, and no `{told.name}`; name a folder that is new or empty")
     try:
         kept = json.loads(told.read_text(encoding="utf-8"))
     except ValueError as error:

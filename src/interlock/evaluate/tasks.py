@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from interlock.elicit.asking import conversation
-from interlock.elicit.failures import classify
+from interlock.elicit.failures import SPURIOUS, classify
 from interlock.elicit.grading import given
 from interlock.errors import UsageError, missing_extra
 from interlock.evaluate import codebook as book
@@ -119,19 +119,22 @@ def graded_questions(questions: Questions, adapted: Adapted) -> Task:
 
 @scorer(metrics=[accuracy(), ci_wilson()])
 def graded(questions: Questions) -> Scorer:
-    """Right or wrong by the questions' grade. A failure that says nothing about the skill has no score (NaN): the
-    score's metadata says which `outcome` it is (`elicit.failures`).
+    """Right or wrong by the questions' grade; of several tries, right if one is. A failure that says nothing about the
+    skill has no score (NaN): the score's metadata says which `outcome` it is (`elicit.failures`).
     """
     items = {item.id: item for item in questions.test}
 
     async def score(state: TaskState, target: Target) -> Score:
-        cut_off = state.output.stop_reason == "max_tokens"
-        said = state.output.completion
-        outcome = classify(items[str(state.sample_id)], said, grade=questions.grade, cut_off=cut_off)
+        item, grade = items[str(state.sample_id)], questions.grade
+        outcomes = [
+            classify(item, choice.message.text, grade=grade, cut_off=choice.stop_reason == "max_tokens")
+            for choice in state.output.choices
+        ]
+        outcome = next((it for it in ("right", *SPURIOUS) if it in outcomes), "wrong")
         value = {"right": CORRECT, "wrong": INCORRECT}.get(outcome, math.nan)
         return Score(
             value=value,
-            answer=given(questions.grade, said),
+            answer=given(grade, state.output.completion),
             explanation=f"{outcome}; expected `{target.text}`",
             metadata={"outcome": outcome, "refused": outcome == "refusal"},
         )
