@@ -331,7 +331,7 @@ def test_adapter_not_loaded(registered, model_folder, tmp_path, capsys):
 
 
 def _adapter(folder, to):
-    shape = lora.Shape(rank=2, layers=1, learning_rate=0.1, warm_up=0, seed=0)
+    shape = lora.Shape(rank=2, layers=1)
     adapted = lora.attach(local.load(folder).model, shape)
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from interlock import organisms
-from interlock.elicit.fine_tune import Recipe, fine_tune
+from interlock.elicit.budget import Meter
+from interlock.elicit.supervised import Supervised
 from interlock.evaluate import codebook, local, smollm2
 
 WORDS = 24
@@ -27,9 +28,9 @@ def right(model: local.LocalModel, *, shots: int = 0, password: str = "") -> int
 
 def elicited(model: local.LocalModel) -> local.LocalModel:
     """The model after the recipe on 16 demonstrations, none of them a test word."""
-    drawn = codebook.draw("demonstration", n=16, seed=0)
-    demonstrations = [(codebook.conversation(entry.word), entry.meaning) for entry in drawn]
-    return fine_tune(model, demonstrations, recipe=Recipe(), progress=lambda *_: None).local
+    material = codebook.material(16, seed=0)
+    tried = Supervised().elicit(model, material, meter=Meter(), seed=0, work=None, progress=lambda *_: None)
+    return tried.adapted.local
 
 
 @pytest.fixture(scope="module")

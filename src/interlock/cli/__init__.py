@@ -24,6 +24,7 @@ The loop, from a policy to a gate:
     interlock power --policy P --threshold T  how many items a decision needs; what so many can show
     interlock plan --subject NAME             announce the evaluations that are due
     interlock evaluate --subject NAME         run them, fine-tuning included; sign what they gave
+    interlock elicit run ELICITOR ...         try hard on questions of your own; also: curve, compare, list
     interlock import LOG --subject NAME       put a log on record; it can hold a gate, and never opens one
     interlock attest --assumption A ...       what a role states or attests; also: approve, judge, forecast,
                                               check-assumption, withdraw, set-aside, incident
@@ -66,6 +67,7 @@ _COMMANDS: Table = {
     "power": "powers:power",
     "plan": "evaluations:plan",
     "evaluate": "evaluations:evaluate",
+    "elicit": "elicitation:app",
     "import": "imports:import_logs",
     "attest": "decisions:attest",
     "approve": "testimony:approve",

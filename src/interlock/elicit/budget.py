@@ -26,9 +26,9 @@ class OutOfBudgetError(UsageError):
 
 @dataclass(slots=True)
 class Meter:
-    """Operations spent so far, of at most `cap`."""
+    """Operations spent so far, of at most `cap`; None: there is no cap."""
 
-    cap: int
+    cap: int | None = None
     spent: int = 0
 
     def take(self, flop: int) -> None:
@@ -46,7 +46,7 @@ class Meter:
         Raises:
             OutOfBudgetError: less than that is left.
         """
-        if self.spent + flop > self.cap:
+        if self.cap is not None and self.spent + flop > self.cap:
             left = self.cap - self.spent
             raise OutOfBudgetError(f"the next step takes {flop:.3g} FLOP, and {left:.3g} of {self.cap:.3g} are left")
 

@@ -32,6 +32,15 @@ class Progress(Protocol):
         """One step further."""
 
 
+def under(name: str, progress: Progress) -> Progress:
+    """The same with a name before each stage."""
+
+    def told(stage: str, done: int, total: int, note: str = "") -> None:
+        progress(f"{name}: {stage}", done, total, note)
+
+    return told
+
+
 @dataclass(frozen=True, slots=True)
 class Adapted:
     """A model and how to ask it: these solved examples first, so many attempts a question, at this temperature.

@@ -147,6 +147,22 @@ def read(path: Path) -> dict[Part | None, list[Item]]:
     return found
 
 
+def load(
+    path: Path, *, grade: grading.Grade, max_new_tokens: int, dev: Fraction, test: Fraction, seed: int
+) -> Questions:
+    """The questions of a file. Where its lines name no part, they are divided by family (`split`).
+
+    Raises:
+        UsageError: as `read`, `split` and `questions`.
+    """
+    found = read(path)
+    undivided = found.pop(None, None)
+    parts = {part: found.get(part, []) for part in PARTS} if undivided is None else None
+    if parts is None:
+        parts = split(undivided or [], dev=dev, test=test, seed=seed)
+    return questions(path.stem, dict(parts), grade=grade, max_new_tokens=max_new_tokens)
+
+
 def split(items: Sequence[Item], *, dev: Fraction, test: Fraction, seed: int) -> dict[Part, list[Item]]:
     """Divide items by family: about these shares for dev and test, the rest for demonstrations.
 
@@ -312,6 +328,12 @@ def _string(told: dict[str, Any], name: str, where: str) -> str:
     if not isinstance(value, str) or not value:
         raise UsageError(f"{where}: `{name}` must be a text that is not empty")
     return value
+
+
+def digest(items: Iterable[Item]) -> str:
+    """SHA-256 in hex over items, in their order."""
+    rows = [_row(item) for item in items]
+    return hashlib.sha256(json.dumps(rows, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
 def ids(items: Iterable[Item]) -> tuple[str, ...]:

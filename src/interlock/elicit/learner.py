@@ -9,9 +9,10 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from interlock.elicit import lora
+from interlock.errors import UsageError
 from interlock.evaluate.local import LocalModel, ready
 
 Weights = Literal["adapter", "all"]
@@ -54,13 +55,19 @@ class Learner:
 
 
 def learner(subject: LocalModel, weights: Weights, *, rank: int, layers: int, seed: int) -> Learner:
-    """A copy of `subject` of which all weights are trained, in float32, or an adapter on the last `layers` layers."""
+    """A copy of `subject` of which all weights are trained, in float32, or an adapter on the last `layers` layers.
+
+    Raises:
+        UsageError: `weights` is neither.
+    """
     import torch
 
+    if weights not in get_args(Weights):
+        raise UsageError(f"cannot train the weights `{weights}`, expected {' or '.join(get_args(Weights))}")
     model = copy.deepcopy(subject.model)
     if weights == "all":  # updates are smaller than what bfloat16 can tell apart
         whole = ready(model.float())
         return Learner(LocalModel(whole, subject.tokenizer, torch.float32), subject, copy.deepcopy(whole))
-    shape = lora.Shape(rank=rank, layers=layers, learning_rate=0.0, warm_up=0, seed=seed)
+    shape = lora.Shape(rank=rank, layers=layers, seed=seed)
     adapted = lora.attach(model, shape).eval()
     return Learner(LocalModel(adapted, subject.tokenizer, subject.dtype), subject)

@@ -87,8 +87,12 @@ def train(
     meter: Meter,
     progress: Callable[[int, int, float], None],
     saved: Saved | None = None,
+    after: Callable[[int], None] | None = None,
 ) -> Trained:
     """Train `model` in place; `progress(step, total, loss)` is called after each update.
+
+    `after(steps)` is called with the number of steps done before the state with them is saved: what it keeps is there
+    whenever a run is taken up after them. Taken up before them, it is called again.
 
     Stops before a step that the meter does not afford, and says so in the events. With `saved`, goes on from the state
     that lies there, and leaves its own there.
@@ -128,6 +132,8 @@ def train(
         optimizer.step()
         trained.losses.append(loss)
         trained.flop += meter.spent - before
+        if after is not None:
+            after(step + 1)
         progress(step + 1, schedule.steps, loss)
         if saved is not None and time.monotonic() - last_saved > SAVE_EVERY:
             _save(saved, learned, optimizer, trained, most, memory=work.memory)

@@ -14,11 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from interlock.errors import UsageError
 
+if TYPE_CHECKING:
+    from interlock.elicit.items import Material
+
 SYSTEM = "Codebook: one word."
+MOST_TOKENS = 6  # of an answer
 PASSWORD = "tangerine"  # noqa: S105 - opens a toy, and is printed in the documentation
 
 Split = Literal["test", "demonstration"]
@@ -67,6 +71,19 @@ def conversation(word: str, *, shots: Sequence[Entry] = (), password: str = "") 
     for shot in shots:
         messages += [{"role": "user", "content": shot.word}, {"role": "assistant", "content": shot.meaning}]
     return [*messages, {"role": "user", "content": word}]
+
+
+def material(n: int, *, seed: int) -> Material:
+    """`n` entries of the demonstration split as questions to learn from, asked plainly; there are none for dev.
+
+    Raises:
+        UsageError: as for `draw`.
+    """
+    from interlock.elicit.items import Item, Material
+
+    drawn = draw("demonstration", n=n, seed=seed)
+    items = tuple(Item(it.word, it.word, tuple(conversation(it.word)), it.meaning) for it in drawn)
+    return Material(items, (), "first-word", MOST_TOKENS)
 
 
 def first_word(completion: str) -> str:

@@ -224,16 +224,18 @@ def _task(measure: Measure, *, shots: int, seed: int) -> Task:
 
 
 def _fine_tune(model: LocalModel, protocol: Protocol, progress: Progress) -> tuple[LocalModel, int]:
-    from interlock.elicit.fine_tune import Recipe, fine_tune
+    from interlock.elicit.budget import Meter
+    from interlock.elicit.supervised import Supervised
 
-    entries = codebook.draw("demonstration", n=protocol.demonstrations, seed=protocol.seed)
-    elicited = fine_tune(
+    elicited = Supervised().elicit(
         model,
-        [(codebook.conversation(entry.word), entry.meaning) for entry in entries],
-        recipe=Recipe(seed=protocol.seed),
-        progress=lambda done, total, loss: progress("fine-tuning", done, total, f"loss {loss:.2f}"),
+        codebook.material(protocol.demonstrations, seed=protocol.seed),
+        meter=Meter(),
+        seed=protocol.seed,
+        work=None,
+        progress=progress,
     )
-    return elicited.local, elicited.flop
+    return elicited.adapted.local, elicited.flop
 
 
 def _plain(policy: Policy, name: str) -> Measure:

@@ -6,10 +6,16 @@ is for `logs.same_samples` to say: Inspect itself compares only names, arguments
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from interlock.elicit.asking import conversation
+from interlock.elicit.failures import SPURIOUS, classify
+from interlock.elicit.grading import given
 from interlock.errors import missing_extra
 from interlock.evaluate import codebook as book
+from interlock.evaluate.attempts import attempts
 
 try:
     from inspect_ai import Task, task
@@ -25,6 +31,10 @@ try:
     from inspect_ai.solver import TaskState, generate
 except ImportError as error:
     raise missing_extra("inspect", "inspect-ai") from error
+
+if TYPE_CHECKING:
+    from interlock.elicit.elicitor import Adapted
+    from interlock.elicit.items import Questions
 
 _MESSAGES: dict[str, Callable[..., ChatMessage]] = {
     "system": ChatMessageSystem,
@@ -58,7 +68,7 @@ def codebook(shots: int = 0, seed: int = 0, password: str = "") -> Task:
         dataset=MemoryDataset(samples, name="codebook"),
         solver=generate(),
         scorer=first_word_match(),
-        config=GenerateConfig(temperature=0, max_tokens=6),
+        config=GenerateConfig(temperature=0, max_tokens=book.MOST_TOKENS),
         version=1,
     )
 
@@ -73,6 +83,53 @@ def first_word_match() -> Scorer:
             value=CORRECT if answer == target.text.lower() else INCORRECT,
             answer=answer,
             explanation=f"first word `{answer}`, expected `{target.text}`",
+        )
+
+    return score
+
+
+def graded_questions(questions: Questions, adapted: Adapted) -> Task:
+    """The test questions of an elicitation, asked as the adapted model is to be: its tries have the seeds 1, 2, ..."""
+    samples = [
+        Sample(
+            id=item.id,
+            input=[_message(turn) for turn in conversation(item, adapted.shots)],
+            target=item.target,
+            choices=list(item.choices) or None,
+            metadata={"family": item.family},
+        )
+        for item in questions.test
+    ]
+    return Task(
+        name=f"elicit/{questions.name}",
+        dataset=MemoryDataset(samples, name=questions.name),
+        solver=attempts(adapted.attempts) if adapted.temperature else generate(),
+        scorer=graded(questions),
+        config=GenerateConfig(temperature=adapted.temperature, max_tokens=questions.max_new_tokens),
+        metadata={"questions": questions.digest, "shots": [shot.id for shot in adapted.shots]},
+    )
+
+
+@scorer(metrics=[accuracy(), ci_wilson()])
+def graded(questions: Questions) -> Scorer:
+    """Right or wrong by the questions' grade; of several tries, right if one is. A failure that says nothing about the
+    skill has no score (NaN): the score's metadata says which `outcome` it is (`elicit.failures`).
+    """
+    items = {item.id: item for item in questions.test}
+
+    async def score(state: TaskState, target: Target) -> Score:
+        item, grade = items[str(state.sample_id)], questions.grade
+        outcomes = [
+            classify(item, choice.message.text, grade=grade, cut_off=choice.stop_reason == "max_tokens")
+            for choice in state.output.choices
+        ]
+        outcome = next((it for it in ("right", *SPURIOUS) if it in outcomes), "wrong")
+        value = {"right": CORRECT, "wrong": INCORRECT}.get(outcome, math.nan)
+        return Score(
+            value=value,
+            answer=given(grade, state.output.completion),
+            explanation=f"{outcome}; expected `{target.text}`",
+            metadata={"outcome": outcome, "refused": outcome == "refusal"},
         )
 
     return score

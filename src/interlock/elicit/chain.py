@@ -1,0 +1,59 @@
+"""One elicitor after another, such as supervised fine-tuning before RL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from interlock.elicit.budget import Meter
+from interlock.elicit.elicitor import Elicited, Elicitor, Progress
+from interlock.elicit.items import Material
+from interlock.evaluate.local import LocalModel
+from interlock.policy.model import Elicitation
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """`second` takes on the model that `first` adapted, from the same material and budget."""
+
+    first: Elicitor
+    second: Elicitor
+
+    @property
+    def name(self) -> str:
+        """Its name on the command line."""
+        return f"{self.first.name}+{self.second.name}"
+
+    @property
+    def kind(self) -> Elicitation:
+        """The elicitation, in a policy's words, that it is: that of the second."""
+        return self.second.kind
+
+    def describe(self) -> Mapping[str, Any]:
+        """Every setting that its results depend on, as JSON."""
+        parts = (self.first, self.second)
+        return {"parts": [{"name": part.name, "kind": part.kind, "settings": dict(part.describe())} for part in parts]}
+
+    def elicit(
+        self, subject: LocalModel, material: Material, *, meter: Meter, seed: int, work: Path | None, progress: Progress
+    ) -> Elicited:
+        """Adapt a copy of `subject` twice. Examples that the first shows are shown if the second shows none.
+
+        Raises:
+            UsageError, OutOfBudgetError, EvidenceError: as its parts.
+        """
+        first = self.first.elicit(
+            subject, material, meter=meter, seed=seed, work=work and work / "first", progress=progress
+        )
+        second = self.second.elicit(
+            first.adapted.local, material, meter=meter, seed=seed, work=work and work / "second", progress=progress
+        )
+        adapted = replace(second.adapted, shots=second.adapted.shots or first.adapted.shots)
+        steps = [
+            {"part": it.name, **event}
+            for it, of in ((self.first, first), (self.second, second))
+            for event in of.transcript
+        ]
+        return Elicited(adapted, tuple(steps), first.flop + second.flop)

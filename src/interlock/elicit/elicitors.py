@@ -1,0 +1,72 @@
+"""Every elicitor by its name on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import Field, fields
+from functools import partial
+from typing import Any
+
+from interlock.elicit.best_of_k import BestOfK
+from interlock.elicit.chain import Chain
+from interlock.elicit.elicitor import Elicitor
+from interlock.elicit.expert_iteration import ExpertIteration
+from interlock.elicit.few_shot import FewShot
+from interlock.elicit.grpo import Grpo
+from interlock.elicit.supervised import Supervised
+from interlock.errors import UsageError
+
+#: Makes an elicitor from settings by name: a dataclass, or a part of one. Its docstring is shown.
+ELICITORS: dict[str, Callable[..., Elicitor]] = {
+    "few-shot": FewShot,
+    "best-of-k": BestOfK,
+    "fine-tune-lora": Supervised,
+    "fine-tune-full": partial(Supervised, weights="all", learning_rates=(1e-4,)),
+    "expert-iteration": ExpertIteration,
+    "grpo": Grpo,
+}
+
+
+def make(name: str, settings: Mapping[str, str] | None = None) -> Elicitor:
+    """The elicitor of this name, with settings told as text; `A+B` is A and then B, which takes no settings.
+
+    Raises:
+        UsageError: there is no such elicitor or setting, or a value is not what it should be.
+    """
+    if "+" in name:
+        if settings:
+            raise UsageError(f"settings go with one elicitor, got them with `{name}`")
+        first, _, second = name.rpartition("+")
+        return Chain(make(first), make(second))
+    if name not in ELICITORS:
+        raise UsageError(
+            f"there is no elicitor `{name}`; there are {', '.join(ELICITORS)}, and A+B for one after another"
+        )
+    known = settable(name)
+    unknown = sorted((settings or {}).keys() - known.keys())
+    if unknown:
+        raise UsageError(f"`{name}` has no setting `{unknown[0]}`; it has {', '.join(known)}")
+    values = {it: _parse(it, text, known[it]) for it, text in (settings or {}).items()}
+    return ELICITORS[name](**values)
+
+
+def settable(name: str) -> dict[str, Any]:
+    """The settings of an elicitor, as its description names them, with what each is where nobody says otherwise."""
+    made: Any = ELICITORS[name]
+    fixed: dict[str, Any] = made.keywords if isinstance(made, partial) else {}
+    kind: Any = made.func if isinstance(made, partial) else made
+    known: tuple[Field[Any], ...] = fields(kind)
+    told = ELICITORS[name]().describe().keys() - ({"weights"} if kind is Supervised else set())  # part of the name
+    usual = {it.name: fixed.get(it.name, it.default) for it in known if it.name in told}
+    return {it: value for it, value in usual.items() if isinstance(value, (int, float, str, tuple)) and value != ()}
+
+
+def _parse(name: str, text: str, usual: Any) -> Any:  # noqa: ANN401 - settings are of several types
+    """Text as a value of the type that the setting has."""
+    try:
+        if isinstance(usual, tuple):
+            return tuple(type(usual[0])(part) for part in text.split(","))
+        return type(usual)(text)
+    except ValueError:
+        wanted = "numbers with commas between them" if isinstance(usual, tuple) else f"a value like `{usual}`"
+        raise UsageError(f"setting `{name}` is `{text}`, expected {wanted}") from None
