@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from interlock.elicit.budget import Meter, OutOfBudgetError
 from interlock.elicit.saved import Saved
 from interlock.errors import EvidenceError
+from interlock.evaluate.local import out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -183,12 +184,6 @@ def _once(work: Work[E], batches: Sequence[Batch[E]], most: _Most) -> float:
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
     return total
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice, on a CPU or on an accelerator."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def _save(

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from interlock.errors import EvidenceError, UsageError
-from interlock.evaluate.local import BUCKET, Conversation, LocalModel
+from interlock.evaluate.local import BUCKET, Conversation, LocalModel, out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -195,7 +195,7 @@ class Scorer:
         return found
 
     def _halve(self, error: Exception, rows: int, item: Item) -> None:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise error
         self._prefixes.clear()
         width, length = item.shape[0], len(item.prefix) + len(item.rest)
@@ -375,12 +375,6 @@ def _finite(logits: torch.Tensor) -> torch.Tensor:
     if not bool(logits.isfinite().all()):
         raise EvidenceError("model produced non-finite logits; its weights are damaged or overflow its number format")
     return logits
-
-
-def _out_of_memory(error: Exception) -> bool:
-    import torch
-
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _embeddings(local: LocalModel) -> int:

@@ -174,6 +174,12 @@ def fingerprint(local: LocalModel) -> str:
     return digest.hexdigest()
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice, on a CPU or on an accelerator."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
 def require_extra(*packages: str) -> None:
     """Raise UsageError with the install command unless each of `packages` can be imported."""
     for package in packages:
