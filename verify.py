@@ -261,16 +261,16 @@ FORMS = json.loads("""{
 "deployment:v1": {"name": "", "subject": "#", "system_prompt_sha256": null, "filters": [{"name": "", "sha256": "#"}],
   "tools": [{"name": "", "sha256": "#"}], "surface": "", "access_tier": "", "sampling": {"*": ""}},
 "protocol": {"task": "", "task_version": 0, "metric": "", "samples": 0, "samples_sha256": "#", "?deployment": "#",
-  "elicitation": {"kind": "", "shots": 0, "seed": 0, "demonstrations": 0}},
-"plan:v1": {"report_by": "@", "protocol": true},
-"result:v3": {"plan": "#", "protocol": true, "log": {"name": "", "sha256": "#", "outcomes_sha256": "#"},
+  "elicitation": {"kind": "", "shots": 0, "seed": 0, "demonstrations": 0, "recipe": ""}},
+"plan:v2": {"report_by": "@", "protocol": true},
+"result:v4": {"plan": "#", "protocol": true, "log": {"name": "", "sha256": "#", "outcomes_sha256": "#"},
   "budget": {"tokens": 0, "flop": "1"}, "counts": {"planned": 0, "scored": 0, "completed": 0, "correct": 0,
   "refused_scores": 0, "refused_at_most": 0, "errored": 0, "limited": 0}, "environment": {"*": ""}},
 "attestation:v1": {"kind": "", "name": "", "about": "", "statement": "", "at": "@"},
 "withdrawal:v1": {"reason": "", "at": "@"}, "set-aside:v1": {"reason": "", "at": "@"},
 "audit:v1": {"seed": {"size": 0, "root": "#"}, "drawn": 0, "agreed": 0, "disagreed": 0, "statement": "", "at": "@"},
-"policy:v1": true, "permit:v1": true, "snapshot:v1": true, "decision:v1": true, "duty:v1": true, "revocation:v1": true,
-"forecast:v1": true, "judgement:v1": true, "approval:v1": true, "assumption-check:v1": true,
+"policy:v1": true, "permit:v1": true, "snapshot:v1": true, "decision:v2": true, "duty:v1": true, "revocation:v1": true,
+"forecast:v1": true, "judgement:v1": true, "approval:v1": true, "assumption-check:v2": true,
 "decision": {"action": "", "subject": "#", "deployment": null, "at": "@", "verdict": "", "bounds": true,
   "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true, "resume": true}
 }""")
@@ -395,6 +395,7 @@ class Reader:
         offered, tried = said.get("deployment"), said["elicitation"]
         known = self.facts.deployments.get(offered, SimpleNamespace(subject=None if offered else fact.subject))
         fine = fact.subject in self.weights and known.subject == fact.subject and tried["kind"] in ASSUMED
+        fine = fine and (tried["recipe"] == "unknown" or re.fullmatch(TEXTS["#"], tried["recipe"]))
         demand(fine, where, f"{offered} of {fact.subject}, {tried}", "a subject with weights, its deployment, a way")
         rest = {"unit": "sample", "attempts": 1, "tools": False, "safety_ablated": False, "deployment": offered}
         renamed = {"elicitation": tried["kind"], "samples_digest": said["samples_sha256"]}
@@ -453,11 +454,11 @@ report_within independent on_hold duties amendments context sources""".split()
 MEMBERS = """about above access alert_for approved_by argument assumes attempts audience below_if binds buffer by
 checked claim changelog_required confidence consulted count coverage danger declares demonstrations developers
 discretion domain doubt elicitation events exempt flop forecast_by fresh_for frozen_while_reached high independent_of
-issued_by items judged keys kind lease level least_samples ledger_age low margin measure metric modality months
-multiple notice of on owner parts period proposed_by quantity quorum reached_when refines refresh refusals requires
-reversible review revocable_by role rule_out run_by rung safety_ablated samples_digest seconds shots size source
-sources standard subject subjects surface takeover_potential task task_version threat_models threshold tools unit
-valid_below void_at weaker weights what is""".split()
+issued_by items judged keys kind lease level least_parameters least_samples ledger_age low margin measure metric
+modality months multiple notice of on owner parts period proposed_by quantity quorum reached_when refines refresh
+refusals requires reversible review revocable_by role rule_out run_by rung safety_ablated samples_digest seconds
+sharp_at sharpness shots size source sources standard subject subjects surface takeover_potential task task_version
+threat_models threshold tools unit valid_below void_at weaker weights what is""".split()
 KINDS = """at amount ref at-least under-quantity under-screen under-reference measure compute-ratio unbounded mean
 attested approved defined ruled-out combined hole never measured""".split()
 
@@ -806,7 +807,7 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     for number, (entry, at, first) in enumerate(zip(entries, times, before, strict=True)):
         said = reader.take(entry, at, first, f"entry {number}")
     where, claimed, facts, policy = f"the decision of entry {size}", said["predicate"], reader.facts, reader.policy
-    demand(said["predicateType"] == "urn:interlock:decision:v1", where, said["predicateType"], "a decision")
+    demand(said["predicateType"] == "urn:interlock:decision:v2", where, said["predicateType"], "a decision")
     fits(claimed, FORMS["decision"], where)
     asked, seen = SimpleNamespace(**{**claimed, "at": moment(claimed["at"])}), claimed["checkpoint"]
     facts.checkpoint = SimpleNamespace(time=moment(seen["time"]))

@@ -143,18 +143,21 @@ class Workspace:
         return read(self.ledger.read(), pinned_policy=self.policy_digest)
 
     def check_logs(self, evidence: Evidence) -> int:
-        """Check that every result's logs are here, with the bytes that it names. Returns how many results there are.
+        """Check that every result's logs, and every validity record that a check of an assumption names, are here, with
+        these bytes. Returns how many results there are.
 
         Raises:
-            EvidenceError: a log is missing or altered.
+            EvidenceError: one is missing or altered.
         """
         for entry, result in evidence.results.items():
             for name, expected in result.files:
                 self.check_log(entry, name, expected)
+        for entry, (name, expected) in evidence.validity.items():
+            self.check_log(entry, name, expected)
         return len(evidence.results)
 
     def check_log(self, entry: int, name: str, expected: str) -> Path:
-        """Check that a file which the result of an entry names is here, with these bytes; return where.
+        """Check that a file which an entry names is here, with these bytes; return where.
 
         Raises:
             EvidenceError: it is missing, altered, or outside the workspace.

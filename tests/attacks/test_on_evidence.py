@@ -166,7 +166,7 @@ def ran(registered, _few_shot):
 
 
 def _is_plan(data):
-    return Statement.parse(dsse.parse(data).payload).predicate_type == "urn:interlock:plan:v1"
+    return Statement.parse(dsse.parse(data).payload).predicate_type == "urn:interlock:plan:v2"
 
 
 def _log(workspace):

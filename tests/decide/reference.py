@@ -125,8 +125,14 @@ def count_shows(k, n, p, alpha):
 
 
 def passed(check, assumption):  # 16
-    alpha = 1 - assumption.confidence
-    return check.passed and count_shows(check.caught, check.organisms, assumption.coverage, alpha)
+    alpha, known = 1 - assumption.confidence, check.validity
+    if known is None:
+        valid = assumption.sharpness == 0 and assumption.least_parameters == 0
+    else:
+        sharp = known.at <= assumption.sharp_at
+        sharp = sharp and count_shows(known.ruled_out, known.honest, assumption.sharpness, alpha)
+        valid = (sharp or assumption.sharpness == 0) and known.least_parameters >= assumption.least_parameters
+    return check.passed and count_shows(check.caught, check.organisms, assumption.coverage, alpha) and valid
 
 
 def exp_is_less(x, alpha):
@@ -534,7 +540,7 @@ class Case:
                 found += [(r, self.sound(r, owner, rule, demand, measure, run_by)) for demand in demands]
         return [(result, span) for result, span in found if span is not None]
 
-    def discharged(self, name, digest, run_by):  # 16
+    def discharged(self, name, digest, run_by, recipe):  # 16
         assumption = self.policy.assumptions.get(name)
         if assumption is None:
             return None
@@ -544,6 +550,8 @@ class Case:
             about = [a for a in about if a.check and a.check.name == assumption.checked]
             failed = [a for a in about if not passed(a.check, assumption)]
         good = [a for a in about if a.about == digest and a not in failed]
+        bound = {a: a.check.validity.recipe for a in good if a.check and a.check.validity}
+        good = [a for a in good if a not in bound or bound[a] == recipe != "unknown"]
         good = [a for a in good if all(a.at > other.at for other in failed)]
         good = [a for a in good if assumption.by in a.signers and run_by not in a.signers and not self.withdrawn(a)]
         ends = [assumption.fresh_for.after(a.at) for a in good if self.counts(a, ("assumptions", name))]
@@ -578,9 +586,9 @@ class Case:
         behaves = measure.kind == "propensity" and demand.elicitation != "understanding-based"
         names = {*(model.ASSUMED_OF_PROPENSITY if behaves else model.ASSUMED[demand.elicitation]), *rule.assumes}
         for digest in digests:
-            sound = latest(span for _, span in self.sounds(digest, owner, rule, [demand], measure, after=after))
-            words = [self.discharged(name, digest, rule.run_by) for name in names] if sound else []
-            spans.append(self.room(least(sound, self.reach(digest, owner), *words)))
+            for result, span in self.sounds(digest, owner, rule, [demand], measure, after=after):
+                words = [self.discharged(name, digest, rule.run_by, result.protocol.recipe) for name in names]
+                spans.append(self.room(least(span, self.reach(digest, owner), *words)))
         return latest(spans)
 
     def all_satisfied(self, owner, measures, digests, after=None):  # 18, 20

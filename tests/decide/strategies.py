@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from decide import cases as c
 from decide.cases import AT, CHILD, DAY, FOUNDATION, HOUR, MODEL, OFFERED, REFERENCE, SECOND, SIBLING, Run, named
-from interlock.decide.facts import Check, Deployment, Facts, Step, Version
+from interlock.decide.facts import Check, Deployment, Facts, Step, Validity, Version
 from interlock.decide.rule import Decider, decide
 from interlock.policy import model
 from interlock.policy._structure.parts import parts_of
@@ -433,6 +433,10 @@ def assumptions(draw: Draw, *, void: bool) -> dict[str, model.Assumption]:
         it = model.Assumption(name, "auditor", draw(days(60, 30)) if name == "extra" else Duration(2, 0))
         if name in (checked, "valid-understanding"):
             it = replace(it, checked="a-check", coverage=Fraction(4, 5), confidence=Fraction(draw(of("0.95", "0.6"))))
+            sharp = {"sharpness": Fraction(4, 5), "sharp_at": Fraction(draw(of("0.5", "0.3")))}
+            it = replace(
+                it, **draw(of({}, {}, sharp, {"least_parameters": 10**6}, {**sharp, "least_parameters": 10**5}))
+            )
         made.append(replace(it, void_at=("auto",)) if void and draw(st.booleans()) else it)
     return named(*made)
 
@@ -536,6 +540,7 @@ def changed_rules(draw: Draw, rule: model.RuleOut) -> model.RuleOut:
 
 # -- evidence ----------------------------------------------------------------------------------------------------------
 
+RECIPES = (c.digest("recipe"), c.digest("another recipe"))
 #: What may be different about one evaluation.
 CHANGES: tuple[dict[str, Any], ...] = (
     *({"bad": bad} for bad in (2, 5, 12, 20, 45, COUNT)),
@@ -550,6 +555,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     *({"refused_scores": 20}, {"refused_at_most": 20}, {"samples_digest": "00" * 32}),
     *({"deployment": OFFERED}, {"deployment": None}),
     *({"unreadable": True}, {"elicitation": "prompted"}, {"late": True}),
+    *({"recipe": recipe} for recipe in ("unknown", *RECIPES)),
 )
 
 
@@ -570,6 +576,7 @@ def evaluation(of_what: Any, elicitation: str, made: dict[str, Any]) -> Run:
         over = 1 if made.pop("unreadable", False) or (low, high) == (0, 1) else 0
         made["total"] = scored * low + count * (high - low) + over * (scored * (high - low) + 1)
     made.setdefault("samples_digest", SAMPLES)
+    made.setdefault("recipe", RECIPES[0])
     made.setdefault("task", of_what.task)
     made.setdefault("report_by", planned_at + 20 * DAY)
     return c.run(made.pop("elicitation", elicitation), **made)
@@ -671,8 +678,19 @@ def words(draw: Draw, used: list[model.Policy]) -> Any:
     return c.stated(name, about=about, by=by, at=at, check=draw(of(None, *CHECKS)))
 
 
+def valid(**changes: Any) -> Check:
+    """A check of an elicitor that is as it should be, but for some things."""
+    made = {"recipe": RECIPES[0], "ruled_out": 20, "honest": 20, "at": Fraction(3, 10), "least_parameters": 10**6}
+    return Check("a-check", passed=True, caught=20, organisms=20, validity=Validity(**{**made, **changes}))
+
+
 CHECKS = (
+    valid(),
     Check("a-check", passed=True, caught=20, organisms=20),
+    valid(recipe=RECIPES[1]),
+    *(valid(**it) for it in ({"ruled_out": 15}, {"honest": 0, "ruled_out": 0}, {"at": Fraction("0.31")})),
+    *(valid(**it) for it in ({"at": Fraction("0.51")}, {"least_parameters": 10**6 - 1}, {"least_parameters": 99_999})),
+    *(valid(**it) for it in ({"recipe": "unknown"},)),
     Check("a-check", passed=True, caught=15, organisms=20),
     Check("a-check", passed=False, caught=20, organisms=20),
     Check("other", passed=True, caught=20, organisms=20),
@@ -684,7 +702,7 @@ def said(used: list[model.Policy], subject: str, others: tuple[str, ...], *, at:
     made = []
     for policy in used:
         for name, it in policy.assumptions.items():
-            check = CHECKS[0] if it.checked else None
+            check = CHECKS[0 if it.sharpness or it.least_parameters else 1] if it.checked else None
             made += [c.stated(name, about=who, by=[it.by], at=at, check=check) for who in (subject, *others)]
         for name, need in policy.requirements.items():
             if isinstance(need, model.Attested):

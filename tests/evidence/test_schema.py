@@ -32,6 +32,7 @@ from interlock.workspace import now
 VALIDATORS = {kind: jsonschema.Draft202012Validator(schema(kind)) for kind in KINDS}
 SIGNERS = ("evaluation-team", "external-auditor", "gatekeeper", "board-1", "board-2")
 FREE = {"environment", "sampling", "args"}  # names here are anything
+OPTIONAL = {("validity",)}
 WRONG = (None, True, -1, 2**53 - 1, "", "x" * 5000, "not this", [], {}, [1], {"a": 1})
 
 
@@ -99,11 +100,26 @@ def _amended(workspace):
     (workspace.folder / "next.yaml").write_text(text.replace("EFFECTIVE", timestamp(now() + timedelta(days=31))))
     folder = ["--workspace", str(workspace.folder)]
     assert cli.run(["amend", str(workspace.folder / "next.yaml"), *folder]) == 0
+    (workspace.folder / "logs/record.json").write_bytes(b"{}")
     at, result = timestamp(now()), lab.payload(workspace, "result", 0).digest
     for kind, predicate in (
         (
             "assumption-check",
-            {"assumption": "valid-understanding", "check": "probe", "passed": True, "caught": 5, "organisms": 6},
+            {
+                "assumption": "valid-understanding",
+                "check": "probe",
+                "passed": True,
+                "caught": 5,
+                "organisms": 6,
+                "validity": {
+                    "recipe": "1f" * 32,
+                    "ruled_out": 5,
+                    "honest": 6,
+                    "at": "0.5",
+                    "least_parameters": 500000,
+                    "record": {"name": "logs/record.json", "sha256": sha256(b"{}").hexdigest()},
+                },
+            },
         ),
         ("judgement", {"threshold": "judged", "verdict": "below", "on": [result]}),
         ("approval", {"requirement": "agreed", "about": "subject", "findings": ["ab" * 32]}),
@@ -263,7 +279,8 @@ def test_reader_and_schema_refuse_the_same_unknown_and_missing_members(entries, 
             tried = []
             if isinstance(part, dict) and not FREE & set(path):
                 tried.append(changed({"": predicate}, ("", *path, "unknown"), "x")[""])
-            if path and isinstance(path[-1], str) and not (FREE | {"moments"}) & set(path[:-1]):
+            needed = path not in OPTIONAL and not (FREE | {"moments"}) & set(path[:-1])
+            if path and isinstance(path[-1], str) and needed:
                 tried.append(changed(predicate, path, ...))
             for other in tried:
                 assert not accepted(kind, {**value, "predicate": other}), path

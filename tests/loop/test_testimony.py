@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
+from fractions import Fraction
 
 import pytest
 
@@ -10,6 +12,7 @@ import lab
 import ledger_lab as made
 from interlock.decide.decision import timestamp
 from interlock.errors import EvidenceError
+from interlock.evidence import validity
 from interlock.evidence.keys import KeyPair
 from interlock.evidence.predicates import statement
 from interlock.workspace import now
@@ -180,6 +183,54 @@ def test_a_failed_check_counts_whoever_signs_it(workspace, capsys):
     assert [it.passed for it in told] == [True, False]
 
 
+@pytest.fixture
+def record(tmp_path):
+    made = validity.Record(
+        "probe", validity.Elicitor("lora", "fine-tuned", {"rank": 8}), 60, 60, 28, 30,
+        Fraction(1, 2), 500_000, 5_000_000, Fraction(19, 20), {},
+    )  # fmt: skip
+    path = tmp_path / "validity.json"
+    path.write_bytes(made.to_bytes())
+    return path
+
+
+CHECKED = ("check-assumption", "no-gradient-hacking", "-s", "m", "--passed")
+
+
+def test_a_validity_record_fills_the_numbers_and_is_kept(workspace, capsys, record):
+    run(capsys, workspace, *CHECKED, "--record", str(record))
+    (check,) = [it.check for it in workspace.read().facts.attestations if it.check]
+    assert (check.caught, check.organisms, check.validity) == (60, 60, validity.parse(record.read_bytes(), "").validity)
+    record.unlink()
+    assert lab.command(capsys, workspace, "ledger", "verify").code == 0
+
+
+@pytest.mark.parametrize("attack", ["altered", "gone"])
+def test_attack_a_validity_record_that_is_not_what_the_ledger_names(workspace, capsys, record, attack):
+    run(capsys, workspace, *CHECKED, "--record", str(record))
+    (kept,) = (workspace.folder / "logs/validity").iterdir()
+    kept.write_bytes(kept.read_bytes().replace(b"28", b"29")) if attack == "altered" else kept.unlink()
+    said = lab.command(capsys, workspace, "decide", "-s", "m", "-a", "scale")
+    assert said.code == 4
+    assert "logs/validity/" in said.err
+
+
+def test_a_record_and_numbers_beside_it_or_neither_are_refused(workspace, capsys, record, tmp_path):
+    other = tmp_path / "other.json"
+    other.write_bytes(replace(validity.parse(record.read_bytes(), ""), check="noise").to_bytes())
+    before = lab.size(workspace)
+    for arguments, match in (
+        (("--record", str(record), "--caught", "60"), "give either --record, or --caught and --organisms"),
+        (("--caught", "60"), "give --caught and --organisms, or the validity record"),
+        (("--record", str(tmp_path / "none.json")), "cannot read"),
+        (("--record", str(other)), "is the record of the check `noise`, the policy asks for `probe`"),
+    ):
+        said = lab.command(capsys, workspace, *CHECKED, *arguments)
+        assert said.code == 2
+        assert match in said.err
+    assert lab.size(workspace) == before
+
+
 def test_a_result_by_one_key_of_a_quorum_counts_against_and_for_nothing(workspace):
     made.result(workspace, 110, "board-1", seed=3)
     assert made.state(workspace, "expert") == "reached"
@@ -327,6 +378,26 @@ REFUSED = {
             "statement": "x",
         },
         "is not shown by the check `prob`, expected probe",
+    ),
+    "a check that ruled out more honest organisms than there were": (
+        "assumption-check",
+        {
+            "assumption": "no-gradient-hacking",
+            "check": "probe",
+            "passed": True,
+            "caught": 60,
+            "organisms": 60,
+            "validity": {
+                "recipe": "1f" * 32,
+                "ruled_out": 31,
+                "honest": 30,
+                "at": "0.5",
+                "least_parameters": 500000,
+                "record": {"name": "logs/validity/1.json", "sha256": "2e" * 32},
+            },
+            "statement": "x",
+        },
+        "ruled out 31 of 30 organisms",
     ),
     "an attestation of an assumption that is not there": (
         "attestation",

@@ -109,6 +109,9 @@ def checked(name, **changes):
     return replace(stated(name), checked="a-check", coverage=Fraction(9, 10), **changes)
 
 
+SHARP = {"sharpness": Fraction(4, 5), "sharp_at": Fraction(2, 5), "least_parameters": 500_000}
+
+
 def attested(name="secure", **changes):
     return replace(Attested(name, "an audit", "says", "developer", YEAR), **changes)
 
@@ -186,7 +189,7 @@ def full_policy():
         measures=_measures(),
         assumptions=ASSUMPTIONS
         | named(
-            checked("swapped", confidence=Fraction(9, 10), void_at=("screen",), sources=SOURCES),
+            checked("swapped", confidence=Fraction(9, 10), void_at=("screen",), sources=SOURCES, **SHARP),
             stated("no-test-awareness"),
         ),
         thresholds=_thresholds(),

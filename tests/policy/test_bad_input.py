@@ -489,6 +489,11 @@ MISTAKES_IN_FULL = {
         [("{stated_by: external-auditor, fresh_for: 6 months}", "^{sated_by: external-auditor, fresh_for: 6 months}")],
         ["got none; did you mean `stated_by`?"],
     ),
+    "organisms of half a parameter": (
+        [("least_parameters: 5e5", "least_parameters: ^1.5e0")],
+        ["a whole number of parameters such as `5e5`, got `1.5e0`"],
+    ),
+    "a sharpness over 1": ([("sharpness: 0.8", "sharpness: ^1.2")], ["a share above 0 and at most 1, got `1.2`"]),
     "a stated assumption with a coverage": (
         [
             (

@@ -249,6 +249,21 @@ MISTAKES = {
         "assumptions.good-demonstrations.coverage",
         "`checked` and `coverage` together",
     ),
+    "a sharpness of somebody's word": (
+        small_policy(assumptions=assumed("good-demonstrations", sharpness=HALF)),
+        "assumptions.good-demonstrations.sharpness",
+        "`sharpness` beside `checked` only",
+    ),
+    "organisms behind somebody's word": (
+        small_policy(assumptions=assumed("good-demonstrations", least_parameters=5)),
+        "assumptions.good-demonstrations.least_parameters",
+        "`least_parameters` beside `checked` only",
+    ),
+    "a level at which nothing need be ruled out": (
+        small_policy(assumptions=assumed("valid-understanding", sharp_at=HALF / 2)),
+        "assumptions.valid-understanding.sharp_at",
+        "`sharp_at` beside `sharpness` only",
+    ),
     # rules
     "run by nobody": (levels(threshold(rule_out=rule(run_by="nobody"))), "thresholds.high.rule_out.run_by", "`nobody`"),
     "a forecast by nobody": (

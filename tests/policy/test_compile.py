@@ -239,7 +239,7 @@ def test_the_order_of_fields_in_memory_does_not_matter():
 def test_the_bytes_stay_the_same():
     # A change here changes the digest of every policy in every ledger.
     assert digest(small_policy()) == "39acbd7ec81c44a4e5511dcecd8e06357fa7bc86c2abc74495dff3b51f70bada"
-    assert digest(full_policy()) == "eb4a9866cb1ff85d31b7c662c556563e3cbed8655a29abb33b405e3e42a014bf"
+    assert digest(full_policy()) == "b570d96fc110c9720a2161be4c981f174bce7946282e9125b5d80883b3829f87"
 
 
 def nested(levels):

@@ -14,6 +14,7 @@ from interlock.policy import from_json, to_json
 from interlock.policy.duty import Clock, Duty, Response, Start
 from interlock.policy.lint import CHECKS, LEVELS, lint
 from interlock.policy.model import (
+    CERTIFIED,
     UNBOUNDED_MONTHS,
     UNBOUNDED_MULTIPLE,
     Amendments,
@@ -48,6 +49,7 @@ from policy.samples import (
     NEVER,
     attested,
     buffer,
+    checked,
     full_policy,
     gates,
     key,
@@ -467,6 +469,15 @@ FOUND = {
             "the evaluators' colleagues say that the model does not play dumb",
             "assumptions.no-evaluation-gaming",
             good(more_assumptions=named(stated("no-evaluation-gaming", by="board"))),
+        )
+    ],
+    "blunt-check": [
+        (
+            "an elicitor whose bounds are always 1 is certified",
+            "assumptions.no-gradient-hacking",
+            good(
+                more_assumptions=named(replace(checked("no-gradient-hacking"), checked=CERTIFIED)),
+            ),
         )
     ],
     "no-external-auditor": [

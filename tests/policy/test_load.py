@@ -382,6 +382,9 @@ def test_assumptions(full):
         checked="certified-elicitor",
         coverage=Fraction(19, 20),
         confidence=Fraction(99, 100),
+        sharpness=Fraction(4, 5),
+        sharp_at=Fraction(2, 5),
+        least_parameters=500_000,
         void_at=("precursor",),
         sources=("5.1",),
     )

@@ -253,6 +253,18 @@ PARTS = {  # what is named: (what the stricter version says, what the looser one
     "assumptions.no-evaluation-gaming.fresh_for may be longer": (_assumed(fresh_for=cases.MONTH), _assumed()),
     "assumptions.no-evaluation-gaming.coverage is less": (_assumed(), _assumed(coverage=Fraction("0.8"))),
     "assumptions.no-evaluation-gaming.confidence is less": (_assumed(), _assumed(confidence=Fraction("0.9"))),
+    "assumptions.no-evaluation-gaming.sharpness is less": (
+        _assumed(sharpness=Fraction("0.8")),
+        _assumed(sharpness=Fraction("0.7")),
+    ),
+    "assumptions.no-evaluation-gaming.sharp_at is greater": (
+        _assumed(sharpness=Fraction("0.8"), sharp_at=Fraction("0.4")),
+        _assumed(sharpness=Fraction("0.8")),
+    ),
+    "assumptions.no-evaluation-gaming.least_parameters is less": (
+        _assumed(least_parameters=500_000),
+        _assumed(least_parameters=499_999),
+    ),
     "assumptions.no-evaluation-gaming.void_at has lost an item": (_assumed(), _assumed(void_at=())),
     "thresholds.t.takeover_potential is gone": (_threshold(takeover_potential=True), _threshold()),
     "thresholds.t.above has lost an item": (_threshold(above=("s",)), _threshold()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,10 +21,11 @@ from interlock.cli.options import (
 )
 from interlock.decide.decision import timestamp
 from interlock.errors import UsageError
+from interlock.evidence import validity
 from interlock.evidence.predicates import statement
 from interlock.evidence.testimony import MOMENTS, VERDICTS, duties
 from interlock.policy import exact
-from interlock.workspace import Workspace, now
+from interlock.workspace import Workspace, now, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -186,8 +189,11 @@ def check_assumption(
     assumption: Annotated[str, typer.Argument(help="An assumption of the policy that a check shows.")],
     subject: SubjectOption,
     passed: Annotated[bool, typer.Option("--passed/--failed", help="What the check said of this subject.")],
-    caught: Annotated[int, typer.Option(min=0, help="How many model organisms the check caught.")],
-    organisms: Annotated[int, typer.Option(min=0, help="How many it was tried on.")],
+    caught: Annotated[int | None, typer.Option(min=0, help="How many model organisms the check caught.")] = None,
+    organisms: Annotated[int | None, typer.Option(min=0, help="How many it was tried on.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="The check's validity record, instead of the two numbers; it is kept here.")
+    ] = None,
     text: TextOption = "recorded by interlock check-assumption",
     by: ByOption = None,
     key: KeyOption = None,
@@ -199,22 +205,62 @@ def check_assumption(
 
     \b
     interlock check-assumption no-gradient-hacking -s NAME --passed --caught 60 --organisms 60
+    interlock check-assumption no-gradient-hacking -s NAME --passed --record validity.json
+
+    A validity record says which elicitor was tried, how many model organisms it caught, how many of those without the
+    skill it let be ruled out, and how large they were. Then the check stands for results of that very elicitor alone.
     """
     opened, evidence = _opened(workspace, passphrase_file)
     model, wanted = evidence.subject(subject), rule(evidence.policy.assumptions, "assumption", assumption)
     if not wanted.checked:
         raise UsageError(f"`{assumption}` is stated, not checked: interlock attest --assumption {assumption}")
+    if record is not None and (caught is not None or organisms is not None):
+        raise UsageError("give either --record, or --caught and --organisms, which stand in the record")
+    signing = pairs(opened, evidence, [wanted.by], by=by, key=key)
+    counts = _counted(caught, organisms) if record is None else _recorded(opened, record, wanted.checked)
     predicate = {
         "assumption": assumption,
         "check": wanted.checked,
         "passed": passed,
-        "caught": caught,
-        "organisms": organisms,
+        **counts,
         "statement": text,
     }
-    signing = pairs(opened, evidence, [wanted.by], by=by, key=key)
     told = f"`{wanted.checked}` {'passed' if passed else 'failed'} on `{model.name}`"
     put(opened, "assumption-check", (model.name, model.digest), predicate, signing, told=told, as_json=as_json)
+
+
+def _counted(caught: int | None, organisms: int | None) -> dict[str, Any]:
+    if caught is None or organisms is None:
+        raise UsageError("give --caught and --organisms, or the validity record with --record")
+    return {"caught": caught, "organisms": organisms}
+
+
+def _recorded(workspace: Workspace, path: Path, check: str) -> dict[str, Any]:
+    """What a validity record says, which is kept in the workspace."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read `{path}`: {error.strerror}") from error
+    record, digest = validity.parse(data, f"validity record `{path}`"), sha256(data).hexdigest()
+    if record.check != check:
+        raise UsageError(f"`{path}` is the record of the check `{record.check[:80]}`, the policy asks for `{check}`")
+    name = f"logs/validity/{digest[:16]}.json"
+    (workspace.folder / name).parent.mkdir(parents=True, exist_ok=True)
+    write_whole(workspace.folder / name, data)
+    # crash point: a record that nothing names yet; the same command again writes the same bytes and goes on
+    said = record.validity
+    return {
+        "caught": record.covered,
+        "organisms": record.organisms,
+        "validity": {
+            "recipe": said.recipe,
+            "ruled_out": said.ruled_out,
+            "honest": said.honest,
+            "at": exact(said.at),
+            "least_parameters": said.least_parameters,
+            "record": {"name": name, "sha256": digest},
+        },
+    }
 
 
 def judge(

@@ -36,7 +36,8 @@ class Reason:
 class Counted:
     """One result as it counts in the bounds, which are one-sided at `alpha`, on the measure's own scale.
 
-    `total` is the sum of the scores where they are not all 0 or 1. `tally` None: it cannot be read for the measure.
+    `total` is the sum of the scores where they are not all 0 or 1; `recipe` says how it was elicited. `tally` None: it
+    cannot be read for the measure.
     """
 
     entry: int
@@ -46,6 +47,7 @@ class Counted:
     scored: int
     correct: int
     total: Fraction | None
+    recipe: str
     admissible: bool
     withdrawn: bool
     tally: Tally | None
@@ -93,9 +95,19 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Certified:
+    """An assumption that a check shows, for results of one recipe alone, and the check's entry."""
+
+    assumption: str
+    recipe: str
+    entry: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What the results say about one plain measure at one level. `confidence` is that of each bound, after it was
-    divided among parts; `set_aside` are (entry, reason) of the results that were taken out.
+    divided among parts; `set_aside` are (entry, reason) of the results that were taken out; `certified` the recipes for
+    which the assumptions of the rule's demands are shown.
     """
 
     measure: str
@@ -105,6 +117,7 @@ class Reading:
     scale: Scale
     counted: tuple[Counted, ...]
     set_aside: tuple[tuple[int, str], ...]
+    certified: tuple[Certified, ...]
 
     @property
     def upper(self) -> Fraction:
@@ -429,6 +442,9 @@ def _reading(reading: Reading) -> dict[str, Any]:
         "method": reading.method,
         "counted": [_counted(counted) for counted in reading.counted],
         "set_aside": [{"entry": entry, "reason": reason} for entry, reason in reading.set_aside],
+        "certified": [
+            {"assumption": it.assumption, "recipe": it.recipe, "entry": it.entry} for it in reading.certified
+        ],
     }
 
 
@@ -441,6 +457,7 @@ def _counted(counted: Counted) -> dict[str, Any]:
         "scored": counted.scored,
         "correct": counted.correct,
         "total": None if counted.total is None else exact(counted.total),
+        "recipe": counted.recipe,
         "upper": exact(counted.upper),
         "lower": exact(counted.lower),
         "admissible": counted.admissible,

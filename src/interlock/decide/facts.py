@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from interlock.policy.duty import Moment
     from interlock.policy.model import Policy
 
+#: The recipe of what does not say how it was elicited.
+UNKNOWN = "unknown"
 #: Roles whose quorum signed an entry.
 Signers = frozenset[str]
 
@@ -57,7 +59,8 @@ class Deployment:
 class Protocol:
     """What was, or will be, run: the task, its samples, and how hard it tries.
 
-    `samples` counts units of the measure: samples, or families of them. `deployment` None: the bare model.
+    `samples` counts units of the measure: samples, or families of them. `deployment` None: the bare model. `recipe` is
+    the SHA-256 of what says which elicitor was used, with which settings, or `UNKNOWN`.
     """
 
     task: str
@@ -74,6 +77,7 @@ class Protocol:
     tools: bool = False
     safety_ablated: bool = False
     unit: Literal["sample", "family"] = "sample"
+    recipe: str = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +122,32 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Validity:
+    """What is known of the elicitor behind a check, by its `recipe`, beside the organisms that it caught.
+
+    It let `ruled_out` of the `honest` organisms that never had the skill be ruled out at the level `at`. The smallest
+    of all organisms had `least_parameters` parameters.
+    """
+
+    recipe: str
+    ruled_out: int
+    honest: int
+    at: Fraction
+    least_parameters: int
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
-    """What a check of an assumption showed: whether it passed here, and how many model organisms it caught."""
+    """What a check of an assumption showed: whether it passed here, and how many model organisms it caught.
+
+    `validity` None: it speaks of no elicitor, and was tried on organisms of which nothing is known.
+    """
 
     name: str
     passed: bool
     caught: int
     organisms: int
+    validity: Validity | None = None
 
 
 @dataclass(frozen=True, slots=True)

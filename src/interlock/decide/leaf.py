@@ -7,8 +7,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from interlock.decide.decision import Counted, Held, Node, Reading, Reason, State
-from interlock.decide.view import Sought, assumed, least, scale, start, tally
+from interlock.decide.decision import Certified, Counted, Held, Node, Reading, Reason, State
+from interlock.decide.view import Sought, assumed, certified, least, scale, start, tally
 from interlock.policy import exact
 from interlock.policy.model import Demand, UnderReference, UnderScreen
 from interlock.policy.time import LATEST
@@ -169,10 +169,10 @@ def demanded(view: View, sought: Sought, *, multiple: Fraction) -> tuple[list[Re
 
 
 def _unmet(view: View, sought: Sought, demand: Demand) -> list[Reason]:
-    """A demanded elicitation without a sound result, and assumptions that are not discharged."""
-    rule, measure = sought.rule, sought.measure
-    names = [n for n in assumed(rule, measure, demand) if view.discharged(n, view.subject, rule.run_by) is None]
-    reasons = [_undischarged(view, name) for name in names]
+    """A demanded elicitation without a sound result, and assumptions that are not discharged for what ran."""
+    measure = sought.measure
+    ran: list[str | None] = [it for subject in sought.subjects for it in view.by_recipe(sought, subject, demand)]
+    reasons = min((_undischarged(view, sought, demand, it) for it in ran or [None]), key=len)
     if measure.on == "deployment" and view.deployment is None:
         text = f"`{measure.name}` is of a deployment, and none is asked about"
         reasons.insert(0, Reason("no-deployment", text, "name the deployment"))
@@ -188,7 +188,15 @@ def no_room(view: View) -> Reason:
     return Reason("compute-uncertain", text)
 
 
-def _undischarged(view: View, name: str) -> Reason:
+def _undischarged(view: View, sought: Sought, demand: Demand, recipe: str | None) -> list[Reason]:
+    """The assumptions that are not discharged for results of a recipe; None: of whichever."""
+    rule = sought.rule
+    names = assumed(rule, sought.measure, demand)
+    missing = [it for it in names if view.discharged(it, view.subject, rule.run_by, recipe) is None]
+    return [_not_discharged(view, name, rule.run_by, recipe) for name in missing]
+
+
+def _not_discharged(view: View, name: str, run_by: str, recipe: str | None) -> Reason:
     from interlock.decide.finding import find
 
     rule = view.policy.assumptions.get(name)
@@ -198,8 +206,17 @@ def _undischarged(view: View, name: str) -> Reason:
     if void:
         text = f"`{name}` is void unless {' and '.join(f'`{it}`' for it in void)} is below"
         return Reason("assumption-void", text, f"rule out {', '.join(void)}")
-    word = "shown by a check of" if rule.checked else "stated by"
-    resume = f"`{rule.by}` states it: interlock attest --assumption {name} --subject {view.model.name}"
+    others = [(it.entry, own) for _, it in view.standing(name, view.subject, run_by) if (own := certified(it))]
+    if recipe is not None and others:
+        shown = " and ".join(f"`{own[:12]}` (entry {entry})" for entry, own in others)
+        text = f"`{name}` is shown for results of the recipe {shown}, and what ran was `{recipe[:12]}`"
+        return Reason(
+            "assumption", text, f"certify the recipe that ran, or {view.evaluate_command()} by a certified one"
+        )
+    word, command = "stated by", f"states it: interlock attest --assumption {name}"
+    if rule.checked:
+        word, command = "shown by a check of", f"checks it: interlock check-assumption {name}"
+    resume = f"`{rule.by}` {command} --subject {view.model.name}"
     return Reason("assumption", f"`{name}` is not {word} `{rule.by}`", resume)
 
 
@@ -266,6 +283,7 @@ def reading(view: View, sought: Sought, *, level: Fraction, margin: Fraction, al
             scored=r.scored,
             correct=r.correct,
             total=r.total,
+            recipe=r.protocol.recipe,
             admissible=any(r in view.sound(sought, r.subject, demand) for demand in rule.elicitation),
             withdrawn=r.digest in view.index.withdrawn,
             tally=tally(r, measure),
@@ -281,4 +299,18 @@ def reading(view: View, sought: Sought, *, level: Fraction, margin: Fraction, al
         if view.aside(r.digest, start(r))
         for said in view.index.set_aside[r.digest]
     ]
-    return Reading(measure.name, level, margin, 1 - alpha, kind, tuple(counted), tuple(aside))
+    told = _certified(view, sought)
+    return Reading(measure.name, level, margin, 1 - alpha, kind, tuple(counted), tuple(aside), tuple(told))
+
+
+def _certified(view: View, sought: Sought) -> list[Certified]:
+    """For which recipes the assumptions of a rule's demands are shown, on all that may stand for the subject."""
+    names = dict.fromkeys(name for it in sought.rule.elicitation for name in assumed(sought.rule, sought.measure, it))
+    found = [
+        Certified(name, own, it.entry)
+        for name in names
+        for subject in sought.subjects
+        for _, it in view.standing(name, subject, sought.rule.run_by)
+        if (own := certified(it))
+    ]
+    return list(dict.fromkeys(found))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from interlock.decide.bounds import Tally, shows
 from interlock.decide.decision import Held, Reason, Scale, timestamp
-from interlock.decide.facts import BEGINNING
+from interlock.decide.facts import BEGINNING, UNKNOWN
 from interlock.policy import exact
 from interlock.policy.model import (
     ASSUMED,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from interlock.decide.clock import Clock
     from interlock.decide.decision import Finding, Node
-    from interlock.decide.facts import Attestation, Incident, Plan, Result, Subject, Version
+    from interlock.decide.facts import Attestation, Incident, Plan, Result, Subject, Validity, Version
     from interlock.decide.index import Index
     from interlock.policy.model import Assumption, Buffer, Policy, Refresh
 
@@ -101,7 +101,7 @@ class View:
     references: bool = True
     findings: dict[tuple[str, Fraction, Fraction], Finding] = field(default_factory=dict)
     _sound: dict[tuple[object, ...], list[Result]] = field(default_factory=dict)
-    _discharged: dict[tuple[str, str, str], Held | None] = field(default_factory=dict)
+    _standing: dict[tuple[str, str, str], list[tuple[datetime, Attestation]]] = field(default_factory=dict)
 
     @property
     def policy(self) -> Policy:
@@ -372,35 +372,54 @@ class View:
         found: list[Held] = []
         rule, assumptions = sought.rule, assumed(sought.rule, sought.measure, demand)
         for subject in sought.subjects:
-            results = self.sound(sought, subject, demand)
-            stated = [it for name in assumptions if (it := self.discharged(name, subject, rule.run_by))]
-            if not results or len(stated) < len(assumptions):
-                continue
-            expires = max(self.expiry(r, rule.refresh, rule.buffer) for r in results)
-            reaches = [self.index.facts.subjects[subject].ec_low * multiple, *(it.reach for it in stated)]
-            held = Held(min([expires, *(it.expires for it in stated)]), least(reaches))
-            found += [held] if self.has_room(held.reach) else []
+            for recipe, results in self.by_recipe(sought, subject, demand).items():
+                said = [self.discharged(name, subject, rule.run_by, recipe) for name in assumptions]
+                stated = [it for it in said if it is not None]
+                if len(stated) < len(said):
+                    continue
+                expires = max(self.expiry(r, rule.refresh, rule.buffer) for r in results)
+                reaches = [self.index.facts.subjects[subject].ec_low * multiple, *(it.reach for it in stated)]
+                held = Held(min([expires, *(it.expires for it in stated)]), least(reaches))
+                found += [held] if self.has_room(held.reach) else []
         return max(found, key=lambda it: (it.expires, it.reach), default=None)
+
+    def by_recipe(self, sought: Sought, subject: str, demand: Demand) -> dict[str, list[Result]]:
+        """The sound results on a subject for a demand, by the recipe that ran: each must be certified (rule 16)."""
+        found: dict[str, list[Result]] = {}
+        for result in self.sound(sought, subject, demand):
+            found.setdefault(result.protocol.recipe, []).append(result)
+        return found
 
     def has_room(self, reach: Fraction | None) -> bool:
         """Whether the subject is certainly within so much effective compute."""
         return reach is None or self.model.ec_high <= reach.__floor__()
 
-    def discharged(self, name: str, subject: str, run_by: str) -> Held | None:
-        """Until when an assumption is discharged about a subject (rule 16); None: it is not."""
-        key = (name, subject, run_by)
-        if key not in self._discharged:
-            self._discharged[key] = self._discharge(name, subject, run_by)
-        return self._discharged[key]
+    def discharged(self, name: str, subject: str, run_by: str, recipe: str | None) -> Held | None:
+        """Until when an assumption is discharged about a subject for results of a recipe (rule 16; None: of whichever);
+        None: it is not.
+        """
+        said = self.standing(name, subject, run_by)
+        stated = [end for end, it in said if _stands_for(it, recipe)]
+        still = [self._below(threshold) for threshold in self.policy.assumptions[name].void_at] if stated else []
+        if not stated or not all(tree.holds for tree in still):
+            return None
+        return Held(min([max(stated), *(tree.expires for tree in still)]), least(tree.reach for tree in still))
 
-    def _discharge(self, name: str, subject: str, run_by: str) -> Held | None:
+    def standing(self, name: str, subject: str, run_by: str) -> list[tuple[datetime, Attestation]]:
+        """The words that stand for an assumption about a subject, each with its end (rule 16, all but `void_at`)."""
+        key = (name, subject, run_by)
+        if key not in self._standing:
+            self._standing[key] = self._stand(name, subject, run_by)
+        return self._standing[key]
+
+    def _stand(self, name: str, subject: str, run_by: str) -> list[tuple[datetime, Attestation]]:
         rule = self.policy.assumptions.get(name)
         if rule is None:
-            return None
+            return []
         told = [a for a in self.index.statements.get(name, ()) if a.about in {subject, self.subject}]
         failed = [a for a in told if a.check is not None and a.check.name == rule.checked and not _passes(a, rule)]
-        stated = [
-            expires
+        return [
+            (expires, a)
             for a in told
             if a.about == subject
             and rule.by in a.signers
@@ -410,10 +429,6 @@ class View:
             and (not rule.checked or (_passes(a, rule) and all(a.at > it.at for it in failed)))
             and not self.passed(expires := rule.fresh_for.after(a.at))
         ]
-        still = [self._below(threshold) for threshold in rule.void_at] if stated else []
-        if not stated or not all(tree.holds for tree in still):
-            return None
-        return Held(min([max(stated), *(tree.expires for tree in still)]), least(tree.reach for tree in still))
 
     def _below(self, threshold: str) -> Node:
         from interlock.decide.finding import find
@@ -597,7 +612,27 @@ def _passes(said: Attestation, rule: Assumption) -> bool:
         and it.name == rule.checked
         and it.passed
         and shows(it.caught, it.organisms, rule.coverage, alpha)
+        and _valid(it.validity, rule)
     )
+
+
+def _valid(it: Validity | None, rule: Assumption) -> bool:
+    """Whether a check is as sharp as asked, on organisms as large as asked."""
+    if it is None:
+        return not rule.sharpness and not rule.least_parameters
+    sharp = it.at <= rule.sharp_at and shows(it.ruled_out, it.honest, rule.sharpness, 1 - rule.confidence)
+    return (sharp or not rule.sharpness) and it.least_parameters >= rule.least_parameters
+
+
+def certified(said: Attestation) -> str | None:
+    """The recipe for whose results alone a statement stands; None: for all."""
+    validity = said.check.validity if said.check else None
+    return None if validity is None else validity.recipe
+
+
+def _stands_for(said: Attestation, recipe: str | None) -> bool:
+    own = certified(said)
+    return own is None or (own != UNKNOWN and recipe in (None, own))
 
 
 def _wrong_measure(result: Result, measure: Measure) -> Iterator[str]:

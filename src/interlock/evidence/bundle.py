@@ -51,7 +51,7 @@ class Verified:
     """What a bundle shows: the decision, derived again, its entry in the ledger, and all that it rests on.
 
     `policy` is the digest of the policy, and `pinned` says whether the caller expected that one. `logs` is how many
-    files of evaluation logs the results name: none of them is in a bundle.
+    files of evaluation logs and validity records its entries name: none of them is in a bundle.
     """
 
     decision: Decision
@@ -67,8 +67,8 @@ class Verified:
 
     @property
     def logs(self) -> int:
-        """How many files the results name."""
-        return sum(len(result.files) for result in self.evidence.results.values())
+        """How many files the results name, and the checks of assumptions."""
+        return sum(len(result.files) for result in self.evidence.results.values()) + len(self.evidence.validity)
 
     @property
     def unread(self) -> int:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from interlock.decide import facts as told
 from interlock.decide.decision import timestamp
 from interlock.decide.facts import Protocol, Step
 from interlock.errors import EvidenceError
@@ -32,10 +33,12 @@ KINDS = (
     *("withdrawal", "set-aside", "assumption-check", "judgement", "approval", "forecast", "incident", "amendment"),
     *("audit", "duty", "revocation"),
 )
-_VERSIONS = {"subject": 2, "result": 3}  # of all others it is 1
+_VERSIONS = {"subject": 2, "plan": 2, "result": 4, "assumption-check": 2, "decision": 2}  # of all others it is 1
 
 #: What a log that does not say so is said to have, be, or name.
-UNKNOWN = "unknown"
+UNKNOWN = told.UNKNOWN
+#: The exact bounds of more model organisms take minutes.
+MOST_ORGANISMS = 100_000
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,39}")
@@ -89,6 +92,10 @@ class Fields:
         if not isinstance(value, str) or not _DIGEST.fullmatch(value):
             raise self._bad(name, value, "a SHA-256 in lowercase hex")
         return value
+
+    def digest_or_unknown(self, name: str) -> str:
+        """A SHA-256 in lowercase hex, or `unknown`."""
+        return self.text(name) if self._left.get(name) == UNKNOWN else self.digest(name)
 
     def digest_or_none(self, name: str) -> str | None:
         """A SHA-256 in lowercase hex, or null."""
@@ -179,6 +186,13 @@ class Fields:
     def nested(self, name: str) -> Fields:
         """A nested object."""
         return Fields(self.take(name), f"{self._where}, {name}")
+
+    def free(self, name: str) -> dict[str, Any]:
+        """An object with any members."""
+        value = self.take(name)
+        if not isinstance(value, dict):
+            raise self._bad(name, value, "an object")
+        return value
 
     def done(self) -> None:
         """Refuse members that nobody read."""
@@ -349,6 +363,7 @@ def protocol_to_json(protocol: Protocol) -> dict[str, Any]:
             "shots": protocol.shots,
             "demonstrations": protocol.demonstrations,
             "seed": protocol.seed,
+            "recipe": protocol.recipe,
         },
     }
 
@@ -371,6 +386,7 @@ def protocol_from_json(fields: Fields, elicitations: tuple[str, ...]) -> Protoco
         demonstrations=elicitation.count("demonstrations"),
         seed=elicitation.count("seed"),
         deployment=fields.digest("deployment") if fields.has("deployment") else None,
+        recipe=elicitation.digest_or_unknown("recipe"),
     )
     elicitation.done()
     fields.done()

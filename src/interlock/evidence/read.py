@@ -114,7 +114,8 @@ class Evidence:
 
     `manifests` are those of the subjects, by digest; a run from scratch that has no weights yet has none.
     `offered` is what deployments consist of, by digest; `done` the duties that somebody says were done; `revoked` the
-    permits that were taken back, by digest.
+    permits that were taken back, by digest; `validity` the validity records that checks of assumptions name, as (name,
+    SHA-256) by the check's entry.
     """
 
     versions: tuple[Version, ...]
@@ -128,6 +129,7 @@ class Evidence:
     audits: tuple[Audit, ...] = ()
     done: tuple[Done, ...] = ()
     revoked: Mapping[str, Revocation] = field(default_factory=dict)
+    validity: Mapping[int, tuple[str, str]] = field(default_factory=dict)
 
     def in_force(self, at: datetime) -> Version:
         """The version of the policy that is in force at a time; the first one, before that takes effect."""
@@ -222,6 +224,7 @@ class _Reader:
     audits: list[Audit] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
     revoked: dict[str, Revocation] = field(default_factory=dict)
+    validity: dict[int, tuple[str, str]] = field(default_factory=dict)
     decisions: dict[str, _Granted | None] = field(default_factory=dict)
     permits: dict[str, Permit] = field(default_factory=dict)
     snapshots: list[Snapshot] = field(default_factory=list)
@@ -317,6 +320,7 @@ class _Reader:
             audits=tuple(self.audits),
             done=tuple(self.done),
             revoked=dict(self.revoked),
+            validity=dict(self.validity),
         )
 
     @property
@@ -473,7 +477,9 @@ class _Reader:
         self.attestations.append(testimony.attestation(said, self._before))
 
     def _assumption_check(self, said: Said) -> None:
-        self.attestations.append(testimony.assumption_check(said, self._before))
+        told, record = testimony.assumption_check(said, self._before)
+        self.attestations.append(told)
+        self.validity |= {said.entry: record} if record else {}
 
     def _approval(self, said: Said) -> None:
         self.approvals.append(testimony.approval(said, self._before))

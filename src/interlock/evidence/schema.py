@@ -88,6 +88,7 @@ _ANY_TEXT: Schema = {"type": "string"}
 _TRUTH: Schema = {"type": "boolean"}
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
 _DIGEST = _matching(predicates._DIGEST.pattern)
+_ORGANISMS: Schema = {**_COUNT, "maximum": predicates.MOST_ORGANISMS}
 _FLOP = _matching(predicates._NUMBER.pattern)
 _TIME = _matching(predicates._TIME.pattern)
 _EXACT = _matching(predicates._EXACT.pattern)
@@ -99,7 +100,13 @@ _PROTOCOL = _and_maybe(
         metric=_TEXT,
         samples=_COUNT,
         samples_sha256=_DIGEST,
-        elicitation=_object(kind={"enum": list(ELICITATIONS)}, shots=_COUNT, demonstrations=_COUNT, seed=_COUNT),
+        elicitation=_object(
+            kind={"enum": list(ELICITATIONS)},
+            shots=_COUNT,
+            demonstrations=_COUNT,
+            seed=_COUNT,
+            recipe={"anyOf": [_DIGEST, {"const": predicates.UNKNOWN}]},
+        ),
     ),
     deployment=_DIGEST,
 )
@@ -186,6 +193,7 @@ _COUNTED = _object(
     total=_or_null(_TEXT),
     upper=_TEXT,
     lower=_TEXT,
+    recipe=_TEXT,
     admissible=_TRUTH,
     withdrawn=_TRUTH,
 )
@@ -199,6 +207,7 @@ _READING = _object(
     lower=_TEXT,
     method=_TEXT,
     counted=_list(_COUNTED),
+    certified=_list(_object(assumption=_TEXT, recipe=_DIGEST, entry=_COUNT)),
     set_aside=_list(_object(entry=_COUNT, reason=_TEXT)),
 )
 
@@ -277,14 +286,24 @@ _PREDICATES: dict[str, Schema] = {
     ),
     "withdrawal": _object(reason=_TEXT, at=_TIME),
     "set-aside": _object(reason=_TEXT, at=_TIME),
-    "assumption-check": _object(
-        assumption=_TEXT,
-        check=_TEXT,
-        passed=_TRUTH,
-        caught=_COUNT,
-        organisms={**_COUNT, "maximum": testimony.MOST_ORGANISMS},
-        statement=_TEXT,
-        at=_TIME,
+    "assumption-check": _and_maybe(
+        _object(
+            assumption=_TEXT,
+            check=_TEXT,
+            passed=_TRUTH,
+            caught=_COUNT,
+            organisms=_ORGANISMS,
+            statement=_TEXT,
+            at=_TIME,
+        ),
+        validity=_object(
+            recipe=_DIGEST,
+            ruled_out=_COUNT,
+            honest=_ORGANISMS,
+            at=_EXACT,
+            least_parameters=_COUNT,
+            record=_object(name=_TEXT, sha256=_DIGEST),
+        ),
     ),
     "judgement": _object(
         threshold=_TEXT, verdict={"enum": list(testimony.VERDICTS)}, on=_once(_DIGEST), statement=_TEXT, at=_TIME

@@ -23,10 +23,11 @@ from interlock.decide.facts import (
     Judgement,
     SetAside,
     Signers,
+    Validity,
     Withdrawal,
 )
 from interlock.errors import EvidenceError
-from interlock.evidence.predicates import Fields
+from interlock.evidence.predicates import MOST_ORGANISMS, Fields
 from interlock.policy.duty import Moment
 from interlock.policy.model import Approved, Attested, Measured
 
@@ -52,8 +53,6 @@ WITHDRAWABLE = (
 #: What may speak against a permit by the word of one key of a role. All else needs a role's quorum.
 BY_ONE_KEY = frozenset({"result", "assumption-check", "judgement", "incident", "audit"})
 URL = re.compile(r"https?://[!-~]{1,2000}")
-#: The exact bounds of more take minutes.
-MOST_ORGANISMS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +214,14 @@ def attestation(said: Said, before: Before) -> Attestation:
     return Attestation(said.entry, name, kind == "assumption", whom, said.signers, stated, digest=said.statement.digest)
 
 
-def assumption_check(said: Said, before: Before) -> Attestation:
-    """What a check of an assumption showed about a subject, and how many model organisms it caught."""
+def assumption_check(said: Said, before: Before) -> tuple[Attestation, tuple[str, str] | None]:
+    """What a check of an assumption showed about a subject, and how many model organisms it caught; and the name and
+    SHA-256 of its validity record, if it has one.
+    """
     fields = said.fields()
     name, check = fields.text("assumption"), fields.text("check")
     passed, caught, organisms = fields.truth("passed"), fields.count("caught"), fields.count("organisms")
+    validity, record = _validity(said, fields.nested("validity")) if fields.has("validity") else (None, None)
     fields.text("statement")
     stated = said.dated(fields)
     fields.done()
@@ -229,9 +231,9 @@ def assumption_check(said: Said, before: Before) -> Attestation:
     checks = sorted({rule.checked for rule in rules if rule.checked})
     if check not in checks:
         raise said.wrong(f"`{name}` is not shown by the check `{check[:80]}`, expected {', '.join(checks) or 'none'}")
-    told = Check(check, passed, caught, organisms)
+    told = Check(check, passed, caught, organisms, validity)
     about = before.subject(said)
-    return Attestation(
+    made = Attestation(
         entry=said.entry,
         name=name,
         is_assumption=True,
@@ -241,6 +243,25 @@ def assumption_check(said: Said, before: Before) -> Attestation:
         check=told,
         digest=said.statement.digest,
     )
+    return made, record
+
+
+def _validity(said: Said, fields: Fields) -> tuple[Validity, tuple[str, str]]:
+    record = fields.nested("record")
+    found = Validity(
+        recipe=fields.digest("recipe"),
+        ruled_out=fields.count("ruled_out"),
+        honest=fields.count("honest"),
+        at=fields.exact("at", least=0),
+        least_parameters=fields.count("least_parameters"),
+    )
+    named = record.text("name"), record.digest("sha256")
+    record.done()
+    fields.done()
+    if not found.ruled_out <= found.honest <= MOST_ORGANISMS:
+        got = f"ruled out {found.ruled_out} of {found.honest} organisms"
+        raise said.wrong(f"{got}, expected ruled_out <= honest <= {MOST_ORGANISMS}")
+    return found, named
 
 
 def approval(said: Said, before: Before) -> Approval:

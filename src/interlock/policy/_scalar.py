@@ -176,7 +176,15 @@ def bounds(value: object) -> tuple[Fraction, Fraction]:
 
 def flop(value: object) -> int:
     """Compute in FLOP, a whole number: `100` or `1.5e18`."""
-    expected = "a whole number of FLOP such as `1e18`"
+    return _amount(value, "a whole number of FLOP such as `1e18`")
+
+
+def parameters(value: object) -> int:
+    """A number of parameters: `500000` or `5e5`."""
+    return _amount(value, "a whole number of parameters such as `5e5`")
+
+
+def _amount(value: object, expected: str) -> int:
     amount = Fraction(_matched(COMPUTE, value, expected)[0])
     if amount.denominator != 1:
         raise _error(expected, value)
@@ -195,7 +203,7 @@ def coverage(value: object) -> Fraction:
     """A number in (0, 1]."""
     share = number(value)
     if not 0 < share <= 1:
-        raise _error("a coverage above 0 and at most 1", value)
+        raise _error("a share above 0 and at most 1", value)
     return share
 
 

@@ -38,6 +38,7 @@ _COP = "EU GPAI Code of Practice, Safety and Security (2025)"
 _METR = "METR 2023, Responsible Scaling Policies (RSPs)"
 _KEY = "METR 2023, Key components of an RSP"
 _SAFER = "SaferAI ratings of frontier AI risk management"
+_LOCKED = "Greenblatt et al. 2024, password-locked models (arXiv:2405.19550)"
 _RULE = "docs/semantics.md"
 
 
@@ -238,6 +239,13 @@ CHECKS: tuple[Check, ...] = (
         "that a model did not sandbag is shown by a check, or said by somebody with nothing to gain",
         f"{_PAUSES}, evidence against sandbagging, such as auditors; {_TRUST}",
         evidence.no_sandbagging_evidence,
+    ),
+    Check(
+        "blunt-check",
+        "warning",
+        "bounds that are always 1 cover every model organism, and rule nothing out",
+        f"{_RULE}, rule 16; {_LOCKED}, which has no organism without the skill",
+        evidence.blunt_check,
     ),
     Check(
         "no-external-auditor",

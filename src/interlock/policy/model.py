@@ -339,12 +339,20 @@ class Threshold:
         return self.reached_when is None and (self.judged is None or not self.judged.on)
 
 
+#: The check that an elicitor was tried on model organisms of which the truth is known.
+CERTIFIED = "certified-elicitor"
+#: The highest level at which ruling out counts as sharp, where a policy does not say.
+SHARP_AT = Fraction(1, 2)
+
+
 @dataclass(frozen=True, slots=True)
 class Assumption:
     """What must be true for a negative result to mean anything: stated by a role, or shown by a check.
 
     A check `checked` is run by `by`, and is believed if the share of model organisms that it catches is shown to be at
-    least `coverage` at `confidence`. The assumption is void unless every threshold in `void_at` is below.
+    least `coverage` at `confidence`; and, with `sharpness`, the share of organisms without the skill that it lets be
+    ruled out, at a level of at most `sharp_at`, to be at least that; and no organism had fewer parameters than
+    `least_parameters`. The assumption is void unless every threshold in `void_at` is below.
     """
 
     name: str
@@ -353,6 +361,9 @@ class Assumption:
     checked: str = ""
     coverage: Fraction = Fraction(0)
     confidence: Fraction = Fraction(19, 20)
+    sharpness: Fraction = Fraction(0)
+    sharp_at: Fraction = SHARP_AT
+    least_parameters: int = 0
     void_at: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 

@@ -214,10 +214,15 @@ def _measure(where: str, old: AnyMeasure, new: AnyMeasure) -> Iterator[str]:
 
 
 def _assumption(where: str, old: Assumption, new: Assumption) -> Iterator[str]:
-    yield from _same(where, old, new, "fresh_for", "coverage", "confidence", "void_at")
+    free = ("fresh_for", "coverage", "confidence", "sharpness", "sharp_at", "least_parameters", "void_at")
+    yield from _same(where, old, new, *free)
     yield from _no_longer(f"{where}.fresh_for", old.fresh_for, new.fresh_for)
     yield from _least(f"{where}.coverage", old.coverage, new.coverage)
     yield from _least(f"{where}.confidence", old.confidence, new.confidence)
+    yield from _least(f"{where}.sharpness", old.sharpness, new.sharpness)
+    if old.sharpness:
+        yield from _most(f"{where}.sharp_at", old.sharp_at, new.sharp_at)
+    yield from _least(f"{where}.least_parameters", old.least_parameters, new.least_parameters)
     yield from _all_of(f"{where}.void_at", old.void_at, new.void_at)
 
 

@@ -297,6 +297,7 @@ class Telling:
             attempts=entry.get("attempts", scalar.positive, 1),
             tools=entry.get("tools", scalar.truth, default=False),
             safety_ablated=entry.get("safety_ablated", scalar.truth, default=False),
+            recipe=recipe(entry.get("recipe", scalar.name, "")),
             unit=cast(
                 "Any",
                 entry.get(
@@ -338,9 +339,26 @@ class Telling:
             inner.need("passed", scalar.truth),
             inner.need("caught", scalar.whole),
             inner.need("organisms", units),
+            self.validity(inner),
         )
         entry.sound &= inner.end()
         return check
+
+    def validity(self, entry: Entry) -> told.Validity | None:
+        """What is known of the elicitor behind a check."""
+        node = entry.child("validity")
+        if node is None:
+            return None
+        inner = Entry(node, self.found, "a check's validity")
+        validity = told.Validity(
+            recipe(inner.need("recipe", scalar.name)),
+            inner.need("ruled_out", scalar.whole),
+            inner.need("honest", units),
+            inner.need("at", scalar.number),
+            inner.need("least_parameters", scalar.parameters),
+        )
+        entry.sound &= inner.end()
+        return validity
 
     def attestation(self, entry: Entry, name: str) -> None:
         """A role's word that a requirement is met."""
@@ -482,6 +500,11 @@ def units(value: object) -> int:
     if count > _MOST_UNITS:
         raise ValueError(f"expected at most {_MOST_UNITS}, got {quote(value)}")
     return count
+
+
+def recipe(name: str | None) -> str:
+    """The recipe that a name stands for; without one, none is known."""
+    return digest(f"recipe {name}") if name else told.UNKNOWN
 
 
 def step(entry: Entry, subjects: Collection[str]) -> told.Step:

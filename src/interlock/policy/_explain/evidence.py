@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from interlock.policy._explain import words
 from interlock.policy._explain.words import count, names, percent, text
 from interlock.policy._lint.ways import assumptions
 from interlock.policy._scalar import exact
-from interlock.policy.model import ComputeRatio, Mean, Measure
+from interlock.policy.model import Assumption, ComputeRatio, Mean, Measure
 from interlock.policy.time import spoken
 
 if TYPE_CHECKING:
@@ -122,6 +123,19 @@ def _measured(it: AnyMeasure) -> str:
     return f"`{it.name}` is {task}, {'; '.join([scale, *more])}. {asks}"
 
 
+def _validity(it: Assumption) -> str:
+    """What a check must be beside one that catches, in words."""
+    asks = []
+    if it.sharpness:
+        asks.append(
+            f"let at least {percent(it.sharpness)} of the models that never had the skill be ruled out at "
+            f"{words.number(it.sharp_at)}"
+        )
+    if it.least_parameters:
+        asks.append(f"be tried on none of fewer than {words.number(Fraction(it.least_parameters))} parameters")
+    return f"; it must also {' and '.join(asks)}, and counts for its own way of eliciting only" if asks else ""
+
+
 def assumed(book: Book) -> Iterator[Sentence]:
     """Every assumption: on whose word, how long, and when it is void."""
     for name, it in book.policy.assumptions.items():
@@ -131,7 +145,7 @@ def assumed(book: Book) -> Iterator[Sentence]:
             how = (
                 f"is shown by the check “{text(it.checked)}”, run by `{it.by}`, which must catch at least "
                 f"{percent(it.coverage)} of the models that were made to fail it, at {percent(it.confidence)} "
-                f"confidence"
+                f"confidence{_validity(it)}"
             )
         void = ""
         if it.void_at:

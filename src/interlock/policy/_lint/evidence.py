@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from interlock.policy._lint.view import Hit, by_message, leaves, listing
 from interlock.policy._lint.ways import assumptions
 from interlock.policy._scalar import exact
-from interlock.policy.model import TRAINED, UNBOUNDED_MONTHS, UNBOUNDED_MULTIPLE, At, AtLeast, UnderScreen
+from interlock.policy.model import CERTIFIED, TRAINED, UNBOUNDED_MONTHS, UNBOUNDED_MULTIPLE, At, AtLeast, UnderScreen
 from interlock.policy.time import Duration, longer, spoken
 
 if TYPE_CHECKING:
@@ -79,6 +79,17 @@ def no_sandbagging_evidence(view: View, _ways: Ways) -> Iterator[Hit]:
                 f"assumptions.{name}",
                 f"nothing but the word of `{assumption.by}`, which is not `independent_of` {listing(close)}, says that "
                 f"`{name}` holds; have it `checked`, or stated by an independent role",
+            )
+
+
+def blunt_check(view: View, _ways: Ways) -> Iterator[Hit]:
+    """Certified elicitors of which nobody asks that they ever let anything be ruled out."""
+    for name, it in view.policy.assumptions.items():
+        if it.checked == CERTIFIED and not it.sharpness:
+            yield Hit(
+                f"assumptions.{name}",
+                f"`{name}` asks for `{CERTIFIED}` without `sharpness`: an elicitor whose bounds are always 1 would do, "
+                f"and one that is certified need not be the one that runs; add `sharpness: 0.8`",
             )
 
 

@@ -30,6 +30,7 @@ from interlock.policy._structure.parts import (
 from interlock.policy._structure.rules import check_rules
 from interlock.policy._structure.takeover import check_takeover
 from interlock.policy.model import (
+    SHARP_AT,
     Amount,
     Approved,
     At,
@@ -149,6 +150,11 @@ def _assumptions(parts: Parts) -> Iterator[Problem]:
             yield Problem(path, f"assumption `{name}` needs a check; expected `checked`, got `stated_by`", at_key=True)
         if bool(assumption.checked) is not (assumption.coverage > 0):
             yield Problem((*path, "coverage"), "expected `checked` and `coverage` together, got one of them")
+        if not assumption.checked and (assumption.sharpness or assumption.least_parameters):
+            member = "sharpness" if assumption.sharpness else "least_parameters"
+            yield Problem((*path, member), f"expected `{member}` beside `checked` only, got it beside `stated_by`")
+        if not assumption.sharpness and assumption.sharp_at != SHARP_AT:
+            yield Problem((*path, "sharp_at"), "expected `sharp_at` beside `sharpness` only, got it alone")
 
 
 # -- thresholds --------------------------------------------------------------------------------------------------------

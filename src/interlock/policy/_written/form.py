@@ -179,6 +179,11 @@ Flop = Annotated[
     PlainValidator(scalar.flop),
     shown("compute in FLOP, a whole number such as 1e18", **amount(scalar.COMPUTE.pattern)),
 ]
+Parameters = Annotated[
+    int,
+    PlainValidator(scalar.parameters),
+    shown("a whole number of parameters such as 5e5", **amount(scalar.COMPUTE.pattern)),
+]
 Share = Annotated[Fraction, PlainValidator(scalar.proportion), shown("a proportion between 0 and 1", **amount(NUMBER))]
 Margin = Annotated[Fraction, PlainValidator(scalar.margin), shown("a number of at least 0", **amount(NUMBER))]
 Weight = Annotated[Fraction, PlainValidator(scalar.weight), shown("a number above 0", **amount(NUMBER))]

@@ -25,6 +25,7 @@ from interlock.policy._written.form import (
     Names,
     Number,
     On,
+    Parameters,
     Positive,
     Share,
     Text,
@@ -188,6 +189,11 @@ class CheckedForm(Form):
     by: Annotated[Name, says("the role that runs the check")]
     coverage: Coverage
     confidence: Confidence = Fraction(19, 20)
+    sharpness: Annotated[
+        Coverage, says("the least share of the organisms without the skill that it lets be ruled out")
+    ] = Fraction(0)
+    sharp_at: Annotated[Coverage, says("the highest level at which these may have been ruled out")] = Fraction(1, 2)
+    least_parameters: Annotated[Parameters, says("the fewest parameters that any of its organisms may have")] = 0
     fresh_for: Length
     void_at: Annotated[Names, says("thresholds that must be below, or it is void")] = ()
     sources: Texts = ()
