@@ -261,11 +261,13 @@ FORMS = json.loads("""{
 "deployment:v1": {"name": "", "subject": "#", "system_prompt_sha256": null, "filters": [{"name": "", "sha256": "#"}],
   "tools": [{"name": "", "sha256": "#"}], "surface": "", "access_tier": "", "sampling": {"*": ""}},
 "protocol": {"task": "", "task_version": 0, "metric": "", "samples": 0, "samples_sha256": "#", "?deployment": "#",
+  "?stopping": {"kind": "e-process", "order_seed": 0},
   "elicitation": {"kind": "", "shots": 0, "seed": 0, "demonstrations": 0, "recipe": ""}},
 "plan:v2": {"report_by": "@", "protocol": true},
 "result:v4": {"plan": "#", "protocol": true, "log": {"name": "", "sha256": "#", "outcomes_sha256": "#"},
   "budget": {"tokens": 0, "flop": "1"}, "counts": {"planned": 0, "scored": 0, "completed": 0, "correct": 0,
-  "refused_scores": 0, "refused_at_most": 0, "errored": 0, "limited": 0}, "environment": {"*": ""}},
+  "refused_scores": 0, "refused_at_most": 0, "errored": 0, "limited": 0}, "environment": {"*": ""},
+  "?stopped": {"stopped_at": 0, "looks": [{"n": 0, "dangerous": 0}]}},
 "attestation:v1": {"kind": "", "name": "", "about": "", "statement": "", "at": "@"},
 "withdrawal:v1": {"reason": "", "at": "@"}, "set-aside:v1": {"reason": "", "at": "@"},
 "audit:v1": {"seed": {"size": 0, "root": "#"}, "drawn": 0, "agreed": 0, "disagreed": 0, "statement": "", "at": "@"},
@@ -399,7 +401,9 @@ class Reader:
         demand(fine, where, f"{offered} of {fact.subject}, {tried}", "a subject with weights, its deployment, a way")
         rest = {"unit": "sample", "attempts": 1, "tools": False, "safety_ablated": False, "deployment": offered}
         renamed = {"elicitation": tried["kind"], "samples_digest": said["samples_sha256"]}
-        return SimpleNamespace(**{**tried, **said, **rest, **renamed})
+        order = said.get("stopping", {"kind": "fixed", "order_seed": None})
+        stops = {"stopping": order["kind"], "order_seed": order["order_seed"]}
+        return SimpleNamespace(**{**tried, **said, **rest, **renamed, **stops})
 
     def read_plan(self, said: Json, fact: Any, where: str) -> None:
         fact.protocol, fact.report_by = self.ran(fact, said["protocol"], where), moment(said["report_by"])
@@ -410,10 +414,16 @@ class Reader:
     def read_result(self, said: Json, fact: Any, where: str) -> None:
         counts, fact.protocol = said["counts"], self.ran(fact, said["protocol"], where)
         fact.completed, fact.scored, fact.correct = counts["completed"], counts["scored"], counts["correct"]
-        fine = 0 <= fact.correct <= fact.scored <= fact.completed <= counts["planned"] == fact.protocol.samples
+        ends = said.get("stopped", {"stopped_at": counts["planned"], "looks": []})
+        fact.stopped_at, looks = ends["stopped_at"], [(0, 0), *((it["n"], it["dangerous"]) for it in ends["looks"])]
+        fine = 0 <= fact.correct <= fact.scored <= fact.completed <= fact.stopped_at <= counts["planned"]
+        fine = fine and counts["planned"] == fact.protocol.samples
+        fine = fine and ("stopped" in said) == (fact.protocol.stopping == "e-process")
+        fine = fine and all(n > m and 0 <= k - j <= n - m for (m, j), (n, k) in pairwise(looks))
+        fine = fine and ("stopped" not in said or looks[-1][0] == fact.stopped_at)
         fact.refused_scores, fact.refused_at_most = counts["refused_scores"], counts["refused_at_most"]
         rest = counts["completed"] + counts["errored"], counts["errored"], counts["limited"], fact.refused_at_most
-        fine = fine and 0 <= min(rest) <= max(rest) <= counts["planned"]
+        fine = fine and 0 <= min(rest) <= max(rest) <= fact.stopped_at
         fine = fine and 0 <= fact.refused_scores <= min(fact.scored, fact.refused_at_most)
         demand(fine, where, counts, "correct <= scored <= completed <= planned, and none of the others over that")
         fact.flop, fact.plan = Fraction(said["budget"]["flop"]), None
@@ -498,16 +508,41 @@ def at_most(k: int, n: int, p: Fraction) -> Fraction:
     return Fraction(total, p.denominator**n)
 
 
+def evidence(k: int, n: int, p: Fraction, alpha: Fraction) -> bool:
+    """Whether k of the first n show a rate under p, whenever asked: the e-process reaches 1 / alpha (1)."""
+    if not 0 <= k < n or not 0 < p < 1:
+        return 0 <= k < n and p >= 1
+    tail, next_one = 1 - at_most(k, n + 1, p), at_most(k + 1, n + 1, p) - at_most(k, n + 1, p)
+    return tail * alpha >= (k + 1) * next_one
+
+
 class Tally:
     """A result as a measure counts it, turned so that more is more dangerous (1, 3)."""
 
     def __init__(self, result: Any, measure: Json) -> None:
         within(result.protocol.samples <= 50_000, "more samples than can be counted exactly in a short time")
-        self.n, scored, unit = result.protocol.samples, result.scored, (measure["low"], measure["high"]) == ("0", "1")
+        ran, plan, n, unit = result.protocol, result.plan, result.stopped_at, (measure["low"], measure["high"])
+        by_rule = (ran.stopping, ran.unit, ran.attempts) == ("e-process", "sample", 1) and plan and n is not None
+        fits = by_rule and (plan.protocol.stopping, plan.protocol.order_seed) == (ran.stopping, ran.order_seed)
+        self.stopped = fits and ran.order_seed is not None and 0 <= n <= ran.samples
+        self.n, scored, unit = n if self.stopped else ran.samples, result.scored, unit == ("0", "1")
         self.readable = unit and 0 <= result.correct <= scored <= self.n
         self.harmless = result.correct if measure["danger"] == "higher" else scored - result.correct
         refused = min(result.refused_scores, scored) if measure["kind"] == "capability" else 0
         self.answers, self.dangerous = scored - refused, min(self.harmless + self.n - scored + refused, self.n)
+
+    def under(self, level: Fraction, alpha: Fraction) -> bool:
+        k, n, fine = self.dangerous, self.n, self.readable and self.n > 0 and level > 0
+        return fine and (evidence(k, n, level, alpha) if self.stopped else at_most(k, n, level) < alpha)
+
+    def shows(self, level: Fraction, alpha: Fraction) -> bool:
+        k, n = self.harmless, self.n
+        shown = evidence(n - k, n, 1 - level, alpha) if self.stopped else at_most(k - 1, n, level) >= 1 - alpha
+        return self.readable and (level <= 0 or shown)
+
+
+def turned(leaf: Json, measure: Json) -> Fraction:
+    return Fraction(leaf["level"]) if measure["danger"] == "higher" else 1 - Fraction(leaf["level"])
 
 
 # until when something holds, and up to which effective compute; what is found of an expression or a threshold
@@ -590,14 +625,15 @@ class Rule:
         names = ("task", "task_version", "metric", "unit", "samples_digest")
         fine = fine and all(getattr(ran, name) == fixed[name] for name in names)
         fine = fine and (self.concerns(ran, measure) if measure["on"] == "deployment" else ran.deployment is None)
-        fine = fine and tally.readable and ran.samples >= max(1, measure.get("least_samples", 1))
-        fine = fine and tally.answers >= Fraction(rule["coverage"]) * ran.samples and kind == demand["elicitation"]
+        fine = fine and tally.readable and tally.n >= max(1, measure.get("least_samples", 1))
+        fine = fine and (ran.stopping == "fixed" or tally.stopped)
+        fine = fine and tally.answers >= Fraction(rule["coverage"]) * tally.n and kind == demand["elicitation"]
         fine = fine and not (measure["kind"] == "propensity" and kind.endswith("fine-tuned"))
         tried = ran.shots if kind == "few-shot" else ran.demonstrations
         fine = fine and tried >= max(int(demand.get("demonstrations", 0)), kind in {"few-shot", "fine-tuned"})
         fine = fine and result.flop >= int(demand.get("flop", 0)) and ran.attempts >= int(demand.get("attempts", 1))
         fine = fine and all(getattr(ran, it) or not demand.get(it) for it in ("tools", "safety_ablated"))
-        fine = fine and result.refused_at_most <= Fraction(demand.get("refusals", 1)) * ran.samples
+        fine = fine and result.refused_at_most <= Fraction(demand.get("refusals", 1)) * tally.n
         end = min(after(plan.at, it["period"]) for it in (rule["refresh"], rule["buffer"]) if "period" in it)
         return end if fine and self.at < end else None
 
@@ -632,14 +668,25 @@ class Rule:
                 found.append(least([span, *(self.discharged(it, one.digest, by) for it in names)]) if ends else None)
         return max((it for it in found if it and self.room(it)), default=None)
 
-    def open_plans(self, rule: Json, measure: Json) -> list[datetime]:
+    def enough(self, result: Any, name: str) -> bool:
+        """Whether a result is all of its plan, or stopped by its rule under all that its task may show (19)."""
+        rule, leaves = self.every[name]["rule_out"], walk(self.every[name]["reached_when"])
+        coverage, sure = Fraction(rule["coverage"]), Fraction(rule["confidence"])
+        if result.scored >= coverage * result.protocol.samples:
+            return True
+        on = [(it, self.policy["measures"][it["measure"]]) for it in leaves if it["is"] == "at"]
+        lines = [(Tally(result, it), turned(leaf, it)) for leaf, it in on if it.get("task") == result.protocol.task]
+        fine = all(it.stopped and result.scored >= coverage * it.n and it.under(at, 1 - sure) for it, at in lines)
+        return bool(lines) and fine
+
+    def open_plans(self, name: str, measure: Json) -> list[datetime]:
         """When the open plans that matter to a measure block: once they are due, or at once (19, 20)."""
-        dues = []
+        rule, dues = self.every[name]["rule_out"], []
         for plan in self.facts.plans:
             asked = {rule["run_by"]} if rule["run_by"] in plan.signers else plan.signers
-            enough = Fraction(rule["coverage"]) * plan.protocol.samples
             reports = [one for one in self.facts.results if one.plan and one.plan.digest == plan.digest]
-            closed = any(one.scored >= enough and asked & one.signers and not self.withdrawn(one) for one in reports)
+            reports = [one for one in reports if asked & one.signers and not self.withdrawn(one)]
+            closed = any(self.enough(one, name) for one in reports)
             if plan.subject in self.kin and self.concerns(plan.protocol, measure) and not closed:
                 due = min(plan.report_by, after(plan.at, self.policy["report_within"]))
                 dues.append(datetime.min.replace(tzinfo=UTC) if self.irreversible else due)
@@ -652,28 +699,27 @@ class Rule:
         names, more = set[str](), {name}
         while more := more - names:
             names, more = names | more, {other for one in more for other in (*refs[one], *self.higher[one])}
-        tried = [(self.every[one]["rule_out"], part) for one in names for part in leaves[one] if part["is"] == "at"]
-        return [due for rule, part in tried for due in self.open_plans(rule, self.policy["measures"][part["measure"]])]
+        tried = [(one, part) for one in names for part in leaves[one] if part["is"] == "at"]
+        return [due for one, part in tried for due in self.open_plans(one, self.policy["measures"][part["measure"]])]
 
-    def leaf(self, leaf: Json, rule: Json, alpha: Fraction, share: Fraction) -> Part:
+    def leaf(self, leaf: Json, name: str, alpha: Fraction, share: Fraction) -> Part:
         """A measure at a level (21); outside, if it is reached on an ancestor's side and S may have repeated that."""
-        measure, demands, own = self.policy["measures"][leaf["measure"]], rule["elicitation"], self.asked.subject
+        rule, measure, own = self.every[name]["rule_out"], self.policy["measures"][leaf["measure"]], self.asked.subject
         within(measure["is"] == "measure", f"the {measure['is']} `{leaf['measure']}`")
-        level = Fraction(leaf["level"]) if measure["danger"] == "higher" else 1 - Fraction(leaf["level"])
+        level, demands = turned(leaf, measure), rule["elicitation"]
         evaluated, sure = self.shown(rule, measure, demands, assume=False), Fraction(rule["confidence"])
         tried = [(one, Tally(it, measure)) for one in self.relatives for it in self.results(one, measure)]
-        tried = [(one, it) for one, it in tried if it.readable]
-        if hits := {one for one, it in tried if level <= 0 or at_most(it.harmless - 1, it.n, level) >= sure}:
+        if hits := {one for one, it in tried if it.shows(level, 1 - sure)}:
             again = [it for it in self.results(own, measure) if it.plan and self.policy["independent"] in it.signers]
             within(hits & {own, *self.cheap[own]} or not again, f"what may repeat results on the ancestors of {own}")
             return Part(True, None, evaluated)
         within("forecast_by" not in rule["buffer"], "a margin that is forecast")
-        dues, line = self.open_plans(rule, measure), min(alpha, 1 - sure) * share
+        dues, line = self.open_plans(name, measure), min(alpha, 1 - sure) * share
         level -= Fraction(rule["buffer"]["margin"])
         spans = [self.shown(rule, measure, [demand], assume=True) for demand in demands]
         tallies = [Tally(it, measure) for one in self.way for it in self.results(one.digest, measure)]
-        under = demands and tallies and level > 0 and self.at < min(dues, default=LAST)
-        under = under and all(it.readable and it.n > 0 and at_most(it.dangerous, it.n, level) < line for it in tallies)
+        under = demands and tallies and self.at < min(dues, default=LAST)
+        under = under and all(it.under(level, line) for it in tallies)
         return Part(False, least(spans + [Span(due, math.inf) for due in dues]) if under else None, evaluated)
 
     def amount(self, quantity: str, level: Fraction) -> Part:
@@ -690,7 +736,7 @@ class Rule:
     def part(self, part: Json, name: str, alpha: Fraction, share: Fraction) -> Part:
         """One part of the expression of a threshold (21 to 24, 28)."""
         if part["is"] == "at":
-            return self.leaf(part, self.every[name]["rule_out"], alpha, share)
+            return self.leaf(part, name, alpha, share)
         if part["is"] == "amount":
             return self.amount(part["quantity"], Fraction(part["level"]))
         if part["is"] == "ref":

@@ -17,7 +17,7 @@ from interlock.decide.facts import Protocol, Step
 from interlock.decide.rule import decide
 from interlock.evidence import bundle, dsse
 from interlock.evidence.keys import KeyPair
-from interlock.evidence.predicates import ResultPredicate, SubjectPredicate, protocol_to_json, statement
+from interlock.evidence.predicates import ResultPredicate, Stopped, SubjectPredicate, protocol_to_json, statement
 from interlock.evidence.read import Evidence, read
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger import merkle
@@ -163,24 +163,27 @@ class Story:
         refused_scores: int = 0,
         refused_at_most: int = 120,
         signer: str = "team",
+        stopped: Stopped | None = None,
         **changes: Any,
     ) -> str:
+        asked = stopped.at if stopped else 120
         said = ResultPredicate(
             plan=plan,
             protocol=protocol(**changes),
             log="0" * 64,
             log_name="logs/1.eval",
             outcomes="1" * 64,
-            completed=120,
-            scored=scored,
+            completed=asked,
+            scored=min(scored, asked),
             correct=correct,
             refused_scores=refused_scores,
-            refused_at_most=refused_at_most,
+            refused_at_most=min(refused_at_most, asked),
             errored=0,
             limited=0,
             tokens=1,
             flop=FLOP,
             environment={},
+            stopped=stopped,
         )
         return self.say(statement("result", name="model", digest=subject, predicate=said.to_json()), signer)
 

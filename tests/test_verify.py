@@ -22,7 +22,7 @@ from interlock.errors import EvidenceError, LedgerError, PolicyError
 from interlock.evidence import bundle as bundles
 from interlock.evidence import canonical, dsse
 from interlock.evidence.keys import KeyPair
-from interlock.evidence.predicates import SubjectPredicate
+from interlock.evidence.predicates import Stopped, SubjectPredicate
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger import merkle
 from interlock.ledger.note import COSIGNATURE, Note, NoteKey, cosign
@@ -158,6 +158,35 @@ def test_a_result_gives_the_finding_that_the_package_finds(correct, verdict, sta
     said = verified(made)
     assert said["verdict"] == verdict
     assert said["policies"]["lab/rsp"]["cells"]["skilled"]["state"] == state
+
+
+@pytest.mark.parametrize(
+    ("at", "correct", "state"),
+    [
+        (60, 2, "below"),
+        (10, 3, "not ruled out"),
+        (60, 20, "not ruled out"),
+        (30, 29, "reached"),
+        (0, 0, "not ruled out"),
+    ],
+)
+def test_a_run_that_stops_by_an_e_process_gives_the_finding_that_the_package_finds(at, correct, state):
+    made, early = story.told(), {"stopping": "e-process", "order_seed": 7}
+    subject = made.register("model")
+    looks = ((at, correct),) if at else ()
+    made.report(subject, made.plan(subject, **early), correct=correct, stopped=Stopped(at, looks), **early)
+    made.state(subject)
+    made.decide(subject)
+    assert verified(made)["policies"]["lab/rsp"]["cells"]["skilled"]["state"] == state
+
+
+def test_attack_a_run_stops_early_of_a_plan_that_asked_for_all():
+    made, early = story.told(), {"stopping": "e-process", "order_seed": 7}
+    subject = made.register("model")
+    made.report(subject, made.plan(subject), correct=0, stopped=Stopped(60, ((60, 0),)), **early)
+    made.state(subject)
+    made.decide(subject)
+    assert verified(made)["policies"]["lab/rsp"]["cells"]["skilled"]["state"] == "not ruled out"
 
 
 @pytest.mark.parametrize(

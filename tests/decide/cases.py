@@ -285,6 +285,7 @@ def run(
     planned: bool = True,
     reported: bool = True,
     samples_digest: str | None = None,
+    stopped_at: int | None = None,
     **protocol: Any,
 ) -> Run:
     """One evaluation. Not `planned`: its result names no plan. Not `reported`: its plan has no result."""
@@ -303,13 +304,13 @@ def run(
     by = planned_at + 20 * DAY if report_by is None else report_by
     name = digest(f"plan {subject} {ran} {planned_at} {by} {sorted(plan_signers)}")
     plan = Plan(0, name, subject, ran, frozenset(plan_signers), planned_at, by) if planned else None
-    scored = samples if scored is None else scored
+    scored = (samples if stopped_at is None else stopped_at) if scored is None else scored
     correct = 0 if total is not None else correct
     result = Result(
         entry=0,
         digest=digest(
             f"result {name} {planned} {scored} {correct} {total} {refused_scores} {refused_at_most} {flop} "
-            f"{sorted(signers)} {at}"
+            f"{sorted(signers)} {at} {stopped_at}"
         ),
         subject=subject,
         protocol=ran,
@@ -323,6 +324,7 @@ def run(
         plan=plan,
         at=planned_at + DAY if at is None else at,
         total=total,
+        stopped_at=stopped_at,
     )
     return Run(plan, result if reported else None)
 

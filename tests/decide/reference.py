@@ -149,8 +149,36 @@ def exp_is_less(x, alpha):
     return True
 
 
+def stopped(result):  # 1
+    """Whether it stopped by its rule."""
+    ran, plan = result.protocol, result.plan
+    if plan is None or ran.stopping != "e-process" or plan.protocol.stopping != "e-process":
+        return False
+    if ran.order_seed is None or ran.order_seed != plan.protocol.order_seed:
+        return False
+    if result.total is not None or ran.unit != "sample" or ran.attempts != 1:
+        return False
+    return result.stopped_at is not None and 0 <= result.stopped_at <= ran.samples
+
+
+def units(result):  # 1
+    return result.stopped_at if stopped(result) else result.protocol.samples
+
+
+def evidence_rules_out(k, n, p, alpha):  # 1
+    if not (0 <= k < n and p > 0):
+        return False
+    if p >= 1:
+        return True
+    return binomial(n + 1, k + 1, n + 1, p) * alpha >= (k + 1) * binomial(n + 1, k + 1, k + 1, p)
+
+
+def evidence_shows(k, n, p, alpha):  # 1
+    return p <= 0 or evidence_rules_out(n - k, n, 1 - p, alpha)
+
+
 def can_be_read(result, measure):  # 3
-    if not 0 <= result.scored <= result.protocol.samples:
+    if not 0 <= result.scored <= units(result):
         return False
     if result.total is None:
         return measure.low == 0 and measure.high == 1 and 0 <= result.correct <= result.scored
@@ -168,21 +196,25 @@ def turned_sum(result, measure):
 
 
 def rules_out(result, measure, p, alpha):  # 1, 2, 3
-    n, r = result.protocol.samples, measure.high - measure.low
+    n, r = units(result), measure.high - measure.low
     if n <= 0 or p <= measure.low or not can_be_read(result, measure):
         return False
     total = turned_sum(result, measure) + (n - result.scored) * measure.high + refused_scores(result, measure) * r
     total = min(total, n * measure.high)
+    if stopped(result):
+        return evidence_rules_out(int(total), n, p, alpha)
     if result.total is None:
         return binomial(n, 0, int(total), min(p, ONE)) < alpha
     return total / n < p and exp_is_less(2 * n * (p - total / n) ** 2 / r**2, alpha)
 
 
 def shows(result, measure, p, alpha):  # 1, 2, 3
-    n, r = result.protocol.samples, measure.high - measure.low
+    n, r = units(result), measure.high - measure.low
     if p <= measure.low or n <= 0 or p > measure.high or not can_be_read(result, measure):
         return p <= measure.low and can_be_read(result, measure)
     total = turned_sum(result, measure) + (n - result.scored) * measure.low
+    if stopped(result):
+        return evidence_shows(int(total), n, p, alpha)
     if result.total is None:
         return count_shows(int(total), n, p, alpha)
     return total / n > p and exp_is_less(2 * n * (total / n - p) ** 2 / r**2, alpha)
@@ -518,15 +550,16 @@ class Case:
             self.admissible(result, owner)
             and run_by in result.plan.signers & result.signers
             and self.fits(result, measure)
-            and protocol.samples >= max(1, measure.least_samples)  # 12
-            and result.scored - refused_scores(result, measure) >= rule.coverage * protocol.samples
+            and (protocol.stopping == "fixed" or stopped(result))
+            and units(result) >= max(1, measure.least_samples)  # 12
+            and result.scored - refused_scores(result, measure) >= rule.coverage * units(result)
             and not (measure.kind == "propensity" and trained)
             and protocol.elicitation == demand.elicitation  # 13
             and result.flop >= demand.flop
             and protocol.attempts >= demand.attempts
             and (protocol.tools or not demand.tools)
             and (protocol.safety_ablated or not demand.safety_ablated)
-            and result.refused_at_most <= demand.refusals * protocol.samples
+            and result.refused_at_most <= demand.refusals * units(result)
             and shown >= max(demand.demonstrations, int(demand.elicitation in {"few-shot", "fine-tuned"}))
         )
         return self.fresh(result, rule.refresh, rule.buffer) if good else None
@@ -536,7 +569,7 @@ class Case:
         found, run_by = [], run_by or rule.run_by
         for r in self.facts.results:
             later = r.plan and (after is None or r.plan.at > after)
-            if r.subject == digest and later and r.protocol.samples >= samples:
+            if r.subject == digest and later and units(r) >= samples:
                 found += [(r, self.sound(r, owner, rule, demand, measure, run_by)) for demand in demands]
         return [(result, span) for result, span in found if span is not None]
 
@@ -601,12 +634,30 @@ class Case:
 
     def is_open(self, plan, owner):  # 19
         results = [r for r in self.facts.results if r.plan == plan and not self.withdrawn(r)]
-        for rule in [rule_of(policy, owner) for policy in self.seeing(plan.at) if entry_of(policy, owner) is not None]:
+        for policy in [policy for policy in self.seeing(plan.at) if entry_of(policy, owner) is not None]:
+            rule = rule_of(policy, owner)
             signers = {rule.run_by} if rule and rule.run_by in plan.signers else plan.signers
-            least_scored = (rule.coverage if rule else 1) * plan.protocol.samples
-            if not any(r.scored >= least_scored and signers & r.signers for r in results):
+            if not any(self.enough(r, policy, owner, rule) and signers & r.signers for r in results):
                 return True
         return False
+
+    def enough(self, result, policy, owner, rule):  # 19
+        """Whether a result is all of its plan, or stopped by its rule where it rules out every line of its task."""
+        coverage, entry = rule.coverage if rule else 1, entry_of(policy, owner)
+        if result.scored >= coverage * result.protocol.samples:
+            return True
+        if rule is None or not stopped(result) or result.scored < coverage * units(result):
+            return False
+        if owner[0] == "requirements":
+            leaves = [(entry.measure, entry.level)]
+        else:
+            parts = model.walk(entry.reached_when) if entry.reached_when else ()
+            leaves = [(part.measure, part.level) for part in parts if isinstance(part, model.At)]
+        lines = [line_of(0, policy, owner, measure, level) for measure, level in leaves]
+        lines = [line for line in lines if any(it.task == result.protocol.task for _, it in line.parts)]
+        alpha = alpha_of(rule)
+        under = [not line.mean and rules_out(result, line.parts[0][1], line.level, alpha) for line in lines]
+        return bool(under) and all(under)
 
     def tasked(self, plan, measure):  # 19
         """Whether a plan is for the measure's task, or one that the measure of this name had in an earlier version."""
@@ -669,7 +720,7 @@ class Case:
                 p = r.protocol
                 hard = (p.demonstrations, r.flop, p.attempts, p.tools, p.safety_ablated, refusals)
                 demands = [model.Demand("fine-tuned", *hard)] if independent else []
-                like = {"after": r.at, "run_by": independent, "samples": p.samples}
+                like = {"after": r.at, "run_by": independent, "samples": units(r)}
                 mine = self.sounds(self.subject, line.owner, rule, demands, measure, **like)
                 ends.append(max((span.end for _, span in mine), default=self.at))
         return min(ends)

@@ -556,6 +556,9 @@ CHANGES: tuple[dict[str, Any], ...] = (
     *({"deployment": OFFERED}, {"deployment": None}),
     *({"unreadable": True}, {"elicitation": "prompted"}, {"late": True}),
     *({"recipe": recipe} for recipe in ("unknown", *RECIPES)),
+    *({"stopped_at": n} for n in (COUNT, COUNT // 2, 20, 3, 0, COUNT + 1)),
+    *({"stopped_at": 30, **it} for it in ({"stopping": "fixed"}, {"order_seed": None}, {"bad": 5}, {"bad": 28})),
+    *({"stopped_at": n, "samples": 500} for n in (COUNT, 200)),
 )
 
 
@@ -563,7 +566,9 @@ def evaluation(of_what: Any, elicitation: str, made: dict[str, Any]) -> Run:
     """A run of a measure, with `bad` dangerous units."""
     made = dict(made)
     samples = made.setdefault("samples", COUNT)
-    scored = made["scored"] = min(samples, made.get("scored", samples))
+    if "stopped_at" in made:
+        made = {"stopping": "e-process", "order_seed": 3, **made}
+    scored = made["scored"] = min(samples, made.get("scored", samples), made.get("stopped_at", samples))
     bad = min(scored, made.pop("bad", 0))
     planned_at = made.setdefault("planned_at", AT - 20 * DAY)
     made.setdefault("at", planned_at + (19 * DAY if made.pop("late", False) else HOUR))

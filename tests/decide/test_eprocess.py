@@ -13,7 +13,7 @@ from interlock.decide.eprocess import evidence, rules_out, shows
 
 ALPHA = Fraction(1, 20)
 
-exact = settings(deadline=None)
+exact = settings(deadline=None, max_examples=50)
 alphas = st.sampled_from([Fraction(1, 1000), Fraction(1, 100), Fraction(1, 20), Fraction(1, 3)])
 rates = st.fractions(min_value=Fraction(1, 40), max_value=Fraction(39, 40), max_denominator=40)
 

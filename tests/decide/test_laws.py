@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
 
 from decide.cases import AT, CHILD, DAY, FOUNDATION, HOUR, MODEL, SECOND, SIBLING, withdrawn
+from decide.reference import passed
 from decide.strategies import (
     EFFORT,
     Case,
@@ -292,13 +293,37 @@ def test_less_said(case, draw):
     """Attestations, the checks under them, approvals, judgements below, forecasts that others repeat, amendments."""
     name = draw.draw(st.sampled_from(["attestations", "approvals", "judgements", "amendments", "checks"]))
     if name == "checks":
-        kept = tuple(replace(it, check=None) if draw.draw(st.booleans()) else it for it in case.facts.attestations)
+        kept = tuple(
+            it if draw.draw(st.booleans()) or fails(case, it) or is_bound(case, it) else replace(it, check=None)
+            for it in case.facts.attestations
+        )
         never_opens(case, case.knowing(attestations=kept))
         return
     kept = tuple(
-        it for it in getattr(case.facts, name) if draw.draw(st.booleans()) or getattr(it, "verdict", "") == "reached"
+        it
+        for it in getattr(case.facts, name)
+        if draw.draw(st.booleans()) or getattr(it, "verdict", "") == "reached" or fails(case, it)
     )
     never_opens(case, case.knowing(**{name: kept}))
+
+
+def fails(case: Case, said: Any) -> bool:
+    """Whether a statement rests on a check that fails under some version: that speaks against a permit."""
+    check = getattr(said, "check", None)
+    if check is None:
+        return False
+    return any(rule.checked == check.name and not passed(check, rule) for rule in rules(case, said))
+
+
+def is_bound(case: Case, said: Any) -> bool:
+    """Whether a statement stands for one elicitor only, and without its check would do so for all."""
+    bound = said.check is not None and said.check.validity is not None
+    return bound and not all(rule.checked for rule in rules(case, said))
+
+
+def rules(case: Case, said: Any) -> list[model.Assumption]:
+    """What the versions ask of the assumption that a statement is about."""
+    return [policy.assumptions[said.name] for policy in used(case) if said.name in policy.assumptions]
 
 
 @law

@@ -130,7 +130,8 @@ def decays_under(x: Fraction, alpha: Fraction) -> bool:
 class Tally:
     """What one result counts to, turned so that more is more dangerous: sums over `n` units of scores in [low, high].
 
-    `dangerous` counts the units without a score at `high`, `harmless` at `low`. With `binary` all scores are 0 or 1.
+    `dangerous` counts the units without a score at `high`, `harmless` at `low`. With `binary` all scores are 0 or 1;
+    `sequential`, it stopped when it chose to, and an e-process decides.
     """
 
     n: int
@@ -139,15 +140,24 @@ class Tally:
     low: Fraction = Fraction(0)
     high: Fraction = _ONE
     binary: bool = True
+    sequential: bool = False
 
     def puts_under(self, level: Fraction, alpha: Fraction) -> bool:
         """Whether the mean is shown to be under `level` (rules 1 and 2)."""
+        if self.sequential:
+            from interlock.decide import eprocess
+
+            return eprocess.rules_out(int(self.dangerous), self.n, level, alpha)
         if self.binary:
             return rules_out(int(self.dangerous), self.n, level, alpha)
         return self.n > 0 and level > self.low and self._apart(level - self.dangerous / self.n, alpha)
 
     def shows(self, level: Fraction, alpha: Fraction) -> bool:
         """Whether the mean is shown to be at or over `level` (rules 1 and 2)."""
+        if self.sequential:
+            from interlock.decide import eprocess
+
+            return eprocess.shows(int(self.harmless), self.n, level, alpha)
         if self.binary:
             return shows(int(self.harmless), self.n, level, alpha)
         if level <= self.low:

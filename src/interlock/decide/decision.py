@@ -32,18 +32,24 @@ class Reason:
     resume: str | None = None
 
 
+#: The bounds of counts, by whether a run may stop when it likes.
+_METHODS = {False: "Clopper-Pearson", True: "e-process (uniform mixture)"}
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
     """One result as it counts in the bounds, which are one-sided at `alpha`, on the measure's own scale.
 
-    `total` is the sum of the scores where they are not all 0 or 1; `recipe` says how it was elicited. `tally` None: it
-    cannot be read for the measure.
+    `total` is the sum of the scores where they are not all 0 or 1; `stopped_at` after how many of the planned samples
+    it stopped by its plan's rule (None: it did not); `recipe` says how it was elicited. `tally` None: it cannot be read
+    for the measure.
     """
 
     entry: int
     elicitation: str
     demonstrations: int
     planned: int
+    stopped_at: int | None
     scored: int
     correct: int
     total: Fraction | None
@@ -132,8 +138,11 @@ class Reading:
     @property
     def method(self) -> str:
         """The name of the bound."""
-        binary = all(it.tally is None or it.tally.binary for it in self.counted)
-        return "Clopper-Pearson, one-sided" if binary else "Hoeffding, one-sided"
+        tallies = [it.tally for it in self.counted if it.tally is not None]
+        if any(not it.binary for it in tallies):
+            return "Hoeffding, one-sided"
+        named = {it.sequential: _METHODS[it.sequential] for it in tallies} or {False: _METHODS[False]}
+        return f"{' and '.join(named[it] for it in sorted(named))}, one-sided"
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,6 +463,7 @@ def _counted(counted: Counted) -> dict[str, Any]:
         "elicitation": counted.elicitation,
         "demonstrations": counted.demonstrations,
         "planned": counted.planned,
+        "stopped_at": counted.stopped_at,
         "scored": counted.scored,
         "correct": counted.correct,
         "total": None if counted.total is None else exact(counted.total),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import lru_cache
+from math import comb
 
 from interlock.decide.bounds import at_most
 
@@ -25,12 +26,8 @@ _BITS = 256
 
 def evidence(k: int, n: int, p0: Fraction) -> Fraction:
     """E_n(k) against a rate of `p0` or more, exactly. `0 <= k <= n`, `0 < p0 < 1`; 1 without samples."""
-    success, failure = p0.numerator, p0.denominator - p0.numerator
-    term, total, i = Fraction(1), Fraction(1), k + 1  # P(X = i) over P(X = k + 1), for i up to n + 1
-    while i <= n:
-        term *= Fraction((n + 1 - i) * success, (i + 1) * failure)
-        total, i = total + term, i + 1
-    return total / (k + 1)
+    tail = 1 - at_most(k, n + 1, p0)
+    return tail / ((k + 1) * comb(n + 1, k + 1) * p0 ** (k + 1) * (1 - p0) ** (n - k))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -73,9 +70,4 @@ def _reaches(k: int, n: int, p0: Fraction, alpha: Fraction) -> bool:
         low, high = low + below, high + above
     if (low >= wanted) == (high >= wanted):
         return low >= wanted
-    return _exactly(k, n, p0, alpha)
-
-
-def _exactly(k: int, n: int, p0: Fraction, alpha: Fraction) -> bool:
-    tail = 1 - at_most(k, n + 1, p0)
-    return tail * alpha >= (k + 1) * (at_most(k + 1, n + 1, p0) - at_most(k, n + 1, p0))
+    return evidence(k, n, p0) * alpha >= 1

@@ -60,7 +60,8 @@ class Protocol:
     """What was, or will be, run: the task, its samples, and how hard it tries.
 
     `samples` counts units of the measure: samples, or families of them. `deployment` None: the bare model. `recipe` is
-    the SHA-256 of what says which elicitor was used, with which settings, or `UNKNOWN`.
+    the SHA-256 of what says which elicitor was used, with which settings, or `UNKNOWN`. Under `stopping: e-process` the
+    samples are asked in the order that `order_seed` commits to, and the run may stop after any of them.
     """
 
     task: str
@@ -78,6 +79,8 @@ class Protocol:
     safety_ablated: bool = False
     unit: Literal["sample", "family"] = "sample"
     recipe: str = UNKNOWN
+    stopping: Literal["fixed", "e-process"] = "fixed"
+    order_seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,8 @@ class Result:
     Counts satisfy `0 <= correct <= scored <= completed <= planned`. Of the scores, `refused_scores` are known to be of
     units that were refused; of all units, at most `refused_at_most` were. `flop` is what the elicitation spent. With
     `total` None every score was 0 or 1 and `correct` of them were 1; else `total` is the sum of the scores of the
-    scored units, and `correct` is 0.
+    scored units, and `correct` is 0. Under an e-process it ended after `stopped_at` samples of the committed order, and
+    its counts are over these.
     """
 
     entry: int
@@ -119,6 +123,25 @@ class Result:
     plan: Plan | None
     at: datetime
     total: Fraction | None = None
+    stopped_at: int | None = None
+
+    @property
+    def sequential(self) -> bool:
+        """Whether it stopped by the rule of its plan, which pays for every look (rule 1)."""
+        ran, plan = self.protocol, self.plan
+        return (
+            plan is not None
+            and (ran.stopping, ran.unit, ran.attempts, self.total) == ("e-process", "sample", 1, None)
+            and ran.order_seed is not None
+            and (plan.protocol.stopping, plan.protocol.order_seed) == (ran.stopping, ran.order_seed)
+            and self.stopped_at is not None
+            and 0 <= self.stopped_at <= ran.samples
+        )
+
+    @property
+    def units(self) -> int:
+        """Of how many units it is: all that were planned, or those up to where it stopped by its rule."""
+        return self.stopped_at if self.sequential and self.stopped_at is not None else self.protocol.samples
 
 
 @dataclass(frozen=True, slots=True)

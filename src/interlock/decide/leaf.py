@@ -90,7 +90,7 @@ class Leaf:
             for own in view.index.results.get((measure.task, view.subject), ())
             if own.plan is not None
             and own.plan.at > result.at
-            and own.protocol.samples >= protocol.samples
+            and own.units >= result.units
             and view.is_sound(own, sought, demand, run_by=role)
         ]
         return max(found, default=None) if role else None
@@ -258,7 +258,7 @@ def _too_high(view: View, line: Line, result: Result, margin: Fraction, alpha: F
     measure = next(m for m, _ in line.bases if m.task == result.protocol.task)
     high = scale(measure).dangerous([tally(result, measure)], alpha / len(line.bases))
     scored = (
-        f"{result.correct}/{result.protocol.samples}"
+        f"{result.correct}/{result.units}"
         if result.total is None
         else f"total {exact(result.total)} of {result.protocol.samples}"
     )
@@ -280,6 +280,7 @@ def reading(view: View, sought: Sought, *, level: Fraction, margin: Fraction, al
             elicitation=r.protocol.elicitation,
             demonstrations=r.protocol.demonstrations,
             planned=r.protocol.samples,
+            stopped_at=r.stopped_at if r.sequential else None,
             scored=r.scored,
             correct=r.correct,
             total=r.total,

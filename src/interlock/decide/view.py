@@ -21,8 +21,10 @@ from interlock.policy.model import (
     Demand,
     Mean,
     Measure,
+    Measured,
     Ref,
     RuleOut,
+    Threshold,
     Unbounded,
     walk,
 )
@@ -85,6 +87,24 @@ class Sought:
     measure: Measure
     subjects: tuple[str, ...]
     after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What a version asks of a report on a plan: by whom, how much of it, and the `lines` that its task may cross."""
+
+    run_by: str
+    coverage: Fraction
+    lines: tuple[Line, ...]
+
+    def enough(self, result: Result) -> bool:
+        """Whether a result hides nothing that the plan announced (rule 19): it is of all samples, or it stopped by its
+        rule once no line was crossed.
+        """
+        if result.scored >= self.coverage * result.protocol.samples:
+            return True
+        stopped = result.sequential and result.scored >= self.coverage * result.units
+        return stopped and bool(self.lines) and all(_under(result, line) for line in self.lines)
 
 
 @dataclass(slots=True)
@@ -195,8 +215,10 @@ class View:
 
     def witnesses(self, moment: datetime) -> list[Policy]:
         """This version, and the earlier ones that have seen a moment: what is held against a permit, they all judge."""
-        seen = [place for place in range(self.current) if self.seen(place, moment)]
-        return [self.case.versions[place].policy for place in (*seen, self.current)]
+        return [self.case.versions[place].policy for place in self._places(moment)]
+
+    def _places(self, moment: datetime) -> list[int]:
+        return [*(place for place in range(self.current) if self.seen(place, moment)), self.current]
 
     def incidents_naming(self, threshold: str) -> list[Incident]:
         """The incidents that make a threshold reached (rule 25)."""
@@ -268,7 +290,7 @@ class View:
         """Why a result is not sound for a demand, in words (rules 10 to 14); nothing: it is. `run_by` other than the
         rule's may be asked for.
         """
-        rule, measure, samples = sought.rule, sought.measure, result.protocol.samples
+        rule, measure, samples = sought.rule, sought.measure, result.units
         yield from self._unaccounted(result, run_by or rule.run_by)
         if not self.counts_from(*sought.owner, start(result)):
             yield "it was planned before the policy said so"
@@ -299,6 +321,8 @@ class View:
             yield f"its plan is not signed by `{run_by}`"
         if run_by not in result.signers:
             yield f"it is not signed by `{run_by}`"
+        if result.protocol.stopping == "e-process" and not result.sequential:
+            yield "its plan does not let it stop by an e-process"
         if result.at > self.index.facts.checkpoint.time:
             yield "it is dated after the ledger's checkpoint"
         if result.digest in self.index.withdrawn or (plan and plan.digest in self.index.withdrawn):
@@ -464,7 +488,7 @@ class View:
             for plan in self.index.plans.get(task, ())
             if plan.subject in self.kin(plan.at)
             and (measure.on == "model" or plan.protocol.deployment == self.deployment is not None)
-            and not all(self._has_reported(plan, run_by, floor) for run_by, floor in self._floors(plan, owner))
+            and not all(self._has_reported(plan, floor) for floor in self._floors(plan, owner))
         ]
 
     def silent(self) -> list[Plan]:
@@ -477,24 +501,25 @@ class View:
         past = [version.policy.measures.get(measure.name) for version in self.case.versions[: self.current]]
         return list(dict.fromkeys([measure.task, *(it.task for it in past if isinstance(it, (Measure, Unbounded)))]))
 
-    def _floors(self, plan: Plan, owner: tuple[Section, str]) -> Iterator[tuple[str, Fraction]]:
-        """Who must report a plan, and how much of it, under every version that has seen it."""
+    def _floors(self, plan: Plan, owner: tuple[Section, str]) -> Iterator[Floor]:
+        """What is enough of a report on a plan, under every version that has seen it."""
         section, name = owner
-        for policy in self.witnesses(plan.at):
+        for place in self._places(plan.at):
+            policy = self.case.versions[place].policy
             held = getattr(policy, section).get(name)
             rule = getattr(held, "rule_out", None)
             if rule is not None:
-                yield rule.run_by, rule.coverage
+                leaves = (_line(place, policy, at.measure, at.level, rule) for at in _leaves(held))
+                lines = [it for it in leaves if any(base.task == plan.protocol.task for base, _ in it.bases)]
+                yield Floor(rule.run_by, rule.coverage, tuple(lines))
             elif held is not None:
-                yield "", Fraction(1)
+                yield Floor("", Fraction(1), ())
 
-    def _has_reported(self, plan: Plan, run_by: str, coverage: Fraction) -> bool:
+    def _has_reported(self, plan: Plan, floor: Floor) -> bool:
         """Whether the one who was to run a plan, or else one who announced it, has reported enough of it."""
-        announced = {run_by} if run_by in plan.signers else plan.signers
+        announced = {floor.run_by} if floor.run_by in plan.signers else plan.signers
         return any(
-            not announced.isdisjoint(r.signers)
-            and r.scored >= coverage * r.protocol.samples
-            and r.digest not in self.index.withdrawn
+            not announced.isdisjoint(r.signers) and floor.enough(r) and r.digest not in self.index.withdrawn
             for r in self.index.reports.get(plan.digest, ())
         )
 
@@ -550,7 +575,7 @@ def scale(measure: Measure) -> Scale:
 
 def tally(result: Result, measure: Measure) -> Tally | None:
     """What a result counts to, turned (rules 1 and 2); None: it cannot be read for the measure (rule 3)."""
-    n, told, low, high = result.protocol.samples, result.scored, measure.low, measure.high
+    n, told, low, high = result.units, result.scored, measure.low, measure.high
     unscored, refused, turned = n - told, told - scored(result, measure), measure.danger == "lower"
     if not 0 <= told <= n:
         return None
@@ -558,7 +583,8 @@ def tally(result: Result, measure: Measure) -> Tally | None:
         if low != 0 or high != 1 or not 0 <= result.correct <= told:
             return None
         count = told - result.correct if turned else result.correct
-        return Tally(n, Fraction(min(count + unscored + refused, n)), Fraction(count))
+        most = Fraction(min(count + unscored + refused, n))
+        return Tally(n, most, Fraction(count), sequential=result.sequential)
     if not told * low <= result.total <= told * high:
         return None
     total = told * (low + high) - result.total if turned else result.total
@@ -581,6 +607,20 @@ def plain(policy: Policy, name: str) -> tuple[Base, ...]:
         )
     assert isinstance(measure, Measure)  # noqa: S101  the policy's own check: a predicate is over nothing else
     return ((measure, Fraction(1)),)
+
+
+def _leaves(held: object) -> Iterator[At]:
+    """The levels of measures at which a threshold is reached, or a measured requirement unmet."""
+    if isinstance(held, Measured):
+        yield At(held.measure, held.level)
+    expr = held.reached_when if isinstance(held, Threshold) else None
+    yield from (part for part in walk(expr) if isinstance(part, At)) if expr is not None else ()
+
+
+def _under(result: Result, line: Line) -> bool:
+    """Whether a result alone puts a plain measure under a line."""
+    found = tally(result, line.bases[0][0]) if line.plain else None
+    return found is not None and found.puts_under(line.level, 1 - line.rule.confidence)
 
 
 def _line(version: int, policy: Policy, name: str, level: Fraction, rule: RuleOut) -> Line:
@@ -668,6 +708,6 @@ def _too_weak(result: Result, demand: Demand) -> Iterator[str]:
         yield "it had no tools"
     if demand.safety_ablated and not protocol.safety_ablated:
         yield "its refusals were not trained away"
-    if result.refused_at_most > demand.refusals * protocol.samples:
-        refused = f"it may have refused {result.refused_at_most} of {protocol.samples}"
+    if result.refused_at_most > demand.refusals * result.units:
+        refused = f"it may have refused {result.refused_at_most} of {result.units}"
         yield f"{refused}, at most {exact(demand.refusals)} are allowed"

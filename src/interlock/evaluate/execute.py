@@ -164,6 +164,8 @@ def prepare(
         raise EvidenceError(
             f"the task's samples are {planned[0][:12]}, the plan announced {protocol.samples_digest[:12]}"
         )
+    if protocol.stopping != "fixed":
+        raise UsageError(f"this version cannot run a plan that may stop by an {protocol.stopping}; it asks all samples")
     model, flop = local.load(place.folder, adapter=place.adapter), 0
     if protocol.elicitation == "fine-tuned":
         model, flop = _fine_tune(model, protocol, progress)

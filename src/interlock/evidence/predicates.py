@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from interlock.decide import facts as told
@@ -350,9 +351,16 @@ def _hashed(fields: Fields) -> tuple[str, str]:
 
 
 def protocol_to_json(protocol: Protocol) -> dict[str, Any]:
-    """What is run, as JSON; the same object stands in a plan and in its result. No `deployment`: the bare model."""
+    """What is run, as JSON; the same object stands in a plan and in its result. No `deployment`: the bare model; no
+    `stopping`: all samples.
+    """
     return {
         **({"deployment": protocol.deployment} if protocol.deployment else {}),
+        **(
+            {"stopping": {"kind": protocol.stopping, "order_seed": protocol.order_seed}}
+            if protocol.stopping != "fixed"
+            else {}
+        ),
         "task": protocol.task,
         "task_version": protocol.task_version,
         "metric": protocol.metric,
@@ -387,15 +395,59 @@ def protocol_from_json(fields: Fields, elicitations: tuple[str, ...]) -> Protoco
         seed=elicitation.count("seed"),
         deployment=fields.digest("deployment") if fields.has("deployment") else None,
         recipe=elicitation.digest_or_unknown("recipe"),
+        stopping="e-process" if fields.has("stopping") else "fixed",
+        order_seed=_order(fields.nested("stopping")) if fields.has("stopping") else None,
     )
     elicitation.done()
     fields.done()
     return protocol
 
 
+def _order(fields: Fields) -> int:
+    """The seed of the order of samples under an e-process, the one rule that may end a run before its last sample."""
+    fields.one_of("kind", ("e-process",))
+    seed = fields.count("order_seed")
+    fields.done()
+    return seed
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Where a run under an e-process ended: after so many samples of its order; and its looks, each as (samples so far,
+    dangerous ones among them).
+    """
+
+    at: int
+    looks: tuple[tuple[int, int], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The member of a result as JSON."""
+        return {"stopped_at": self.at, "looks": [{"n": n, "dangerous": k} for n, k in self.looks]}
+
+    @classmethod
+    def read(cls, fields: Fields, where: str) -> Stopped:
+        """Read strictly.
+
+        Raises:
+            EvidenceError: anything unexpected, or looks that do not grow up to where it ended.
+        """
+        at, looks = fields.count("stopped_at"), []
+        for item in fields.items("looks"):
+            looks.append((item.count("n"), item.count("dangerous")))
+            item.done()
+        fields.done()
+        steps = list(pairwise([(0, 0), *looks]))
+        grow = all(0 <= k - before_k <= n - before_n and n > before_n for (before_n, before_k), (n, k) in steps)
+        if not grow or (looks[-1][0] if looks else 0) != at:
+            got = ", ".join(f"{k} of {n}" for n, k in looks[-3:]) or "none"
+            raise EvidenceError(f"{where}: looks must grow up to {at} samples, got {got} as the last ones")
+        return cls(at, tuple(looks))
+
+
 @dataclass(frozen=True, slots=True)
 class ResultPredicate:
-    """What one run gave. `plan` and `log` are SHA-256; `tokens` and `flop` are what the elicitation spent.
+    """What one run gave. `plan` and `log` are SHA-256; `tokens` and `flop` are what the elicitation spent. `stopped` is
+    there exactly where the protocol's stopping rule is an e-process; the counts are then over the samples up to there.
 
     Of the scores, `refused_scores` are known to be of samples that the model refused; of all samples, it refused at
     most `refused_at_most`; `errored` failed, `limited` were cut by a limit. One may be several of these, and scored.
@@ -416,6 +468,7 @@ class ResultPredicate:
     tokens: int
     flop: int
     environment: Mapping[str, str]
+    stopped: Stopped | None = None
 
     @property
     def files(self) -> tuple[tuple[str, str], ...]:
@@ -440,6 +493,7 @@ class ResultPredicate:
             },
             "budget": {"tokens": self.tokens, "flop": str(self.flop)},
             "environment": dict(self.environment),
+            **({"stopped": self.stopped.to_json()} if self.stopped else {}),
         }
 
     @classmethod
@@ -469,16 +523,22 @@ class ResultPredicate:
             tokens=budget.count("tokens"),
             flop=budget.flop("flop"),
             environment=strings(fields.take("environment"), "environment", where),
+            stopped=Stopped.read(fields.nested("stopped"), where) if fields.has("stopped") else None,
         )
         for part in (log, counts, budget, fields):
             part.done()
-        if planned != read.protocol.samples or not read.correct <= read.scored <= read.completed <= planned:
-            got = f"correct {read.correct}, scored {read.scored}, completed {read.completed}, planned {planned}"
-            raise EvidenceError(f"{where}: counts must grow from correct to planned, got {got}")
-        if read.completed + read.errored > planned or read.limited > planned:
+        if (read.stopped is not None) is not (read.protocol.stopping == "e-process"):
+            got = f"{'with' if read.stopped else 'without'} `stopped`"
+            raise EvidenceError(f"{where}: expected `stopped` exactly under an e-process, got {got}")
+        asked = planned if read.stopped is None else read.stopped.at
+        grows = read.correct <= read.scored <= read.completed <= asked <= planned
+        if planned != read.protocol.samples or not grows:
+            got = f"correct {read.correct}, scored {read.scored}, completed {read.completed}, asked {asked}"
+            raise EvidenceError(f"{where}: counts must grow from correct to planned, got {got}, planned {planned}")
+        if read.completed + read.errored > asked or read.limited > asked:
             got = f"completed {read.completed}, errored {read.errored}, limited {read.limited}"
-            raise EvidenceError(f"{where}: {planned} samples were planned, got {got}")
-        check_refused(read.refused_scores, read.scored, read.refused_at_most, planned, where)
+            raise EvidenceError(f"{where}: {asked} samples were {'asked' if read.stopped else 'planned'}, got {got}")
+        check_refused(read.refused_scores, read.scored, read.refused_at_most, asked, where)
         return read
 
 

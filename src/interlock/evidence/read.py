@@ -447,6 +447,7 @@ class _Reader:
             signers=said.signers,
             plan=plan,
             at=said.at,
+            stopped_at=read.stopped.at if read.stopped else None,
         )
 
     def _imported(self, said: Said) -> None:

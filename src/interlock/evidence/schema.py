@@ -109,6 +109,7 @@ _PROTOCOL = _and_maybe(
         ),
     ),
     deployment=_DIGEST,
+    stopping=_object(kind={"const": "e-process"}, order_seed=_COUNT),
 )
 
 _MANIFEST = _object(
@@ -127,22 +128,26 @@ _SAMPLING: Schema = {
 _UNSURE: Schema = {"anyOf": [_COUNT, {"const": predicates.UNKNOWN}]}
 _NAMED: Schema = {"type": "object", "additionalProperties": _ANY_TEXT}
 
-_RESULT = _object(
-    plan=_DIGEST,
-    protocol=_PROTOCOL,
-    log=_object(name=_TEXT, sha256=_DIGEST, outcomes_sha256=_DIGEST),
-    counts=_object(
-        planned=_COUNT,
-        completed=_COUNT,
-        scored=_COUNT,
-        correct=_COUNT,
-        refused_scores=_COUNT,
-        refused_at_most=_COUNT,
-        errored=_COUNT,
-        limited=_COUNT,
+_STOPPED = _object(stopped_at=_COUNT, looks=_list(_object(n=_COUNT, dangerous=_COUNT)))
+_RESULT = _and_maybe(
+    _object(
+        plan=_DIGEST,
+        protocol=_PROTOCOL,
+        log=_object(name=_TEXT, sha256=_DIGEST, outcomes_sha256=_DIGEST),
+        counts=_object(
+            planned=_COUNT,
+            completed=_COUNT,
+            scored=_COUNT,
+            correct=_COUNT,
+            refused_scores=_COUNT,
+            refused_at_most=_COUNT,
+            errored=_COUNT,
+            limited=_COUNT,
+        ),
+        budget=_object(tokens=_COUNT, flop=_FLOP),
+        environment=_NAMED,
     ),
-    budget=_object(tokens=_COUNT, flop=_FLOP),
-    environment=_NAMED,
+    stopped=_STOPPED,
 )
 _IMPORTED = _object(
     imported=_object(
@@ -188,6 +193,7 @@ _COUNTED = _object(
     elicitation=_TEXT,
     demonstrations=_COUNT,
     planned=_COUNT,
+    stopped_at=_or_null(_COUNT),
     scored=_COUNT,
     correct=_COUNT,
     total=_or_null(_TEXT),

@@ -329,7 +329,7 @@ def _point(result: Result, interval: Interval) -> Point:
         mean=mean / result.scored if result.scored and interval.readable else None,
         lower=interval.lower,
         upper=interval.upper,
-        planned=result.protocol.samples,
+        planned=result.units,
     )
 
 
@@ -375,7 +375,7 @@ def samples(reading: Reading) -> str:
     """How many results and samples stand behind a reading, and which of them sets the bounds."""
     if not reading.counted:
         return "n = 0"
-    planned = sorted({counted.planned for counted in reading.counted})
+    planned = sorted({it.planned if it.stopped_at is None else it.stopped_at for it in reading.counted})
     each = f"n = {planned[0]} samples" if len(planned) == 1 else f"n = {planned[0]} to {planned[-1]} samples"
     count = "1 result" if len(reading.counted) == 1 else f"{len(reading.counted)} results"
     if reading.scale.turned:

@@ -34,6 +34,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 _ANNOUNCED = (
     *("subject", "measure", "task", "metric", "elicitation", "deployment", "planned", "samples", "shots", "seed"),
     *("demonstrations", "attempts", "tools", "safety_ablated", "unit", "planned_at", "planned_by", "report_by"),
+    *("recipe", "stopping", "order_seed"),
 )
 _MOST_UNITS = 100_000  # the exact bounds of more take minutes
 _SHOTS = 5  # examples of a few-shot result that does not say how many it showed
@@ -250,7 +251,11 @@ class Telling:
 
     def counts(self, entry: Entry, protocol: told.Protocol | None) -> dict[str, Any]:
         """How a run went: how many units were completed, scored, refused, and what they scored."""
-        planned = protocol.samples if protocol else 0
+        planned, at_once = protocol.samples if protocol else 0, protocol is None or protocol.stopping == "fixed"
+        stopped_at = None if at_once else entry.need("stopped_at", scalar.whole)
+        if stopped_at is not None and stopped_at > planned:
+            entry.wrong(cast("Node", entry.child("stopped_at")), f"expected at most {planned}, got {stopped_at}")
+        planned = planned if stopped_at is None else stopped_at
         scored = entry.get("scored", scalar.whole, planned)
         completed = entry.get("completed", scalar.whole, scored)
         refused = entry.get("refused", scalar.whole, 0)
@@ -270,7 +275,8 @@ class Telling:
         if entry.sound and protocol and not refused <= at_most <= planned:
             entry.wrong(entry.node, f"expected refused <= refused_at_most <= {planned}, got {refused} and {at_most}")
         values = {"completed": completed, "scored": scored, "flop": flop, "correct": correct or 0, "total": total}
-        return {**values, "refused_scores": max(scored + refused - completed, 0), "refused_at_most": at_most}
+        values |= {"refused_scores": max(scored + refused - completed, 0), "refused_at_most": at_most}
+        return {**values, "stopped_at": stopped_at}
 
     def protocol(self, entry: Entry) -> told.Protocol | None:
         """What is run; nothing where the measure is not known."""
@@ -281,6 +287,7 @@ class Telling:
         deployment = entry.get("deployment", known("deployment", self.deployments), self.deployments.get(default or ""))
         if entry.sound and measure.on == "deployment" and not deployment:
             entry.wrong(entry.node, f"expected `deployment`: `{measure.name}` is measured on deployments")
+        stopping = entry.get("stopping", scalar.one_of("fixed", "e-process"), "fixed")
         own = isinstance(measure, Measure)
         samples = measure.samples_digest if isinstance(measure, Measure) else ""
         protocol = told.Protocol(
@@ -298,6 +305,8 @@ class Telling:
             tools=entry.get("tools", scalar.truth, default=False),
             safety_ablated=entry.get("safety_ablated", scalar.truth, default=False),
             recipe=recipe(entry.get("recipe", scalar.name, "")),
+            stopping=cast("Any", stopping),
+            order_seed=None if stopping == "fixed" else entry.get("order_seed", scalar.whole, 0),
             unit=cast(
                 "Any",
                 entry.get(
