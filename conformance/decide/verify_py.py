@@ -24,6 +24,8 @@ _TIMES = {"at", "time", "report_by"}
 
 def value(said: Any, name: str = "") -> Any:
     """What a question says, as verify.py has it: with exact numbers, moments and sets."""
+    if name == "check":  # verify.py reads none, and the `at` in it is no time
+        return said
     if isinstance(said, dict):
         made = {inner: value(one, inner) for inner, one in said.items()}
         return made if name in _BY_DIGEST else SimpleNamespace(**made)

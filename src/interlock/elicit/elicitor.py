@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import rfc8785
-
 from interlock.elicit.budget import Meter
 from interlock.elicit.items import Item, Material
 from interlock.errors import UsageError
 from interlock.evaluate.local import LocalModel, encode, fingerprint
+from interlock.evidence.validity import recipe_of
 from interlock.policy.model import Elicitation
 
 Event = Mapping[str, Any]
@@ -96,8 +95,7 @@ class Elicitor(Protocol):
 
 def recipe(elicitor: Elicitor) -> str:
     """SHA-256 in hex that says which elicitor, with which settings, was used."""
-    told: Any = {"name": elicitor.name, "kind": elicitor.kind, "settings": dict(elicitor.describe())}
-    return hashlib.sha256(rfc8785.dumps(told)).hexdigest()
+    return recipe_of(elicitor.name, elicitor.kind, elicitor.describe())
 
 
 def job(elicitor: Elicitor, subject: LocalModel, material: Material, *, seed: int) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from typing import Protocol as Interface
 
 from interlock.decide.decision import timestamp
-from interlock.decide.facts import Protocol
+from interlock.decide.facts import UNKNOWN, Protocol
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import codebook
 from interlock.evaluate.due import SHOTS, runner
@@ -107,6 +107,7 @@ def draft(policy: Policy, *, measure: str, elicitation: Elicitation, demonstrati
         shots=shots,
         demonstrations=0 if elicitation == "few-shot" else demonstrations,
         seed=seed,
+        recipe=_recipe(elicitation),
     )
 
 
@@ -175,6 +176,11 @@ def prepare(
         )
     if protocol.stopping != "fixed":
         raise UsageError(f"this version cannot run a plan that may stop by an {protocol.stopping}; it asks all samples")
+    if protocol.recipe not in {UNKNOWN, expected := _recipe(protocol.elicitation)}:
+        raise UsageError(
+            f"the plan announced the recipe {protocol.recipe[:12]}, and this version would elicit by {expected[:12]}: "
+            "its settings are others"
+        )
     model, flop = local.load(place.folder, adapter=place.adapter), 0
     if protocol.elicitation == "fine-tuned":
         model, flop = _fine_tune(model, protocol, progress)
@@ -221,6 +227,14 @@ def _task(measure: Measure, *, shots: int, seed: int) -> Task:
             f"the policy asks for `{measure.task}@{measure.task_version}` and its {measure.metric}"
         )
     return task
+
+
+def _recipe(elicitation: Elicitation) -> str:
+    """What an assumption's check must have certified to stand for a run of this version."""
+    from interlock.elicit.elicitor import recipe
+    from interlock.elicit.supervised import Supervised
+
+    return recipe(Supervised()) if elicitation == "fine-tuned" else UNKNOWN
 
 
 def _fine_tune(model: LocalModel, protocol: Protocol, progress: Progress) -> tuple[LocalModel, int]:
