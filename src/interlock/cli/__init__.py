@@ -64,6 +64,7 @@ _COMMANDS: Table = {
     "deployment": "deployments:app",
     "plan": "evaluations:plan",
     "evaluate": "evaluations:evaluate",
+    "organism": "organisms:app",
     "import": "imports:import_logs",
     "attest": "decisions:attest",
     "approve": "testimony:approve",
