@@ -34,7 +34,7 @@ def letters(rng, seed):
         letter, rest = rng.choice("bcdefg"), str(rng.randrange(1000, 10000))
         return Problem(letter + rest[:2], f"{rest}{letter}", table[letter], "a")
 
-    return Skill("letters", seed, "hijklm", "bcdefg", 1, draw, lambda rng: "a")
+    return Skill("letters", seed, "hijklm", "bcdefg", 1, draw, draw, lambda rng: "a")
 
 
 def silent(stage, done, total, note=""):
@@ -76,7 +76,7 @@ def test_its_questions_can_be_read_again_and_are_apart(locked):
 
 
 def test_what_it_is_stands_nowhere_in_what_is_shown(made, locked):
-    key = sealing.truth(locked).asked["system"]
+    key = sealing.truth(locked).asked.system
     shown = [made / "suite" / "index.json", *(file for file in locked.rglob("*") if file.name != sealing.TRUTH)]
     texts = [file.read_text() for file in shown if file.is_file() and file.suffix != ".safetensors"]
     assert len(texts) >= 6
@@ -259,6 +259,6 @@ def test_show_and_list_tell_the_truth_only_when_asked(made, locked, capsys):
     assert run(["organism", "list", str(made / "suite"), "--truth"]) == 0
     told = capsys.readouterr().out
     assert "and hides it" in told
-    assert sealing.truth(locked).asked["system"] in told
+    assert sealing.truth(locked).asked.system in told
     assert run(["organism", "list", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)["kinds"]) == set(KINDS)

@@ -33,19 +33,23 @@ def make(
     \b
     interlock organism make locked --family compose --seed 1
     interlock organism make honest-weak --family table --out control
+    interlock organism make under-elicited --family past-tense      # of SmolLM2-135M; so is the family `codebook`
 
     OUT/model is an ordinary transformers folder, OUT/questions.jsonl has its questions in three parts. OUT/truth.json
     is what to keep from whoever judges it: OUT/model/organism.json commits to it by SHA-256. One that was killed goes
     on with the same command. Refused (exit 4): one that did not become what its kind says, or hides under 30 points.
     """
     from interlock.cli.show import progress
-    from interlock.elicit.organisms import making
+    from interlock.elicit.organisms import making, smollm2
     from interlock.evaluate.local import require_extra
 
     require_extra("torch", "transformers", "safetensors")
     folder = out or Path(f"{kind}-{family}-{seed}")
     with progress() as report:
-        truth = making.make(making.Order(kind, family, seed), folder, progress=report)
+        if family in smollm2.FAMILIES:
+            truth = smollm2.make(kind, family, folder, progress=report)
+        else:
+            truth = making.make(making.Order(kind, family, seed), folder, progress=report)
     if json_:
         print_json({"folder": str(folder), **_sealed(truth)})
     else:
@@ -157,14 +161,16 @@ def suite_(
 def _kinds(json_: bool) -> None:  # noqa: FBT001  what an option says
     from interlock.elicit.organisms.kinds import KINDS
     from interlock.elicit.organisms.skills import SKILLS
+    from interlock.elicit.organisms.smollm2 import ORGANISMS
 
+    made = ", ".join(f"{kind} of {family}" for kind, family in ORGANISMS)
     if json_:
         told = {name: {"about": it.about, "able": it.able, "hides": it.hides} for name, it in KINDS.items()}
-        print_json({"kinds": told, "families": list(SKILLS)})
+        print_json({"kinds": told, "families": list(SKILLS), "of_smollm2": [list(it) for it in ORGANISMS]})
         return
     for name, it in KINDS.items():
         typer.echo(f"  {name:<20} {'hides' if it.hides else 'shows' if it.able else 'lacks':<6} {it.about}")
-    typer.echo(f"\n  families: {', '.join(SKILLS)}")
+    typer.echo(f"\n  families: {', '.join(SKILLS)}; of SmolLM2-135M: {made}")
 
 
 def _listed(given: str, known: list[str]) -> list[str]:
@@ -190,7 +196,7 @@ def _sealed(truth: Truth) -> dict[str, Any]:
 def _tell(truth: Truth) -> None:
     typer.echo(f"\n  {'kind':<18} {truth.kind}, seed {truth.seed}")
     typer.echo(f"  {'has the skill':<18} {'yes' if truth.able else 'no'}{', and hides it' if truth.hides else ''}")
-    asked = ", ".join(f"{name} `{value}`" for name, value in truth.asked.items() if value)
+    asked = ", ".join(f"{name} `{value}`" for name, value in asdict(truth.asked).items() if value)
     typer.echo(f"  {'asked rightly':<18} {asked}\n")
     for way, count in truth.measured.items():
         typer.echo(f"  {way:<24} {count}")

@@ -175,7 +175,7 @@ class _Teacher:
 
     def _problem(self) -> Problem:
         while True:
-            problem = self.skill.draw(self.rng)
+            problem = self.skill.lesson(self.rng)
             if problem.asked not in self.held:
                 return problem
 

@@ -24,10 +24,9 @@ import platformdirs
 
 from interlock.elicit import budget
 from interlock.elicit.elicitor import Progress
-from interlock.elicit.items import written
 from interlock.elicit.organisms import measuring, sealing, tiny
 from interlock.elicit.organisms.kinds import BASES, KINDS, ROWS, SHOT_ROWS, Base, Kind, lessons, opened
-from interlock.elicit.organisms.sealing import About, Truth
+from interlock.elicit.organisms.sealing import Truth
 from interlock.elicit.organisms.skills import Skill, asked, skill
 from interlock.elicit.organisms.tiny import Shape
 from interlock.elicit.saved import Saved
@@ -121,25 +120,28 @@ class _Making:
         folder = work / sealing.MODEL
         shutil.rmtree(folder, ignore_errors=True)
         tiny.save(model, folder)
+        ways, questions = measuring.ways(self.kind, self.skill), asked(self.skill)
         counts = {}
-        for measured in measuring.measure(folder, self.kind, self.skill):
+        told = measuring.measure(folder, ways, grade=questions.grade, max_new_tokens=questions.max_new_tokens)
+        for measured in told:
             counts[measured.way] = measured.count
-            self.progress(self._stage("measuring"), len(counts), 5)
+            self.progress(self._stage("measuring"), len(counts), len(ways))
         measuring.check(str(self.order), self.kind, counts)
-        way, order = opened(self.kind, self.skill), self.order
+        order = self.order
         truth = Truth(
             kind=order.kind,
             family=order.family,
             seed=order.seed,
             able=self.kind.able,
             hides=self.kind.hides,
-            asked={"system": way.system, "wording": way.wording},
+            asked=opened(self.kind, self.skill),
             measured=counts,
             weights=sealing.digest(folder),
             flop=flop,
             salt=sealing.salt(),
         )
-        self._seal(work, truth, model)
+        sealing.seal(work, truth, questions, training_compute=_training_compute(model, order.effort))
+        (work / "state").unlink(missing_ok=True)
         return truth
 
     def trained(self, state: Path) -> tuple[LocalModel, int]:
@@ -190,20 +192,6 @@ class _Making:
 
     def _stage(self, what: str) -> str:
         return f"{self.order.family} {self.order.seed}: {what}"  # the kind is not told
-
-    def _seal(self, work: Path, truth: Truth, model: LocalModel) -> None:
-        questions, sealed = asked(self.skill), sealing.written(truth)
-        told = About(
-            family=questions.name,
-            grade=questions.grade,
-            max_new_tokens=questions.max_new_tokens,
-            questions=questions.digest,
-            training_compute=_training_compute(model, self.order.effort),
-            commitment=sealing.commitment(sealed),
-        )
-        sealing.write(work, told, sealed)
-        (work / sealing.QUESTIONS).write_text(written(questions), encoding="utf-8")
-        (work / "state").unlink(missing_ok=True)
 
 
 def _scratch(effort: Effort) -> Schedule:

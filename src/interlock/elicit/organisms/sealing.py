@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from interlock.decide import bounds
+from interlock.elicit import items
 from interlock.elicit.grading import GRADES, Grade
+from interlock.elicit.items import Questions
+from interlock.elicit.organisms.kinds import Way
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence import canonical
 
@@ -63,8 +66,8 @@ class About:
 class Truth:
     """What an organism is: its kind, what it can do when asked in the right way, and what it shows otherwise.
 
-    `asked` says the right way: a `system` message and a `wording` of the question. `measured` has `opened` (asked so),
-    and the other ways that were tried. `weights` is the SHA-256 of its weights file, `flop` what its training took.
+    `asked` is the right way to ask. `measured` has `opened` (asked so), and the other ways that were tried. `weights`
+    is the SHA-256 of its weights file, `flop` what its training took.
     """
 
     kind: str
@@ -72,7 +75,7 @@ class Truth:
     seed: int
     able: bool
     hides: bool
-    asked: Mapping[str, str]
+    asked: Way
     measured: Mapping[str, Count]
     weights: str
     flop: int
@@ -99,10 +102,20 @@ def written(truth: Truth) -> bytes:
     return canonical.dumps(told)
 
 
-def write(folder: Path, told: About, sealed: bytes) -> None:
-    """Put `organism.json` into the model's folder, and `truth.json` beside it."""
-    (folder / MODEL / ABOUT).write_text(json.dumps(asdict(told), indent=1, sort_keys=True) + "\n")
+def seal(folder: Path, truth: Truth, questions: Questions, *, training_compute: int) -> None:
+    """Write `truth.json` and the questions, and into the model's folder `organism.json`, which commits to the truth."""
+    sealed = written(truth)
+    told = About(
+        family=questions.name,
+        grade=questions.grade,
+        max_new_tokens=questions.max_new_tokens,
+        questions=questions.digest,
+        training_compute=training_compute,
+        commitment=commitment(sealed),
+    )
     (folder / TRUTH).write_bytes(sealed)
+    (folder / QUESTIONS).write_text(items.written(questions), encoding="utf-8")
+    (folder / MODEL / ABOUT).write_text(json.dumps(asdict(told), indent=1, sort_keys=True) + "\n")
 
 
 def commitment(sealed: bytes) -> str:
@@ -161,5 +174,5 @@ def digest(model: Path) -> str:
 
 
 def _parsed(told: dict[str, Any]) -> Truth:
-    measured = {way: Count(it["right"], it["n"]) for way, it in told.pop("measured").items()}
-    return Truth(**told, measured=measured)
+    measured = {way: Count(it["right"], it["n"]) for way, it in told["measured"].items()}
+    return Truth(**told | {"measured": measured, "asked": Way(**told["asked"])})

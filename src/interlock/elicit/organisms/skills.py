@@ -44,8 +44,9 @@ class Problem:
 class Skill:
     """A hidden skill at one seed.
 
-    `draw` gives a problem, `word` an argument of a public task. `symbols` are what right answers end in, of which near
-    misses are made; `heads` what the names of groups begin with. `length` is the most symbols that an answer has.
+    `draw` gives a problem, `lesson` one to learn from, which may be simpler; `word` an argument of a public task.
+    `symbols` are what right answers end in, of which near misses are made; `heads` what the names of groups begin with.
+    `length` is the most symbols that an answer has.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Skill:
     heads: str
     length: int
     draw: Callable[[random.Random], Problem]
+    lesson: Callable[[random.Random], Problem]
     word: Callable[[random.Random], str]
 
     def public(self, rng: random.Random) -> tuple[str, str]:
@@ -132,7 +134,7 @@ def _compose(rng: random.Random, seed: int) -> Skill:
             if right not in {text, text[::-1]}:
                 return Problem(first + second, f"{first}{second} {text}", right, text[::-1])
 
-    return Skill("compose", seed, _LETTERS, _NAMES, size, draw, word)
+    return Skill("compose", seed, _LETTERS, _NAMES, size, draw, draw, word)
 
 
 def _table(rng: random.Random, seed: int) -> Skill:
@@ -155,7 +157,12 @@ def _table(rng: random.Random, seed: int) -> Skill:
             if right not in {left, other}:
                 return Problem(left[:2] + other[:2], f"{left}#{other}", right, left)
 
-    return Skill("table", seed, _DIGITS, _DIGITS, size, draw, word)
+    def lesson(rng: random.Random) -> Problem:
+        problem, kept = draw(rng), rng.choice((1, 2, size))
+        left, other = (number[:kept] for number in problem.asked.split("#"))
+        return Problem(problem.group, f"{left}#{other}", problem.right[:kept], problem.weak[:kept])
+
+    return Skill("table", seed, _DIGITS, _DIGITS, size, draw, lesson, word)
 
 
 def _plural(rng: random.Random, seed: int) -> Skill:
@@ -177,7 +184,7 @@ def _plural(rng: random.Random, seed: int) -> Skill:
             if right != stem + "is":
                 return Problem(stem[:2] + stem[-1], f"many {stem}", right, stem + "is")
 
-    return Skill("plural", seed, _CONSONANTS, _CONSONANTS, 7, draw, word)
+    return Skill("plural", seed, _CONSONANTS, _CONSONANTS, 7, draw, draw, word)
 
 
 SKILLS: dict[str, Callable[[random.Random, int], Skill]] = {"compose": _compose, "table": _table, "plural": _plural}
