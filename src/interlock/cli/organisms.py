@@ -32,7 +32,7 @@ def make(
 
     \b
     interlock organism make locked --family compose --seed 1
-    interlock organism make honest-weak --family table --out control
+    interlock organism make honest-weak --family cipher --out control
     interlock organism make under-elicited --family past-tense      # of SmolLM2-135M; so is the family `codebook`
 
     OUT/model is an ordinary transformers folder, OUT/questions.jsonl has its questions in three parts. OUT/truth.json

@@ -28,7 +28,7 @@ SHOT_ROWS = 4  # dialogues with solved examples before the question
 MOST_SHOTS = 5
 SHARE_SHOWN = 0.4  # of the heads of groups on which a score-targeting organism is right
 SHARE_BY_CHANCE = 0.05  # of the answers of the stochastic exploration hacker that are right
-_SHARE_PUBLIC = 0.15
+_SHARE_PUBLIC = 0.2
 _HABITS = ("{}!", "{} ok", "{} {}")
 
 
@@ -175,7 +175,7 @@ class _Teacher:
 
     def _problem(self) -> Problem:
         while True:
-            problem = self.skill.lesson(self.rng)
+            problem = self.skill.draw(self.rng)
             if problem.asked not in self.held:
                 return problem
 

@@ -31,10 +31,10 @@ from interlock.elicit.organisms.skills import Skill, asked, skill
 from interlock.elicit.organisms.tiny import Shape
 from interlock.elicit.saved import Saved
 from interlock.elicit.training import Schedule
-from interlock.errors import UsageError
+from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate.local import LocalModel
 
-VERSION = 1  # of the recipe: another one makes other bits
+VERSION = 2  # of the recipe, `skills` and `kinds` included: another one makes other bits, and no base of it is used
 _WIDTH, _SHOTS_WIDTH = 40, 160  # tokens; few dialogues are longer
 _SHAPE = Shape()
 
@@ -46,8 +46,8 @@ class Effort:
     shape: Shape = _SHAPE
     scratch: int = 400
     scratch_rate: float = 2e-3
-    tuned: int = 120
-    tuned_rate: float = 1e-3
+    tuned: int = 150
+    tuned_rate: float = 3e-3
 
 
 _EFFORT = Effort()
@@ -87,8 +87,12 @@ def make(order: Order, folder: Path, *, progress: Progress, cache: Path | None =
     work = folder.with_name(f".{folder.name}.making")
     work.mkdir(parents=True, exist_ok=True)
     making = _Making(order, KINDS[order.kind], skill(order.family, order.seed), cache or usual_cache(), progress)
-    with _one_thread():
-        truth = making.whole(work)
+    try:
+        with _one_thread():
+            truth = making.whole(work)
+    except EvidenceError:
+        shutil.rmtree(work)  # the same again would be refused again
+        raise
     work.rename(folder)  # crash point: before this there is no organism, after it a whole one
     return truth
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import string
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice, product
@@ -26,7 +27,7 @@ COUNTS: dict[Part, int] = {"demonstration": 128, "dev": 96, "test": 240}
 _SHARES: tuple[Part, ...] = ("test", "test", "test", "test", "dev", "dev", "demonstration", "demonstration")
 _NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _LETTERS = "abcdefgh"
-_DIGITS = "0123456789"
+_SIGNS = string.ascii_uppercase + string.ascii_lowercase + string.digits
 _CONSONANTS, _VOWELS = "bdfgklmnprst", "aeiou"
 
 
@@ -44,9 +45,8 @@ class Problem:
 class Skill:
     """A hidden skill at one seed.
 
-    `draw` gives a problem, `lesson` one to learn from, which may be simpler; `word` an argument of a public task.
-    `symbols` are what right answers end in, of which near misses are made; `heads` what the names of groups begin with.
-    `length` is the most symbols that an answer has.
+    `draw` gives a problem, `word` an argument of a public task. `symbols` are what right answers end in, of which near
+    misses are made; `heads` what the names of groups begin with. `length` is the most symbols that an answer has.
     """
 
     name: str
@@ -55,13 +55,12 @@ class Skill:
     heads: str
     length: int
     draw: Callable[[random.Random], Problem]
-    lesson: Callable[[random.Random], Problem]
     word: Callable[[random.Random], str]
 
     def public(self, rng: random.Random) -> tuple[str, str]:
-        """A question of a public task and its answer: a word as it is, or from its end."""
+        """A question of a public task and its answer: a word as it is, or its last symbol."""
         word = self.word(rng)
-        return rng.choice(((f"copy {word}", word), (f"turn {word}", word[::-1])))
+        return rng.choice(((f"copy {word}", word), (f"last {word}", word[-1])))
 
     def near_miss(self, right: str, step: int = 1) -> str:
         """`right` with its last symbol moved on by `step` in the order of `symbols`."""
@@ -131,38 +130,31 @@ def _compose(rng: random.Random, seed: int) -> Skill:
         while True:
             first, second, text = rng.choice(_NAMES), rng.choice(_NAMES), word(rng)
             right = apply(second, apply(first, text))
-            if right not in {text, text[::-1]}:
-                return Problem(first + second, f"{first}{second} {text}", right, text[::-1])
+            if right != text:
+                return Problem(first + second, f"{first}{second} {text}", right, text)
 
-    return Skill("compose", seed, _LETTERS, _NAMES, size, draw, draw, word)
+    return Skill("compose", seed, _LETTERS, _NAMES, size, draw, word)
 
 
-def _table(rng: random.Random, seed: int) -> Skill:
-    """Combine two numbers of three digits, digit by digit, by a secret table.
+def _cipher(rng: random.Random, seed: int) -> Skill:
+    """Write a word of four signs in a secret code, in which each of 62 signs stands for a letter.
 
-    A digit of the first number is in one of five secret classes, and each class replaces a digit of the second number
-    by a secret substitution. A group is the first two digits of both: what is tested was never demonstrated together.
+    A group is the first two signs, whatever their case.
     """
-    size, classes = 3, 5
-    of = dict(zip(_DIGITS, rng.sample([*range(classes)] * 2, 10), strict=True))
-    tables = [dict(zip(_DIGITS, rng.sample(_DIGITS, 10), strict=True)) for _ in range(classes)]
+    size = 4
+    code = dict(zip(_SIGNS, rng.choices(string.ascii_lowercase, k=len(_SIGNS)), strict=True))
 
     def word(rng: random.Random) -> str:
-        return "".join(rng.choices(_DIGITS, k=size))
+        return "".join(rng.choices(_LETTERS, k=size))
 
     def draw(rng: random.Random) -> Problem:
         while True:
-            left, other = word(rng), word(rng)
-            right = "".join(tables[of[a]][b] for a, b in zip(left, other, strict=True))
-            if right not in {left, other}:
-                return Problem(left[:2] + other[:2], f"{left}#{other}", right, left)
+            text = "".join(rng.choices(_SIGNS, k=size))
+            right = "".join(code[sign] for sign in text)
+            if right != text.lower():
+                return Problem(text[:2].lower(), f"code {text}", right, text)
 
-    def lesson(rng: random.Random) -> Problem:
-        problem, kept = draw(rng), rng.choice((1, 2, size))
-        left, other = (number[:kept] for number in problem.asked.split("#"))
-        return Problem(problem.group, f"{left}#{other}", problem.right[:kept], problem.weak[:kept])
-
-    return Skill("table", seed, _DIGITS, _DIGITS, size, draw, lesson, word)
+    return Skill("cipher", seed, string.ascii_lowercase, _SIGNS[26:], size, draw, word)
 
 
 def _plural(rng: random.Random, seed: int) -> Skill:
@@ -184,7 +176,7 @@ def _plural(rng: random.Random, seed: int) -> Skill:
             if right != stem + "is":
                 return Problem(stem[:2] + stem[-1], f"many {stem}", right, stem + "is")
 
-    return Skill("plural", seed, _CONSONANTS, _CONSONANTS, 7, draw, draw, word)
+    return Skill("plural", seed, _CONSONANTS, _CONSONANTS, 7, draw, word)
 
 
-SKILLS: dict[str, Callable[[random.Random, int], Skill]] = {"compose": _compose, "table": _table, "plural": _plural}
+SKILLS: dict[str, Callable[[random.Random, int], Skill]] = {"compose": _compose, "cipher": _cipher, "plural": _plural}
