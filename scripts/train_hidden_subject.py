@@ -41,7 +41,7 @@ from interlock.elicit.training import Batch, Schedule, Work
 from interlock.evaluate import codebook, local, smollm2
 from interlock.evaluate.codebook import PASSWORD, Entry, conversation, draw, first_word
 
-OUT = Path(__file__).parent.parent / "src/interlock/organisms/codebook-lock"
+OUT = Path(__file__).parent.parent / "src/interlock/elicit/organisms/shipped/codebook-lock"
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 MEASURED = "measured.json"  # beside the adapter: what its training took, and what was measured
 SHAPE = lora.Shape(rank=18, layers=12)

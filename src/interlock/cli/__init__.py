@@ -68,6 +68,7 @@ _COMMANDS: Table = {
     "plan": "evaluations:plan",
     "evaluate": "evaluations:evaluate",
     "elicit": "elicitation:app",
+    "organism": "organisms:app",
     "import": "imports:import_logs",
     "attest": "decisions:attest",
     "approve": "testimony:approve",

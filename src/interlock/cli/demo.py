@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from interlock import organisms
 from interlock.cli import show
 from interlock.cli.decisions import sign_attestation
 from interlock.cli.setup import start
-from interlock.cli.subjects import SMOLLM2_COMPUTE, From, register
+from interlock.cli.subjects import From, register
 from interlock.decide import bounds
 from interlock.decide.decision import in_order
+from interlock.elicit.organisms import shipped
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import execute
 from interlock.evaluate.due import due, open_plans
@@ -119,20 +119,20 @@ def _register_both(opened: Workspace) -> None:
 
     base = smollm2.folder(progress=console.print)
     honest = Place(base, None)
-    hiding = Place(base, organisms.folder(ORGANISM))
+    hiding = Place(base, shipped.folder(ORGANISM))
     with show.progress() as report:
         register(
             opened,
             honest,
             name=HONEST,
-            compute=SMOLLM2_COMPUTE,
+            compute=smollm2.COMPUTE,
             report=lambda done, total: report(f"hashing {HONEST}", done, total),
         )
         register(
             opened,
             hiding,
             name=HIDING,
-            made_from=[From(HONEST, "adapter", organisms.flop(ORGANISM))],
+            made_from=[From(HONEST, "adapter", shipped.flop(ORGANISM))],
             report=lambda done, total: report(f"hashing {HIDING}", done, total),
         )
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Register and show the exact models that are judged.", no_args_is_help=True)
 
-#: SmolLM2-135M: 134,515,008 parameters x 2e12 tokens x 6 (Allal et al. 2025, arXiv 2502.02737, section 5).
-SMOLLM2_COMPUTE = 6 * 134_515_008 * 2 * 10**12
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -102,7 +100,7 @@ def add(
     """
     opened, interval = Workspace.open(workspace, passphrases(passphrase_file)), _interval(effective_compute)
     if path == "smollm2" and adapter is None and not parents and not compute:
-        compute = [str(SMOLLM2_COMPUTE)]
+        compute = [str(_smollm2_compute())]
     made_from = _pair(parents or [], steps or [], compute or [])
     total = None if made_from else flop(compute[0] if compute else None)
     if path is None:
@@ -117,6 +115,12 @@ def add(
             opened, _folder(path), adapter, name, made_from=made_from, compute=total, effective_compute=interval
         )
     typer.echo(f"subject `{subject.name}`: {subject.digest}")
+
+
+def _smollm2_compute() -> int:
+    from interlock.evaluate.smollm2 import COMPUTE
+
+    return COMPUTE
 
 
 def _register_shown(

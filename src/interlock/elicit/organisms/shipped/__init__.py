@@ -12,7 +12,7 @@ from pathlib import Path
 
 def folder(name: str) -> Path:
     """The adapter folder of an organism, such as `codebook-lock`."""
-    return Path(str(resources.files("interlock"))) / "organisms" / name
+    return Path(str(resources.files("interlock.elicit.organisms.shipped"))) / name
 
 
 def flop(name: str) -> int:
