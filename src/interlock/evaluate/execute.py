@@ -229,7 +229,7 @@ def _task(measure: Measure, *, shots: int, seed: int) -> Task:
     return task
 
 
-def _recipe(elicitation: Elicitation) -> str:
+def _recipe(elicitation: str) -> str:
     """What an assumption's check must have certified to stand for a run of this version."""
     from interlock.elicit.elicitor import recipe
     from interlock.elicit.supervised import Supervised
