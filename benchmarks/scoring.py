@@ -38,7 +38,7 @@ _LM_EVAL, _EVALS = "lm-eval==0.4.13", "evals==3.0.1.post1"
 _MMLU = "evals/registry/data/sandbagging/samples-all-large.jsonl"
 _OPTIONS = re.compile(r"\s*\n\s*A\. (.*?)\s*\nB\. (.*?)\s*\nC\. (.*?)\s*\nD\. (.*?)\s*\nAnswer:$", re.DOTALL)
 _TRIED = [("float32", "4"), ("float32", "16"), ("bfloat16", "16")]  # of lm-evaluation-harness, on a few items
-_TRIAL = 16
+_TRIAL = 8
 _PEERS = Path(__file__).parent / "_scoring_peers.py"
 
 Figures = dict[str, Any]

@@ -196,11 +196,16 @@ def test_a_request_that_is_not_of_choose_is_refused(tiny, body, said):
         anyio.run(api.generate, [ChatMessageUser(content="a")], [], "auto", GenerateConfig(extra_body=body))
 
 
-def test_choices_come_with_no_setting_of_sampling(tiny):
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [({"top_p": 0.5}, "got `top_p=0.5`"), ({"temperature": 0.7}, "expected temperature 0, got 0.7")],
+)
+def test_choices_are_not_sampled(tiny, setting, said):
     api = provider.model(tiny, name="tiny", args={}).api
     body = {"choices": ["a", "b"], "delimiter": " ", "chat_template": True}
-    with pytest.raises(UsageError, match="got `top_p="):
-        anyio.run(api.generate, [ChatMessageUser(content="a")], [], "auto", GenerateConfig(extra_body=body, top_p=0.5))
+    config = GenerateConfig(extra_body=body, **setting)
+    with pytest.raises(UsageError, match=said):
+        anyio.run(api.generate, [ChatMessageUser(content="a")], [], "auto", config)
 
 
 def test_a_cancelled_question_is_forgotten_and_a_failed_batch_fails_no_later_one(tiny, monkeypatch):

@@ -114,7 +114,7 @@ def question(conversation: Conversation, config: GenerateConfig) -> Question | N
     """What a request asks to be weighed; None if it asks for text.
 
     Raises:
-        UsageError: its `extra_body` is not what `choose` sends.
+        UsageError: its `extra_body` is not what `choose` sends, or it asks for sampling too.
     """
     body: Mapping[str, Any] | None = config.extra_body
     if body is None:
@@ -124,6 +124,8 @@ def question(conversation: Conversation, config: GenerateConfig) -> Question | N
         raise UsageError(f"expected an `extra_body` with {', '.join(kinds)}, got {', '.join(body) or 'an empty one'}")
     if not all(isinstance(choice, str) for choice in body["choices"]):
         raise UsageError("expected choices that are texts")
+    if config.temperature:
+        raise UsageError(f"choices are weighed, not sampled: expected temperature 0, got {config.temperature}")
     return weighed.Question(conversation, tuple(body["choices"]), body["delimiter"], body["chat_template"])
 
 
