@@ -85,7 +85,7 @@ def protocol(**changes: object) -> dict[str, Any]:
         "metric": "accuracy",
         "samples": SAMPLES,
         "samples_sha256": "5a" * 32,
-        "elicitation": {"kind": "fine-tuned", "shots": 0, "demonstrations": 16, "seed": 0},
+        "elicitation": {"kind": "fine-tuned", "shots": 0, "demonstrations": 16, "seed": 0, "recipe": "unknown"},
     }
     return {**plain, **changes}
 
