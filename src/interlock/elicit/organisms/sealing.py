@@ -146,6 +146,21 @@ def about(folder: Path) -> About:
     return found
 
 
+def questions(folder: Path) -> Questions:
+    """The questions of an organism, checked against what it says of them.
+
+    Raises:
+        UsageError: there is no organism, or its questions cannot be used.
+        EvidenceError: they are others.
+    """
+    told, file = about(folder), folder / QUESTIONS
+    parts = {part: found for part, found in items.read(file).items() if part is not None}
+    found = items.questions(told.family, parts, grade=told.grade, max_new_tokens=told.max_new_tokens)
+    if found.digest != told.questions:
+        raise EvidenceError(f"`{file}` are not the questions that `{MODEL}/{ABOUT}` names")
+    return found
+
+
 def truth(folder: Path) -> Truth:
     """The sealed truth of an organism, checked against the commitment and the weights.
 
