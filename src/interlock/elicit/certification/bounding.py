@@ -1,7 +1,7 @@
 """The blind half of a certification: what each elicitor makes each organism show.
 
-Guarantees: nothing here reads a truth; only models, what anyone may know of them, and questions. What will be counted is
-written down before the first organism is asked. An organism that is done is not asked again. `bounds.jsonl` is there
+Guarantees: nothing here reads a truth; only models, what anyone may know of them, and questions. What will be counted
+is written down before the first organism is asked. An organism that is done is not asked again. `bounds.jsonl` is there
 only once every organism is done; truths are opened after that (`judging`), and it is never written twice.
 
     run.json            what was asked for: recipes, organisms with their commitments, level, seeds that calibrate
@@ -138,10 +138,10 @@ def bound(plan: Plan, folders: Sequence[Path], out: Path, *, progress: Progress)
     session.claim(out, {"interlock": "certification/v1", **plan.describe(), "organisms": organisms})
     (out / ORGANISMS).mkdir(exist_ok=True)
     found = []
-    progress("organisms", 0, len(folders))
-    for done, folder in enumerate(sorted(folders, key=lambda it: it.name), 1):
-        found.append(_kept(plan, folder, out, under(folder.name, progress)))
-        progress("organisms", done, len(folders))
+    for done, folder in enumerate(sorted(folders, key=lambda it: it.name)):
+        found.append(_kept(plan, folder, out, _within("organisms", done, len(folders), progress)))
+    progress("organisms", len(folders), len(folders))
+    shutil.rmtree(out / "work", ignore_errors=True)
     lines = "".join(json.dumps(asdict(it), sort_keys=True) + "\n" for it in found)
     if not (out / BOUNDS).exists():
         session.write(out / BOUNDS, lines)
@@ -153,6 +153,16 @@ def bound(plan: Plan, folders: Sequence[Path], out: Path, *, progress: Progress)
 def digest(out: Path) -> str:
     """SHA-256 in hex of the bounds that were written before any truth was opened."""
     return sha256((out / BOUNDS).read_bytes()).hexdigest()
+
+
+def _within(what: str, done: int, total: int, progress: Progress) -> Progress:
+    """One bar for all organisms; what is being done to the present one stands beside it."""
+
+    def told(stage: str, step: int, steps: int, note: str = "") -> None:
+        progress(what, done, total, f"{stage} {step}/{steps}")
+
+    told("asking", 0, 1)
+    return told
 
 
 def _identity(folder: Path) -> dict[str, str]:
