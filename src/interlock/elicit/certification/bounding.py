@@ -159,7 +159,7 @@ def _within(what: str, done: int, total: int, progress: Progress) -> Progress:
     """One bar for all organisms; what is being done to the present one stands beside it."""
 
     def told(stage: str, step: int, steps: int, note: str = "") -> None:
-        progress(what, done, total, f"{stage} {step}/{steps}")
+        progress(what, done, total, " ".join(filter(None, (f"{stage} {step}/{steps}", note))))
 
     told("asking", 0, 1)
     return told

@@ -169,12 +169,22 @@ def truth(folder: Path) -> Truth:
         EvidenceError: the truth is not the one that was committed to, or the weights are others.
     """
     file = folder / TRUTH
-    told = about(folder)
+    about(folder)
     try:
         sealed = file.read_bytes()
     except FileNotFoundError:
         raise UsageError(f"`{folder}` has no `{TRUTH}`: its truth is kept elsewhere") from None
-    if commitment(sealed) != told.commitment:
+    return opened(folder, sealed, file)
+
+
+def opened(folder: Path, sealed: bytes, file: Path) -> Truth:
+    """The truth of the organism in `folder` from the bytes of `file`, checked as by `truth`.
+
+    Raises:
+        UsageError: there is no organism.
+        EvidenceError: the truth is not the one that was committed to, or the weights are others.
+    """
+    if commitment(sealed) != about(folder).commitment:
         raise EvidenceError(f"`{file}` is not the truth that `{MODEL}/{ABOUT}` commits to")
     found = _parsed(json.loads(sealed))
     if found.weights != digest(folder / MODEL):
