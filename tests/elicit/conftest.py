@@ -31,4 +31,5 @@ def letters_suite(tmp_path_factory):
     """The suite of a locked organism and a control, with the bases that it was made from. Not to be changed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(skills.SKILLS, "letters", tiny_suite.letters)
-        return tiny_suite.make(tmp_path_factory.mktemp("letters") / "suite", ("locked", "honest-weak"))
+        folder = tmp_path_factory.mktemp("letters")
+        return tiny_suite.make(folder / "suite", ("locked", "honest-weak"), folder / "cache")
