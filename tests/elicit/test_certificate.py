@@ -44,7 +44,7 @@ def workspace(tmp_path, monkeypatch):
     assert CHECKED in text
 
     def make(recipe):
-        told = replace(made.PROTOCOL, elicitation="few-shot", demonstrations=2, recipe=recipe)
+        told = replace(made.PROTOCOL, elicitation="few-shot", shots=2, recipe=recipe)
         monkeypatch.setattr(made, "PROTOCOL", told)
         found = made.make(tmp_path, text.replace("[prompted]", "[few-shot]"))
         made.evaluate(found)
