@@ -19,7 +19,6 @@ from interlock.elicit.organisms.kinds import PLAIN
 from interlock.elicit.organisms.sealing import Count, Truth
 from interlock.elicit.organisms.suite import organisms
 from interlock.errors import EvidenceError, UsageError
-from interlock.evaluate.statistics.middle import middle
 from interlock.evidence import validity
 
 torch = pytest.importorskip("torch")
@@ -221,16 +220,6 @@ def test_what_was_taught_is_told_of_organisms_that_never_had_the_skill():
 def test_with_every_seed_calibrating_there_is_no_record():
     with pytest.raises(EvidenceError, match="none to certify on"):
         replace(certified(), calibration=(organism("locked", 600, (0, 0, 0)),)).record(FEW)
-
-
-@pytest.mark.parametrize(
-    ("n", "places"),
-    [(1, None), (5, None), (6, (0, 5)), (8, (0, 7)), (9, (1, 7)), (20, (5, 14)), (100, (39, 60))],
-)
-def test_the_interval_of_a_median_lies_between_the_tabled_order_statistics(n, places):
-    found = middle([float(it) for it in range(n)], scale=(-1, 1000), unit="organism")
-    assert (found.low, found.high) == (places or (-1, 1000))
-    assert found.value == (n - 1) / 2
 
 
 BAD = {

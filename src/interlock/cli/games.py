@@ -84,6 +84,8 @@ def play(
 
     if (verdicts is None) == (detector is None):
         raise UsageError("give either --verdicts FILE or --detector NAME")
+    if verdicts is not None and elicitor:
+        raise UsageError("--elicitor goes with --detector")
     if verdicts is not None:
         said, how = games.verdicts(verdicts), "verdicts of a file"
     else:
