@@ -155,11 +155,11 @@ def digest(out: Path) -> str:
     return sha256((out / BOUNDS).read_bytes()).hexdigest()
 
 
-def _within(what: str, done: int, total: int, progress: Progress) -> Progress:
+def _within(what: str, place: int, all_of: int, progress: Progress) -> Progress:
     """One bar for all organisms; what is being done to the present one stands beside it."""
 
-    def told(stage: str, step: int, steps: int, note: str = "") -> None:
-        progress(what, done, total, " ".join(filter(None, (f"{stage} {step}/{steps}", note))))
+    def told(stage: str, done: int, total: int, note: str = "") -> None:
+        progress(what, place, all_of, " ".join(filter(None, (f"{stage} {done}/{total}", note))))
 
     told("asking", 0, 1)
     return told

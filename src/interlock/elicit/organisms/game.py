@@ -275,7 +275,8 @@ def _said(it: Mapping[str, Any]) -> dict[str, Any]:
 def _verdict(told: Any, where: str) -> Verdict:  # noqa: ANN401 - from JSON
     if not isinstance(told, dict) or told.get("verdict") not in {SANDBAGGING, BENIGN}:
         raise UsageError(f"{where} has no `verdict`, expected {SANDBAGGING} or {BENIGN}")
-    score, bound = told.get("score"), told.get("bound")
+    score: Any = told.get("score")
+    bound: Any = told.get("bound")
     if not _number(score):
         raise UsageError(f"{where} has the score `{score}`, expected a number")
     if bound is not None and not (_number(bound) and 0 <= bound <= 1):
