@@ -14,43 +14,22 @@ from interlock.cli import run
 from interlock.elicit import items, training
 from interlock.elicit.organisms import kinds, making, measuring, sealing, skills
 from interlock.elicit.organisms.kinds import KINDS, Way, lessons, opened, password
-from interlock.elicit.organisms.making import Effort, Order
+from interlock.elicit.organisms.making import Order
 from interlock.elicit.organisms.sealing import Count
-from interlock.elicit.organisms.skills import Problem, Skill, skill
+from interlock.elicit.organisms.skills import skill
 from interlock.elicit.organisms.suite import make_suite, organisms
-from interlock.elicit.organisms.tiny import Shape
 from interlock.errors import EvidenceError, UsageError
+from tiny_suite import SMALL, letters, silent
 
 torch = pytest.importorskip("torch")
 
-SMALL = Effort(Shape(width=64, layers=2, heads=2, inner=64), scratch=40, scratch_rate=1e-2, tuned=60, tuned_rate=5e-3)
-
-
-def letters(rng, seed):
-    """A secret substitution of six letters, which is learned in a second."""
-    table = dict(zip("bcdefg", rng.sample("hijklm", 6), strict=True))
-
-    def draw(rng):
-        letter, rest = rng.choice("bcdefg"), str(rng.randrange(1000, 10000))
-        return Problem(letter + rest[:2], f"{rest}{letter}", table[letter], "a")
-
-    return Skill("letters", seed, "hijklm", "bcdefg", 1, draw, lambda rng: "a")
-
-
-def silent(stage, done, total, note=""):
-    pass
-
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A suite of a locked organism and a control, with the bases that it was made from."""
-    folder = tmp_path_factory.mktemp("made")
+def made(letters_suite):
+    """The folder of a suite of a locked organism and a control, and of the bases that it was made from."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(skills.SKILLS, "letters", letters)
-        orders = [Order(kind, "letters", 0, SMALL) for kind in ("locked", "honest-weak")]
-        refused = make_suite(orders, folder / "suite", jobs=1, progress=silent, cache=folder / "cache")
-        assert refused == []
-        yield folder
+        yield letters_suite.parent
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli.games import game_app
 from interlock.cli.options import JsonOption, print_json
 from interlock.errors import FAILED, UsageError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from interlock.elicit.organisms.sealing import About, Truth
 
 app = typer.Typer(help="Make and show model organisms: models whose hidden skill is known.", no_args_is_help=True)
+app.add_typer(game_app, name="game")
 
 TruthOption = Annotated[bool, typer.Option("--truth", help="Tell what is sealed: what it is, and what it can do.")]
 

@@ -146,6 +146,21 @@ def about(folder: Path) -> About:
     return found
 
 
+def questions(folder: Path) -> Questions:
+    """The questions of an organism, checked against what it says of them.
+
+    Raises:
+        UsageError: there is no organism, or its questions cannot be used.
+        EvidenceError: they are others.
+    """
+    told, file = about(folder), folder / QUESTIONS
+    parts = {part: found for part, found in items.read(file).items() if part is not None}
+    found = items.questions(told.family, parts, grade=told.grade, max_new_tokens=told.max_new_tokens)
+    if found.digest != told.questions:
+        raise EvidenceError(f"`{file}` are not the questions that `{MODEL}/{ABOUT}` names")
+    return found
+
+
 def truth(folder: Path) -> Truth:
     """The sealed truth of an organism, checked against the commitment and the weights.
 
@@ -154,12 +169,22 @@ def truth(folder: Path) -> Truth:
         EvidenceError: the truth is not the one that was committed to, or the weights are others.
     """
     file = folder / TRUTH
-    told = about(folder)
+    about(folder)
     try:
         sealed = file.read_bytes()
     except FileNotFoundError:
         raise UsageError(f"`{folder}` has no `{TRUTH}`: its truth is kept elsewhere") from None
-    if commitment(sealed) != told.commitment:
+    return opened(folder, sealed, file)
+
+
+def opened(folder: Path, sealed: bytes, file: Path) -> Truth:
+    """The truth of the organism in `folder` from the bytes of `file`, checked as by `truth`.
+
+    Raises:
+        UsageError: there is no organism.
+        EvidenceError: the truth is not the one that was committed to, or the weights are others.
+    """
+    if commitment(sealed) != about(folder).commitment:
         raise EvidenceError(f"`{file}` is not the truth that `{MODEL}/{ABOUT}` commits to")
     found = _parsed(json.loads(sealed))
     if found.weights != digest(folder / MODEL):

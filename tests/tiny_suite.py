@@ -1,0 +1,45 @@
+"""A suite of tiny organisms with a skill that is learned in a second, for tests of what runs over suites."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+from interlock.elicit.organisms import sealing
+from interlock.elicit.organisms.making import Effort, Order
+from interlock.elicit.organisms.skills import Problem, Skill
+from interlock.elicit.organisms.suite import make_suite
+from interlock.elicit.organisms.tiny import Shape
+
+SMALL = Effort(Shape(width=64, layers=2, heads=2, inner=64), scratch=40, scratch_rate=1e-2, tuned=60, tuned_rate=5e-3)
+
+
+def letters(rng, seed):
+    """A secret substitution of six letters."""
+    table = dict(zip("bcdefg", rng.sample("hijklm", 6), strict=True))
+
+    def draw(rng):
+        letter, rest = rng.choice("bcdefg"), str(rng.randrange(1000, 10000))
+        return Problem(letter + rest[:2], f"{rest}{letter}", table[letter], "a")
+
+    return Skill("letters", seed, "hijklm", "bcdefg", 1, draw, lambda rng: "a")
+
+
+def silent(stage, done, total, note=""):
+    pass
+
+
+def make(folder, kinds, cache):
+    """Make the suite in `folder`, with its bases in `cache`; the family `letters` must be known."""
+    orders = [Order(kind, "letters", 0, SMALL) for kind in kinds]
+    assert make_suite(orders, folder, jobs=1, progress=silent, cache=cache) == []
+    return folder
+
+
+def copy(organism, folder, **changed):
+    """The same organism under another name, of which the truth says something else."""
+    shutil.copytree(organism, folder)
+    about, truth = sealing.about(folder), replace(sealing.truth(folder), salt=sealing.salt(), **changed)
+    questions = sealing.questions(folder)
+    sealing.seal(folder, truth, questions, training_compute=about.training_compute)
+    return folder
