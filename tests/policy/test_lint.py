@@ -66,6 +66,7 @@ from policy.samples import (
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 NO_END = refresh(multiple=Fraction(UNBOUNDED_MULTIPLE), period=Duration(UNBOUNDED_MONTHS, 0))
 NO_ROOM = buffer(multiple=Fraction(UNBOUNDED_MULTIPLE), margin=Fraction(0))
+FORECAST_OF_NOTHING = buffer(multiple=Fraction(1), margin=Fraction(0), forecast_by="board", fresh_for=MONTH)
 TRIED = (Demand("few-shot", 4), Demand("fine-tuned", 16))
 NOTIFY = (Response("notify", notify=("board",)),)
 SECTION = ("section 4",)
@@ -536,6 +537,11 @@ FOUND = {
             "a multiple that says that none is named",
             "thresholds.high.rule_out.buffer",
             good(more_thresholds=named(line("high", "1/2", rule_out=rule(*TRIED, buffer=NO_ROOM, refresh=NO_END)))),
+        ),
+        (
+            "a forecast for no growth",
+            "thresholds.high.rule_out.buffer",
+            good(more_thresholds=named(line("high", "1/2", rule_out=rule(*TRIED, buffer=FORECAST_OF_NOTHING)))),
         ),
     ],
     "slow-refresh": [

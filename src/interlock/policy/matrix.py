@@ -14,8 +14,6 @@ from interlock.policy._written import yaml
 from interlock.policy.clauses import standing
 from interlock.policy.model import (
     STANDARD_ACTIONS,
-    UNBOUNDED_MONTHS,
-    UNBOUNDED_MULTIPLE,
     Amount,
     Approved,
     AtLeast,
@@ -367,8 +365,7 @@ def _stands(cells: list[Only]) -> Stands:
 
 
 def _room(buffer: Buffer) -> str:
-    named = 1 < buffer.multiple < UNBOUNDED_MULTIPLE
-    parts = [f"{exact(buffer.multiple)}x effective compute"] if named else []
+    parts = [f"{exact(buffer.multiple)}x effective compute"] if buffer.names_multiple else []
     if buffer.period is not None:
         parts.append(spoken(buffer.period))
     if buffer.forecast_by:
@@ -402,11 +399,11 @@ def flop(value: int) -> str:
 
 
 def _multiple(refresh: Refresh) -> str:
-    return NONE_NAMED if refresh.multiple >= UNBOUNDED_MULTIPLE else f"{exact(refresh.multiple)}x"
+    return f"{exact(refresh.multiple)}x" if refresh.names_multiple else NONE_NAMED
 
 
 def _period(refresh: Refresh) -> str:
-    return NONE_NAMED if refresh.period.months >= UNBOUNDED_MONTHS else spoken(refresh.period)
+    return spoken(refresh.period) if refresh.names_period else NONE_NAMED
 
 
 def _reach(refresh: Refresh) -> str:

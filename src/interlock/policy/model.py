@@ -215,6 +215,16 @@ class Refresh:
     discretion: str = ""
     sources: tuple[str, ...] = ()
 
+    @property
+    def names_multiple(self) -> bool:
+        """Whether some growth in effective compute ends it."""
+        return self.multiple < UNBOUNDED_MULTIPLE
+
+    @property
+    def names_period(self) -> bool:
+        """Whether some length of time ends it."""
+        return self.period.months < UNBOUNDED_MONTHS
+
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
@@ -230,6 +240,11 @@ class Buffer:
     period: Duration | None = None
     forecast_by: str = ""
     fresh_for: Duration | None = None
+
+    @property
+    def names_multiple(self) -> bool:
+        """Whether it covers some growth in effective compute."""
+        return 1 < self.multiple < UNBOUNDED_MULTIPLE
 
 
 @dataclass(frozen=True, slots=True)

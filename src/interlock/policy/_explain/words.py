@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from interlock.policy._scalar import exact
-from interlock.policy.model import UNBOUNDED_MONTHS, UNBOUNDED_MULTIPLE, Amount, At, AtLeast, ComputeRatio, Mean, Ref
+from interlock.policy.model import Amount, At, AtLeast, ComputeRatio, Mean, Ref
 from interlock.policy.time import spoken
 
 if TYPE_CHECKING:
@@ -237,14 +237,9 @@ def tried(demand: Demand) -> str:
     return f"{_ELICITED[demand.elicitation]} ({'; '.join([f'`{demand.elicitation}`', *more])})"
 
 
-def bounded(refresh: Refresh) -> tuple[bool, bool]:
-    """Whether a multiple of compute is named, and whether a period is."""
-    return refresh.multiple < UNBOUNDED_MULTIPLE, refresh.period.months < UNBOUNDED_MONTHS
-
-
 def renewed(refresh: Refresh) -> str:
     """When an evaluation is due again, in words."""
-    by_compute, by_time = bounded(refresh)
+    by_compute, by_time = refresh.names_multiple, refresh.names_period
     ends = [_growth(refresh.multiple)] if by_compute else []
     ends += [f"after {spoken(refresh.period)}"] if by_time else []
     ends += [f"at an incident of kind {names(refresh.events, 'or')}"] if refresh.events else []
@@ -269,7 +264,7 @@ def published(notice: Duration | None) -> str:
 
 def not_named(refresh: Refresh) -> str:
     """What a refresh leaves open: `no growth in compute`, `no period`; or nothing."""
-    by_compute, by_time = bounded(refresh)
+    by_compute, by_time = refresh.names_multiple, refresh.names_period
     missing = [] if by_compute else ["no growth in compute"]
     missing += [] if by_time else ["no period"]
     return " and ".join(missing)

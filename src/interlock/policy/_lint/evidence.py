@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from interlock.policy._lint.view import Hit, by_message, leaves, listing
 from interlock.policy._lint.ways import assumptions
 from interlock.policy._scalar import exact
-from interlock.policy.model import CERTIFIED, TRAINED, UNBOUNDED_MONTHS, UNBOUNDED_MULTIPLE, At, AtLeast, UnderScreen
+from interlock.policy.model import CERTIFIED, TRAINED, At, AtLeast, UnderScreen
 from interlock.policy.time import Duration, longer, spoken
 
 if TYPE_CHECKING:
@@ -133,8 +133,11 @@ def buffer_not_above_refresh(view: View, _ways: Ways) -> Iterator[Hit]:
     for it in view.rules:
         if outgrown(it.rule):
             buffer, due = exact(it.rule.buffer.multiple), exact(it.rule.refresh.multiple)
-            named = it.rule.refresh.multiple < UNBOUNDED_MULTIPLE
-            then = f"the next evaluation is due at {due}x" if named else "no growth brings the next evaluation"
+            then = (
+                f"the next evaluation is due at {due}x"
+                if it.rule.refresh.names_multiple
+                else "no growth brings the next evaluation"
+            )
             message = (
                 f"the buffer of {{names}} covers {buffer}x and {then}: "
                 f"a level can be passed unseen between two; widen the buffer or evaluate sooner"
@@ -145,7 +148,7 @@ def buffer_not_above_refresh(view: View, _ways: Ways) -> Iterator[Hit]:
 
 def outgrown(rule: RuleOut) -> bool:
     """Whether the buffer ends before the next evaluation is due."""
-    return 1 < rule.buffer.multiple <= rule.refresh.multiple and rule.buffer.multiple < UNBOUNDED_MULTIPLE
+    return rule.buffer.names_multiple and rule.buffer.multiple <= rule.refresh.multiple
 
 
 def no_buffer(view: View, _ways: Ways) -> Iterator[Hit]:
@@ -165,7 +168,7 @@ def no_buffer(view: View, _ways: Ways) -> Iterator[Hit]:
 def roomless(view: View, rule: Rule) -> bool:
     """Whether no room is kept under a level that may be passed between two evaluations."""
     buffer = rule.rule.buffer
-    covers = 1 < buffer.multiple < UNBOUNDED_MULTIPLE or buffer.forecast_by
+    covers = buffer.names_multiple or (buffer.forecast_by and buffer.multiple > 1)
     return not covers and not buffer.margin and not _one_look(view, rule)
 
 
@@ -189,11 +192,11 @@ def slow_refresh(view: View, _ways: Ways) -> Iterator[Hit]:
 
 
 def _growth(refresh: Refresh) -> str:
-    return "any growth in compute" if refresh.multiple >= UNBOUNDED_MULTIPLE else f"{exact(refresh.multiple)}x"
+    return f"{exact(refresh.multiple)}x" if refresh.names_multiple else "any growth in compute"
 
 
 def _length(refresh: Refresh) -> str:
-    return "any length of time" if refresh.period.months >= UNBOUNDED_MONTHS else spoken(refresh.period)
+    return spoken(refresh.period) if refresh.names_period else "any length of time"
 
 
 def low_confidence(view: View, _ways: Ways) -> Iterator[Hit]:

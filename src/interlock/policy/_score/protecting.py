@@ -134,7 +134,7 @@ def watched(asked: Asked) -> Answer:
     again = [
         f"requirements.{name}"
         for name, it in found
-        if isinstance(it, Measured) and _measures(asked, it) and it.rule_out.refresh.period.months < UNBOUNDED_MONTHS
+        if isinstance(it, Measured) and _measures(asked, it) and it.rule_out.refresh.names_period
     ]
     if again:
         return met(again)

@@ -9,7 +9,7 @@ from interlock.policy._lint.evidence import outgrown, roomless
 from interlock.policy._lint.view import listing
 from interlock.policy._lint.ways import assumptions
 from interlock.policy._score.answer import Answer, in_part, met, missing
-from interlock.policy.model import TRAINED, UNBOUNDED_MONTHS, UNBOUNDED_MULTIPLE
+from interlock.policy.model import TRAINED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -159,8 +159,8 @@ def buffers(asked: Asked) -> Answer:
 def frequency(asked: Asked) -> Answer:
     """Whether evaluations are due again both after so much compute and after so much time."""
     found = {_where(asked, it): _refresh(asked, it) for it in asked.thresholds() if not it.hole}
-    no_compute = [path for path, it in found.items() if not _by_compute(it)]
-    no_time = [path for path, it in found.items() if not _by_time(it)]
+    no_compute = [path for path, it in found.items() if not it.names_multiple]
+    no_time = [path for path, it in found.items() if not it.names_period]
     lacks = [f"{listing(no_compute)} names no multiple of compute"] if no_compute else []
     lacks += [f"{listing(no_time)} names no period"] if no_time else []
     clauses = [path for path in found if path not in no_compute or path not in no_time]
@@ -173,8 +173,8 @@ def throughout(asked: Asked) -> Answer:
     """Whether evaluations are due before deployment, during training, and after."""
     deployed = ("deploy-internal", "deploy-api")
     before = [f"gates.{action}.{name}" for action, name in asked.cells(*deployed)]
-    during = _due(asked, ("scale",), lambda it: _by_compute(it) or _by_time(it))
-    after = _due(asked, deployed, _by_time)
+    during = _due(asked, ("scale",), lambda it: it.names_multiple or it.names_period)
+    after = _due(asked, deployed, lambda it: it.names_period)
     told = {"before deployment": before, "during training": during, "after deployment": after}
     lacks = "none is due " + ", nor ".join(when for when, clauses in told.items() if not clauses)
     clauses = [clause for own in told.values() for clause in own]
@@ -194,14 +194,6 @@ def _refresh(asked: Asked, threshold: Threshold) -> Refresh:
 def _where(asked: Asked, threshold: Threshold) -> str:
     own = _refresh(asked, threshold) != asked.policy.refresh
     return f"thresholds.{threshold.name}.rule_out.refresh" if own else "refresh"
-
-
-def _by_compute(refresh: Refresh) -> bool:
-    return refresh.multiple < UNBOUNDED_MULTIPLE
-
-
-def _by_time(refresh: Refresh) -> bool:
-    return refresh.period.months < UNBOUNDED_MONTHS
 
 
 def assumed(asked: Asked) -> Answer:
