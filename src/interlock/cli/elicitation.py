@@ -52,10 +52,7 @@ SetOption = Annotated[
 ]
 ToleranceOption = Annotated[float, typer.Option("--tolerance", help="Differences of rates under it count as none.")]
 
-app = typer.Typer(help="Try hard to bring out what a model can do, and write down how.", no_args_is_help=True)
 
-
-@app.command("list")
 def list_elicitors(as_json: JsonOption = False) -> None:
     """Every elicitor with its settings, and what each setting is unless --set says otherwise."""
     from interlock.elicit.elicitors import ELICITORS, make, settable
@@ -70,7 +67,6 @@ def list_elicitors(as_json: JsonOption = False) -> None:
             typer.echo(f"    {setting} = {shown}")
 
 
-@app.command()
 def run(
     elicitor: ElicitorArgument,
     model: ModelOption,
@@ -107,8 +103,8 @@ def run(
 
     chosen = elicitors.make(elicitor, _settings(settings))
     terms = _terms(budget, share, training_compute, seed, confidence, tolerance if deployed else None)
-    questions = _questions(items, grade, max_new_tokens, dev, test, seed, demonstrations)
-    subject = _subject(model, adapter)
+    questions = questions_of(items, grade, max_new_tokens, dev, test, seed, demonstrations)
+    subject = subject_of(model, adapter)
     with progress() as report:
         done = session.run(chosen, subject, questions, terms=terms, out=out, progress=report)
     if save_model:
@@ -125,7 +121,6 @@ def run(
     typer.echo(f"written to {out}")
 
 
-@app.command()
 def curve(
     elicitor: ElicitorArgument,
     model: ModelOption,
@@ -161,8 +156,8 @@ def curve(
 
     chosen = elicitors.make(elicitor, _settings(settings))
     terms = _terms(budget, share, training_compute, seed, confidence, None)
-    questions = _questions(items, grade, max_new_tokens, dev, test, seed, demonstrations)
-    subject, within = _subject(model, adapter), _fraction("tolerance", tolerance)
+    questions = questions_of(items, grade, max_new_tokens, dev, test, seed, demonstrations)
+    subject, within = subject_of(model, adapter), fraction_of("tolerance", tolerance)
     with progress() as report:
         found = curves.climb(
             chosen, subject, questions, terms=terms, tolerance=within, least=least, out=out, progress=report
@@ -181,7 +176,6 @@ def curve(
         typer.echo("not settled: more demonstrations may bring more")
 
 
-@app.command()
 def compare(
     elicitors: Annotated[list[str], typer.Argument(metavar="ELICITOR...", help="Their names; A+B is A and then B.")],
     model: ModelOption,
@@ -211,8 +205,8 @@ def compare(
 
     chosen: list[Elicitor] = [make(name) for name in elicitors]
     terms = _terms(budget, share, training_compute, seed, confidence, None)
-    questions = _questions(items, grade, max_new_tokens, dev, test, seed, demonstrations)
-    subject = _subject(model, adapter)
+    questions = questions_of(items, grade, max_new_tokens, dev, test, seed, demonstrations)
+    subject = subject_of(model, adapter)
     with progress() as report:
         found = portfolio.run(chosen, subject, questions, terms=terms, out=out, progress=report)
     told = found.to_json()
@@ -240,13 +234,17 @@ def _say(name: str, row: Mapping[str, Any], *, flop: int | None = None) -> None:
     )
 
 
-def _subject(model: Path, adapter: Path | None) -> LocalModel:
+def subject_of(model: Path, adapter: Path | None) -> LocalModel:
+    """The model that --model and --adapter name."""
     from interlock.evaluate import local
 
     return local.load(model, adapter=adapter)
 
 
-def _questions(path: Path, grade: str, tokens: int, dev: float, test: float, seed: int, count: int | None) -> Questions:
+def questions_of(
+    path: Path, grade: str, tokens: int, dev: float, test: float, seed: int, count: int | None
+) -> Questions:
+    """The questions that the options name."""
     from dataclasses import replace
 
     from interlock.elicit import grading, items
@@ -257,8 +255,8 @@ def _questions(path: Path, grade: str, tokens: int, dev: float, test: float, see
         path,
         grade=grade,
         max_new_tokens=tokens,
-        dev=_fraction("dev", dev),
-        test=_fraction("test", test),
+        dev=fraction_of("dev", dev),
+        test=fraction_of("test", test),
         seed=seed,
     )
     return found if count is None else replace(found, demonstrations=found.material.first(count).demonstrations)
@@ -281,11 +279,16 @@ def _terms(
         raise UsageError(f"the budget is {cap} FLOP, expected more than 0")
     if not 0.5 < confidence < 1:
         raise UsageError(f"--confidence is {confidence}, expected more than 0.5 and less than 1")
-    within = None if tolerance is None else _fraction("tolerance", tolerance)
-    return Terms(int(cap), seed, _fraction("confidence", confidence), within)
+    within = None if tolerance is None else fraction_of("tolerance", tolerance)
+    return Terms(int(cap), seed, fraction_of("confidence", confidence), within)
 
 
-def _fraction(name: str, value: float) -> Fraction:
+def fraction_of(name: str, value: float) -> Fraction:
+    """The value of an option that is a share.
+
+    Raises:
+        UsageError: it is under 0, or 1 or more.
+    """
     if not 0 <= value < 1:
         raise UsageError(f"--{name} is {value}, expected 0 or more and less than 1")
     return Fraction(str(value))
