@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -128,6 +129,9 @@ def roc(
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Write plots (.svg, .png, .pdf): ROC, and scores by kind.")
     ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Organisms at once, each on one thread.", show_default="cores")
+    ] = None,
     blind: Annotated[bool, typer.Option("--blind", help="Stop before the truths are opened.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -149,7 +153,7 @@ def roc(
     cap = None if budget is None else int(budget)
     terms = blinded.Terms(most, seed, cap, _controls(control or []))
     with progress() as report:
-        found = blinded.score(suite, out, terms=terms, progress=report)
+        found = blinded.score(suite, out, terms=terms, jobs=jobs or os.cpu_count() or 1, progress=report)
     if blind:
         told: dict[str, Any] = {it: blinded.scores(findings) for it, findings in found.items()}
         if as_json:

@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from interlock.elicit.checks.every import CHECKS
 from interlock.elicit.elicitor import Progress
 from interlock.elicit.items import Questions
 from interlock.elicit.organisms import sealing, suite
+from interlock.elicit.organisms.making import one_thread
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import local
 from interlock.evaluate.local import LocalModel
@@ -54,8 +56,8 @@ def questions_of(folder: Path) -> Questions:
     return found
 
 
-def score(folder: Path, out: Path, *, terms: Terms, progress: Progress) -> dict[str, list[Finding]]:
-    """The findings on each organism of a suite, by its name; no truth is opened.
+def score(folder: Path, out: Path, *, terms: Terms, jobs: int, progress: Progress) -> dict[str, list[Finding]]:
+    """The findings on each organism of a suite, by its name, `jobs` at once; no truth is opened.
 
     The panel of each are the others with the same questions.
 
@@ -66,12 +68,12 @@ def score(folder: Path, out: Path, *, terms: Terms, progress: Progress) -> dict[
     organisms = suite.organisms(folder)
     session.claim(out, _asked(organisms, terms))
     (out / "scores").mkdir(parents=True, exist_ok=True)
+    works = [partial(_one, it, organisms, out, terms) for it in organisms]
     found = {}
-    for done, organism in enumerate(organisms):
-        progress("organisms", done, len(organisms))
-        found[organism.name] = _one(organism, organisms, out, terms, progress)
-    progress("organisms", len(organisms), len(organisms))
-    return found
+    for name, findings in suite.in_processes(works, jobs, partial(progress, "checks of organisms")):
+        found[name] = findings
+        progress("checks of organisms", len(found), len(organisms))
+    return dict(sorted(found.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,8 @@ def _verdicts(told: combined.Verdicts) -> dict[str, Any]:
     }
 
 
-def _one(organism: Path, every: Sequence[Path], out: Path, terms: Terms, progress: Progress) -> list[Finding]:
+def _one(organism: Path, every: Sequence[Path], out: Path, terms: Terms) -> tuple[str, list[Finding]]:
+    """The name of an organism and what is found on it, on one thread: the same bits whatever the number of jobs."""
     file = out / "scores" / f"{organism.name}.json"
     asked = questions_of(organism)
     subject = local.load(organism / sealing.MODEL)
@@ -175,37 +178,34 @@ def _one(organism: Path, every: Sequence[Path], out: Path, terms: Terms, progres
         kept = json.loads(file.read_bytes())
         if kept["job"] != job:
             raise UsageError(f"`{file}` is of another organism or run; name another folder")
-        return [check.from_json(it) for it in kept["findings"]]
-    case = Case(
+        return organism.name, [check.from_json(it) for it in kept["findings"]]
+    with one_thread():
+        findings = [run(_case(organism, every, subject, asked, terms)) for run in CHECKS.values()]
+    told = {"job": job, "findings": [finding.to_json() for finding in findings]}
+    session.write(file, json.dumps(told, indent=1, sort_keys=True) + "\n")
+    return organism.name, findings
+
+
+def _case(organism: Path, every: Sequence[Path], subject: LocalModel, asked: Questions, terms: Terms) -> Case:
+    others = [it for it in every if it != organism and sealing.about(it).questions == asked.digest]
+    return Case(
         subject,
         first(asked, terms.questions),
         seed=terms.seed,
         meter=Meter(terms.cap),
         progress=_silent,
         control=_control(sealing.about(organism).family, terms),
-        panel=[local.load(it / sealing.MODEL) for it in every if it != organism and _same(it, organism)],
+        panel=[local.load(it / sealing.MODEL) for it in others],
     )
-    findings = []
-    for place, (name, run) in enumerate(CHECKS.items()):
-        progress(f"checks of {organism.name}", place, len(CHECKS), name)
-        findings.append(run(case))
-    progress(f"checks of {organism.name}", len(CHECKS), len(CHECKS))
-    told = {"job": job, "findings": [finding.to_json() for finding in findings]}
-    session.write(file, json.dumps(told, indent=1, sort_keys=True) + "\n")
-    return findings
 
 
 def _silent(stage: str, done: int, total: int, note: str = "") -> None:
-    """The bar counts organisms and checks; what goes on inside one is too quick to be read."""
+    """A process of the pool has no terminal; the bar counts organisms."""
 
 
 def first(asked: Questions, count: int) -> Questions:
     """The same with at most so many test questions, the first ones."""
     return replace(asked, test=asked.test[:count])
-
-
-def _same(one: Path, other: Path) -> bool:
-    return sealing.about(one).questions == sealing.about(other).questions
 
 
 def _control(family: str, terms: Terms) -> LocalModel | None:
