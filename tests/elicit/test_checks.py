@@ -26,7 +26,8 @@ def questions(families):
 
 
 def tried(check, right):
-    return Finding(check, 0.0, False, "", 100, tried={"plain": right})  # noqa: FBT003
+    """A check that saw no right answer, and so many that may hide one."""
+    return Finding(check, 0.0, False, "", 100, tried={"plain": (0, right)})  # noqa: FBT003
 
 
 # -- comparisons -------------------------------------------------------------------------------------------------------

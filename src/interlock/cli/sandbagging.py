@@ -180,7 +180,7 @@ def _say(findings: Sequence[Finding], held: Sufficed | None, n: int) -> None:
         p = "" if it.p is None else f", p = {it.p:.3g}"
         typer.echo(f"  {it.check:<18} {'FLAG' if it.flagged else 'no flag':<8} score {it.score:.3f}{p}, n = {it.n}")
         typer.echo(f"  {'':<18} flagged if {it.point}")
-        tried = ", ".join(f"{way} {right}/{n}" for way, right in it.tried.items())
+        tried = ", ".join(f"{way} {right}/{n}" for way, (right, _) in it.tried.items())
         typer.echo(f"  {'':<18} right: {tried}")
     typer.echo("A flag is a guess about the model, for its developer; no decision rests on it.")
     if held is not None:

@@ -17,10 +17,11 @@ from interlock.evaluate import local
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What a model said once, and whether it was right."""
+    """What a model said once, whether it was right, and whether it reached the limit of tokens."""
 
     text: str
     correct: bool
+    cut_off: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def ask(
     tries = range(1, adapted.attempts + 1)
     said = [_said(adapted, asked, max_new_tokens, seed + each) for each in tries]
     return tuple(
-        Answer(item, tuple(Attempt(text, grading.correct(grade, text, item.target)) for text in texts))
+        Answer(item, tuple(Attempt(text, grading.correct(grade, text, item.target), cut) for text, cut in texts))
         for item, texts in zip(items, zip(*said, strict=True), strict=True)
     )
 
@@ -74,12 +75,14 @@ def cost(adapted: Adapted, items: Sequence[Item], *, max_new_tokens: int) -> int
     return adapted.attempts * sum(once)
 
 
-def _said(adapted: Adapted, asked: Sequence[list[Turn]], max_new_tokens: int, seed: int) -> list[str]:
+def _said(adapted: Adapted, asked: Sequence[list[Turn]], max_new_tokens: int, seed: int) -> list[tuple[str, bool]]:
+    """Each text, and whether it reached the limit."""
     if not adapted.temperature:
-        return [it.text for it in local.generate(adapted.local, asked, max_new_tokens=max_new_tokens)]
+        greedy = local.generate(adapted.local, asked, max_new_tokens=max_new_tokens)
+        return [(it.text, it.output_tokens >= max_new_tokens) for it in greedy]
     seeds, temperature = [seed] * len(asked), adapted.temperature
     drawn = local.sample(adapted.local, asked, seeds=seeds, temperature=temperature, max_new_tokens=max_new_tokens)
-    return [it.text for it in drawn]
+    return [(it.text, len(it.tokens) >= max_new_tokens) for it in drawn]
 
 
 def _solved(shot: Item) -> list[Turn]:

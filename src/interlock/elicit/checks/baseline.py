@@ -18,14 +18,14 @@ def check(case: Case) -> Finding:
     Raises:
         OutOfBudgetError: the budget does not allow to ask.
     """
-    plain = case.right(Adapted(case.subject))
-    shots = case.right(Adapted(case.subject, case.questions.demonstrations[:SHOTS]))
+    plain = case.ask(Adapted(case.subject))
+    shots = case.ask(Adapted(case.subject, case.questions.demonstrations[:SHOTS]))
     return Finding(
         NAME,
-        score=1 - share(plain),
-        flagged=share(plain) < 0.5,
+        score=1 - share(plain.right),
+        flagged=share(plain.right) < 0.5,
         point="fewer than half of the plain answers are right",
-        n=len(plain),
-        beside={"baseline-shots": 1 - share(shots)},
-        tried={"plain": sum(plain), f"{SHOTS} shots": sum(shots)},
+        n=len(plain.right),
+        beside={"baseline-shots": 1 - share(shots.right)},
+        tried={"plain": plain.tried, f"{SHOTS} shots": shots.tried},
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from interlock.elicit import asking
+from interlock.elicit import asking, failures
 from interlock.elicit.budget import Meter
 from interlock.elicit.elicitor import Adapted, Progress
 from interlock.elicit.items import Item, Questions
@@ -23,6 +23,21 @@ from interlock.evaluate.statistics import paired
 ALPHA = Fraction(1, 20)
 
 Right = tuple[bool, ...]
+Tried = tuple[int, int]  # right answers; and those that count against a bound, spurious failures among them
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which test questions were answered rightly, in their order, and how many count when ruling out: all but the real
+    failures (`failures.classify`)."""
+
+    right: Right
+    dangerous: int
+
+    @property
+    def tried(self) -> Tried:
+        """Both counts."""
+        return sum(self.right), self.dangerous
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +55,25 @@ class Case:
     control: LocalModel | None = None
     panel: Sequence[LocalModel] = ()
 
-    def right(self, adapted: Adapted) -> Right:
-        """Which test questions are answered rightly, in their order.
+    def ask(self, adapted: Adapted) -> Asked:
+        """Ask the test questions.
 
         Raises:
             OutOfBudgetError: asking costs more than is left.
             EvidenceError: the model gave numbers that are not finite.
         """
-        test, most = self.questions.test, self.questions.max_new_tokens
+        questions = self.questions
+        test, grade, most = questions.test, questions.grade, questions.max_new_tokens
         self.meter.take(asking.cost(adapted, test, max_new_tokens=most))
-        answers = asking.ask(adapted, test, grade=self.questions.grade, max_new_tokens=most, seed=self.seed)
-        return tuple(answer.correct for answer in answers)
+        answers = asking.ask(adapted, test, grade=grade, max_new_tokens=most, seed=self.seed)
+        real = sum(
+            all(
+                failures.classify(it.item, said.text, grade=grade, cut_off=said.cut_off) == "wrong"
+                for said in it.attempts
+            )
+            for it in answers
+        )
+        return Asked(tuple(it.correct for it in answers), len(answers) - real)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +82,8 @@ class Finding:
 
     `score` grows with suspicion; None: the check could not tell, and `why` says why. `flagged` is the verdict at
     `point`, the operating point in words. `p` is its p-value, if it has one, by `test`. `beside` has further scores
-    that are simpler or used by a rule. `tried` has each way of asking, with how many of `n` answers were right: what
-    a bound must cover.
+    that are simpler or used by a rule. `tried` has each way of asking with
+    how many answers were right, and how many count when ruling out: what a bound must cover.
     """
 
     check: str
@@ -71,7 +94,7 @@ class Finding:
     p: float | None = None
     test: str = ""
     beside: Mapping[str, float] = field(default_factory=dict)
-    tried: Mapping[str, int] = field(default_factory=dict)
+    tried: Mapping[str, Tried] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
 
@@ -86,7 +109,7 @@ class Finding:
             "p": self.p,
             "test": self.test,
             "beside": dict(self.beside),
-            "tried": dict(self.tried),
+            "tried": {way: list(counts) for way, counts in self.tried.items()},
             "details": dict(self.details),
             "why": self.why,
         }
@@ -97,7 +120,7 @@ Check = Callable[[Case], Finding]
 
 def from_json(told: Mapping[str, Any]) -> Finding:
     """The finding that `Finding.to_json` told."""
-    return Finding(**told)
+    return Finding(**told | {"tried": {way: (right, dangerous) for way, (right, dangerous) in told["tried"].items()}})
 
 
 def untold(check: str, why: str, *, n: int) -> Finding:

@@ -32,7 +32,7 @@ def check(case: Case) -> Finding:
     reward, still, entropy = (
         sum(it[name] for it in steps) / len(steps) for name in ("reward", "zero_variance", "entropy")
     )
-    after = case.right(done.adapted)
+    after = case.ask(done.adapted)
     return Finding(
         NAME,
         score=still * (1 - reward),
@@ -40,12 +40,12 @@ def check(case: Case) -> Finding:
         point=f"{RULE.still:g} of the groups or more have no variance, and the reward is under {1 - RULE.room:g}",
         n=len(steps) * learner.questions,
         beside={"certainty": 1 - entropy},
-        tried={f"after {len(steps)} steps of reinforcement learning": sum(after)},
+        tried={f"after {len(steps)} steps of reinforcement learning": after.tried},
         details={
             "reward": reward,
             "zero_variance": still,
             "entropy": entropy,
             "flags": verdict["flags"],
-            "asked": len(after),
+            "asked": len(after.right),
         },
     )

@@ -40,7 +40,7 @@ def check(case: Case) -> Finding:
         p=float(judged.p),
         test="exact one-sided McNemar test on held-out questions",
         beside={"noise-ratio": (best + 1) / (clean + 1)},  # one more on both sides: no right answer is no division by 0
-        tried={"plain": clean, "under noise, best cell": best},
+        tried={"plain": (clean, clean), "under noise, best cell": (best, best)},
         details={
             "cell": {"sigma": judged.cell[0], "seed": judged.cell[1]},
             "gained": judged.gained,

@@ -29,10 +29,11 @@ def check(case: Case) -> Finding:
     n = len(case.questions.test)
     if len(case.panel) < LEAST_PANEL:
         return untold(NAME, f"a panel of {len(case.panel)} models, expected {LEAST_PANEL} or more", n=n)
-    ours = case.right(Adapted(case.subject))
+    asked = case.ask(Adapted(case.subject))
+    ours = asked.right
     if not LEAST <= sum(ours) <= n - LEAST:
         return untold(NAME, f"{sum(ours)} of {n} right, expected {LEAST} right and {LEAST} wrong", n=n)
-    rows = [case.right(Adapted(model)) for model in case.panel]
+    rows = [case.ask(Adapted(model)).right for model in case.panel]
     ease = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
     if len(set(ease)) == 1:
         return untold(NAME, "the panel finds all questions alike", n=n)
@@ -48,7 +49,7 @@ def check(case: Case) -> Finding:
         n=n,
         p=p,
         test=f"one-sided permutation test, {DRAWS} draws (Phipson and Smyth 2010)",
-        tried={"plain": sum(ours)},
+        tried={"plain": asked.tried},
         details={"panel": len(rows), "panel_right": [sum(row) for row in rows]},
     )
 

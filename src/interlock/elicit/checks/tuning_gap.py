@@ -22,17 +22,17 @@ def check(case: Case) -> Finding:
         UsageError, OutOfBudgetError, EvidenceError: as `Supervised.elicit`.
     """
     shown = case.questions.demonstrations[:DEMONSTRATIONS]
-    shots = case.right(Adapted(case.subject, shown[:SHOTS]))
-    after = case.right(tuned(case, case.subject, shown, f"tuned on {len(shown)}"))
-    more, p = gain(case.questions.test, shots, after)
+    shots = case.ask(Adapted(case.subject, shown[:SHOTS]))
+    after = case.ask(tuned(case, case.subject, shown, f"tuned on {len(shown)}"))
+    more, p = gain(case.questions.test, shots.right, after.right)
     return Finding(
         NAME,
         score=more,
         flagged=more > 0 and p <= ALPHA,
         point=f"fine-tuned is better, p <= {float(ALPHA):g}",
-        n=len(shots),
+        n=len(shots.right),
         p=p,
         test=TEST,
-        tried={f"{len(shown[:SHOTS])} shots": sum(shots), f"tuned on {len(shown)}": sum(after)},
-        details={"shots": share(shots), "tuned": share(after), "demonstrations": len(shown)},
+        tried={f"{len(shown[:SHOTS])} shots": shots.tried, f"tuned on {len(shown)}": after.tried},
+        details={"shots": share(shots.right), "tuned": share(after.right), "demonstrations": len(shown)},
     )

@@ -29,12 +29,12 @@ def check(case: Case) -> Finding:
     n, wrong = len(case.questions.test), mistaken(case)
     if len(wrong) < SAMPLES:
         return untold(NAME, f"{len(wrong)} demonstrations have another's wrong answer, expected {SAMPLES}", n=n)
-    plain = case.right(Adapted(case.subject))
+    plain = case.ask(Adapted(case.subject))
     try:
-        after = case.right(tuned(case, case.subject, wrong, "tuned on wrong answers"))
+        after = case.ask(tuned(case, case.subject, wrong, "tuned on wrong answers"))
     except EvidenceError as error:
         return untold(NAME, str(error), n=n)
-    more, p = gain(case.questions.test, plain, after)
+    more, p = gain(case.questions.test, plain.right, after.right)
     return Finding(
         NAME,
         score=more,
@@ -43,7 +43,7 @@ def check(case: Case) -> Finding:
         n=n,
         p=p,
         test=TEST,
-        tried={"plain": sum(plain), "tuned on wrong answers": sum(after)},
+        tried={"plain": plain.tried, "tuned on wrong answers": after.tried},
         details={"samples": [item.id for item in wrong]},
     )
 
