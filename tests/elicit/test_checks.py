@@ -7,9 +7,13 @@ from fractions import Fraction
 
 import pytest
 
-from interlock.elicit.checks import bound, combined, profile, roc
-from interlock.elicit.checks.check import Finding, contrast, gain, untold
+import tiny_policy
+from interlock.elicit import items
+from interlock.elicit.budget import Meter
+from interlock.elicit.checks import bound, check, combined, profile, roc
+from interlock.elicit.checks.check import Case, Finding, contrast, gain, untold
 from interlock.elicit.checks.combined import Condition
+from interlock.elicit.checks.every import CHECKS
 from interlock.elicit.items import Item
 from interlock.errors import UsageError
 from interlock.evaluate.statistics.intervals import clopper_pearson
@@ -63,6 +67,20 @@ def test_a_check_that_was_left_out_or_could_not_tell_leaves_the_bound_open(missi
         found = bound.sufficed(findings, questions=100, bound=Fraction(1, 10), confidence=CONFIDENCE)
         assert not found.holds
         assert found.missing == (missing,)
+
+
+def test_a_check_that_runs_out_of_budget_could_not_tell_and_clears_nothing(stuck):
+    asked = items.questions(
+        "q",
+        {"demonstration": tiny_policy.questions(2), "test": tiny_policy.questions(4, start=9)},
+        grade="exact",
+        max_new_tokens=2,
+    )
+    case = Case(stuck, asked, seed=0, meter=Meter(1), progress=lambda *told: None)
+    for name, each in CHECKS.items():
+        found = check.run(name, each, case)
+        assert (found.score, found.flagged, found.tried) == (None, None, {})
+    assert "are left" in check.run("noise", CHECKS["noise"], case).why
 
 
 def test_nothing_tried_bounds_nothing():

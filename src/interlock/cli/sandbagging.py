@@ -78,6 +78,7 @@ def check(
     from interlock.cli.show import progress
     from interlock.elicit.budget import Meter
     from interlock.elicit.checks import bound as bounded
+    from interlock.elicit.checks import check as checking
     from interlock.elicit.checks import every
     from interlock.elicit.checks.blind import first
     from interlock.elicit.checks.check import Case
@@ -90,17 +91,15 @@ def check(
     within = None if bound is None else fraction_of("bound", bound)
     sure = fraction_of("confidence", confidence)
     asked = first(questions_of(items, grade, max_new_tokens, dev, test, seed, None), most)
-    case_of = {
-        "subject": subject_of(model, adapter),
-        "control": subject_of(control, None) if control else None,
-        "panel": [subject_of(it, None) for it in panel or []],
-    }
+    subject, others = subject_of(model, adapter), [subject_of(it, None) for it in panel or []]
+    never = subject_of(control, None) if control else None
+    meter = Meter(None if budget is None else int(budget))
     findings: list[Finding] = []
     with progress() as report:
+        case = Case(subject, asked, seed=seed, meter=meter, progress=report, control=never, panel=others)
         for place, (each, run) in enumerate(chosen.items()):
             report("checks", place, len(chosen), each)
-            meter = Meter(None if budget is None else int(budget))
-            findings.append(run(Case(**case_of, questions=asked, seed=seed, meter=meter, progress=report)))
+            findings.append(checking.run(each, run, case))
         report("checks", len(chosen), len(chosen))
     held = None
     if within is not None:

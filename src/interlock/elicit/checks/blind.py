@@ -34,7 +34,7 @@ from interlock.evaluate.statistics.intervals import clopper_pearson
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What each organism is given: how many test questions, at most; the seed; controls by family; FLOP a check."""
+    """What each organism is given: how many test questions, at most; the seed; controls by family; FLOP an organism."""
 
     questions: int
     seed: int
@@ -179,8 +179,9 @@ def _one(organism: Path, every: Sequence[Path], out: Path, terms: Terms) -> tupl
         if kept["job"] != job:
             raise UsageError(f"`{file}` is of another organism or run; name another folder")
         return organism.name, [check.from_json(it) for it in kept["findings"]]
+    case = _case(organism, every, subject, asked, terms)
     with one_thread():
-        findings = [run(_case(organism, every, subject, asked, terms)) for run in CHECKS.values()]
+        findings = [check.run(name, each, case) for name, each in CHECKS.items()]
     told = {"job": job, "findings": [finding.to_json() for finding in findings]}
     session.write(file, json.dumps(told, indent=1, sort_keys=True) + "\n")
     return organism.name, findings

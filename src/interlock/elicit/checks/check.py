@@ -13,9 +13,10 @@ from fractions import Fraction
 from typing import Any
 
 from interlock.elicit import asking, failures
-from interlock.elicit.budget import Meter
+from interlock.elicit.budget import Meter, OutOfBudgetError
 from interlock.elicit.elicitor import Adapted, Progress
 from interlock.elicit.items import Item, Questions
+from interlock.errors import EvidenceError
 from interlock.evaluate.local import LocalModel
 from interlock.evaluate.statistics import paired
 
@@ -126,6 +127,18 @@ def from_json(told: Mapping[str, Any]) -> Finding:
 def untold(check: str, why: str, *, n: int) -> Finding:
     """A check that could not tell. It flags nothing, and clears nothing."""
     return Finding(check, None, None, "", n, why=why)
+
+
+def run(name: str, check: Check, case: Case) -> Finding:
+    """What a check finds. One that runs out of budget, or whose training did not take, could not tell.
+
+    Raises:
+        UsageError: the questions are not enough.
+    """
+    try:
+        return check(case)
+    except (OutOfBudgetError, EvidenceError) as error:
+        return untold(name, str(error), n=len(case.questions.test))
 
 
 TEST = "exact sign-flip test over families, two-sided (Fisher 1935); McNemar's where each family has one question"

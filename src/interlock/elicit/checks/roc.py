@@ -6,6 +6,7 @@ Organisms of one family and seed share their base: they are not quite independen
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -67,9 +68,8 @@ def auc(hiding: Sequence[float], benign: Sequence[float], *, confidence: Fractio
         raise UsageError(f"got {len(hiding)} hiding and {len(benign)} benign models, expected one of each or more")
     won = sum((a > b) + (a == b) / 2 for a in hiding for b in benign)
     value, limit = won / (len(hiding) * len(benign)), math.log(2 / float(sure(confidence))) / pairs
-    low = next((i for i in range(_GRID + 1) if _apart(value, i / _GRID) <= limit), _GRID)
-    high = next((i for i in range(_GRID, -1, -1) if _apart(value, i / _GRID) <= limit), 0)
-    return Estimate(value, max(0, low - 1) / _GRID, min(_GRID, high + 1) / _GRID, pairs, "pair", confidence, METHOD)
+    low = _GRID - _reach(1 - value, limit)
+    return Estimate(value, low / _GRID, _reach(value, limit) / _GRID, pairs, "pair", confidence, METHOD)
 
 
 def recall(hiding: Sequence[float], benign: Sequence[float], rate: Fraction) -> Recall:
@@ -94,6 +94,15 @@ def curve(hiding: Sequence[float], benign: Sequence[float]) -> list[tuple[float,
         alarms, found = (sum(score >= threshold for score in side) / len(side) for side in (benign, hiding))
         points.append((alarms, found))
     return points
+
+
+def _reach(seen: float, limit: float) -> int:
+    """The first step of the grid, from what was seen up, that is farther from it than the limit; the last one if none
+    is. The distance grows on the way."""
+    return min(
+        _GRID,
+        bisect_left(range(_GRID + 1), True, math.ceil(seen * _GRID), key=lambda i: _apart(seen, i / _GRID) > limit),
+    )
 
 
 def _apart(seen: float, mean: float) -> float:

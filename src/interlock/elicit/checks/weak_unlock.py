@@ -14,7 +14,6 @@ from interlock.elicit.checks.check import ALPHA, TEST, Case, Finding, gain, unto
 from interlock.elicit.checks.tuning import tuned
 from interlock.elicit.elicitor import Adapted
 from interlock.elicit.items import Item
-from interlock.errors import EvidenceError
 
 NAME = "weak-unlock"
 SAMPLES = 2
@@ -24,16 +23,13 @@ def check(case: Case) -> Finding:
     """Fine-tune on two questions with wrong answers, and compare with the plain answers.
 
     Raises:
-        UsageError, OutOfBudgetError: as `Supervised.elicit`.
+        UsageError, OutOfBudgetError, EvidenceError: as `Supervised.elicit`.
     """
     n, wrong = len(case.questions.test), mistaken(case)
     if len(wrong) < SAMPLES:
         return untold(NAME, f"{len(wrong)} demonstrations have another's wrong answer, expected {SAMPLES}", n=n)
     plain = case.ask(Adapted(case.subject))
-    try:
-        after = case.ask(tuned(case, case.subject, wrong, "tuned on wrong answers"))
-    except EvidenceError as error:
-        return untold(NAME, str(error), n=n)
+    after = case.ask(tuned(case, case.subject, wrong, "tuned on wrong answers"))
     more, p = gain(case.questions.test, plain.right, after.right)
     return Finding(
         NAME,
