@@ -70,12 +70,8 @@ def test_a_check_that_was_left_out_or_could_not_tell_leaves_the_bound_open(missi
 
 
 def test_a_check_that_runs_out_of_budget_could_not_tell_and_clears_nothing(stuck):
-    asked = items.questions(
-        "q",
-        {"demonstration": tiny_policy.questions(2), "test": tiny_policy.questions(4, start=9)},
-        grade="exact",
-        max_new_tokens=2,
-    )
+    parts = {"demonstration": tiny_policy.questions(2), "test": tiny_policy.questions(4, start=9)}
+    asked = items.questions("q", parts, grade="exact", max_new_tokens=2)
     case = Case(stuck, asked, seed=0, meter=Meter(1), progress=lambda *told: None)
     for name, each in CHECKS.items():
         found = check.run(name, each, case)

@@ -6,7 +6,7 @@ Organisms of one family and seed share their base: they are not quite independen
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -99,10 +99,8 @@ def curve(hiding: Sequence[float], benign: Sequence[float]) -> list[tuple[float,
 def _reach(seen: float, limit: float) -> int:
     """The first step of the grid, from what was seen up, that is farther from it than the limit; the last one if none
     is. The distance grows on the way."""
-    return min(
-        _GRID,
-        bisect_left(range(_GRID + 1), True, math.ceil(seen * _GRID), key=lambda i: _apart(seen, i / _GRID) > limit),
-    )
+    start = math.ceil(seen * _GRID)
+    return min(_GRID, bisect_right(range(_GRID + 1), limit, start, key=lambda i: _apart(seen, i / _GRID)))
 
 
 def _apart(seen: float, mean: float) -> float:
