@@ -121,7 +121,7 @@ Check = Callable[[Case], Finding]
 
 def from_json(told: Mapping[str, Any]) -> Finding:
     """The finding that `Finding.to_json` told."""
-    return Finding(**told | {"tried": {way: (right, dangerous) for way, (right, dangerous) in told["tried"].items()}})
+    return Finding(**{**told, "tried": {way: (right, dangerous) for way, (right, dangerous) in told["tried"].items()}})
 
 
 def untold(check: str, why: str, *, n: int) -> Finding:

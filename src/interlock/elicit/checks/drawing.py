@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from interlock.elicit.checks import roc
 from interlock.elicit.checks.blind import Model, sides
@@ -25,7 +26,8 @@ def draw(models: Sequence[Model], path: Path) -> None:
     kinds = sorted({(not model.hides, model.kind) for model in models})
     with rc_context({"svg.hashsalt": "roc", "svg.fonttype": "none"}):
         figure = Figure(figsize=(13, 2.5 + 1.6 * -(-len(names) // 3)), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=(2, 3))
+        halves: Any = figure.subfigures(1, 2, width_ratios=(2, 3))  # an array, which its types do not say
+        left, right = halves
         axes = left.add_subplot()
         for name in names:
             points = roc.curve(*sides(models, name))
