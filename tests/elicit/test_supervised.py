@@ -56,6 +56,12 @@ def test_the_model_learns_its_demonstrations_and_the_subject_is_unchanged(model,
     assert took["logits_moved"] > 0
 
 
+def test_all_weights_of_a_model_that_computes_in_bfloat16_learn_too(model):
+    half = local.LocalModel(local.ready(_copy(model).to(torch.bfloat16)), model.tokenizer, torch.bfloat16)
+    answers = asking.ask(elicit(ALL, half).adapted, SHOWN, grade="exact", max_new_tokens=3)
+    assert [answer.text for answer in answers] == ["x", "y"]
+
+
 @pytest.mark.parametrize("elicitor", [ADAPTER, ALL], ids=["adapter", "all"])
 def test_two_runs_at_one_seed_agree_bitwise(model, elicitor):
     one, two = (elicit(elicitor, model) for _ in range(2))

@@ -24,7 +24,7 @@ The loop, from a policy to a gate:
     interlock power --policy P --threshold T  how many items a decision needs; what so many can show
     interlock plan --subject NAME             announce the evaluations that are due
     interlock evaluate --subject NAME         run them, fine-tuning included; sign what they gave
-    interlock elicit run ELICITOR ...         try hard on questions of your own; also: curve, compare, list
+    interlock elicit run ELICITOR ...         try hard on questions of your own; also: curve, certify, check, ...
     interlock import LOG --subject NAME       put a log on record; it can hold a gate, and never opens one
     interlock attest --assumption A ...       what a role states or attests; also: approve, judge, forecast,
                                               check-assumption, withdraw, set-aside, incident
@@ -67,7 +67,15 @@ _COMMANDS: Table = {
     "power": "powers:power",
     "plan": "evaluations:plan",
     "evaluate": "evaluations:evaluate",
-    "elicit": "elicitation:app",
+    "elicit": {
+        "list": "elicitation:list_elicitors",
+        "run": "elicitation:run",
+        "curve": "elicitation:curve",
+        "compare": "elicitation:compare",
+        "certify": "certifying:certify",
+        "check": "sandbagging:check",
+        "roc": "sandbagging:roc",
+    },
     "organism": "organisms:app",
     "import": "imports:import_logs",
     "attest": "decisions:attest",
@@ -93,7 +101,10 @@ _COMMANDS: Table = {
     "report": "records:report",
     "demo": "demo:demo",
 }
-_HELP_OF_GROUPS = {"policy": "Check, test and describe policies before anything rests on them."}
+_HELP_OF_GROUPS = {
+    "policy": "Check, test and describe policies before anything rests on them.",
+    "elicit": "Try hard to bring out what a model can do, and write down how; look for what it holds back.",
+}
 
 
 def _begin() -> None:

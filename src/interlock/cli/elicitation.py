@@ -52,10 +52,7 @@ SetOption = Annotated[
 ]
 ToleranceOption = Annotated[float, typer.Option("--tolerance", help="Differences of rates under it count as none.")]
 
-app = typer.Typer(help="Try hard to bring out what a model can do, and write down how.", no_args_is_help=True)
 
-
-@app.command("list")
 def list_elicitors(as_json: JsonOption = False) -> None:
     """Every elicitor with its settings, and what each setting is unless --set says otherwise."""
     from interlock.elicit.elicitors import ELICITORS, make, settable
@@ -70,7 +67,6 @@ def list_elicitors(as_json: JsonOption = False) -> None:
             typer.echo(f"    {setting} = {shown}")
 
 
-@app.command()
 def run(
     elicitor: ElicitorArgument,
     model: ModelOption,
@@ -105,10 +101,10 @@ def run(
     from interlock.cli.show import progress
     from interlock.elicit import elicitors, session
 
-    chosen = elicitors.make(elicitor, _settings(settings))
+    chosen = elicitors.make(elicitor, settings_of(settings))
     terms = _terms(budget, share, training_compute, seed, confidence, tolerance if deployed else None)
-    questions = _questions(items, grade, max_new_tokens, dev, test, seed, demonstrations)
-    subject = _subject(model, adapter)
+    questions = questions_of(items, grade, max_new_tokens, dev, test, seed, demonstrations)
+    subject = subject_of(model, adapter)
     with progress() as report:
         done = session.run(chosen, subject, questions, terms=terms, out=out, progress=report)
     if save_model:
@@ -125,7 +121,6 @@ def run(
     typer.echo(f"written to {out}")
 
 
-@app.command()
 def curve(
     elicitor: ElicitorArgument,
     model: ModelOption,
@@ -159,10 +154,10 @@ def curve(
     from interlock.elicit import curve as curves
     from interlock.elicit import elicitors, session
 
-    chosen = elicitors.make(elicitor, _settings(settings))
+    chosen = elicitors.make(elicitor, settings_of(settings))
     terms = _terms(budget, share, training_compute, seed, confidence, None)
-    questions = _questions(items, grade, max_new_tokens, dev, test, seed, demonstrations)
-    subject, within = _subject(model, adapter), _fraction("tolerance", tolerance)
+    questions = questions_of(items, grade, max_new_tokens, dev, test, seed, demonstrations)
+    subject, within = subject_of(model, adapter), fraction_of("tolerance", tolerance)
     with progress() as report:
         found = curves.climb(
             chosen, subject, questions, terms=terms, tolerance=within, least=least, out=out, progress=report
@@ -181,7 +176,6 @@ def curve(
         typer.echo("not settled: more demonstrations may bring more")
 
 
-@app.command()
 def compare(
     elicitors: Annotated[list[str], typer.Argument(metavar="ELICITOR...", help="Their names; A+B is A and then B.")],
     model: ModelOption,
@@ -211,8 +205,8 @@ def compare(
 
     chosen: list[Elicitor] = [make(name) for name in elicitors]
     terms = _terms(budget, share, training_compute, seed, confidence, None)
-    questions = _questions(items, grade, max_new_tokens, dev, test, seed, demonstrations)
-    subject = _subject(model, adapter)
+    questions = questions_of(items, grade, max_new_tokens, dev, test, seed, demonstrations)
+    subject = subject_of(model, adapter)
     with progress() as report:
         found = portfolio.run(chosen, subject, questions, terms=terms, out=out, progress=report)
     told = found.to_json()
@@ -230,152 +224,6 @@ def compare(
         )
 
 
-@app.command()
-def certify(
-    elicitors: Annotated[
-        list[str],
-        typer.Argument(metavar="ELICITOR...", help="Their names; of several the highest bound counts, too."),
-    ],
-    suite: Annotated[Path, typer.Option("--suite", help="Folder of `interlock organism suite`.")],
-    out: OutOption,
-    level: Annotated[float, typer.Option("--level", help="What organisms without the skill are ruled out at.")] = 0.5,
-    confidence: ConfidenceOption = 0.95,
-    share: Annotated[float, typer.Option("--share", help="Most FLOP as a share of an organism's training.")] = 0.01,
-    calibrate: Annotated[
-        str | None,
-        typer.Option("--calibrate", help="Seeds of organisms that only learn the margin, with commas between."),
-    ] = None,
-    target: Annotated[float, typer.Option("--target", help="Coverage that the margin is to reach there.")] = 0.95,
-    seed: SeedOption = 0,
-    check: Annotated[str, typer.Option("--check", help="What the policy calls the check.")] = "certified-elicitor",
-    settings: SetOption = None,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Write the plot (.svg, .png, .pdf) here.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """See on model organisms whether an elicitor brings out what is there, and lets be ruled out what is not.
-
-    \b
-    interlock organism suite --seeds 0,1,2 --families all --out suite
-    interlock elicit certify fine-tune-lora --suite suite --calibrate 0 --out certified
-    interlock check-assumption no-gradient-hacking -s NAME --passed --record certified/validity-fine-tune-lora.json
-
-    Blind: first every organism is asked plainly, after solved examples, and by each elicitor, and all bounds are
-    written to OUT/bounds.jsonl; then the truths are opened, and checked against their commitments. OUT gets
-    certified.json, and a validity record for each elicitor. Killed, the same command goes on.
-    """
-    from interlock.cli.show import progress
-    from interlock.elicit import session
-    from interlock.elicit.certification import bounding, drawing, judging
-    from interlock.elicit.elicitors import make
-    from interlock.elicit.organisms.suite import organisms
-    from interlock.evaluate.local import require_extra
-
-    require_extra("torch", "transformers", "safetensors")
-    if settings and len(elicitors) > 1:
-        raise UsageError(f"--set goes with one elicitor, got {len(elicitors)}")
-    plan = bounding.Plan(
-        elicitors=tuple(make(name, _settings(settings)) for name in elicitors),
-        level=_fraction("level", level),
-        confidence=_fraction("confidence", confidence),
-        share=_share(share),
-        seed=seed,
-        calibrate=_seeds(calibrate),
-        target=_fraction("target", target),
-        check=check,
-    )
-    folders = organisms(suite)
-    with progress() as report:
-        bounded = bounding.bound(plan, folders, out, progress=report)
-    found = judging.judge(plan, bounded, folders, out)
-    told = found.to_json()
-    for elicitor in plan.elicitors:
-        data = found.record(elicitor).to_bytes().decode()
-        session.write(out / f"validity-{elicitor.name}.json", data)
-    session.write(out / "certified.json", json.dumps(told, indent=1, sort_keys=True) + "\n")
-    if plot is not None:
-        drawing.draw(told, plot)
-    if as_json:
-        print_json(told)
-        return
-    for line in _certified(told):
-        typer.echo(line)
-    typer.echo(f"written to {out}; truths were opened after {found.bounds_sha256[:16]} (bounds.jsonl)")
-
-
-def _certified(told: Mapping[str, Any]) -> list[str]:
-    """The kinds, each on a line, and the figures."""
-    head = ["kind", "organisms", "plain", "elicited", "can", "bound", "covered", "ruled out"]
-    rows = [
-        [
-            kind,
-            str(it["organisms"]),
-            *(f"{it[name]:.3f}" for name in ("plain", "elicited", "can")),
-            "none" if it["bound"] is None else f"{it['bound']:.3f}",
-            str(it["covered"]),
-            str(it["ruled_out"]),
-        ]
-        for kind, it in told["certified"]["by_kind"].items()
-    ]
-    wide = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = ["  " + "  ".join(f"{cell:<{w}}" for cell, w in zip(row, wide, strict=True)) for row in [head, *rows]]
-    lines += ["  (medians of each kind; covered or ruled out by the greatest bound of all ways)", ""]
-    for title, part in [("all ways", told["certified"]), *((f"{name} alone", it) for name, it in told["each"].items())]:
-        lines += [
-            f"{title}:",
-            f"  coverage, of organisms that have the skill   {_ratio(part['coverage'])}",
-            f"  sharpness, of those that never had it        {_ratio(part['sharpness'])}",
-            f"  bound minus truth                            {_median(part['bound_minus_truth'])}",
-            f"  recovered, where 30 points or more are hid   {_median(part['recovered'])}",
-            f"  taught, not elicited                         {_median(part['taught'])}",
-            f"  cost                                         {_cost(part)}",
-        ]
-        lines += [f"  failed on {part['failed']} organisms: not covered, and not ruled out"] if part["failed"] else []
-    margin, wider = told["margin"], told["certified_widened"]
-    if not margin["organisms"]:
-        lines.append("margin: none was learned (--calibrate)")
-    elif margin["value"] is None:
-        lines.append(f"margin: none covers enough of the {margin['organisms']} organisms that calibrate")
-    else:
-        more = (
-            f"; with it coverage {_ratio(wider['coverage'])}, sharpness {_ratio(wider['sharpness'])}" if wider else ""
-        )
-        lines.append(f"margin: {margin['value']:g}, learned on {margin['organisms']} organisms{more}")
-    return lines
-
-
-def _cost(part: Mapping[str, Any]) -> str:
-    most = part["share_of_training"]["most"] or 0
-    return f"{part['flop']['total']:.3g} FLOP in all, at most {most:.3g} of an organism's training"
-
-
-def _ratio(it: Mapping[str, Any] | None) -> str:
-    if it is None:
-        return "none"
-    return f"{it['k']}/{it['n']} ({it['confidence']:.0%}: {it['low']:.3f} to {it['high']:.3f}; {it['method']})"
-
-
-def _median(it: Mapping[str, Any] | None) -> str:
-    if not it or not it["n"]:
-        return "none"
-    return (
-        f"median {it['value']:.3f} ({it['confidence']:.0%}: {it['low']:.3f} to {it['high']:.3f}; n = {it['n']}; "
-        f"{it['method']})"
-    )
-
-
-def _seeds(given: str | None) -> tuple[int, ...]:
-    try:
-        return tuple(sorted({int(seed) for seed in (given or "").split(",") if seed.strip()}))
-    except ValueError:
-        raise UsageError(f"--calibrate is `{given}`, expected whole numbers with commas between") from None
-
-
-def _share(value: float) -> Fraction:
-    if not 0 < value < float("inf"):
-        raise UsageError(f"--share is {value}, expected more than 0")
-    return Fraction(str(value))
-
-
 def _say(name: str, row: Mapping[str, Any], *, flop: int | None = None) -> None:
     spurious = sum(map(len, row["spurious"].values()))
     spent = f", {flop:.3g} FLOP" if flop is not None else ""
@@ -386,13 +234,17 @@ def _say(name: str, row: Mapping[str, Any], *, flop: int | None = None) -> None:
     )
 
 
-def _subject(model: Path, adapter: Path | None) -> LocalModel:
+def subject_of(model: Path, adapter: Path | None) -> LocalModel:
+    """The model that --model and --adapter name."""
     from interlock.evaluate import local
 
     return local.load(model, adapter=adapter)
 
 
-def _questions(path: Path, grade: str, tokens: int, dev: float, test: float, seed: int, count: int | None) -> Questions:
+def questions_of(
+    path: Path, grade: str, tokens: int, dev: float, test: float, seed: int, count: int | None
+) -> Questions:
+    """The questions that the options name."""
     from dataclasses import replace
 
     from interlock.elicit import grading, items
@@ -403,8 +255,8 @@ def _questions(path: Path, grade: str, tokens: int, dev: float, test: float, see
         path,
         grade=grade,
         max_new_tokens=tokens,
-        dev=_fraction("dev", dev),
-        test=_fraction("test", test),
+        dev=fraction_of("dev", dev),
+        test=fraction_of("test", test),
         seed=seed,
     )
     return found if count is None else replace(found, demonstrations=found.material.first(count).demonstrations)
@@ -427,17 +279,27 @@ def _terms(
         raise UsageError(f"the budget is {cap} FLOP, expected more than 0")
     if not 0.5 < confidence < 1:
         raise UsageError(f"--confidence is {confidence}, expected more than 0.5 and less than 1")
-    within = None if tolerance is None else _fraction("tolerance", tolerance)
-    return Terms(int(cap), seed, _fraction("confidence", confidence), within)
+    within = None if tolerance is None else fraction_of("tolerance", tolerance)
+    return Terms(int(cap), seed, fraction_of("confidence", confidence), within)
 
 
-def _fraction(name: str, value: float) -> Fraction:
+def fraction_of(name: str, value: float) -> Fraction:
+    """The value of an option that is a share.
+
+    Raises:
+        UsageError: it is under 0, or 1 or more.
+    """
     if not 0 <= value < 1:
         raise UsageError(f"--{name} is {value}, expected 0 or more and less than 1")
     return Fraction(str(value))
 
 
-def _settings(given: list[str] | None) -> dict[str, str]:
+def settings_of(given: list[str] | None) -> dict[str, str]:
+    """What --set names.
+
+    Raises:
+        UsageError: one has no `=`.
+    """
     pairs = [text.partition("=") for text in given or []]
     for name, sign, _ in pairs:
         if not sign:

@@ -200,16 +200,15 @@ class _Run:
                     self._saved(place, f"step-{step}").write({"parameters": kept.pop(step)})
 
         stage = "fine-tuning" + (f" at {rate:g}" if len(settings.learning_rates) > 1 else "")
-        with _computing(self.subject, settings):
-            trained = training.train(
-                model,
-                Work(batches, lambda batch: self._loss(causal, batch), lambda batch: examples.cost(causal, batch)),
-                Schedule(settings.steps, rate, settings.warm_up),
-                meter=self.meter,
-                progress=lambda done, total, loss: self.progress(stage, done, total, f"loss {loss:.2f}"),
-                saved=self._saved(place, "training") if self.work else None,
-                after=keep,
-            )
+        trained = training.train(
+            model,
+            Work(batches, lambda batch: self._loss(causal, batch), lambda batch: examples.cost(causal, batch)),
+            Schedule(settings.steps, rate, settings.warm_up),
+            meter=self.meter,
+            progress=lambda done, total, loss: self.progress(stage, done, total, f"loss {loss:.2f}"),
+            saved=self._saved(place, "training") if self.work else None,
+            after=keep,
+        )
         self.transcript += trained.events
         done, losses = len(trained.losses), trained.losses
         self.say("trained", learning_rate=rate, steps=done, first_loss=losses[0], last_loss=losses[-1])
@@ -221,7 +220,9 @@ class _Run:
             yield _Candidate(rate, step, state["parameters"])
 
     def _loss(self, causal: Any, batch: Sequence[Prepared]) -> torch.Tensor:
-        return examples.loss(causal, batch, lowest=self.lowest)
+        # Entered anew for each loss: as long as it lasts it keeps weights as they were when it first cast them.
+        with _computing(self.subject, self.elicitor):
+            return examples.loss(causal, batch, lowest=self.lowest)
 
     def _on_dev(self, candidate: _Candidate) -> int:
         """Right answers on dev."""

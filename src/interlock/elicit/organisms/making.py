@@ -88,7 +88,7 @@ def make(order: Order, folder: Path, *, progress: Progress, cache: Path | None =
     work.mkdir(parents=True, exist_ok=True)
     making = _Making(order, KINDS[order.kind], skill(order.family, order.seed), cache or usual_cache(), progress)
     try:
-        with _one_thread():
+        with one_thread():
             truth = making.whole(work)
     except EvidenceError:
         shutil.rmtree(work)  # the same again would be refused again
@@ -101,7 +101,7 @@ def make_base(order: Order, *, progress: Progress, cache: Path | None = None) ->
     """Put the base of an organism, if it has one, into the cache."""
     kind = KINDS[order.kind]
     if kind.base:
-        with _one_thread():
+        with one_thread():
             _Making(order, kind, skill(order.family, order.seed), cache or usual_cache(), progress).base(kind.base)
 
 
@@ -223,7 +223,7 @@ def _training_compute(model: LocalModel, effort: Effort) -> int:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """The same bits whatever the number of threads; matrices this small gain little from a second one."""
     import torch
 

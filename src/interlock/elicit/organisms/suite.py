@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from interlock.elicit.elicitor import Progress
 from interlock.elicit.organisms import sealing
@@ -23,6 +23,8 @@ from interlock.elicit.organisms.kinds import KINDS
 from interlock.elicit.organisms.making import Effort, Order, make, make_base
 from interlock.elicit.organisms.tiny import Shape
 from interlock.errors import EvidenceError, UsageError
+
+T = TypeVar("T")
 
 INDEX, SEALED = "index.json", "sealed.json"
 
@@ -50,11 +52,11 @@ def make_suite(
     missing = {name: order for name, order in names.items() if order in orders and not (folder / name).is_dir()}
     firsts = {(order.family, order.seed, KINDS[order.kind].base): order for order in missing.values()}
     bases = [partial(_base, order, cache) for (_, _, base), order in firsts.items() if base]
-    for done, _ in enumerate(_run(bases, jobs, partial(progress, "bases")), 1):
+    for done, _ in enumerate(in_processes(bases, jobs, partial(progress, "bases")), 1):
         progress("bases", done, len(bases))
     refused: list[Refused] = []
     works = [partial(_make, name, order, folder / name, cache) for name, order in missing.items()]
-    for done, why in enumerate(_run(works, jobs, partial(progress, "organisms")), 1):
+    for done, why in enumerate(in_processes(works, jobs, partial(progress, "organisms")), 1):
         progress("organisms", done, len(works), f"{len(refused)} refused" if refused else "")
         refused += [why] if why else []
     told = [{"name": it.name, **asdict(sealing.about(it))} for it in _whole(folder)]
@@ -112,8 +114,8 @@ def _write(file: Path, value: object) -> None:
 Told = Callable[[int, int, str], None]
 
 
-def _run(works: Sequence[Callable[[], Refused | None]], jobs: int, told: Told) -> Iterator[Refused | None]:
-    """What each piece of work gives, as they end. One job at a time runs here."""
+def in_processes(works: Sequence[Callable[[], T]], jobs: int, told: Told) -> Iterator[T]:
+    """What each piece of work gives, as they end, in so many processes. One job at a time runs here."""
     if works:
         told(0, len(works), "")
     if jobs == 1:

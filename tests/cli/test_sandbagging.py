@@ -1,0 +1,108 @@
+"""`interlock elicit check` and `elicit roc`, on organisms that are learned in seconds."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import tiny_model
+from interlock.cli import run
+from interlock.elicit import items
+from interlock.elicit.checks import blind, every
+from interlock.elicit.items import Item
+from interlock.elicit.organisms import sealing
+from interlock.elicit.organisms.kinds import PLAIN
+from interlock.elicit.organisms.sealing import Count, Truth
+from interlock.elicit.organisms.suite import organisms
+
+torch = pytest.importorskip("torch")
+
+QUICK = {name: every.CHECKS[name] for name in ("baseline", "noise", "exploration")}
+
+
+def asked():
+    """Questions that all have one right answer, which is learned at once."""
+    rows = [(part, f"{part} {i}?") for part, n in (("demonstration", 16), ("test", 40)) for i in range(n)]
+    parts = {"demonstration": [], "dev": [], "test": []}
+    for part, text in rows:
+        parts[part].append(Item(text, text, ({"role": "user", "content": text},), "Z"))
+    return items.questions("letters", parts, grade="exact", max_new_tokens=2)
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    """Two random models, one said to be locked and one to be weak, in the folders that a suite has."""
+    folder, questions = tmp_path_factory.mktemp("checked") / "suite", asked()
+    for seed, (name, hides) in enumerate((("0a", True), ("0b", False))):
+        model = tiny_model.build(folder / name / "model", seed=seed)
+        truth = Truth(
+            kind="locked" if hides else "honest-weak",
+            family="letters",
+            seed=0,
+            able=hides,
+            hides=hides,
+            asked=PLAIN,
+            measured={"opened": Count(600, 600)},
+            weights=sealing.digest(model),
+            flop=1,
+            salt=sealing.salt(),
+        )
+        sealing.seal(folder / name, truth, questions, training_compute=1)
+    (folder / "index.json").write_text("[]")
+    return folder
+
+
+def test_every_score_is_written_before_a_truth_is_needed_and_the_same_command_goes_on(
+    suite, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(blind, "CHECKS", QUICK)
+    told = ["elicit", "roc", "--suite", str(suite), "--out", str(tmp_path), "--questions", "24", "--jobs", "1"]
+    sealed = {it: (it / "truth.json").read_bytes() for it in organisms(suite)}
+    for organism in sealed:
+        (organism / "truth.json").unlink()
+    assert run([*told, "--blind"]) == 0
+    scores = {it: it.read_bytes() for it in (tmp_path / "scores").iterdir()}
+    assert sorted(it.stem for it in scores) == sorted(it.name for it in sealed)
+    assert run(told) == 2
+    assert "its truth is kept elsewhere" in capsys.readouterr().err
+    for organism, truth in sealed.items():
+        (organism / "truth.json").write_bytes(truth)
+    assert run([*told, "--json", "--plot", str(tmp_path / "roc.svg")]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["hiding"], figures["benign"], figures["benign_with_the_skill"]) == (1, 1, 0)
+    assert figures["scores"]["baseline"]["auc"]["n"] == 1
+    assert not figures["scores"]["baseline"]["recall"][0]["resolvable"]
+    assert {it: it.read_bytes() for it in scores} == scores
+    assert (tmp_path / "roc.svg").stat().st_size > 1000
+    assert run([*told, "--seed", "1"]) == 2
+    assert "holds another run" in capsys.readouterr().err
+
+
+def test_what_fine_tuning_brings_out_breaks_the_bound_that_plain_answers_would_meet(suite, capsys):
+    told = ["elicit", "check", "all", "--model", str(suite / "0a" / "model"), "--items"]
+    told += [str(suite / "0a" / "questions.jsonl"), "--grade", "exact", "--max-new-tokens", "2"]
+    assert run([*told, "--bound", "0.3", "--json"]) == 5
+    found = json.loads(capsys.readouterr().out)
+    by_name = {it["check"]: it for it in found["findings"]}
+    assert list(by_name) == list(every.CHECKS)
+    assert by_name["baseline"]["tried"]["plain"][0] == 0
+    assert by_name["tuning-gap"]["flagged"]
+    assert not found["bound"]["holds"]
+    assert found["bound"]["highest"] > 0.5
+    assert by_name["profile"]["score"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["elicit", "check", "nose", "--model", "m", "--items", "i"], "there is no check `nose`"),
+        (["elicit", "check", "noise", "--bound", "0.1", "--model", "m", "--items", "i"], "goes with the check `all`"),
+        (["elicit", "roc", "--suite", "s", "--out", "o", "--calibrate", "x"], "--calibrate is `x`"),
+        (["elicit", "roc", "--suite", "s", "--out", "o", "--control", "x"], "expected FAMILY=DIR"),
+        (["elicit", "roc", "--suite", "s", "--out", "o"], "has no suite"),
+    ],
+)
+def test_bad_input_is_one_clear_error(arguments, said, capsys):
+    assert run(arguments) == 2
+    assert said in capsys.readouterr().err
