@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from interlock.elicit import items, session
+from interlock.elicit import session
 from interlock.elicit.budget import Meter
 from interlock.elicit.checks import check, combined, roc
 from interlock.elicit.checks.check import Case, Finding
@@ -26,7 +26,7 @@ from interlock.elicit.elicitor import Progress
 from interlock.elicit.items import Questions
 from interlock.elicit.organisms import sealing, suite
 from interlock.elicit.organisms.making import one_thread
-from interlock.errors import EvidenceError, UsageError
+from interlock.errors import UsageError
 from interlock.evaluate import local
 from interlock.evaluate.local import LocalModel
 from interlock.evaluate.statistics.intervals import clopper_pearson
@@ -40,20 +40,6 @@ class Terms:
     seed: int
     cap: int | None = None
     controls: Mapping[str, Path] | None = None
-
-
-def questions_of(folder: Path) -> Questions:
-    """An organism's questions.
-
-    Raises:
-        UsageError, EvidenceError: there is no organism, or its questions are not those it was made with.
-    """
-    about = sealing.about(folder)
-    parts = {part: found for part, found in items.read(folder / sealing.QUESTIONS).items() if part is not None}
-    found = items.questions(about.family, parts, grade=about.grade, max_new_tokens=about.max_new_tokens)
-    if found.digest != about.questions:
-        raise EvidenceError(f"`{folder / sealing.QUESTIONS}` are not the questions that the organism was made with")
-    return found
 
 
 def score(folder: Path, out: Path, *, terms: Terms, jobs: int, progress: Progress) -> dict[str, list[Finding]]:
@@ -171,7 +157,7 @@ def _verdicts(told: combined.Verdicts) -> dict[str, Any]:
 def _one(organism: Path, every: Sequence[Path], out: Path, terms: Terms) -> tuple[str, list[Finding]]:
     """The name of an organism and what is found on it, on one thread: the same bits whatever the number of jobs."""
     file = out / "scores" / f"{organism.name}.json"
-    asked = questions_of(organism)
+    asked = sealing.questions(organism)
     subject = local.load(organism / sealing.MODEL)
     job = _digest([local.fingerprint(subject), asked.digest, _told(terms), list(CHECKS)])
     if file.exists():
