@@ -115,7 +115,7 @@ def test_a_group_without_a_command_shows_its_help(capsys, arguments):
         (["attest", "--requirement", "misuse-3"], "name it with --subject"),
         (["attest", "-s", "honest"], "give one of --assumption and --requirement"),
         (["attest", "--assumption", "a", "--requirement", "b"], "give one of --assumption and --requirement"),
-        (["plan", "-s", "honest", "--elicitation", "rl-fine-tuned"], "cannot run `rl-fine-tuned`"),
+        (["plan", "-s", "honest", "--elicitation", "scaffolded"], "cannot run `scaffolded`"),
         (["plan", "-s", "honest", "--elicitation", "begging"], "cannot run `begging`; it can run few-shot, fine-tuned"),
         (["plan", "-s", "honest", "--elicitation", "few-shot", "--measure", "x"], "a run can give `codebook`"),
         (["plan", "-s", "honest", "--measure", "codebook"], "--measure goes with --elicitation"),
@@ -381,11 +381,11 @@ def test_an_empty_data_set_is_a_usage_error_and_nothing_is_announced(registered,
 
 def test_a_policy_that_asks_for_another_version_of_the_task_is_not_served_with_this_one(tmp_path, model_folder, capsys):
     policy = tmp_path / "policy.yaml"
-    policy.write_text(lab.POLICY.read_text().replace("interlock/codebook@1", "interlock/codebook@2"))
+    policy.write_text(lab.POLICY.read_text().replace("interlock/codebook@2", "interlock/codebook@3"))
     assert _run(capsys, "init", "-p", policy, "-w", tmp_path / "lab", "--no-passphrase").code == 0
     opened = Workspace.open(tmp_path / "lab")
     register(opened, Place(model_folder, None), name="honest", compute=1)
-    match = "runs `interlock/codebook@1` for its accuracy, the policy asks for `interlock/codebook@2`"
+    match = "runs `interlock/codebook@2` for its accuracy, the policy asks for `interlock/codebook@3`"
     _refused(capsys, 2, match, "plan", "-s", "honest", "-w", opened.folder)
     assert lab.size(opened) == 2
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from interlock.decide.rule import unevaluated
 from interlock.errors import UsageError
+from interlock.evaluate.eliciting import RUNNABLE
 from interlock.policy.model import Mean, Measure, Measured
 
 if TYPE_CHECKING:
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from interlock.decide.view import Section
     from interlock.evidence.read import Evidence
     from interlock.policy.model import Demand, Elicitation, Policy, RuleOut
-
-#: What this version can run by itself. Anything else is due all the same, and holds.
-RUNNABLE: tuple[Elicitation, ...] = ("few-shot", "fine-tuned")
-SHOTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,6 @@ def _can_run(policy: Policy, name: str, demand: Demand) -> bool:
         and demand.elicitation in RUNNABLE
         and demand.attempts <= 1
         and not (demand.tools or demand.safety_ablated)
-        and demand.refusals >= 1
     )
 
 
