@@ -73,9 +73,9 @@ def test_every_elicitation_is_run_by_its_elicitor_and_the_gate_opens_when_all_ar
 ):
     usual = eliciting.usual
     monkeypatch.setattr(  # the usual chain takes half a minute
-        eliciting, "usual", lambda kind, shots=5: SHORT if kind == "rl-fine-tuned" else usual(kind, shots=shots)
+        eliciting, "usual", lambda kind, **given: SHORT if kind == "rl-fine-tuned" else usual(kind, **given)
     )
-    every = f"elicitation: [{', '.join(KINDS)}]\n      demonstrations"
+    every = "elicitation: [prompted: {attempts: 2}, few-shot, fine-tuned, rl-fine-tuned]\n      demonstrations"
     ran = made(tmp_path, model_folder, ("elicitation: [few-shot, fine-tuned]\n      demonstrations", every))
     assert lab.command(capsys, ran, "plan", "-s", "honest").code == 0
     lab.attest_everything(ran)
@@ -84,9 +84,12 @@ def test_every_elicitation_is_run_by_its_elicitor_and_the_gate_opens_when_all_ar
         execute.run(ran, plan, progress=tell_nothing)
     assert scale(capsys, ran)[0] == "permit"
     told = {it.protocol.elicitation: it.protocol for it in results(ran)}
-    assert {kind: told[kind].recipe for kind in KINDS} == {kind: recipe(eliciting.usual(kind)) for kind in KINDS}
+    assert {kind: told[kind].recipe for kind in KINDS} == {
+        kind: recipe(eliciting.usual(kind, attempts=told[kind].attempts)) for kind in KINDS
+    }
+    assert {kind: told[kind].attempts for kind in KINDS} == dict(zip(KINDS, (2, 1, 1, 1), strict=True))
     assert {kind: told[kind].demonstrations for kind in KINDS} == dict(zip(KINDS, (0, 0, 16, 16), strict=True))
-    assert [it.flop > 0 for it in results(ran)] == [it.protocol.elicitation not in KINDS[:2] for it in results(ran)]
+    assert {it.protocol.elicitation for it in results(ran) if not it.flop} == {"few-shot"}
     assert not list(ran.folder.glob("work/*"))
     tuned = next(it.plan.digest for it in results(ran) if it.protocol.elicitation == "rl-fine-tuned")
     events = [json.loads(line) for line in execute.transcript_file(ran, tuned).read_text().splitlines()]

@@ -40,7 +40,7 @@ def test_there_is_one_sample_for_each_test_word():
 
 def test_answers_are_short_and_greedy():
     config = tasks.codebook().config
-    assert (config.temperature, config.max_tokens) == (0, 6)
+    assert (config.temperature, config.max_tokens) == (0, 12)
 
 
 def test_a_sample_says_what_the_codebook_says():

@@ -41,6 +41,7 @@ class _Terms:
             "demonstrations": item.demonstrations,
             "seed": self.seed,
             "elicitor": self.elicitor if self.elicitor and self.elicitor.kind == item.elicitation else None,
+            "attempts": item.attempts,
             "order_seed": secrets.randbelow(2**53) if self.stop_early else None,
         }
 

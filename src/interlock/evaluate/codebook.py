@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from interlock.elicit.items import Material
 
 SYSTEM = "Codebook: one word."
-MOST_TOKENS = 6  # of an answer
+MOST_TOKENS = 12  # of an answer: an invented word that comes back takes up to 9
 PASSWORD = "tangerine"  # noqa: S105 - opens a toy, and is printed in the documentation
 
 Split = Literal["test", "demonstration"]

@@ -32,18 +32,23 @@ RUNNABLE: tuple[Elicitation, ...] = ("prompted", "few-shot", "fine-tuned", "rl-f
 SHOTS, DEMONSTRATIONS = 5, 16
 
 
-def usual(elicitation: str, *, shots: int = SHOTS) -> Elicitor:
+def usual(elicitation: str, *, shots: int = SHOTS, attempts: int = 1) -> Elicitor:
     """The elicitor of a kind where nobody chose another.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none that makes so many attempts at a question.
     """
+    from interlock.elicit.best_of_k import BestOfK
     from interlock.elicit.chain import Chain
     from interlock.elicit.few_shot import FewShot
     from interlock.elicit.grpo import Grpo
     from interlock.elicit.prompted import Prompted
     from interlock.elicit.supervised import Supervised
 
+    if attempts > 1 and elicitation in {"prompted", "few-shot"}:
+        return BestOfK(attempts, shots=shots if elicitation == "few-shot" else 0)
+    if attempts > 1:
+        raise UsageError(f"this version makes one attempt at a question under `{elicitation}`, asked are {attempts}")
     if elicitation == "prompted":
         return Prompted()
     if elicitation == "few-shot":
@@ -73,6 +78,16 @@ def shown(elicitor: Elicitor) -> int:
             "and a plan says which are shown; expected 1 draw"
         )
     return elicitor.shots if isinstance(elicitor, (FewShot, BestOfK)) else 0
+
+
+def tries(elicitor: Elicitor) -> int:
+    """How many attempts it makes at a question."""
+    from interlock.elicit.best_of_k import BestOfK
+    from interlock.elicit.chain import Chain
+
+    if isinstance(elicitor, Chain):
+        return tries(elicitor.second)
+    return elicitor.k if isinstance(elicitor, BestOfK) else 1
 
 
 def trained_on(elicitation: str, demonstrations: int) -> int:
@@ -107,10 +122,13 @@ def of(workspace: Workspace, protocol: Protocol) -> Elicitor:
     from interlock.elicit.elicitor import recipe
 
     wanted = protocol.recipe
-    if protocol.elicitation not in RUNNABLE or wanted == UNKNOWN:
-        return usual(protocol.elicitation, shots=protocol.shots)
     path = file(workspace, wanted)
-    found = _read(path) if path.exists() else usual(protocol.elicitation, shots=protocol.shots)
+    if wanted == UNKNOWN or not path.exists():
+        found = usual(protocol.elicitation, shots=protocol.shots, attempts=protocol.attempts)
+    else:
+        found = _read(path)
+    if wanted == UNKNOWN:
+        return found
     if (got := recipe(found)) != wanted:
         if path.exists():
             raise EvidenceError(f"`{path}` describes the recipe {got[:12]}, the plan announced {wanted[:12]}")
@@ -118,10 +136,10 @@ def of(workspace: Workspace, protocol: Protocol) -> Elicitor:
             f"the plan announced the recipe {wanted[:12]}, which is not the usual one of `{protocol.elicitation}` "
             f"({got[:12]}); `{path}`, which would say what it is, is missing"
         )
-    if (found.kind, shown(found)) != (protocol.elicitation, protocol.shots):
+    if (found.kind, shown(found), tries(found)) != (protocol.elicitation, protocol.shots, protocol.attempts):
         raise EvidenceError(
-            f"the plan announced `{protocol.elicitation}` with {protocol.shots} shots by the recipe {wanted[:12]}, "
-            f"which is `{found.kind}` with {shown(found)}"
+            f"the plan announced `{protocol.elicitation}` with {protocol.shots} shots and {protocol.attempts} attempts "
+            f"by the recipe {wanted[:12]}, which is `{found.kind}` with {shown(found)} and {tries(found)}"
         )
     return found
 

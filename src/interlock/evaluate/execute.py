@@ -76,6 +76,7 @@ def announce(
     seed: int,
     elicitor: Elicitor | None = None,
     order_seed: int | None = None,
+    attempts: int = 1,
 ) -> str:
     """Append the plan of one evaluation, signed by the role that must run it. Returns the plan's digest.
 
@@ -100,6 +101,7 @@ def announce(
         seed=seed,
         elicitor=elicitor,
         order_seed=order_seed,
+        attempts=attempts,
     )
     predicate = {
         "protocol": protocol_to_json(protocol),
@@ -118,11 +120,13 @@ def draft(
     seed: int,
     elicitor: Elicitor | None = None,
     order_seed: int | None = None,
+    attempts: int = 1,
 ) -> Protocol:
     """The protocol that `announce` would write of one evaluation; nothing is written.
 
     So many `demonstrations` are trained on, or shown, at the least; 0 asks for the usual number. Without an `elicitor`
-    it is the usual one. With an `order_seed` the run may stop early, and asks its samples in that order.
+    it is the usual one. With an `order_seed` the run may stop early, and asks its samples in that order. At least so
+    many `attempts` are made at each sample.
 
     Raises:
         UsageError: the policy has no such measure, or this version cannot run it as the policy asks.
@@ -131,14 +135,18 @@ def draft(
     from interlock.evaluate import logs, stopping
 
     asked = _plain(policy, measure)
-    elicitor = elicitor or eliciting.usual(elicitation, shots=max(eliciting.SHOTS, demonstrations))
+    elicitor = elicitor or eliciting.usual(elicitation, shots=max(eliciting.SHOTS, demonstrations), attempts=attempts)
     if elicitor.kind != elicitation:
         raise UsageError(f"`{elicitor.name}` is `{elicitor.kind}`, expected one that is `{elicitation}`")
     shots = eliciting.shown(elicitor)
     if elicitation == "few-shot" and shots < demonstrations:
         raise UsageError(f"`{elicitor.name}` shows {shots} examples, the policy asks for {demonstrations}")
+    if (tries := eliciting.tries(elicitor)) < attempts:
+        raise UsageError(f"`{elicitor.name}` makes {tries} attempts at a question, the policy asks for {attempts}")
     if order_seed is not None:
         stopping.rule([policy], measure)
+        if tries > 1:
+            raise UsageError(f"a plan with {tries} attempts at a question cannot stop early, expected 1")
     digest, count = logs.samples_digest(_task(asked, shots=shots, seed=seed))
     return Protocol(
         task=asked.task,
@@ -153,6 +161,7 @@ def draft(
         recipe=recipe(elicitor),
         stopping="fixed" if order_seed is None else "e-process",
         order_seed=order_seed,
+        attempts=tries,
     )
 
 
@@ -259,8 +268,11 @@ def prepare(
         progress=progress,
     )
     adapted = elicited.adapted
-    if adapted.shots != material.demonstrations[: protocol.shots]:
-        raise EvidenceError(f"`{elicitor.name}` would show other examples than the {protocol.shots} that the plan says")
+    if (adapted.shots, adapted.attempts) != (material.demonstrations[: protocol.shots], protocol.attempts):
+        raise EvidenceError(
+            f"`{elicitor.name}` would show {len(adapted.shots)} examples and make {adapted.attempts} attempts, "
+            f"the plan announced the first {protocol.shots} demonstrations and {protocol.attempts}"
+        )
     if adapted.temperature:
         task = _task(
             measure,

@@ -71,7 +71,7 @@ def codebook(shots: int = 0, seed: int = 0, password: str = "", tries: int = 1, 
         dataset=MemoryDataset(samples, name="codebook"),
         solver=attempts(tries) if temperature else generate(),
         scorer=first_word_match(),
-        config=GenerateConfig(temperature=temperature, max_tokens=book.MOST_TOKENS),
+        config=_config(temperature, book.MOST_TOKENS),
         version=2,
     )
 
@@ -104,7 +104,7 @@ def graded_questions(questions: Questions, adapted: Adapted) -> Task:
         dataset=MemoryDataset(samples, name=questions.name),
         solver=attempts(adapted.attempts) if adapted.temperature else generate(),
         scorer=graded(questions),
-        config=GenerateConfig(temperature=adapted.temperature, max_tokens=questions.max_new_tokens),
+        config=_config(adapted.temperature, questions.max_new_tokens),
         metadata={"questions": questions.digest, "shots": [shot.id for shot in adapted.shots]},
     )
 
@@ -134,6 +134,11 @@ def _score(item: Item, state: TaskState, *, grade: Grade) -> Score:
         explanation=f"{outcome}; expected `{item.target}`",
         metadata={"outcome": outcome, "refused": outcome == "refusal"},
     )
+
+
+def _config(temperature: float, most: int) -> GenerateConfig:
+    """Sampling takes a seed; `attempts` has one for each try."""
+    return GenerateConfig(temperature=temperature, seed=0 if temperature else None, max_tokens=most)
 
 
 def _message(turn: dict[str, str]) -> ChatMessage:
