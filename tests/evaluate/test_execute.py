@@ -108,7 +108,7 @@ def test_answers_that_are_cut_off_say_nothing_and_hold_the_gate(tmp_path, capsys
     lab.run_open_plans(ran)
     (result,) = results(ran)
     assert (result.correct, result.refused_at_most) == (0, 0)
-    assert result.scored < 0.2 * WORDS
+    assert result.scored < 0.5 * WORDS
     lab.attest_everything(ran)
     verdict, reasons = scale(capsys, ran)
     assert verdict == "hold"
