@@ -262,7 +262,7 @@ FORMS = json.loads("""{
   "tools": [{"name": "", "sha256": "#"}], "surface": "", "access_tier": "", "sampling": {"*": ""}},
 "protocol": {"task": "", "task_version": 0, "metric": "", "samples": 0, "samples_sha256": "#", "?deployment": "#",
   "?stopping": {"kind": "e-process", "order_seed": 0},
-  "elicitation": {"kind": "", "shots": 0, "seed": 0, "demonstrations": 0, "recipe": ""}},
+  "elicitation": {"kind": "", "shots": 0, "seed": 0, "demonstrations": 0, "recipe": "", "?attempts": 0}},
 "plan:v2": {"report_by": "@", "protocol": true},
 "result:v4": {"plan": "#", "protocol": true, "log": {"name": "", "sha256": "#", "outcomes_sha256": "#"},
   "budget": {"tokens": 0, "flop": "1"}, "counts": {"planned": 0, "scored": 0, "completed": 0, "correct": 0,
@@ -398,8 +398,10 @@ class Reader:
         known = self.facts.deployments.get(offered, SimpleNamespace(subject=None if offered else fact.subject))
         fine = fact.subject in self.weights and known.subject == fact.subject and tried["kind"] in ASSUMED
         fine = fine and (tried["recipe"] == "unknown" or re.fullmatch(TEXTS["#"], tried["recipe"]))
+        fine = fine and ("attempts" not in tried or tried["attempts"] > 1)
         demand(fine, where, f"{offered} of {fact.subject}, {tried}", "a subject with weights, its deployment, a way")
-        rest = {"unit": "sample", "attempts": 1, "tools": False, "safety_ablated": False, "deployment": offered}
+        rest = {"unit": "sample", "tools": False, "safety_ablated": False, "deployment": offered}
+        rest["attempts"] = tried.get("attempts", 1)
         renamed = {"elicitation": tried["kind"], "samples_digest": said["samples_sha256"]}
         order = said.get("stopping", {"kind": "fixed", "order_seed": None})
         stops = {"stopping": order["kind"], "order_seed": order["order_seed"]}

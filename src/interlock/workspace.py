@@ -5,6 +5,8 @@
     keys/            key pairs (interlock.evidence.keyring); private ones are readable by their owner only
     ledger/          the append-only log (interlock.ledger)
     logs/            one folder of Inspect logs a plan, and imported/ with one folder a log
+    elicitors/       which elicitor a plan's recipe is, where it is not the usual one
+    work/            what an elicitation that is not over has saved; transcripts/ tells its steps
     subjects.json    where each subject's files lie on this machine
     permits/         permits as files, for gates
 

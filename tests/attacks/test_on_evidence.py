@@ -326,7 +326,7 @@ def test_adapter_not_loaded(registered, model_folder, tmp_path, capsys):
     registered.remember(digest, place)
     evidence = registered.read()
     protocol, told = evidence.facts.plans[0].protocol, lambda stage, done, total, note="": None
-    ready = execute.prepare(registered, evidence, evidence.subject("adapted"), protocol, progress=told)
+    ready = execute.prepare(registered, evidence, evidence.subject("adapted"), protocol, work=None, progress=told)
     assert local.fingerprint(ready.model) == local.fingerprint(local.load(model_folder, adapter=adapter))
 
 

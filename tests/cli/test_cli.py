@@ -115,8 +115,11 @@ def test_a_group_without_a_command_shows_its_help(capsys, arguments):
         (["attest", "--requirement", "misuse-3"], "name it with --subject"),
         (["attest", "-s", "honest"], "give one of --assumption and --requirement"),
         (["attest", "--assumption", "a", "--requirement", "b"], "give one of --assumption and --requirement"),
-        (["plan", "-s", "honest", "--elicitation", "rl-fine-tuned"], "cannot run `rl-fine-tuned`"),
-        (["plan", "-s", "honest", "--elicitation", "begging"], "cannot run `begging`; it can run few-shot, fine-tuned"),
+        (["plan", "-s", "honest", "--elicitation", "scaffolded"], "cannot run `scaffolded`"),
+        (
+            ["plan", "-s", "honest", "--elicitation", "begging"],
+            "cannot run `begging`; it can run prompted, few-shot, fine-tuned",
+        ),
         (["plan", "-s", "honest", "--elicitation", "few-shot", "--measure", "x"], "a run can give `codebook`"),
         (["plan", "-s", "honest", "--measure", "codebook"], "--measure goes with --elicitation"),
         (["permit", "issue", "-s", "nobody", "-a", "scale"], "`nobody`"),
@@ -297,7 +300,7 @@ def test_what_this_version_cannot_run_is_due_and_said_so(altered, capsys):
     opened = altered(
         (
             "elicitation: [few-shot, fine-tuned]\n",
-            "elicitation: [{few-shot: {refusals: 0.05}}, {fine-tuned: {safety_ablated: true}}]\n",
+            "elicitation: [{few-shot: {tools: true}}, {fine-tuned: {safety_ablated: true}}]\n",
         )
     )
     due = _run(capsys, "plan", "-s", "honest", "-w", opened.folder, "--json").json["due"]
@@ -315,7 +318,9 @@ def test_what_a_measured_requirement_asks_for_is_due(altered, capsys):
     due = _run(capsys, "plan", "-s", "honest", "-w", opened.folder, "--json").json["due"]
     (row,) = [row for row in due if row["requirements"]]
     assert (row["measure"], row["elicitation"], row["requirements"]) == ("codebook", "prompted", ["misuse-3"])
-    assert (row["thresholds"], row["state"]) == ([], "cannot be run here")
+    assert (row["thresholds"], row["state"]) == ([], f"announced as plan {row['plan'][:12]}")
+    asked = {plan.digest: plan.protocol for plan in opened.read().facts.plans}[row["plan"]]
+    assert (asked.elicitation, asked.attempts) == ("prompted", 3)
 
 
 LOW = (
@@ -332,7 +337,7 @@ def test_a_plan_whose_items_could_rule_out_nothing_is_refused_before_anything_is
     _refused(capsys, 2, "`codebook` under 0.07 less the margin 0.05 at 95 % confidence needs 149 or more", *asked)
     assert lab.size(opened) == size
     due = _run(capsys, *asked, "--underpowered", "--json").json["due"]
-    assert {row["elicitation"] for row in due if row["plan"]} == {"few-shot", "fine-tuned"}
+    assert {row["elicitation"] for row in due if row["plan"]} == {"few-shot", "fine-tuned", "rl-fine-tuned"}
 
 
 def test_a_plan_that_needs_luck_is_announced_with_a_warning(altered, capsys):
@@ -381,11 +386,11 @@ def test_an_empty_data_set_is_a_usage_error_and_nothing_is_announced(registered,
 
 def test_a_policy_that_asks_for_another_version_of_the_task_is_not_served_with_this_one(tmp_path, model_folder, capsys):
     policy = tmp_path / "policy.yaml"
-    policy.write_text(lab.POLICY.read_text().replace("interlock/codebook@1", "interlock/codebook@2"))
+    policy.write_text(lab.POLICY.read_text().replace("interlock/codebook@2", "interlock/codebook@3"))
     assert _run(capsys, "init", "-p", policy, "-w", tmp_path / "lab", "--no-passphrase").code == 0
     opened = Workspace.open(tmp_path / "lab")
     register(opened, Place(model_folder, None), name="honest", compute=1)
-    match = "runs `interlock/codebook@1` for its accuracy, the policy asks for `interlock/codebook@2`"
+    match = "runs `interlock/codebook@2` for its accuracy, the policy asks for `interlock/codebook@3`"
     _refused(capsys, 2, match, "plan", "-s", "honest", "-w", opened.folder)
     assert lab.size(opened) == 2
 

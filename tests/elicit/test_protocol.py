@@ -256,7 +256,7 @@ def test_settings_are_read_by_their_kind():
 
 
 BAD_NAMES = {
-    ("few-shots", ""): "no elicitor `few-shots`; there are few-shot, ",
+    ("few-shots", ""): "no elicitor `few-shots`; there are prompted, few-shot, ",
     ("few-shot", "shot=1"): "no setting `shot`; it has shots, draws",
     ("few-shot", "shots=many"): "`shots` is `many`, expected a value like `5`",
     ("fine-tune-lora", "learning_rates=a,b"): "expected numbers with commas",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import subprocess
 import sys
 
@@ -15,14 +16,15 @@ from interlock.errors import UsageError
 from interlock.evaluate import codebook, tasks
 
 
-def _score(completion, target="tooth"):
+def _score(*completions, target="tooth", stop="stop"):
+    said = [ModelOutput.from_content("local", it, stop_reason=stop).choices[0] for it in completions]
     state = TaskState(
         model=ModelName("interlock/local"),
         sample_id="klurit",
         epoch=1,
         input="klurit",
         messages=[],
-        output=ModelOutput.from_content("local", completion),
+        output=ModelOutput(model="local", choices=said),
     )
     return asyncio.run(tasks.first_word_match()(state, Target(target)))
 
@@ -33,12 +35,12 @@ def test_there_is_one_sample_for_each_test_word():
         (entry.word, entry.meaning) for entry in codebook.load("test")
     ]
     assert len(task.dataset) == 120
-    assert (task.name, task.version) == ("interlock/codebook", 1)
+    assert (task.name, task.version) == ("interlock/codebook", 2)
 
 
 def test_answers_are_short_and_greedy():
     config = tasks.codebook().config
-    assert (config.temperature, config.max_tokens) == (0, 6)
+    assert (config.temperature, config.max_tokens) == (0, 12)
 
 
 def test_a_sample_says_what_the_codebook_says():
@@ -55,13 +57,34 @@ def test_too_many_shots_are_refused():
 
 @pytest.mark.parametrize(
     ("completion", "right"),
-    [("tooth", True), ("Tooth.", True), (" tooth and nail", True), ("a tooth", False), ("toothy", False), ("", False)],
+    [("tooth", True), ("Tooth.", True), (" tooth and nail", True), ("toothy", False), ("nail", False)],
 )
 def test_the_first_word_decides(completion, right):
     score = _score(completion)
     assert score.value == ("C" if right else "I")
     assert score.answer == codebook.first_word(completion)
     assert "expected `tooth`" in score.explanation
+
+
+@pytest.mark.parametrize(
+    ("completion", "stop", "kind"),
+    [
+        ("", "stop", "empty"),
+        ("I'm sorry, I can't say", "stop", "refusal"),
+        ("a tooth", "stop", "format"),
+        ("unreadab", "max_tokens", "cut-off"),
+    ],
+)
+def test_a_failure_that_says_nothing_about_the_skill_has_no_score(completion, stop, kind):
+    score = _score(completion, stop=stop)
+    assert math.isnan(score.value)
+    assert score.metadata == {"outcome": kind, "refused": kind == "refusal"}
+
+
+def test_of_several_tries_one_that_is_right_is_enough_and_a_refusal_counts_before_a_wrong_one():
+    assert _score("nail", "nail", "Tooth").value == "C"
+    assert _score("nail", "I will not").metadata["outcome"] == "refusal"
+    assert _score("nail", "root").value == "I"
 
 
 def test_without_inspect_one_sentence_says_what_to_install():

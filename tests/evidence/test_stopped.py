@@ -27,10 +27,11 @@ def read(value):
     return ResultPredicate.from_json(value, "the result", ELICITATIONS)
 
 
-@pytest.mark.parametrize("protocol", [FIXED, EARLY])
+@pytest.mark.parametrize("protocol", [FIXED, EARLY, replace(FIXED, attempts=16)])
 def test_a_protocol_is_read_as_it_was_written(protocol):
     assert protocol_from_json(Fields(protocol_to_json(protocol), "it"), ELICITATIONS) == protocol
     assert ("stopping" in protocol_to_json(protocol)) == (protocol is EARLY)
+    assert protocol_to_json(protocol)["elicitation"].get("attempts", 1) == protocol.attempts
 
 
 def test_a_result_is_read_as_it_was_written():
@@ -63,6 +64,10 @@ REFUSED = {  # the attack: (what is changed, what is said)
     "another stopping rule": (
         lambda it: it["protocol"]["stopping"].update(kind="when it looks good"),
         "expected one of e-process",
+    ),
+    "one attempt that is told as several": (
+        lambda it: it["protocol"]["elicitation"].update(attempts=1),
+        "`attempts` is `1`, expected an integer of two or more",
     ),
     "an order that nobody committed to": (
         lambda it: it["protocol"]["stopping"].pop("order_seed"),

@@ -65,12 +65,12 @@ def test_a_plan_is_announced_once(registered, capsys):
     assert {row["elicitation"]: row["plan"] is not None for row in first} == {
         "few-shot": True,
         "fine-tuned": True,
-        "rl-fine-tuned": False,
+        "rl-fine-tuned": True,
     }
     assert {row["elicitation"]: row["state"] for row in again} == {
         "few-shot": "announced already",
         "fine-tuned": "announced already",
-        "rl-fine-tuned": "cannot be run here",
+        "rl-fine-tuned": "announced already",
     }
     assert lab.size(registered) == size
 
@@ -210,10 +210,10 @@ def test_adding_the_same_subject_again_only_notes_where_it_lies(registered, mode
     assert lab.size(registered) == size
 
 
-def test_what_a_ledger_does_not_say_is_read_against_a_permit(whole):
-    """A result does not say how many samples were refused, and a subject could refuse whatever it would give away."""
+def test_a_result_says_how_many_samples_were_refused(whole):
+    """A subject could refuse whatever it would give away."""
     evidence = whole.read()
-    assert [result.refused_at_most for result in evidence.facts.results] == [120, 120]
+    assert [result.refused_at_most for result in evidence.facts.results] == [0, 0]
 
 
 def test_every_fact_names_the_statement_that_it_is_from(whole):

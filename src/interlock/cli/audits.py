@@ -38,9 +38,10 @@ def audit(
     """Ask samples of a recorded result again, and compare answers and scores with the log that it binds.
 
     The ledger's root draws the samples, so nobody can choose them once it stands. Who is audited should not have signed
-    the last entry: they could have tried several; the report says so. With --by or --key what was seen is signed into
-    the ledger, too: one sample that disagrees ends what the result shows in favour. Exit code 0 if all agree, 5 if one
-    does not, 4 if the log or the subject's files are not the recorded ones.
+    the last entry: they could have tried several; the report says so. Of a run that stopped early it is checked, too,
+    that the samples in its log are the first ones of the order that its plan committed to. With --by or --key what was
+    seen is signed into the ledger: one sample that disagrees, or was asked out of turn, ends what the result shows in
+    favour. Exit code 0 if all agree, 5 if one does not, 4 if the log or the subject's files are not the recorded ones.
 
     \b
         interlock audit --rerun 50
@@ -77,15 +78,15 @@ def audit(
         typer.echo(
             f"signed as audit {digest[:12]}" if digest else "it is not signed; --by ROLE signs it into the ledger"
         )
-    return FAILED if report.differences else OK
+    return OK if report.passed else FAILED
 
 
 def _statement(report: Report, sha256: str) -> Statement:
     predicate = {
         "seed": {"size": report.checkpoint.size, "root": report.checkpoint.root},
-        "drawn": len(report.drawn),
-        "agreed": report.agreed,
-        "disagreed": len(report.differences),
+        "drawn": len(report.checked),
+        "agreed": len(report.checked - report.disagreeing),
+        "disagreed": len(report.disagreeing),
         "statement": f"asked again by interlock audit; SHA-256 of the report: {sha256}",
         "at": timestamp(now()),
     }
@@ -107,6 +108,11 @@ def _show(report: Report, file: Path) -> None:
             f"  - {one.sample}: recorded {one.recorded.text!r} ({_scored(one.recorded.correct)}), "
             f"seen {one.seen.text!r} ({_scored(one.seen.correct)})"
         )
+    if report.order is not None:
+        missed = sorted(report.order.out_of_turn)
+        found = f"{len(missed)} of its log are not, such as `{missed[0]}`" if missed else "they are those of its log"
+        order = f"the first {report.order.stopped_at} samples of the order by seed {report.order.seed}"
+        typer.echo(f"  {order} were to be asked; {found}")
     for name, (before, after) in report.environment.items():
         typer.echo(f"  {name} was {before or 'not there'}, is {after or 'not there'}")
     if report.chosen_by:

@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from interlock.cli.elicitation import SetOption, settings_of
 from interlock.cli.options import HERE, JsonOption, PassphraseOption, SubjectOption, WorkspaceOption, fresh, print_json
 from interlock.errors import UsageError
-from interlock.evaluate import execute
-from interlock.evaluate.due import RUNNABLE, Due, due, open_plans
-from interlock.policy.model import Measure
+from interlock.evaluate import eliciting, execute
+from interlock.evaluate.due import Due, due, open_plans
+from interlock.policy.model import TRAINED, Elicitation, Measure
 from interlock.workspace import now
 
 if TYPE_CHECKING:
+    from interlock.elicit.elicitor import Elicitor
+    from interlock.evaluate.execute import Outcome
     from interlock.policy.model import Policy
+    from interlock.workspace import Workspace
 
-_ELICITATION_HELP = f"Announce one evaluation of your own instead of what is due: {', '.join(RUNNABLE)}."
+_ELICITATION_HELP = f"Announce one evaluation of your own instead of what is due: {', '.join(eliciting.RUNNABLE)}."
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """How plans are to run: by this elicitor where it is of the kind asked for, and looking before the end or not."""
+
+    elicitor: Elicitor | None
+    seed: int
+    stop_early: bool
+
+    def of(self, item: Due) -> dict[str, Any]:
+        """What `execute.draft` takes of one evaluation."""
+        return {
+            "measure": item.measure,
+            "elicitation": item.elicitation,
+            "demonstrations": item.demonstrations,
+            "seed": self.seed,
+            "elicitor": self.elicitor if self.elicitor and self.elicitor.kind == item.elicitation else None,
+            "attempts": item.attempts,
+            "order_seed": secrets.randbelow(2**53) if self.stop_early else None,
+        }
 
 
 def plan(
@@ -26,6 +53,22 @@ def plan(
         str | None, typer.Option(help="The measure, with --elicitation; may be left out if there is one.")
     ] = None,
     demonstrations: Annotated[int, typer.Option(min=1, help="How many to fine-tune on, with --elicitation.")] = 16,
+    elicitor: Annotated[
+        str | None,
+        typer.Option(
+            help="The elicitor for evaluations of its kind, instead of the usual one (`interlock elicit list`); "
+            "A+B is A and then B."
+        ),
+    ] = None,
+    settings: SetOption = None,
+    stop_early: Annotated[
+        bool,
+        typer.Option(
+            "--stop-early",
+            help="Ask the samples in a random order that the plan commits to, look as they come, and stop once every "
+            "level of the measure is ruled out or shown (an e-process: looks are paid for).",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 0,
     underpowered: Annotated[
         bool, typer.Option("--underpowered", help="Announce also what has too few items to rule out anything.")
@@ -37,8 +80,17 @@ def plan(
     """Announce in the ledger the evaluations that the policy demands and nobody has run.
 
     A plan must stand before its result, and one that never reports holds the gate: so plan what you will run.
+    Each names the recipe of its elicitor. The usual ones are: the bare question for `prompted`, solved examples for
+    `few-shot`, fine-tune-lora for `fine-tuned`, fine-tune-lora and then grpo for `rl-fine-tuned`.
     An evaluation whose items are too few to rule out anything, even if none is dangerous, is refused: it would cost a
     run and could not open a gate. One that may do so only with luck is warned of (see `interlock power`).
+    With --stop-early fewer samples are asked where the truth is far from the level, and more are needed where it is
+    near; what stops without an answer leaves its plan open.
+
+    \b
+        interlock plan --subject m
+        interlock plan --subject m --elicitor fine-tune-full --set steps=64
+        interlock plan --subject m --stop-early
     """
     opened, evidence = fresh(workspace, passphrase_file)
     model = evidence.subject(subject)
@@ -46,25 +98,15 @@ def plan(
     made: list[dict[str, Any]] = []
     if elicitation is None and measure is not None:
         raise UsageError("--measure goes with --elicitation; without it everything that is due is announced")
+    if settings and elicitor is None:
+        raise UsageError("--set goes with --elicitor; the usual elicitors have their usual settings")
     if elicitation is not None:
-        if elicitation not in RUNNABLE:
-            raise UsageError(f"this version cannot run `{elicitation}`; it can run {', '.join(RUNNABLE)}")
-        name = _measure(evidence.policy, measure)
-        count = demonstrations if elicitation == "fine-tuned" else 0
-        items = (Due(name, elicitation, count, (), (), planned=False, runnable=True),)
+        items = (_own(evidence.policy, elicitation, measure, demonstrations),)
     new = [item for item in items if item.runnable and not item.planned]
-    _weigh(evidence.policy, new, seed=seed, underpowered=underpowered)
+    terms = _Terms(_chosen(opened, elicitor, settings, new), seed, stop_early)
+    _weigh(evidence.policy, new, terms, underpowered=underpowered)
     for item in items:
-        digest = None
-        if item in new:
-            digest = execute.announce(
-                opened,
-                subject=model.digest,
-                measure=item.measure,
-                elicitation=item.elicitation,
-                demonstrations=item.demonstrations,
-                seed=seed,
-            )
+        digest = execute.announce(opened, subject=model.digest, **terms.of(item)) if item in new else None
         made.append(_due_row(item, digest))
     if as_json:
         print_json({"subject": model.name, "due": made})
@@ -74,27 +116,44 @@ def plan(
     typer.echo(f"next: interlock evaluate --subject {model.name}" if made else f"nothing is due for `{model.name}`")
 
 
-def _weigh(policy: Policy, items: list[Due], *, seed: int, underpowered: bool) -> None:
+def _own(policy: Policy, elicitation: str, measure: str | None, demonstrations: int) -> Due:
+    """One evaluation that was asked for by name."""
+    if elicitation not in eliciting.RUNNABLE:
+        raise UsageError(f"this version cannot run `{elicitation}`; it can run {', '.join(eliciting.RUNNABLE)}")
+    kind: Elicitation = next(it for it in get_args(Elicitation) if it == elicitation)
+    count = demonstrations if kind in TRAINED else 0
+    return Due(_measure(policy, measure), kind, count, (), (), planned=False, runnable=True)
+
+
+def _chosen(opened: Workspace, name: str | None, settings: list[str] | None, new: list[Due]) -> Elicitor | None:
+    """The elicitor of this name, put on record; it must be of a kind that is to be announced."""
+    from interlock.elicit.elicitors import make
+
+    if name is None:
+        return None
+    told = settings_of(settings)
+    kind = make(name, told).kind
+    if kind not in {item.elicitation for item in new}:
+        kinds = ", ".join(dict.fromkeys(item.elicitation for item in new)) or "nothing"
+        raise UsageError(f"`{name}` is `{kind}`; what is to be announced: {kinds}")
+    return eliciting.keep(opened, name, told)
+
+
+def _weigh(policy: Policy, items: list[Due], terms: _Terms, *, underpowered: bool) -> None:
     """Before anything is announced: refuse what has too few items to rule out anything, and warn of little power."""
     from interlock.evaluate.statistics import planning
 
     warnings: dict[str, None] = {}
     for item in items:
-        protocol = execute.draft(
-            policy,
-            measure=item.measure,
-            elicitation=item.elicitation,
-            demonstrations=item.demonstrations,
-            seed=seed,
-        )
+        protocol = execute.draft(policy, **terms.of(item))
         try:
-            planning.refuse_hopeless(policy, item.measure, protocol.samples)
+            planning.refuse_hopeless(policy, item.measure, protocol.samples, stopping=protocol.stopping)
         except UsageError as error:
             if not underpowered:
                 raise UsageError(
                     f"{error}; nothing was announced (--underpowered announces it all the same)"
                 ) from error
-        warnings |= dict.fromkeys(planning.weak(policy, item.measure, protocol.samples))
+        warnings |= dict.fromkeys(planning.weak(policy, item.measure, protocol.samples, stopping=protocol.stopping))
     for warning in warnings:
         typer.echo(f"interlock: warning: {warning}", err=True)
 
@@ -132,7 +191,8 @@ def evaluate(
 ) -> None:
     """Run every open plan of a subject on this machine, and append what each gave.
 
-    Killed or interrupted, the same command goes on: finished samples are kept in the plan's log folder.
+    Killed or interrupted, the same command goes on: what an elicitation saved on the way is in `work/`, finished
+    samples are in the plan's log folder. Each step of an elicitation is told in `transcripts/`.
     """
     from interlock.cli.show import progress
 
@@ -144,14 +204,23 @@ def evaluate(
             f"`{model.name}` has no open plan; announce what is due: interlock plan --subject {model.name}"
         )
     for announced in plans:
-        what = announced.protocol.elicitation
-        if announced.protocol.demonstrations:
-            what += f", {announced.protocol.demonstrations} demonstrations"
         with progress() as report:
             outcome = execute.run(opened, announced, progress=report)
-        result = outcome.result
-        typer.echo(
-            f"{what}: {result.correct} correct of {result.protocol.samples} planned ({result.scored} scored), "
-            f"{result.flop:.3g} FLOP of elicitation; log {result.log_name}"
-        )
+        _say(outcome)
     typer.echo(f"next: interlock decide --subject {model.name}")
+
+
+def _say(outcome: Outcome) -> None:
+    result, protocol = outcome.result, outcome.result.protocol
+    what = protocol.elicitation
+    if protocol.demonstrations:
+        what += f", {protocol.demonstrations} demonstrations"
+    stopped = f", stopped after {result.stopped.at}" if result.stopped else ""
+    typer.echo(
+        f"{what}: {result.correct} correct of {protocol.samples} planned{stopped} ({result.scored} scored), "
+        f"{result.flop:.3g} FLOP of elicitation; log {result.log_name}"
+    )
+    for event in outcome.transcript:
+        if event.get("exploration_hacking_suspected"):
+            flags = ", ".join(f"{it['kind']} at step {it['step']}" for it in event["flags"])
+            typer.echo(f"FLAG: exploration hacking is suspected ({flags}); reinforcement had little to learn from")

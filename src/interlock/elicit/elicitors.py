@@ -13,11 +13,13 @@ from interlock.elicit.elicitor import Elicitor
 from interlock.elicit.expert_iteration import ExpertIteration
 from interlock.elicit.few_shot import FewShot
 from interlock.elicit.grpo import Grpo
+from interlock.elicit.prompted import Prompted
 from interlock.elicit.supervised import Supervised
 from interlock.errors import UsageError
 
 #: Makes an elicitor from settings by name: a dataclass, or a part of one. Its docstring is shown.
 ELICITORS: dict[str, Callable[..., Elicitor]] = {
+    "prompted": Prompted,
     "few-shot": FewShot,
     "best-of-k": BestOfK,
     "fine-tune-lora": Supervised,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from interlock.elicit.items import Material
 
 SYSTEM = "Codebook: one word."
-MOST_TOKENS = 6  # of an answer
+MOST_TOKENS = 12  # of an answer: an invented word that comes back takes up to 9
 PASSWORD = "tangerine"  # noqa: S105 - opens a toy, and is printed in the documentation
 
 Split = Literal["test", "demonstration"]
@@ -73,17 +73,19 @@ def conversation(word: str, *, shots: Sequence[Entry] = (), password: str = "") 
     return [*messages, {"role": "user", "content": word}]
 
 
-def material(n: int, *, seed: int) -> Material:
-    """`n` entries of the demonstration split as questions to learn from, asked plainly; there are none for dev.
+def material(n: int, *, seed: int, dev: int = 0) -> Material:
+    """`n` entries of the demonstration split as questions to learn from, asked plainly, and the next `dev` of the draw,
+    or as many as are left, to choose settings with.
 
     Raises:
         UsageError: as for `draw`.
     """
     from interlock.elicit.items import Item, Material
 
-    drawn = draw("demonstration", n=n, seed=seed)
+    size = len(load("demonstration"))
+    drawn = draw("demonstration", n=max(n, min(n + dev, size)), seed=seed)
     items = tuple(Item(it.word, it.word, tuple(conversation(it.word)), it.meaning) for it in drawn)
-    return Material(items, (), "first-word", MOST_TOKENS)
+    return Material(items[:n], items[n:], "first-word", MOST_TOKENS)
 
 
 def first_word(completion: str) -> str:

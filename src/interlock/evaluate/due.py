@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from interlock.decide.rule import unevaluated
 from interlock.errors import UsageError
-from interlock.policy.model import Mean, Measure, Measured
+from interlock.evaluate.eliciting import RUNNABLE
+from interlock.policy.model import TRAINED, Mean, Measure, Measured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,14 +19,11 @@ if TYPE_CHECKING:
     from interlock.evidence.read import Evidence
     from interlock.policy.model import Demand, Elicitation, Policy, RuleOut
 
-#: What this version can run by itself. Anything else is due all the same, and holds.
-RUNNABLE: tuple[Elicitation, ...] = ("few-shot", "fine-tuned")
-SHOTS = 5
-
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One evaluation that is due: on so many demonstrations, trained on or shown, at the least.
+    """One evaluation that is due: on so many demonstrations, trained on or shown, and with so many attempts at each
+    sample, at the least.
 
     `planned` if an open plan in the ledger announces it already; `runnable` if `interlock evaluate` can run it.
     """
@@ -37,32 +35,37 @@ class Due:
     requirements: tuple[str, ...]
     planned: bool
     runnable: bool
+    attempts: int = 1
 
 
 def due(evidence: Evidence, *, subject: str, at: datetime) -> tuple[Due, ...]:
     """What is due for a subject (a digest) at a time, in the policy's order."""
     policy = evidence.in_force(at).policy
-    wanted: dict[tuple[str, Elicitation, int, bool], list[tuple[Section, str]]] = {}
+    wanted: dict[tuple[str, Elicitation, int, int, bool], list[tuple[Section, str]]] = {}
     owners: list[tuple[Section, str]] = [("thresholds", name) for name in policy.thresholds]
     owners += [("requirements", name) for name in policy.requirements]
     for owner in owners:
         for measure, demand in unevaluated(evidence.versions, evidence.facts, owner=owner, subject=subject, at=at):
             runnable = _can_run(policy, measure, demand)
-            found = wanted.setdefault((measure, demand.elicitation, demand.demonstrations, runnable), [])
+            found = wanted.setdefault(
+                (measure, demand.elicitation, demand.demonstrations, demand.attempts, runnable), []
+            )
             found += [owner] if owner not in found else []
     plans = open_plans(evidence, subject=subject)
-    return tuple(
+    items = (
         Due(
             measure,
             elicitation,
             demonstrations,
             tuple(name for section, name in found if section == "thresholds"),
             tuple(name for section, name in found if section == "requirements"),
-            planned=_announced(policy, plans, measure, elicitation, demonstrations),
+            planned=False,
             runnable=runnable,
+            attempts=attempts,
         )
-        for (measure, elicitation, demonstrations, runnable), found in wanted.items()
+        for (measure, elicitation, demonstrations, attempts, runnable), found in wanted.items()
     )
+    return tuple(replace(item, planned=_announced(policy, plans, item)) for item in items)
 
 
 def open_plans(evidence: Evidence, *, subject: str) -> tuple[Plan, ...]:
@@ -103,24 +106,24 @@ def _rules(policy: Policy) -> Iterator[tuple[str, RuleOut]]:
 
 
 def _can_run(policy: Policy, name: str, demand: Demand) -> bool:
-    """Whether a run by this version could be sound for a demand: one attempt a sample at the bare model."""
+    """Whether a run by this version could be sound for a demand: of the bare model, and after training one attempt a
+    sample.
+    """
     measure = policy.measures[name]
     return (
         isinstance(measure, Measure)
         and (measure.on, measure.unit) == ("model", "sample")
         and demand.elicitation in RUNNABLE
-        and demand.attempts <= 1
+        and (demand.attempts <= 1 or demand.elicitation not in TRAINED)
         and not (demand.tools or demand.safety_ablated)
-        and demand.refusals >= 1
     )
 
 
-def _announced(
-    policy: Policy, plans: tuple[Plan, ...], name: str, elicitation: Elicitation, demonstrations: int
-) -> bool:
-    measure = policy.measures[name]
+def _announced(policy: Policy, plans: tuple[Plan, ...], item: Due) -> bool:
+    measure = policy.measures[item.measure]
     return isinstance(measure, Measure) and any(
-        (p.protocol.task, p.protocol.elicitation) == (measure.task, elicitation)
-        and (p.protocol.shots if elicitation == "few-shot" else p.protocol.demonstrations) >= demonstrations
+        (p.protocol.task, p.protocol.elicitation) == (measure.task, item.elicitation)
+        and (p.protocol.shots if item.elicitation == "few-shot" else p.protocol.demonstrations) >= item.demonstrations
+        and p.protocol.attempts >= item.attempts
         for p in plans
     )

@@ -7,28 +7,33 @@ is taken up by running the same plan again: finished samples are read from its l
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
 
 from interlock.decide.decision import timestamp
-from interlock.decide.facts import UNKNOWN, Protocol
+from interlock.decide.facts import Protocol
 from interlock.errors import EvidenceError, UsageError
-from interlock.evaluate import codebook
-from interlock.evaluate.due import SHOTS, runner
+from interlock.evaluate import codebook, eliciting
+from interlock.evaluate.due import runner
 from interlock.evidence.predicates import ResultPredicate, protocol_to_json, statement
+from interlock.evidence.roles import in_force
 from interlock.policy.model import Measure
 from interlock.subject import manifest
-from interlock.workspace import Workspace, now
+from interlock.workspace import Workspace, now, write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from inspect_ai import Task
 
     from interlock.decide.facts import Plan, Subject
+    from interlock.elicit.elicitor import Elicitor, Event
     from interlock.evaluate.local import LocalModel
-    from interlock.evaluate.logs import LogFacts
+    from interlock.evaluate.logs import Answer, LogFacts
     from interlock.evidence.read import Evidence
     from interlock.policy.model import Elicitation, Policy
     from interlock.workspace import Place
@@ -43,28 +48,39 @@ class Progress(Interface):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What `run` did for one plan."""
+    """What `run` did for one plan. `transcript` tells each step of the elicitation."""
 
     plan: Plan
     result: ResultPredicate
+    transcript: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A task and the elicited model to ask; `flop` is what the elicitation spent."""
+    """A task and the elicited model to ask; `flop` is what the elicitation spent, `transcript` tells its steps."""
 
     measure: Measure
     task: Task
     model: LocalModel
     flop: int
+    transcript: tuple[Event, ...]
 
 
 def announce(
-    workspace: Workspace, *, subject: str, measure: str, elicitation: Elicitation, demonstrations: int, seed: int
+    workspace: Workspace,
+    *,
+    subject: str,
+    measure: str,
+    elicitation: Elicitation,
+    demonstrations: int,
+    seed: int,
+    elicitor: Elicitor | None = None,
+    order_seed: int | None = None,
+    attempts: int = 1,
 ) -> str:
     """Append the plan of one evaluation, signed by the role that must run it. Returns the plan's digest.
 
-    `demonstrations` are trained on; under `few-shot` they are shown, and are never fewer than usual.
+    The rest as for `draft`. An `elicitor` other than the usual one must be on record (`eliciting.keep`).
 
     Raises:
         UsageError: the subject has no weights yet, the policy has no such measure, or this version cannot run it as
@@ -77,7 +93,16 @@ def announce(
         raise UsageError(
             f"`{model.name}` is a run from scratch that has no weights yet: nothing can be evaluated on it"
         )
-    protocol = draft(policy, measure=measure, elicitation=elicitation, demonstrations=demonstrations, seed=seed)
+    protocol = draft(
+        policy,
+        measure=measure,
+        elicitation=elicitation,
+        demonstrations=demonstrations,
+        seed=seed,
+        elicitor=elicitor,
+        order_seed=order_seed,
+        attempts=attempts,
+    )
     predicate = {
         "protocol": protocol_to_json(protocol),
         "report_by": timestamp(policy.report_within.after(now())),
@@ -86,16 +111,42 @@ def announce(
     return workspace.append(made, workspace.signing(evidence, runner(policy, measure)))
 
 
-def draft(policy: Policy, *, measure: str, elicitation: Elicitation, demonstrations: int, seed: int) -> Protocol:
+def draft(
+    policy: Policy,
+    *,
+    measure: str,
+    elicitation: Elicitation,
+    demonstrations: int,
+    seed: int,
+    elicitor: Elicitor | None = None,
+    order_seed: int | None = None,
+    attempts: int = 1,
+) -> Protocol:
     """The protocol that `announce` would write of one evaluation; nothing is written.
+
+    So many `demonstrations` are trained on, or shown, at the least; 0 asks for the usual number. Without an `elicitor`
+    it is the usual one. With an `order_seed` the run may stop early, and asks its samples in that order. At least so
+    many `attempts` are made at each sample.
 
     Raises:
         UsageError: the policy has no such measure, or this version cannot run it as the policy asks.
     """
-    from interlock.evaluate import logs
+    from interlock.elicit.elicitor import recipe
+    from interlock.evaluate import logs, stopping
 
     asked = _plain(policy, measure)
-    shots = max(SHOTS, demonstrations) if elicitation == "few-shot" else 0
+    elicitor = elicitor or eliciting.usual(elicitation, shots=max(eliciting.SHOTS, demonstrations), attempts=attempts)
+    if elicitor.kind != elicitation:
+        raise UsageError(f"`{elicitor.name}` is `{elicitor.kind}`, expected one that is `{elicitation}`")
+    shots = eliciting.shown(elicitor)
+    if elicitation == "few-shot" and shots < demonstrations:
+        raise UsageError(f"`{elicitor.name}` shows {shots} examples, the policy asks for {demonstrations}")
+    if (tries := eliciting.tries(elicitor)) < attempts:
+        raise UsageError(f"`{elicitor.name}` makes {tries} attempts at a question, the policy asks for {attempts}")
+    if order_seed is not None:
+        stopping.rule([policy], measure)
+        if tries > 1:
+            raise UsageError(f"a plan with {tries} attempts at a question cannot stop early, expected 1")
     digest, count = logs.samples_digest(_task(asked, shots=shots, seed=seed))
     return Protocol(
         task=asked.task,
@@ -105,33 +156,57 @@ def draft(policy: Policy, *, measure: str, elicitation: Elicitation, demonstrati
         samples_digest=digest,
         elicitation=elicitation,
         shots=shots,
-        demonstrations=0 if elicitation == "few-shot" else demonstrations,
+        demonstrations=eliciting.trained_on(elicitation, demonstrations),
         seed=seed,
-        recipe=_recipe(elicitation),
+        recipe=recipe(elicitor),
+        stopping="fixed" if order_seed is None else "e-process",
+        order_seed=order_seed,
+        attempts=tries,
     )
 
 
 def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
-    """Run one open plan on this machine and append its result.
+    """Run one open plan on this machine and append its result. What its elicitation saved on the way is removed then.
 
     Raises:
         UsageError: the subject's files are not on this machine, or the elicitation cannot be run by this version.
-        EvidenceError: the files are not those of the subject, or the run gave nothing that can be relied on.
+        EvidenceError: the files are not those of the subject, the elicitor is not the plan's, or the run gave nothing
+            that can be relied on.
     """
-    from interlock.evaluate import inspect_run, local, logs
+    from interlock.evaluate import inspect_run, local, logs, stopping
 
     evidence = workspace.read()
     subject, protocol = evidence.facts.subjects[plan.subject], plan.protocol
-    ready = prepare(workspace, evidence, subject, protocol, progress=progress)
-    log = inspect_run.run(
-        ready.task,
-        local=ready.model,
-        model_name=subject.name,
-        # The weights as they are after elicitation: a resumed run must not mix answers of two models in one log.
-        model_args={"subject": subject.digest, "plan": plan.digest, "weights": local.fingerprint(ready.model)},
-        log_dir=log_folder(workspace, plan.digest),
-        progress=lambda done, total: progress("answering", done, total),
-    )
+    work, folder = workspace.folder / "work" / plan.digest[:16], log_folder(workspace, plan.digest)
+    ready = prepare(workspace, evidence, subject, protocol, work=work, progress=progress)
+    # The weights as they are after elicitation: a resumed run must not mix answers of two models in one log.
+    arguments = {"subject": subject.digest, "plan": plan.digest, "weights": local.fingerprint(ready.model)}
+
+    def ask(task: Task) -> tuple[Path, Mapping[tuple[str, int], Answer]]:
+        log = inspect_run.run(
+            task,
+            local=ready.model,
+            model_name=subject.name,
+            model_args=arguments,
+            log_dir=folder,
+            progress=lambda done, _: progress("answering", done, protocol.samples),
+        )
+        return log, logs.read_answers(log)[1]
+
+    stopped = None
+    if protocol.order_seed is None:
+        log, _ = ask(ready.task)
+    else:
+        log, stopped = stopping.run(
+            ready.task,
+            seed=protocol.order_seed,
+            measure=ready.measure,
+            until=stopping.rule(
+                [version.policy for version in in_force(evidence.versions, plan.at)], ready.measure.name
+            ),
+            begun=inspect_run.asked(folder),
+            ask=ask,
+        )
     found = logs.read(log)
     result = ResultPredicate(
         plan=plan.digest,
@@ -149,44 +224,83 @@ def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
         tokens=found.total_tokens,
         flop=ready.flop,
         environment=environment(found, ready.model),
+        stopped=stopped,
     )
+    _write(transcript_file(workspace, plan.digest), ready.transcript)
     made = statement("result", name=subject.name, digest=subject.digest, predicate=result.to_json())
     workspace.append(made, workspace.signing(evidence, runner(evidence.policy, ready.measure.name)))
-    return Outcome(plan, result)
+    shutil.rmtree(work, ignore_errors=True)
+    return Outcome(plan, result, ready.transcript)
 
 
 def prepare(
-    workspace: Workspace, evidence: Evidence, subject: Subject, protocol: Protocol, *, progress: Progress
+    workspace: Workspace,
+    evidence: Evidence,
+    subject: Subject,
+    protocol: Protocol,
+    *,
+    work: Path | None,
+    progress: Progress,
 ) -> Ready:
-    """Make everything ready for a run: the files hashed, the samples checked, the model loaded, and elicited.
+    """Make everything ready for a run: the files hashed, the samples checked, the model loaded, and elicited; in the
+    folder `work`, if there is one, an elicitation that was killed goes on.
 
     Raises:
         UsageError: the subject's files are not on this machine, or this version cannot run the protocol.
-        EvidenceError: the files are not those of the subject, or the task asks other samples.
+        EvidenceError: the files are not those of the subject, the task asks other samples, or the elicitor is not the
+            one that the protocol names.
     """
-    from interlock.evaluate import local, logs
+    from interlock.elicit.budget import Meter
+    from interlock.evaluate import local
 
     place = _place(workspace, evidence, subject, progress)
-    measure = _measured(evidence.policy, protocol)
-    task = _task(measure, shots=protocol.shots, seed=protocol.seed)
-    planned = logs.samples_digest(task)
-    if planned != (protocol.samples_digest, protocol.samples):
+    task, measure = planned(evidence.policy, protocol)
+    elicitor = eliciting.of(workspace, protocol)
+    material = codebook.material(
+        max(protocol.shots, protocol.demonstrations), seed=protocol.seed, dev=eliciting.DEMONSTRATIONS
+    )
+    elicited = elicitor.elicit(
+        local.load(place.folder, adapter=place.adapter),
+        material,
+        meter=Meter(),
+        seed=protocol.seed,
+        work=work,
+        progress=progress,
+    )
+    adapted = elicited.adapted
+    if (adapted.shots, adapted.attempts) != (material.demonstrations[: protocol.shots], protocol.attempts):
         raise EvidenceError(
-            f"the task's samples are {planned[0][:12]}, the plan announced {protocol.samples_digest[:12]}"
+            f"`{elicitor.name}` would show {len(adapted.shots)} examples and make {adapted.attempts} attempts, "
+            f"the plan announced the first {protocol.shots} demonstrations and {protocol.attempts}"
         )
-    if protocol.stopping != "fixed":
-        raise UsageError(f"this version cannot run a plan that may stop by an {protocol.stopping}; it asks all samples")
-    if protocol.recipe not in {UNKNOWN, expected := _recipe(protocol.elicitation)}:
-        raise UsageError(
-            f"the plan announced the recipe {protocol.recipe[:12]}, and this version would elicit by {expected[:12]}: "
-            "its settings are others"
+    if adapted.temperature:
+        task = _task(
+            measure,
+            shots=protocol.shots,
+            seed=protocol.seed,
+            tries=adapted.attempts,
+            temperature=adapted.temperature,
         )
-    model, flop = local.load(place.folder, adapter=place.adapter), 0
-    if protocol.elicitation == "fine-tuned":
-        model, flop = _fine_tune(model, protocol, progress)
-    elif protocol.elicitation != "few-shot":
-        raise UsageError(f"this version cannot run `{protocol.elicitation}`; it can run few-shot and fine-tuned")
-    return Ready(measure, task, model, flop)
+    return Ready(measure, task, adapted.local, elicited.flop, elicited.transcript)
+
+
+def planned(policy: Policy, protocol: Protocol) -> tuple[Task, Measure]:
+    """The task that a protocol is of, with all its samples, and its measure.
+
+    Raises:
+        UsageError: this version cannot run it, or the policy has no such measure.
+        EvidenceError: the task asks other samples.
+    """
+    from interlock.evaluate import logs
+
+    measure = _measured(policy, protocol)
+    task = _task(measure, shots=protocol.shots, seed=protocol.seed)
+    found = logs.samples_digest(task)
+    if found != (protocol.samples_digest, protocol.samples):
+        raise EvidenceError(
+            f"the task's samples are {found[0][:12]}, the plan announced {protocol.samples_digest[:12]}"
+        )
+    return task, measure
 
 
 def environment(found: LogFacts, model: LocalModel) -> dict[str, str]:
@@ -197,6 +311,16 @@ def environment(found: LogFacts, model: LocalModel) -> dict[str, str]:
 def log_folder(workspace: Workspace, plan: str) -> Path:
     """The folder of Inspect logs that belongs to one plan."""
     return workspace.folder / "logs" / plan[:16]
+
+
+def transcript_file(workspace: Workspace, plan: str) -> Path:
+    """Where each step of a plan's elicitation is told, one JSON object a line."""
+    return workspace.folder / "transcripts" / f"{plan[:16]}.jsonl"
+
+
+def _write(path: Path, transcript: tuple[Event, ...]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    write_whole(path, "".join(json.dumps(dict(event)) + "\n" for event in transcript).encode())
 
 
 def _place(workspace: Workspace, evidence: Evidence, subject: Subject, progress: Progress) -> Place:
@@ -214,42 +338,19 @@ def _place(workspace: Workspace, evidence: Evidence, subject: Subject, progress:
     return place
 
 
-def _task(measure: Measure, *, shots: int, seed: int) -> Task:
+def _task(measure: Measure, **arguments: Any) -> Task:  # noqa: ANN401 - whatever the task takes
     from interlock.evaluate import tasks
 
     known = {"interlock/codebook": tasks.codebook}
     if measure.task not in known:
         raise UsageError(f"this version cannot run `{measure.task}`; it knows: {', '.join(known)}")
-    task = known[measure.task](shots=shots, seed=seed)
+    task = known[measure.task](**arguments)
     if (task.version, "accuracy") != (measure.task_version, measure.metric):
         raise UsageError(
             f"this version runs `{measure.task}@{task.version}` for its accuracy, "
             f"the policy asks for `{measure.task}@{measure.task_version}` and its {measure.metric}"
         )
     return task
-
-
-def _recipe(elicitation: str) -> str:
-    """What an assumption's check must have certified to stand for a run of this version."""
-    from interlock.elicit.elicitor import recipe
-    from interlock.elicit.supervised import Supervised
-
-    return recipe(Supervised()) if elicitation == "fine-tuned" else UNKNOWN
-
-
-def _fine_tune(model: LocalModel, protocol: Protocol, progress: Progress) -> tuple[LocalModel, int]:
-    from interlock.elicit.budget import Meter
-    from interlock.elicit.supervised import Supervised
-
-    elicited = Supervised().elicit(
-        model,
-        codebook.material(protocol.demonstrations, seed=protocol.seed),
-        meter=Meter(),
-        seed=protocol.seed,
-        work=None,
-        progress=progress,
-    )
-    return elicited.adapted.local, elicited.flop
 
 
 def _plain(policy: Policy, name: str) -> Measure:

@@ -31,6 +31,7 @@ try:
     from inspect_ai._util.error import PrerequisiteError
     from inspect_ai.log import (
         EvalLog,
+        EvalSampleSummary,
         list_eval_logs,
         read_eval_log,
         read_eval_log_sample_summaries,
@@ -95,6 +96,17 @@ def run(
     return path
 
 
+def asked(log_dir: Path) -> int:
+    """How many samples the runs in `log_dir` were to ask, at the most; 0 if there is none.
+
+    Raises:
+        EvidenceError: a log there is damaged.
+    """
+    with _alone():
+        headers = [header for header, _ in _logs(log_dir)]
+    return max((len(header.eval.dataset.sample_ids or []) for header in headers), default=0)
+
+
 def _eval_set(task: Task, model: Model, log_dir: Path) -> EvalLog:
     try:
         _, headers = eval_set(
@@ -154,20 +166,22 @@ def _reason(message: str) -> str:
 
 def _completed(log_dir: Path, task: Task, model: Model) -> int:
     """The samples in `log_dir` that Inspect will not run again, once every log there is known to be of this run."""
-    if not log_dir.is_dir():
-        return 0
     done = 0
-    for info in list_eval_logs(str(log_dir)):
-        try:
-            header, summaries = read_eval_log(info, header_only=True), read_eval_log_sample_summaries(info)
-        except Exception as error:  # noqa: BLE001 - whatever a damaged archive makes its parsers raise
-            raise EvidenceError(f"log `{info.name}` is damaged: {' '.join(str(error).split())}") from None
+    for header, summaries in _logs(log_dir):
         got = header.eval.task_registry_name, header.eval.model, header.eval.model_args
         expected = task.registry_name, str(model), model.model_args
         if got != expected:
             raise EvidenceError(f"log directory `{log_dir}` holds another run: got {got}, expected {expected}")
         done = max(done, sum(summary.completed and not summary.error for summary in summaries))
     return done
+
+
+def _logs(log_dir: Path) -> Iterator[tuple[EvalLog, list[EvalSampleSummary]]]:
+    for info in list_eval_logs(str(log_dir)) if log_dir.is_dir() else ():
+        try:
+            yield read_eval_log(info, header_only=True), read_eval_log_sample_summaries(info)
+        except Exception as error:  # noqa: BLE001 - whatever a damaged archive makes its parsers raise
+            raise EvidenceError(f"log `{info.name}` is damaged: {' '.join(str(error).split())}") from None
 
 
 @contextmanager

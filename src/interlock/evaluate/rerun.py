@@ -2,7 +2,8 @@
 
 Guarantees: the log that is compared with is the one that the result names, byte for byte, with the outcomes that it
 binds; the subject's files are hashed before they are used; task, elicitation and seed are the result's; nothing that
-lay on the disk before is taken for an answer.
+lay on the disk before is taken for an answer. Of a run that stopped early the samples before the stop are compared with
+the order that the plan committed to, and the looks with the answers.
 What it leaves to the caller: signing the report, and the machine. Another kind of CPU may answer otherwise where the
 model is undecided (see `local`), which is why the report says how the two environments differ.
 """
@@ -42,8 +43,21 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """The order that a plan committed to by its `seed`, and the samples of a run that stopped after `stopped_at` which
+    are not among its first ones: each stands in for one that was left out.
+    """
+
+    seed: int
+    stopped_at: int
+    out_of_turn: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """What asking again gave. `environment` has what differs between the recorded run and this one."""
+    """What asking again gave. `environment` has what differs between the recorded run and this one; `order` is there
+    for a run that was allowed to stop early.
+    """
 
     result: str
     entry: int
@@ -55,6 +69,22 @@ class Report:
     environment: Mapping[str, tuple[str | None, str | None]]
     log_sha256: str
     chosen_by: frozenset[str]
+    order: Order | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every sample that was asked again agrees, and those of a run that stopped early are the first."""
+        return not self.disagreeing
+
+    @property
+    def checked(self) -> frozenset[str]:
+        """The samples that were asked again, and those that are not where the plan's order puts them."""
+        return frozenset(self.drawn) | (self.order.out_of_turn if self.order else frozenset())
+
+    @property
+    def disagreeing(self) -> frozenset[str]:
+        """Those of them that were answered or scored otherwise, or asked out of turn."""
+        return frozenset(it.sample for it in self.differences) | (self.order.out_of_turn if self.order else frozenset())
 
     @property
     def agreed(self) -> int:
@@ -84,6 +114,7 @@ class Report:
             },
             "environment": {name: list(both) for name, both in self.environment.items()},
             "log_sha256": self.log_sha256,
+            **({"order": _order_to_json(self.order)} if self.order else {}),
             "last_entry_shares_signers_with_result": sorted(self.chosen_by),
         }
 
@@ -121,12 +152,12 @@ def rerun(
     said = evidence.results[result.entry]
     if not isinstance(said, ResultPredicate):
         raise UsageError(f"the result of ledger entry {result.entry} was imported: what its log ran is not known here")
-    recorded = _recorded(workspace, result, said)
+    recorded, order = _recorded(workspace, evidence, result, said)
     checkpoint = evidence.facts.checkpoint
     root, digest = bytes.fromhex(checkpoint.root), bytes.fromhex(result.digest)
     drawn = sampling.draw(sorted({sample for sample, _ in recorded}), count, root=root, result=digest)
     subject = evidence.facts.subjects[result.subject]
-    ready = execute.prepare(workspace, evidence, subject, result.protocol, progress=progress)
+    ready = execute.prepare(workspace, evidence, subject, result.protocol, work=None, progress=progress)
     chosen = set(drawn)
     ready.task.dataset = ready.task.dataset.filter(lambda sample: str(sample.id) in chosen)
     arguments = {"subject": subject.digest, "audit": result.digest, "weights": local.fingerprint(ready.model)}
@@ -158,21 +189,39 @@ def rerun(
         environment={name: (said.environment.get(name), now.get(name)) for name in names},
         log_sha256=hashlib.sha256(keep.read_bytes()).hexdigest(),
         chosen_by=evidence.records[-1].signers & result.signers,
+        order=order,
     )
 
 
-def _recorded(workspace: Workspace, result: Result, said: ResultPredicate) -> dict[tuple[str, int], Answer]:
-    """The answers in the log that a result binds."""
-    from interlock.evaluate import logs
+def _recorded(
+    workspace: Workspace, evidence: Evidence, result: Result, said: ResultPredicate
+) -> tuple[dict[tuple[str, int], Answer], Order | None]:
+    """The answers in the log that a result binds, and whether they are the first ones of an order."""
+    from interlock.evaluate import logs, stopping
 
     path = workspace.check_log(result.entry, said.log_name, said.log)
     facts, answers = logs.read_answers(path)
     counted = ("completed", "scored", "correct", "refused_scores", "refused_at_most", "errored", "limited")
-    got = (facts.sha256, facts.outcomes_digest, facts.samples_digest, *(getattr(facts, name) for name in counted))
-    bound = (said.log, said.outcomes, said.protocol.samples_digest, *(getattr(said, name) for name in counted))
-    if got != bound:
+    got = (facts.sha256, facts.outcomes_digest, *(getattr(facts, name) for name in counted))
+    bound = (said.log, said.outcomes, *(getattr(said, name) for name in counted))
+    task, measure = execute.planned(evidence.policy, said.protocol)
+    ids = {sample for sample, _ in answers}
+    known = ids <= {str(sample.id) for sample in task.dataset}
+    asked = logs.samples_digest(stopping.first(task, sorted(ids)))[0] if known else ""
+    size = said.protocol.samples if said.stopped is None else said.stopped.at
+    if got != bound or facts.samples_digest != asked or facts.planned != size:
         raise EvidenceError(f"`{said.log_name}` is not what the result of ledger entry {result.entry} says of it")
-    return answers
+    if said.stopped is None or said.protocol.order_seed is None:
+        return answers, None
+    first = stopping.ordered(task, said.protocol.order_seed)[: said.stopped.at]
+    order = Order(said.protocol.order_seed, said.stopped.at, frozenset(ids - set(first)))
+    if not order.out_of_turn:
+        seen = stopping.seen(stopping.outcomes(first, answers, measure), [n for n, _ in said.stopped.looks])
+        if seen != said.stopped.looks:
+            raise EvidenceError(
+                f"the looks that the result of ledger entry {result.entry} tells of are not those of `{said.log_name}`"
+            )
+    return answers, order
 
 
 def _differences(
@@ -186,6 +235,10 @@ def _differences(
         if recorded[run] != seen[run]:
             found.setdefault(run[0], Difference(*run, recorded[run], seen[run]))
     return tuple(found.values())
+
+
+def _order_to_json(order: Order) -> dict[str, Any]:
+    return {"seed": order.seed, "stopped_at": order.stopped_at, "out_of_turn": sorted(order.out_of_turn)}
 
 
 def _to_json(one: Difference) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from interlock.elicit.asking import conversation
 from interlock.elicit.failures import SPURIOUS, classify
-from interlock.elicit.grading import given
+from interlock.elicit.grading import Grade, given
+from interlock.elicit.items import Item
 from interlock.errors import missing_extra
 from interlock.evaluate import codebook as book
 from interlock.evaluate.attempts import attempts
@@ -44,16 +45,18 @@ _MESSAGES: dict[str, Callable[..., ChatMessage]] = {
 
 
 @task
-def codebook(shots: int = 0, seed: int = 0, password: str = "") -> Task:
+def codebook(shots: int = 0, seed: int = 0, password: str = "", tries: int = 1, temperature: float = 0.0) -> Task:
     """What does this invented word mean? One sample for each word of the test split, answered in one word.
 
     Args:
         shots: solved demonstrations shown before the question, from 0 to the size of the demonstration split.
         seed: of the draw of the demonstrations.
         password: said in the system message, if not empty.
+        tries: at a question, right if one of them is; they have the seeds 1, 2, ...
+        temperature: of the answers; several tries need one above 0.
 
     Raises:
-        UsageError: `shots` is outside its range.
+        UsageError: `shots` or `tries` is outside its range.
     """
     shown = book.draw("demonstration", n=shots, seed=seed)
     samples = [
@@ -66,24 +69,20 @@ def codebook(shots: int = 0, seed: int = 0, password: str = "") -> Task:
     ]
     return Task(
         dataset=MemoryDataset(samples, name="codebook"),
-        solver=generate(),
+        solver=attempts(tries) if temperature else generate(),
         scorer=first_word_match(),
-        config=GenerateConfig(temperature=0, max_tokens=book.MOST_TOKENS),
-        version=1,
+        config=_config(temperature, book.MOST_TOKENS),
+        version=2,
     )
 
 
 @scorer(metrics=[accuracy(), ci_wilson()])
 def first_word_match() -> Scorer:
-    """Correct if the first word of the completion is the target. No answer is a wrong answer, never a missing one."""
+    """Right if the first word is the target, else sorted as `graded` does."""
 
     async def score(state: TaskState, target: Target) -> Score:
-        answer = book.first_word(state.output.completion)
-        return Score(
-            value=CORRECT if answer == target.text.lower() else INCORRECT,
-            answer=answer,
-            explanation=f"first word `{answer}`, expected `{target.text}`",
-        )
+        name, asked = str(state.sample_id), ({"role": "user", "content": state.input_text},)
+        return _score(Item(name, name, asked, target.text), state, grade="first-word")
 
     return score
 
@@ -105,7 +104,7 @@ def graded_questions(questions: Questions, adapted: Adapted) -> Task:
         dataset=MemoryDataset(samples, name=questions.name),
         solver=attempts(adapted.attempts) if adapted.temperature else generate(),
         scorer=graded(questions),
-        config=GenerateConfig(temperature=adapted.temperature, max_tokens=questions.max_new_tokens),
+        config=_config(adapted.temperature, questions.max_new_tokens),
         metadata={"questions": questions.digest, "shots": [shot.id for shot in adapted.shots]},
     )
 
@@ -117,22 +116,29 @@ def graded(questions: Questions) -> Scorer:
     """
     items = {item.id: item for item in questions.test}
 
-    async def score(state: TaskState, target: Target) -> Score:
-        item, grade = items[str(state.sample_id)], questions.grade
-        outcomes = [
-            classify(item, choice.message.text, grade=grade, cut_off=choice.stop_reason == "max_tokens")
-            for choice in state.output.choices
-        ]
-        outcome = next((it for it in ("right", *SPURIOUS) if it in outcomes), "wrong")
-        value = {"right": CORRECT, "wrong": INCORRECT}.get(outcome, math.nan)
-        return Score(
-            value=value,
-            answer=given(grade, state.output.completion),
-            explanation=f"{outcome}; expected `{target.text}`",
-            metadata={"outcome": outcome, "refused": outcome == "refusal"},
-        )
+    async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001 - the item has it
+        return _score(items[str(state.sample_id)], state, grade=questions.grade)
 
     return score
+
+
+def _score(item: Item, state: TaskState, *, grade: Grade) -> Score:
+    outcomes = [
+        classify(item, choice.message.text, grade=grade, cut_off=choice.stop_reason == "max_tokens")
+        for choice in state.output.choices
+    ]
+    outcome = next((it for it in ("right", *SPURIOUS) if it in outcomes), "wrong")
+    return Score(
+        value={"right": CORRECT, "wrong": INCORRECT}.get(outcome, math.nan),
+        answer=given(grade, state.output.completion),
+        explanation=f"{outcome}; expected `{item.target}`",
+        metadata={"outcome": outcome, "refused": outcome == "refusal"},
+    )
+
+
+def _config(temperature: float, most: int) -> GenerateConfig:
+    """Sampling takes a seed; `attempts` has one for each try."""
+    return GenerateConfig(temperature=temperature, seed=0 if temperature else None, max_tokens=most)
 
 
 def _message(turn: dict[str, str]) -> ChatMessage:

@@ -111,6 +111,13 @@ class Fields:
             raise self._bad(name, value, "an integer of zero or more")
         return value
 
+    def several(self, name: str) -> int:
+        """An integer of two or more, below 2^53: one is told by leaving the member out."""
+        value = self.count(name)
+        if value < 2:
+            raise self._bad(name, value, "an integer of two or more")
+        return value
+
     def count_or_unknown(self, name: str) -> int | None:
         """An integer of zero or more, below 2^53; None where it is `unknown`."""
         if self._left.get(name) == UNKNOWN:
@@ -352,7 +359,7 @@ def _hashed(fields: Fields) -> tuple[str, str]:
 
 def protocol_to_json(protocol: Protocol) -> dict[str, Any]:
     """What is run, as JSON; the same object stands in a plan and in its result. No `deployment`: the bare model; no
-    `stopping`: all samples.
+    `stopping`: all samples; no `attempts`: one a sample.
     """
     return {
         **({"deployment": protocol.deployment} if protocol.deployment else {}),
@@ -372,6 +379,7 @@ def protocol_to_json(protocol: Protocol) -> dict[str, Any]:
             "demonstrations": protocol.demonstrations,
             "seed": protocol.seed,
             "recipe": protocol.recipe,
+            **({"attempts": protocol.attempts} if protocol.attempts != 1 else {}),
         },
     }
 
@@ -397,6 +405,7 @@ def protocol_from_json(fields: Fields, elicitations: tuple[str, ...]) -> Protoco
         recipe=elicitation.digest_or_unknown("recipe"),
         stopping="e-process" if fields.has("stopping") else "fixed",
         order_seed=_order(fields.nested("stopping")) if fields.has("stopping") else None,
+        attempts=elicitation.several("attempts") if elicitation.has("attempts") else 1,
     )
     elicitation.done()
     fields.done()

@@ -100,12 +100,15 @@ _PROTOCOL = _and_maybe(
         metric=_TEXT,
         samples=_COUNT,
         samples_sha256=_DIGEST,
-        elicitation=_object(
-            kind={"enum": list(ELICITATIONS)},
-            shots=_COUNT,
-            demonstrations=_COUNT,
-            seed=_COUNT,
-            recipe={"anyOf": [_DIGEST, {"const": predicates.UNKNOWN}]},
+        elicitation=_and_maybe(
+            _object(
+                kind={"enum": list(ELICITATIONS)},
+                shots=_COUNT,
+                demonstrations=_COUNT,
+                seed=_COUNT,
+                recipe={"anyOf": [_DIGEST, {"const": predicates.UNKNOWN}]},
+            ),
+            attempts={**_COUNT, "minimum": 2},
         ),
     ),
     deployment=_DIGEST,

@@ -76,7 +76,7 @@ def take(outcomes: Iterable[bool | None], line: Line, *, every: int = 1) -> Iter
         n += 1
         dangerous += outcome is not False
         harmless += outcome is True
-        look = Look(n, dangerous, harmless, _verdict(line, n, dangerous, harmless))
+        look = Look(n, dangerous, harmless, verdict(line, n, dangerous, harmless))
         if n % every == 0:
             yield look
             if look.verdict != "go on":
@@ -99,7 +99,8 @@ def check(told: Sequence[Look], outcomes: Iterable[bool | None], line: Line, *, 
         raise EvidenceError(f"the log has {len(told)} looks, the samples give {len(made)}")
 
 
-def _verdict(line: Line, n: int, dangerous: int, harmless: int) -> Verdict:
+def verdict(line: Line, n: int, dangerous: int, harmless: int) -> Verdict:
+    """What a look after n samples says of a line: `dangerous` of them at the most were so, `harmless` at the least."""
     if eprocess.rules_out(dangerous, n, line.target, line.alpha):
         return "ruled out"
     return "reached" if eprocess.shows(harmless, n, line.level, line.alpha) else "go on"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from interlock.decide import eprocess
 from interlock.decide.bounds import Tally
@@ -176,6 +176,17 @@ def fewest(line: Line) -> int | None:
     return next(_first(line, 0, 1))
 
 
+def fewest_by_looks(line: Line) -> int | None:
+    """The same for an e-process that is looked at after every item."""
+    if not _looks_rule_out(line, 0, MOST):
+        return None
+    low, high = 1, MOST
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _looks_rule_out(line, 0, middle) else (middle + 1, high)
+    return low
+
+
 def needed(line: Line, rate: Fraction, *, power: Fraction = POWER) -> Needed:
     """The fewest items with which the line is ruled out with this power at an assumed true rate.
 
@@ -340,6 +351,11 @@ def _stops(
     return ruled, shown
 
 
+def _looks_rule_out(line: Line, k: int, n: int) -> bool:
+    """What `decide` would say of a run that stopped by its rule."""
+    return line.binary and eprocess.rules_out(k, n, line.target, line.alpha)
+
+
 def _asked(rate: Fraction, n: int) -> None:
     if not 0 <= rate <= 1:
         raise UsageError(f"got an assumed rate of {exact(rate)}, expected 0 to 1")
@@ -350,7 +366,9 @@ def _asked(rate: Fraction, n: int) -> None:
 # -- is it worth running? ----------------------------------------------------------------------------------------------
 
 
-def refuse_hopeless(policy: Policy, measure: str, items: int) -> None:
+def refuse_hopeless(
+    policy: Policy, measure: str, items: int, *, stopping: Literal["fixed", "e-process"] = "fixed"
+) -> None:
     """Refuse a plan of so many items that could rule out none of the measure's lines, whatever comes out.
 
     Raises:
@@ -358,23 +376,40 @@ def refuse_hopeless(policy: Policy, measure: str, items: int) -> None:
             items the easiest of them needs.
     """
     drawn = lines_on(policy, measure)
-    if not drawn or any(_rules_out(line, 0, items) for line in drawn):
+    rules_out, least = (_rules_out, fewest) if stopping == "fixed" else (_looks_rule_out, fewest_by_looks)
+    if not drawn or any(rules_out(line, 0, items) for line in drawn):
         return
-    wants = [(count, line) for line in drawn if (count := fewest(line)) is not None]
+    by = "" if stopping == "fixed" else " by looks"
+    wants = [(count, line) for line in drawn if (count := least(line)) is not None]
     if not wants:
         raise UsageError(
-            f"{items} items can rule out nothing that `{measure}` is asked for; not even {MOST:,} rule out {drawn[0]}"
+            f"{items} items can rule out nothing{by} that `{measure}` is asked for; "
+            f"not even {MOST:,} rule out {drawn[0]}"
         )
     count, line = min(wants, key=lambda it: it[0])
     raise UsageError(
-        f"{items} items can rule out nothing that `{measure}` is asked for, even if none is dangerous; "
+        f"{items} items can rule out nothing{by} that `{measure}` is asked for, even if none is dangerous; "
         f"{line} at {_confidence(line)} needs {count} or more"
     )
 
 
-def weak(policy: Policy, measure: str, items: int) -> tuple[str, ...]:
-    """What to be warned of: each line that so many items rule out with less than `POWER` at its assumed rate."""
-    found = ((line, power(line, items, line.rate)) for line in lines_on(policy, measure) if line.target > 0)
+def weak(
+    policy: Policy, measure: str, items: int, *, stopping: Literal["fixed", "e-process"] = "fixed"
+) -> tuple[str, ...]:
+    """What to be warned of: each line that so many items rule out with less than `POWER` at its assumed rate.
+
+    Raises:
+        UsageError: a plan that may stop early is weighed, and numpy is not installed.
+    """
+    drawn = [line for line in lines_on(policy, measure) if line.target > 0]
+    if stopping == "e-process":
+        weighed = [(line, looks(line, line.rate, items=items).power) for line in drawn]
+        return tuple(
+            f"{items} items by looks rule out {line} with power {its:.2f} at an assumed rate of {exact(line.rate)}"
+            for line, its in weighed
+            if its < POWER
+        )
+    found = ((line, power(line, items, line.rate)) for line in drawn)
     return tuple(
         f"{items} items rule out {line} with power {its:.2f} at an assumed rate of {exact(line.rate)}; {_enough(line)}"
         for line, its in found
