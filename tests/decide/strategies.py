@@ -541,8 +541,8 @@ def changed_rules(draw: Draw, rule: model.RuleOut) -> model.RuleOut:
 # -- evidence ----------------------------------------------------------------------------------------------------------
 
 RECIPES = (c.digest("recipe"), c.digest("another recipe"))
-#: How many demonstrations an elicitor was certified on, as a rule; and now and then.
-CERTIFIED_ON, COUNTS = 8, (0, 9, 16, 17)
+#: How many demonstrations an elicitor was certified on, as a rule: more than any policy demands; and now and then.
+CERTIFIED_ON, COUNTS = 12, (0, 11, 13, 17)
 #: What may be different about one evaluation.
 CHANGES: tuple[dict[str, Any], ...] = (
     *({"bad": bad} for bad in (2, 5, 12, 20, 45, COUNT)),
@@ -558,7 +558,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     *({"deployment": OFFERED}, {"deployment": None}),
     *({"unreadable": True}, {"elicitation": "prompted"}, {"late": True}),
     *({"recipe": recipe} for recipe in ("unknown", *RECIPES)),
-    *({"demonstrations": n} for n in (1, CERTIFIED_ON - 1, *COUNTS)),
+    *({"demonstrations": n} for n in (1, *COUNTS)),
     *({"stopped_at": n} for n in (COUNT, COUNT // 2, 20, 3, 0, COUNT + 1)),
     *({"stopped_at": 30, **it} for it in ({"stopping": "fixed"}, {"order_seed": None}, {"bad": 5}, {"bad": 28})),
     *({"stopped_at": n, "samples": 500} for n in (COUNT, 200)),
@@ -642,10 +642,13 @@ def evaluations(draw: Draw, used: list[model.Policy], subject: str, bad: int = 0
     made = []
     for want in wanted(used):
         change = draw(st.sampled_from([{}] * 250 + list(CHANGES)))
+        few = {"demonstrations": CERTIFIED_ON - 1} if draw(one_in(3)) else {}
         signed = {"signers": runners | {"lab"}, "plan_signers": runners | {"lab"}}
         made.append(
             evaluation(
-                want.measure, want.elicitation, {"subject": subject, "bad": bad, **signed, **want.protocol, **change}
+                want.measure,
+                want.elicitation,
+                {"subject": subject, "bad": bad, **signed, **want.protocol, **few, **change},
             )
         )
     return made
