@@ -148,7 +148,7 @@ def _cost(part: Mapping[str, Any]) -> str:
 
 
 def _cut_short(part: Mapping[str, Any]) -> str:
-    return f"{part['cut_short']} organisms: less was done than its recipe says, give more by --share"
+    return f"{part['cut_short']} organisms: less was done than the recipe says, give more by --share"
 
 
 def _ratio(it: Mapping[str, Any] | None) -> str:
