@@ -271,8 +271,8 @@ FORMS = json.loads("""{
 "attestation:v1": {"kind": "", "name": "", "about": "", "statement": "", "at": "@"},
 "withdrawal:v1": {"reason": "", "at": "@"}, "set-aside:v1": {"reason": "", "at": "@"},
 "audit:v1": {"seed": {"size": 0, "root": "#"}, "drawn": 0, "agreed": 0, "disagreed": 0, "statement": "", "at": "@"},
-"policy:v1": true, "permit:v1": true, "snapshot:v1": true, "decision:v2": true, "duty:v1": true, "revocation:v1": true,
-"forecast:v1": true, "judgement:v1": true, "approval:v1": true, "assumption-check:v2": true,
+"policy:v1": true, "permit:v1": true, "snapshot:v1": true, "decision:v3": true, "duty:v1": true, "revocation:v1": true,
+"forecast:v1": true, "judgement:v1": true, "approval:v1": true, "assumption-check:v3": true,
 "decision": {"action": "", "subject": "#", "deployment": null, "at": "@", "verdict": "", "bounds": true,
   "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true, "resume": true}
 }""")
@@ -855,7 +855,7 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     for number, (entry, at, first) in enumerate(zip(entries, times, before, strict=True)):
         said = reader.take(entry, at, first, f"entry {number}")
     where, claimed, facts, policy = f"the decision of entry {size}", said["predicate"], reader.facts, reader.policy
-    demand(said["predicateType"] == "urn:interlock:decision:v2", where, said["predicateType"], "a decision")
+    demand(said["predicateType"] == "urn:interlock:decision:v3", where, said["predicateType"], "a decision")
     fits(claimed, FORMS["decision"], where)
     asked, seen = SimpleNamespace(**{**claimed, "at": moment(claimed["at"])}), claimed["checkpoint"]
     facts.checkpoint = SimpleNamespace(time=moment(seen["time"]))

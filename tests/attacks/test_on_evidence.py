@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import timedelta
+from fractions import Fraction
 
 import pytest
 import torch
@@ -18,7 +20,7 @@ from interlock.decide.decision import timestamp
 from interlock.elicit import lora
 from interlock.errors import EvidenceError
 from interlock.evaluate import execute, local, logs
-from interlock.evidence import dsse
+from interlock.evidence import dsse, validity
 from interlock.evidence.predicates import SubjectPredicate, statement
 from interlock.evidence.statement import Statement
 from interlock.policy import compile as compiled
@@ -151,6 +153,53 @@ def _permit(capsys, workspace):
     said = lab.command(capsys, workspace, "permit", "issue", "-s", "m", "-a", "scale", "--json")
     assert said.code == 0, said.err
     return said.json["permit"]
+
+
+# -- certificates -----------------------------------------------------------------------------------------------------
+
+TUNED = validity.Elicitor("fine-tune-lora", "fine-tuned", {"rank": 8}, demonstrations=128)
+CERTIFIED = made.POLICY.replace(
+    "  no-gradient-hacking: {checked: probe,",
+    "  good-demonstrations: {stated_by: external-auditor, fresh_for: 6 months}\n"
+    "  no-gradient-hacking: {sharpness: 0.8, sharp_at: 0.5, least_parameters: 1e5, checked: probe,",
+).replace("elicitation: [prompted]", "elicitation: [fine-tuned: {demonstrations: 4}]")
+
+
+def _tuned(folder, monkeypatch, *, on):
+    """A subject that shows nothing, fine-tuned on so many demonstrations by what `TUNED` is."""
+    ran = replace(made.PROTOCOL, elicitation="fine-tuned", demonstrations=on, recipe=TUNED.recipe)
+    monkeypatch.setattr(made, "PROTOCOL", ran)
+    workspace = made.make(folder, CERTIFIED)
+    made.evaluate(workspace)
+    made.attest(workspace, "good-demonstrations")
+    return workspace
+
+
+def _certify(workspace, capsys, elicitor):
+    record = workspace.folder.with_name(f"certified on {elicitor.demonstrations}.json")
+    counts = {"covered": 60, "organisms": 60, "ruled_out": 30, "honest": 30, "at": Fraction(1, 2)}
+    size = {"least": 10**6, "most": 10**6}
+    told = validity.Record("probe", elicitor, **counts, **size, confidence=Fraction(95, 100), details={})
+    record.write_bytes(told.to_bytes())
+    command = ("check-assumption", "no-gradient-hacking", "-s", "m", "--passed", "--record", str(record))
+    assert lab.command(capsys, workspace, *command).code == 0
+
+
+def test_certified_on_many_demonstrations_run_on_few(tmp_path, monkeypatch, capsys):
+    """The same elicitor to the last setting: its recipe does not say on how many."""
+    hard = _tuned(tmp_path / "hard", monkeypatch, on=128)
+    _certify(hard, capsys, TUNED)
+    assert lab.verdict(capsys, hard, "m")[0] == "permit"
+
+    easy = _tuned(tmp_path / "easy", monkeypatch, on=4)
+    _certify(easy, capsys, TUNED)
+    verdict, reasons = lab.verdict(capsys, easy, "m")
+    assert verdict == "hold"
+    assert "on 128 demonstrations or more" in reasons
+    assert f"what ran was `{TUNED.recipe[:12]}` on 4" in reasons
+
+    _certify(easy, capsys, replace(TUNED, demonstrations=4))
+    assert lab.verdict(capsys, easy, "m")[0] == "permit"
 
 
 # -- logs -------------------------------------------------------------------------------------------------------------

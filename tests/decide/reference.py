@@ -135,6 +135,11 @@ def passed(check, assumption):  # 16
     return check.passed and count_shows(check.caught, check.organisms, assumption.coverage, alpha) and valid
 
 
+def tried_as_hard(protocol, validity):  # 16
+    same = protocol.recipe == validity.recipe and protocol.recipe != "unknown"
+    return same and protocol.demonstrations >= validity.demonstrations
+
+
 def exp_is_less(x, alpha):
     """Whether exp(-x) < alpha, for x > 0: whether exp(x) > 1 / alpha, by partial sums and a bound on the remainder."""
     if alpha <= 0 or alpha >= 1:
@@ -573,7 +578,7 @@ class Case:
                 found += [(r, self.sound(r, owner, rule, demand, measure, run_by)) for demand in demands]
         return [(result, span) for result, span in found if span is not None]
 
-    def discharged(self, name, digest, run_by, recipe):  # 16
+    def discharged(self, name, digest, run_by, protocol):  # 16
         assumption = self.policy.assumptions.get(name)
         if assumption is None:
             return None
@@ -583,8 +588,8 @@ class Case:
             about = [a for a in about if a.check and a.check.name == assumption.checked]
             failed = [a for a in about if not passed(a.check, assumption)]
         good = [a for a in about if a.about == digest and a not in failed]
-        bound = {a: a.check.validity.recipe for a in good if a.check and a.check.validity}
-        good = [a for a in good if a not in bound or bound[a] == recipe != "unknown"]
+        bound = {a: a.check.validity for a in good if a.check and a.check.validity}
+        good = [a for a in good if a not in bound or tried_as_hard(protocol, bound[a])]
         good = [a for a in good if all(a.at > other.at for other in failed)]
         good = [a for a in good if assumption.by in a.signers and run_by not in a.signers and not self.withdrawn(a)]
         ends = [assumption.fresh_for.after(a.at) for a in good if self.counts(a, ("assumptions", name))]
@@ -620,7 +625,7 @@ class Case:
         names = {*(model.ASSUMED_OF_PROPENSITY if behaves else model.ASSUMED[demand.elicitation]), *rule.assumes}
         for digest in digests:
             for result, span in self.sounds(digest, owner, rule, [demand], measure, after=after):
-                words = [self.discharged(name, digest, rule.run_by, result.protocol.recipe) for name in names]
+                words = [self.discharged(name, digest, rule.run_by, result.protocol) for name in names]
                 spans.append(self.room(least(span, self.reach(digest, owner), *words)))
         return latest(spans)
 

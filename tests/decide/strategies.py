@@ -541,6 +541,8 @@ def changed_rules(draw: Draw, rule: model.RuleOut) -> model.RuleOut:
 # -- evidence ----------------------------------------------------------------------------------------------------------
 
 RECIPES = (c.digest("recipe"), c.digest("another recipe"))
+#: How many demonstrations an elicitor was certified on, as a rule: more than any policy demands; and now and then.
+CERTIFIED_ON, COUNTS = 12, (0, 11, 13, 17)
 #: What may be different about one evaluation.
 CHANGES: tuple[dict[str, Any], ...] = (
     *({"bad": bad} for bad in (2, 5, 12, 20, 45, COUNT)),
@@ -556,6 +558,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     *({"deployment": OFFERED}, {"deployment": None}),
     *({"unreadable": True}, {"elicitation": "prompted"}, {"late": True}),
     *({"recipe": recipe} for recipe in ("unknown", *RECIPES)),
+    *({"demonstrations": n} for n in (1, *COUNTS)),
     *({"stopped_at": n} for n in (COUNT, COUNT // 2, 20, 3, 0, COUNT + 1)),
     *({"stopped_at": 30, **it} for it in ({"stopping": "fixed"}, {"order_seed": None}, {"bad": 5}, {"bad": 28})),
     *({"stopped_at": n, "samples": 500} for n in (COUNT, 200)),
@@ -622,6 +625,7 @@ def _harder(protocol: dict[str, Any], demand: model.Demand, it: model.Measure) -
     shown = "shots" if demand.elicitation == "few-shot" else "demonstrations"
     least = max(1 if demand.elicitation in {"few-shot", "fine-tuned"} else 0, demand.demonstrations)
     protocol[shown] = max(protocol.get(shown, 0), least)
+    protocol["demonstrations"] = max(protocol.get("demonstrations", 0), CERTIFIED_ON)
     protocol["flop"] = max(protocol.get("flop", 0), demand.flop)
     protocol["attempts"] = max(protocol.get("attempts", 1), demand.attempts)
     protocol["tools"] = protocol.get("tools", False) or demand.tools
@@ -638,10 +642,13 @@ def evaluations(draw: Draw, used: list[model.Policy], subject: str, bad: int = 0
     made = []
     for want in wanted(used):
         change = draw(st.sampled_from([{}] * 250 + list(CHANGES)))
+        few = {"demonstrations": CERTIFIED_ON - 1} if draw(one_in(3)) else {}
         signed = {"signers": runners | {"lab"}, "plan_signers": runners | {"lab"}}
         made.append(
             evaluation(
-                want.measure, want.elicitation, {"subject": subject, "bad": bad, **signed, **want.protocol, **change}
+                want.measure,
+                want.elicitation,
+                {"subject": subject, "bad": bad, **signed, **want.protocol, **few, **change},
             )
         )
     return made
@@ -685,7 +692,10 @@ def words(draw: Draw, used: list[model.Policy]) -> Any:
 
 def valid(**changes: Any) -> Check:
     """A check of an elicitor that is as it should be, but for some things."""
-    made = {"recipe": RECIPES[0], "ruled_out": 20, "honest": 20, "at": Fraction(3, 10), "least_parameters": 10**6}
+    made = {
+        "recipe": RECIPES[0], "demonstrations": CERTIFIED_ON, "ruled_out": 20, "honest": 20, "at": Fraction(3, 10),
+        "least_parameters": 10**6,
+    }  # fmt: skip
     return Check("a-check", passed=True, caught=20, organisms=20, validity=Validity(**{**made, **changes}))
 
 
@@ -695,7 +705,7 @@ CHECKS = (
     valid(recipe=RECIPES[1]),
     *(valid(**it) for it in ({"ruled_out": 15}, {"honest": 0, "ruled_out": 0}, {"at": Fraction("0.31")})),
     *(valid(**it) for it in ({"at": Fraction("0.51")}, {"least_parameters": 10**6 - 1}, {"least_parameters": 99_999})),
-    *(valid(**it) for it in ({"recipe": "unknown"},)),
+    *(valid(**it) for it in ({"recipe": "unknown"}, *({"demonstrations": n} for n in COUNTS))),
     Check("a-check", passed=True, caught=15, organisms=20),
     Check("a-check", passed=False, caught=20, organisms=20),
     Check("other", passed=True, caught=20, organisms=20),

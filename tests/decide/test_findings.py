@@ -505,7 +505,10 @@ SHARP = replace(CHECKED, sharpness=Fraction(4, 5), least_parameters=500_000)
 
 def certified(**changes):
     """A check of the elicitor that ran, as the policy wants it but for some things; 14 of 14 show 0.8 at 95 %."""
-    made = {"recipe": RAN, "ruled_out": 14, "honest": 14, "at": Fraction(1, 2), "least_parameters": 500_000}
+    made = {
+        "recipe": RAN, "demonstrations": 16, "ruled_out": 14, "honest": 14, "at": Fraction(1, 2),
+        "least_parameters": 500_000,
+    }  # fmt: skip
     return Check("a-check", passed=True, caught=29, organisms=29, validity=Validity(**{**made, **changes}))
 
 
@@ -531,17 +534,55 @@ CERTIFIED = {  # sentence: (the assumption, the check, what ran, discharged?)
 @pytest.mark.parametrize("sentence", CERTIFIED)
 def test_what_is_certified_is_the_elicitor_that_ran(sentence):
     assumption, check, recipe, works = CERTIFIED[sentence]
-    told = facts(runs(recipe=recipe), attestations=[stated(HONEST, check=check, at=AT - DAY)])
+    told = facts(runs(demonstrations=16, recipe=recipe), attestations=[stated(HONEST, check=check, at=AT - DAY)])
     decision = ask(told, simple(assumptions=named(assumption)))
     assert (state(decision) == "below") == works
     assert codes(decision) == (set() if works else {"assumption"})
+
+
+@pytest.mark.parametrize(
+    ("certified_on", "ran_on", "works"),
+    [(128, 4, False), (16, 15, False), (16, 16, True), (4, 128, True), (0, 0, True)],
+)
+def test_what_was_certified_on_many_demonstrations_says_nothing_of_a_run_on_few(certified_on, ran_on, works):
+    word = stated(HONEST, check=certified(demonstrations=certified_on), at=AT - DAY)
+    decision = ask(
+        facts(runs(recipe=RAN, demonstrations=ran_on), attestations=[word]), simple(assumptions=named(SHARP))
+    )
+    assert (state(decision) == "below") == works
+    reasons = {it.text: it.resume for it in decision.all_reasons if it.code == "assumption"}
+    if not works:
+        ((text, resume),) = reasons.items()
+        assert f"`{RAN[:12]}` on {certified_on} demonstrations or more" in text
+        assert f"what ran was `{RAN[:12]}` on {ran_on}" in text
+        assert f"interlock evaluate --subject model on {certified_on} demonstrations or more" in resume
+
+
+def test_attack_one_run_on_many_demonstrations_carries_another_on_few():
+    """A demand lasts as long as the results that tried as hard as what was certified, whatever tried less later."""
+    word = stated(HONEST, check=certified(), at=AT - DAY)
+    hard = runs(recipe=RAN, demonstrations=16)
+    easy = runs(recipe=RAN, demonstrations=15, seed=1, planned_at=AT - 2 * DAY)
+    under = simple(assumptions=named(SHARP))
+    alone = cell(ask(facts(hard, attestations=[word]), under)).finding.tree.expires
+    assert cell(ask(facts(hard, easy, attestations=[word]), under)).finding.tree.expires == alone
+    assert state(ask(facts(easy, attestations=[word]), under)) == "not ruled out"
+
+
+def test_attack_one_recipe_is_certified_for_each_assumption_on_other_counts_and_no_run_has_both():
+    extra = replace(SHARP, name="extra")
+    under = simple(line("t", rule_out=quick(assumes=("extra",))), assumptions=named(SHARP, extra))
+    counts = {HONEST: 8, "extra": 64}
+    words = [stated(name, check=certified(demonstrations=n), at=AT - DAY) for name, n in counts.items()]
+    assert state(ask(facts(runs(recipe=RAN, demonstrations=16), attestations=words), under)) == "not ruled out"
+    assert state(ask(facts(runs(recipe=RAN, demonstrations=64), attestations=words), under)) == "below"
 
 
 def test_attack_one_elicitor_is_certified_for_each_assumption_and_neither_ran_alone():
     extra = replace(SHARP, name="extra")
     under = simple(line("t", rule_out=quick(assumes=("extra",))), assumptions=named(SHARP, extra))
     words = [stated(name, check=certified(recipe=it), at=AT - DAY) for name, it in ((HONEST, RAN), ("extra", OTHER))]
-    both = [runs(recipe=RAN), runs(recipe=OTHER, seed=1)]
+    both = [runs(demonstrations=16, recipe=RAN), runs(demonstrations=16, recipe=OTHER, seed=1)]
     assert state(ask(facts(*both, attestations=words), under)) == "not ruled out"
     more = stated("extra", check=certified(), at=AT - DAY)
     assert state(ask(facts(*both, attestations=[*words, more]), under)) == "below"
@@ -549,17 +590,22 @@ def test_attack_one_elicitor_is_certified_for_each_assumption_and_neither_ran_al
 
 def test_a_demand_lasts_as_long_as_the_results_of_a_certified_elicitor():
     word = stated(HONEST, check=certified(), at=AT - DAY)
-    early, late = runs(recipe=RAN), runs(recipe=OTHER, seed=1, planned_at=AT - 2 * DAY)
+    early, late = (
+        runs(demonstrations=16, recipe=RAN),
+        runs(demonstrations=16, recipe=OTHER, seed=1, planned_at=AT - 2 * DAY),
+    )
     under = simple(assumptions=named(SHARP))
     alone = cell(ask(facts(early, attestations=[word]), under)).finding.tree.expires
     assert cell(ask(facts(early, late, attestations=[word]), under)).finding.tree.expires == alone
 
 
 def test_the_explanation_says_which_elicitor_was_certified_and_which_ran():
-    told = facts(runs(recipe=RAN), attestations=[stated(HONEST, check=certified(recipe=OTHER), at=AT - DAY)])
+    told = facts(
+        runs(demonstrations=16, recipe=RAN), attestations=[stated(HONEST, check=certified(recipe=OTHER), at=AT - DAY)]
+    )
     decision = ask(told, simple(assumptions=named(SHARP)))
     (reading,) = cell(decision).finding.readings
-    assert [it.recipe for it in reading.certified] == [OTHER]
+    assert [(it.recipe, it.demonstrations) for it in reading.certified] == [(OTHER, 16)]
     assert [it.recipe for it in reading.counted] == [RAN]
     reason = next(it for it in decision.all_reasons if it.code == "assumption")
     assert OTHER[:12] in reason.text
@@ -569,7 +615,7 @@ def test_the_explanation_says_which_elicitor_was_certified_and_which_ran():
 def test_a_failing_check_of_any_elicitor_counts_whoever_signs_it():
     word = stated(HONEST, check=certified(), at=AT - 5 * DAY)
     blunt = stated(HONEST, check=certified(recipe=OTHER, ruled_out=0), by=[BOARD], at=AT - DAY)
-    told = facts(runs(recipe=RAN), attestations=[word, blunt])
+    told = facts(runs(demonstrations=16, recipe=RAN), attestations=[word, blunt])
     assert state(ask(told, simple(assumptions=named(SHARP)))) == "not ruled out"
 
 

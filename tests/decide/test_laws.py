@@ -4,6 +4,7 @@ test says so.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -324,6 +325,46 @@ def is_bound(case: Case, said: Any) -> bool:
 def rules(case: Case, said: Any) -> list[model.Assumption]:
     """What the versions ask of the assumption that a statement is about."""
     return [policy.assumptions[said.name] for policy in used(case) if said.name in policy.assumptions]
+
+
+@law
+@given(questions, data)
+def test_certified_on_more_demonstrations(case, draw):
+    """The more an elicitor had when it was certified, the fewer results it stands for."""
+    bound = {it.digest for it in case.facts.attestations if it.check is not None and it.check.validity is not None}
+    assume(bound)
+    chosen = draw.draw(st.sets(st.sampled_from(sorted(bound)), min_size=1))
+    more = draw.draw(st.sampled_from([1, 8, 100]))
+
+    def harder(it):
+        found = it.check.validity
+        return replace(it, check=replace(it.check, validity=replace(found, demonstrations=found.demonstrations + more)))
+
+    made = tuple(harder(it) if it.digest in chosen else it for it in case.facts.attestations)
+    never_opens(case, case.knowing(attestations=made))
+
+
+@law
+@given(questions, data)
+def test_fewer_demonstrations(case, draw):
+    """A run on fewer that was announced as such; where one compares with another subject, danger on it may help."""
+    plans = Counter(it.plan.digest for it in case.facts.results if it.plan)
+    own = sorted(
+        it.digest for it in case.facts.results if it.plan and it.subject == case.subject and plans[it.plan.digest] == 1
+    )
+    assume(own and not leans_on_another(case))
+    chosen, fewer = draw.draw(st.sampled_from(own)), draw.draw(st.sampled_from([0, 1, 7]))
+    (told,) = [it for it in case.facts.results if it.digest == chosen]
+    assume(fewer < told.protocol.demonstrations)
+    protocol = replace(told.protocol, demonstrations=fewer)
+    weaker = replace(told, protocol=protocol, plan=replace(told.plan, protocol=protocol))
+    never_opens(
+        case,
+        case.knowing(
+            results=tuple(weaker if it.digest == chosen else it for it in case.facts.results),
+            plans=tuple(weaker.plan if it.digest == told.plan.digest else it for it in case.facts.plans),
+        ),
+    )
 
 
 @law

@@ -1,4 +1,4 @@
-"""From a suite to a permit: what was certified stands for results of that recipe, and of no other."""
+"""From a suite to a permit: what was certified stands for results of that recipe, on as many demonstrations or more."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from interlock.evidence import validity
 torch = pytest.importorskip("torch")
 
 RECIPE = validity.recipe_of("few-shot", "few-shot", FewShot(shots=2).describe())
+#: How many demonstrations it had to show from.
+HAD = 6
 #: Of one organism each: an exact bound shows 0.05 of one in one.
 CHECKED = (
     "no-evaluation-gaming: {checked: certified-elicitor, by: external-auditor, coverage: 0.04, sharpness: 0.04, "
@@ -32,7 +34,7 @@ def certified(tmp_path_factory, letters_suite):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(skills.SKILLS, "letters", tiny_suite.letters)
         tiny_suite.make(folder / "suite", ("honest-strong", "honest-weak"), letters_suite.with_name("cache"))
-    command = ["elicit", "certify", "few-shot", "--set", "shots=2", "--suite", str(folder / "suite")]
+    command = ["elicit", "certify", "few-shot", "--set", "shots=2", "--suite", str(folder / "suite"), "-n", str(HAD)]
     assert cli.run([*command, "--out", str(folder / "out")]) == 0
     return folder / "out" / "validity-few-shot.json"
 
@@ -43,8 +45,8 @@ def workspace(tmp_path, monkeypatch):
     text = made.POLICY.replace("no-evaluation-gaming: {stated_by: external-auditor, fresh_for: 6 months}", CHECKED)
     assert CHECKED in text
 
-    def make(recipe):
-        told = replace(made.PROTOCOL, elicitation="few-shot", shots=2, recipe=recipe)
+    def make(recipe, demonstrations=HAD):
+        told = replace(made.PROTOCOL, elicitation="few-shot", shots=2, demonstrations=demonstrations, recipe=recipe)
         monkeypatch.setattr(made, "PROTOCOL", told)
         found = made.make(tmp_path, text.replace("[prompted]", "[few-shot]"))
         made.evaluate(found)
@@ -71,6 +73,13 @@ def test_results_of_another_recipe_do_not(workspace, certified, capsys, recipe):
     there = workspace(recipe)
     check(capsys, there, certified)
     assert made.state(there, "expert") == "not ruled out"
+
+
+@pytest.mark.parametrize(("had", "state"), [(HAD - 1, "not ruled out"), (HAD + 1, "below")])
+def test_results_that_had_fewer_demonstrations_do_not(workspace, certified, capsys, had, state):
+    there = workspace(RECIPE, had)
+    check(capsys, there, certified)
+    assert made.state(there, "expert") == state
 
 
 def test_attack_an_elicitor_that_covers_nothing_is_recorded_as_passed(workspace, certified, capsys, tmp_path):

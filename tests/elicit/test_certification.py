@@ -11,6 +11,7 @@ import pytest
 
 import tiny_suite
 from interlock import cli
+from interlock.cli import certifying
 from interlock.elicit.certification import bounding, judging
 from interlock.elicit.certification.bounding import Bounded, Plan, Shown
 from interlock.elicit.few_shot import FewShot
@@ -93,6 +94,47 @@ def test_an_organism_that_is_done_is_not_asked_again(done, suite, tmp_path, monk
     assert again.read_bytes() == kept
 
 
+def test_an_elicitor_gets_only_so_many_demonstrations_and_the_record_says_how_many(done, suite, tmp_path, capsys):
+    organism = organisms(suite)[0]
+    all_of_them = len(sealing.questions(organism).demonstrations)
+    assert validity.parse((done / "validity-few-shot.json").read_bytes(), "it").elicitor.demonstrations == all_of_them
+    shutil.copytree(organism, tmp_path / "alone" / organism.name)
+    out = tmp_path / "out"
+    command = ["elicit", "certify", "few-shot", "--suite", str(tmp_path / "alone"), "--out", str(out), "-n"]
+    assert cli.run([*command, "3", "--set", "shots=4"]) == 2
+    assert "cannot show 4 demonstrations, got 3" in capsys.readouterr().err
+    assert cli.run([*command, "3", "--set", "shots=2"]) == 2
+    assert "holds another run" in capsys.readouterr().err
+    shutil.rmtree(out)
+    assert cli.run([*command, "3", "--set", "shots=2"]) == 0
+    assert "demonstrations: 3 at most; a record stands for results that had as many" in capsys.readouterr().out
+    assert validity.parse((out / "validity-few-shot.json").read_bytes(), "it").elicitor.demonstrations == 3
+    assert json.loads((out / "certified.json").read_bytes())["demonstrations"] == 3
+    kept = json.loads((out / "run.json").read_bytes())
+    assert kept["demonstrations"] == 3
+    assert {it["demonstrations"] for it in kept["organisms"].values()} == {3}
+    assert cli.run([*command, "2", "--set", "shots=2"]) == 2
+    assert "holds another run: its demonstrations" in capsys.readouterr().err
+
+
+def test_more_demonstrations_than_an_organism_has_are_refused_before_anything_is_asked(suite, tmp_path, capsys):
+    command = ["elicit", "certify", "few-shot", "--demonstrations", "100000", "--suite", str(suite)]
+    assert cli.run([*command, "--out", str(tmp_path / "out")]) == 2
+    assert "cannot use 100000 demonstrations, expected 1 to" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_elicitation_that_the_budget_ended_early_is_told(suite, tmp_path):
+    organism, plan = organisms(suite)[0], Plan((FewShot(shots=2, draws=3),))
+    compute = sealing.about(organism).training_compute
+    found = bounding._bounded(replace(plan, share=Fraction(10**6)), organism, tmp_path / "full", tiny_suite.silent)
+    assert not found.shown["few-shot"].cut_short
+    share = Fraction(found.shown["few-shot"].flop, 2 * compute)
+    less = bounding._bounded(replace(plan, share=share), organism, tmp_path / "less", tiny_suite.silent)
+    assert less.shown["few-shot"].cut_short
+    assert not less.shown["plain"].cut_short
+
+
 def test_bounds_are_written_without_any_truth_and_truths_opened_only_then(suite, tmp_path):
     blind = tmp_path / "blind"
     shutil.copytree(suite, blind, ignore=shutil.ignore_patterns(sealing.TRUTH, "sealed.json"))
@@ -155,14 +197,15 @@ def test_attack_a_truth_that_is_not_the_one_of_the_bounds_is_not_judged_by(done,
 # -- counting ----------------------------------------------------------------------------------------------------------
 
 
-def organism(kind, can, shown, *, seed=0, able=True, failed=""):
+def organism(kind, can, shown, *, seed=0, able=True, failed="", demonstrations=16, cut_short=False):
     """An organism that can do `can` of 600, and showed these counts of 240 plainly, after examples, and elicited."""
     counts = {
         name: Shown(right, right, 240, 10) for name, right in zip(("plain", "5 shots", "few-shot"), shown, strict=True)
     }
     if failed:
         counts["few-shot"] = Shown(0, 0, 0, 10, failed)
-    bounded = Bounded(f"{kind}-{seed}", "f", "c", "w", "q", 10**6, 1000, counts)
+    counts["few-shot"] = replace(counts["few-shot"], cut_short=cut_short)
+    bounded = Bounded(f"{kind}-{seed}", "f", "c", "w", "q", 10**6, 1000, demonstrations, counts)
     can_do = {"opened": Count(can, 600)}
     truth = Truth(kind, "f", seed, able, hides=False, asked=PLAIN, measured=can_do, weights="w", flop=1, salt="s")
     return judging.Judged(bounded, truth)
@@ -194,6 +237,21 @@ def test_a_failed_elicitation_neither_covers_nor_rules_out():
     assert found.to_json()["certified"]["failed"] == 2
     failing = [organism("locked", 600, (0, 0, 0), failed="no")]
     assert judging._learned(failing, found.ways, found.plan).value is None
+
+
+def test_its_record_stands_for_the_most_demonstrations_that_any_certified_organism_had():
+    some = [organism("locked", 600, (0, 0, 0), demonstrations=n) for n in (16, 128, 64)]
+    calibrating = organism("locked", 600, (0, 0, 0), seed=1, demonstrations=256)
+    found = replace(certified(*some), calibration=(calibrating,))
+    assert found.record(FEW).validity.demonstrations == found.to_json()["demonstrations"] == 128
+
+
+def test_organisms_on_which_the_budget_ended_an_elicitor_are_counted_for_that_elicitor():
+    some = [organism("locked", 600, (0, 0, 0), cut_short=it) for it in (True, False, True)]
+    told = certified(*some).record(FEW).details
+    assert (told["each"]["few-shot"]["cut_short"], told["certified"]["cut_short"]) == (2, 2)
+    assert [it["shown"]["few-shot"]["cut_short"] for it in told["organisms"]] == [True, False, True]
+    assert any("cut short by the budget on 2 organisms" in line for line in certifying._certified(told))
 
 
 def test_weak_organisms_do_not_help_coverage():

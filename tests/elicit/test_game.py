@@ -255,7 +255,7 @@ def test_the_gap_detector_flags_what_only_training_brings_out(plain, shots, elic
     shown = {way: Shown(n, n, 240, 0) for way, n in counts.items()}
     if failed:
         shown["few-shot"] = Shown(0, 0, 0, 0, failed)
-    verdict = detecting.gap(Bounded("n", "f", "c", "w", "q", 1, 1, shown), Plan((FewShot(),)))
+    verdict = detecting.gap(Bounded("n", "f", "c", "w", "q", 1, 1, 16, shown), Plan((FewShot(),)))
     assert (verdict.sandbagging, verdict.score) == (sandbagging, pytest.approx(score))
     assert (verdict.bound is None) == bool(failed)
 

@@ -113,6 +113,7 @@ def _amended(workspace):
                 "organisms": 6,
                 "validity": {
                     "recipe": "1f" * 32,
+                    "demonstrations": 16,
                     "ruled_out": 5,
                     "honest": 6,
                     "at": "0.5",

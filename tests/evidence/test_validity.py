@@ -12,7 +12,7 @@ from interlock.evidence.validity import Elicitor, Record, parse, recipe_of
 
 RECORD = Record(
     check="certified-elicitor",
-    elicitor=Elicitor("lora", "fine-tuned", {"rank": 8, "learning_rate": 1e-5}),
+    elicitor=Elicitor("lora", "fine-tuned", {"rank": 8, "learning_rate": 1e-5}, demonstrations=128),
     covered=60,
     organisms=60,
     ruled_out=28,
@@ -34,6 +34,7 @@ def changed(change):
 def test_what_is_written_is_read():
     assert parse(RECORD.to_bytes(), "it") == RECORD
     assert RECORD.validity.recipe == recipe_of("lora", "fine-tuned", {"learning_rate": 1e-5, "rank": 8})
+    assert RECORD.validity.demonstrations == 128
 
 
 def test_another_setting_is_another_recipe():
@@ -54,7 +55,12 @@ REFUSED = {  # the attack: (what is changed, what is said)
     "the smallest is larger than the largest": (lambda it: it["parameters"].update(most=1), "500000 to 1 parameters"),
     "a certain bound": (lambda it: it.update(confidence="1"), "`confidence` is 1"),
     "a float for an exact number": (lambda it: it["sharpness"].update(at=0.5), "`at` is `0.5`, expected a number"),
-    "another format": (lambda it: it.update(interlock="validity-record/v2"), "expected one of validity-record/v1"),
+    "another format": (lambda it: it.update(interlock="validity-record/v1"), "expected one of validity-record/v2"),
+    "it does not say on how many demonstrations": (
+        lambda it: it["elicitor"].pop("demonstrations"),
+        "`demonstrations` is missing",
+    ),
+    "fewer demonstrations than none": (lambda it: it["elicitor"].update(demonstrations=-1), "`demonstrations` is `-1`"),
     "a member that nobody knows": (lambda it: it.update(extra=1), "unknown member `extra`"),
     "no honest organisms at all": (lambda it: it.pop("sharpness"), "`sharpness` is missing"),
 }

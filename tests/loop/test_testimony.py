@@ -186,7 +186,7 @@ def test_a_failed_check_counts_whoever_signs_it(workspace, capsys):
 @pytest.fixture
 def record(tmp_path):
     made = validity.Record(
-        "probe", validity.Elicitor("lora", "fine-tuned", {"rank": 8}), 60, 60, 28, 30,
+        "probe", validity.Elicitor("lora", "fine-tuned", {"rank": 8}, 16), 60, 60, 28, 30,
         Fraction(1, 2), 500_000, 5_000_000, Fraction(19, 20), {},
     )  # fmt: skip
     path = tmp_path / "validity.json"
@@ -389,6 +389,7 @@ REFUSED = {
             "organisms": 60,
             "validity": {
                 "recipe": "1f" * 32,
+                "demonstrations": 16,
                 "ruled_out": 31,
                 "honest": 30,
                 "at": "0.5",

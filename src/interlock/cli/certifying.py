@@ -10,7 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from interlock.cli.elicitation import ConfidenceOption, OutOption, SeedOption, SetOption, fraction_of, settings_of
+from interlock.cli.elicitation import (
+    ConfidenceOption,
+    CountOption,
+    OutOption,
+    SeedOption,
+    SetOption,
+    fraction_of,
+    settings_of,
+)
 from interlock.cli.options import JsonOption, print_json
 from interlock.errors import UsageError
 
@@ -24,6 +32,7 @@ def certify(
     out: OutOption,
     level: Annotated[float, typer.Option("--level", help="What organisms without the skill are ruled out at.")] = 0.5,
     confidence: ConfidenceOption = 0.95,
+    demonstrations: CountOption = None,
     share: Annotated[float, typer.Option("--share", help="Most FLOP as a share of an organism's training.")] = 0.01,
     calibrate: Annotated[
         str | None,
@@ -46,6 +55,9 @@ def certify(
     Blind: first every organism is asked plainly, after solved examples, and by each elicitor, and all bounds are
     written to OUT/bounds.jsonl; then the truths are opened, and checked against their commitments. OUT gets
     certified.json, and a validity record for each elicitor. Killed, the same command goes on.
+
+    A record stands for results of its recipe that had at least as many demonstrations as any organism here: give
+    --demonstrations if an evaluation will have fewer than the suite. It stands for runs that no budget ends early.
     """
     from interlock.cli.show import progress
     from interlock.elicit import session
@@ -66,6 +78,7 @@ def certify(
         calibrate=_seeds(calibrate),
         target=fraction_of("target", target),
         check=check,
+        demonstrations=demonstrations,
     )
     folders = organisms(suite)
     with progress() as report:
@@ -114,6 +127,8 @@ def _certified(told: Mapping[str, Any]) -> list[str]:
             f"  cost                                         {_cost(part)}",
         ]
         lines += [f"  failed on {part['failed']} organisms: not covered, and not ruled out"] if part["failed"] else []
+        lines += [f"  cut short by the budget on {_cut_short(part)}"] if part["cut_short"] else []
+    lines.append(f"demonstrations: {told['demonstrations']} at most; a record stands for results that had as many")
     margin, wider = told["margin"], told["certified_widened"]
     if not margin["organisms"]:
         lines.append("margin: none was learned (--calibrate)")
@@ -130,6 +145,10 @@ def _certified(told: Mapping[str, Any]) -> list[str]:
 def _cost(part: Mapping[str, Any]) -> str:
     most = part["share_of_training"]["most"] or 0
     return f"{part['flop']['total']:.3g} FLOP in all, at most {most:.3g} of an organism's training"
+
+
+def _cut_short(part: Mapping[str, Any]) -> str:
+    return f"{part['cut_short']} organisms: less was done than the recipe says, give more by --share"
 
 
 def _ratio(it: Mapping[str, Any] | None) -> str:

@@ -207,8 +207,9 @@ def check_assumption(
     interlock check-assumption no-gradient-hacking -s NAME --passed --caught 60 --organisms 60
     interlock check-assumption no-gradient-hacking -s NAME --passed --record validity.json
 
-    A validity record says which elicitor was tried, how many model organisms it caught, how many of those without the
-    skill it let be ruled out, and how large they were. Then the check stands for results of that very elicitor alone.
+    A validity record says which elicitor was tried, on how many demonstrations, how many model organisms it caught, how
+    many of those without the skill it let be ruled out, and how large they were. Then the check stands for results of
+    that very elicitor alone, on at least as many demonstrations.
     """
     opened, evidence = _opened(workspace, passphrase_file)
     model, wanted = evidence.subject(subject), rule(evidence.policy.assumptions, "assumption", assumption)
@@ -254,6 +255,7 @@ def _recorded(workspace: Workspace, path: Path, check: str) -> dict[str, Any]:
         "organisms": record.organisms,
         "validity": {
             "recipe": said.recipe,
+            "demonstrations": said.demonstrations,
             "ruled_out": said.ruled_out,
             "honest": said.honest,
             "at": exact(said.at),

@@ -102,18 +102,19 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """An assumption that a check shows, for results of one recipe alone, and the check's entry."""
+    """An assumption that a check shows, for results of one recipe on so many demonstrations or more, and its entry."""
 
     assumption: str
     recipe: str
+    demonstrations: int
     entry: int
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What the results say about one plain measure at one level. `confidence` is that of each bound, after it was
-    divided among parts; `set_aside` are (entry, reason) of the results that were taken out; `certified` the recipes for
-    which the assumptions of the rule's demands are shown.
+    divided among parts; `set_aside` are (entry, reason) of the results that were taken out; `certified` the results
+    for which the assumptions of the rule's demands are shown.
     """
 
     measure: str
@@ -451,9 +452,16 @@ def _reading(reading: Reading) -> dict[str, Any]:
         "method": reading.method,
         "counted": [_counted(counted) for counted in reading.counted],
         "set_aside": [{"entry": entry, "reason": reason} for entry, reason in reading.set_aside],
-        "certified": [
-            {"assumption": it.assumption, "recipe": it.recipe, "entry": it.entry} for it in reading.certified
-        ],
+        "certified": [_certified(it) for it in reading.certified],
+    }
+
+
+def _certified(it: Certified) -> dict[str, Any]:
+    return {
+        "assumption": it.assumption,
+        "recipe": it.recipe,
+        "demonstrations": it.demonstrations,
+        "entry": it.entry,
     }
 
 

@@ -59,9 +59,10 @@ class Deployment:
 class Protocol:
     """What was, or will be, run: the task, its samples, and how hard it tries.
 
-    `samples` counts units of the measure: samples, or families of them. `deployment` None: the bare model. `recipe` is
-    the SHA-256 of what says which elicitor was used, with which settings, or `UNKNOWN`. Under `stopping: e-process` the
-    samples are asked in the order that `order_seed` commits to, and the run may stop after any of them.
+    `samples` counts units of the measure: samples, or families of them. `deployment` None: the bare model. The elicitor
+    had so many `demonstrations`, and showed `shots`. `recipe` is the SHA-256 of what says which elicitor was used, with
+    which settings, or `UNKNOWN`. Under `stopping: e-process` the samples are asked in the order that `order_seed`
+    commits to, and the run may stop after any of them.
     """
 
     task: str
@@ -149,10 +150,11 @@ class Validity:
     """What is known of the elicitor behind a check, by its `recipe`, beside the organisms that it caught.
 
     It let `ruled_out` of the `honest` organisms that never had the skill be ruled out at the level `at`. The smallest
-    of all organisms had `least_parameters` parameters.
+    of all organisms had `least_parameters` parameters; none was elicited with more than so many `demonstrations`.
     """
 
     recipe: str
+    demonstrations: int
     ruled_out: int
     honest: int
     at: Fraction

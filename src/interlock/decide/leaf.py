@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from interlock.decide.decision import Certified, Counted, Held, Node, Reading, Reason, State
+from interlock.decide.facts import UNKNOWN
 from interlock.decide.view import Sought, assumed, certified, least, scale, start, tally
 from interlock.policy import exact
 from interlock.policy.model import Demand, UnderReference, UnderScreen
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from interlock.decide.facts import Result
-    from interlock.decide.view import Line, View
+    from interlock.decide.view import Line, Tried, View
     from interlock.policy.model import AtLeast, Measure, Threshold
 
 ONE = Fraction(1)
@@ -171,7 +172,7 @@ def demanded(view: View, sought: Sought, *, multiple: Fraction) -> tuple[list[Re
 def _unmet(view: View, sought: Sought, demand: Demand) -> list[Reason]:
     """A demanded elicitation without a sound result, and assumptions that are not discharged for what ran."""
     measure = sought.measure
-    ran: list[str | None] = [it for subject in sought.subjects for it in view.by_recipe(sought, subject, demand)]
+    ran: list[Tried | None] = [it for subject in sought.subjects for it in view.tried(sought, subject, demand)]
     reasons = min((_undischarged(view, sought, demand, it) for it in ran or [None]), key=len)
     if measure.on == "deployment" and view.deployment is None:
         text = f"`{measure.name}` is of a deployment, and none is asked about"
@@ -188,15 +189,15 @@ def no_room(view: View) -> Reason:
     return Reason("compute-uncertain", text)
 
 
-def _undischarged(view: View, sought: Sought, demand: Demand, recipe: str | None) -> list[Reason]:
-    """The assumptions that are not discharged for results of a recipe; None: of whichever."""
+def _undischarged(view: View, sought: Sought, demand: Demand, ran: Tried | None) -> list[Reason]:
+    """The assumptions that are not discharged for results that tried so hard; None: however hard."""
     rule = sought.rule
     names = assumed(rule, sought.measure, demand)
-    missing = [it for it in names if view.discharged(it, view.subject, rule.run_by, recipe) is None]
-    return [_not_discharged(view, name, rule.run_by, recipe) for name in missing]
+    missing = [it for it in names if view.discharged(it, view.subject, rule.run_by, ran) is None]
+    return [_not_discharged(view, name, rule.run_by, ran) for name in missing]
 
 
-def _not_discharged(view: View, name: str, run_by: str, recipe: str | None) -> Reason:
+def _not_discharged(view: View, name: str, run_by: str, ran: Tried | None) -> Reason:
     from interlock.decide.finding import find
 
     rule = view.policy.assumptions.get(name)
@@ -207,17 +208,28 @@ def _not_discharged(view: View, name: str, run_by: str, recipe: str | None) -> R
         text = f"`{name}` is void unless {' and '.join(f'`{it}`' for it in void)} is below"
         return Reason("assumption-void", text, f"rule out {', '.join(void)}")
     others = [(it.entry, own) for _, it in view.standing(name, view.subject, run_by) if (own := certified(it))]
-    if recipe is not None and others:
-        shown = " and ".join(f"`{own[:12]}` (entry {entry})" for entry, own in others)
-        text = f"`{name}` is shown for results of the recipe {shown}, and what ran was `{recipe[:12]}`"
-        return Reason(
-            "assumption", text, f"certify the recipe that ran, or {view.evaluate_command()} by a certified one"
-        )
+    if ran is not None and others:
+        return _not_certified(view, name, ran, others)
     word, command = "stated by", f"states it: interlock attest --assumption {name}"
     if rule.checked:
         word, command = "shown by a check of", f"checks it: interlock check-assumption {name}"
     resume = f"`{rule.by}` {command} --subject {view.model.name}"
     return Reason("assumption", f"`{name}` is not {word} `{rule.by}`", resume)
+
+
+def _not_certified(view: View, name: str, ran: Tried, others: list[tuple[int, Tried]]) -> Reason:
+    """What was certified is of another recipe than what ran, or on more demonstrations."""
+    shown = " and ".join(
+        f"the recipe `{own.recipe[:12]}` on {own.demonstrations} demonstrations or more (entry {entry})"
+        for entry, own in others
+    )
+    tried = f"`{ran.recipe[:12]}` on {ran.demonstrations}"
+    resume = f"certify the recipe that ran, or {view.evaluate_command()} by a certified one"
+    more = [own.demonstrations for _, own in others if own.recipe == ran.recipe != UNKNOWN]
+    if more:
+        again = f"{view.evaluate_command()} on {min(more)} demonstrations or more"
+        resume = f"{again}, or certify the recipe on {ran.demonstrations}"
+    return Reason("assumption", f"`{name}` is shown for results of {shown}, and what ran was {tried}", resume)
 
 
 def _missing(view: View, sought: Sought, demand: Demand) -> str:
@@ -305,10 +317,10 @@ def reading(view: View, sought: Sought, *, level: Fraction, margin: Fraction, al
 
 
 def _certified(view: View, sought: Sought) -> list[Certified]:
-    """For which recipes the assumptions of a rule's demands are shown, on all that may stand for the subject."""
+    """For which results the assumptions of a rule's demands are shown, on all that may stand for the subject."""
     names = dict.fromkeys(name for it in sought.rule.elicitation for name in assumed(sought.rule, sought.measure, it))
     found = [
-        Certified(name, own, it.entry)
+        Certified(name, own.recipe, own.demonstrations, it.entry)
         for name in names
         for subject in sought.subjects
         for _, it in view.standing(name, subject, sought.rule.run_by)

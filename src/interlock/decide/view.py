@@ -90,6 +90,14 @@ class Sought:
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """How hard results tried, as far as a certified elicitor asks: its recipe, and with how many demonstrations."""
+
+    recipe: str
+    demonstrations: int
+
+
+@dataclass(frozen=True, slots=True)
 class Floor:
     """What a version asks of a report on a plan: by whom, how much of it, and the `lines` that its task may cross."""
 
@@ -396,8 +404,8 @@ class View:
         found: list[Held] = []
         rule, assumptions = sought.rule, assumed(sought.rule, sought.measure, demand)
         for subject in sought.subjects:
-            for recipe, results in self.by_recipe(sought, subject, demand).items():
-                said = [self.discharged(name, subject, rule.run_by, recipe) for name in assumptions]
+            for ran, results in self.tried(sought, subject, demand).items():
+                said = [self.discharged(name, subject, rule.run_by, ran) for name in assumptions]
                 stated = [it for it in said if it is not None]
                 if len(stated) < len(said):
                     continue
@@ -407,23 +415,24 @@ class View:
                 found += [held] if self.has_room(held.reach) else []
         return max(found, key=lambda it: (it.expires, it.reach), default=None)
 
-    def by_recipe(self, sought: Sought, subject: str, demand: Demand) -> dict[str, list[Result]]:
-        """The sound results on a subject for a demand, by the recipe that ran: each must be certified (rule 16)."""
-        found: dict[str, list[Result]] = {}
+    def tried(self, sought: Sought, subject: str, demand: Demand) -> dict[Tried, list[Result]]:
+        """The sound results on a subject for a demand, by how hard they tried: each must be certified (rule 16)."""
+        found: dict[Tried, list[Result]] = {}
         for result in self.sound(sought, subject, demand):
-            found.setdefault(result.protocol.recipe, []).append(result)
+            ran = Tried(result.protocol.recipe, result.protocol.demonstrations)
+            found.setdefault(ran, []).append(result)
         return found
 
     def has_room(self, reach: Fraction | None) -> bool:
         """Whether the subject is certainly within so much effective compute."""
         return reach is None or self.model.ec_high <= reach.__floor__()
 
-    def discharged(self, name: str, subject: str, run_by: str, recipe: str | None) -> Held | None:
-        """Until when an assumption is discharged about a subject for results of a recipe (rule 16; None: of whichever);
-        None: it is not.
+    def discharged(self, name: str, subject: str, run_by: str, ran: Tried | None) -> Held | None:
+        """Until when an assumption is discharged about a subject for results that tried so hard (rule 16; None: however
+        hard); None: it is not.
         """
         said = self.standing(name, subject, run_by)
-        stated = [end for end, it in said if _stands_for(it, recipe)]
+        stated = [end for end, it in said if _stands_for(it, ran)]
         still = [self._below(threshold) for threshold in self.policy.assumptions[name].void_at] if stated else []
         if not stated or not all(tree.holds for tree in still):
             return None
@@ -664,15 +673,17 @@ def _valid(it: Validity | None, rule: Assumption) -> bool:
     return (sharp or not rule.sharpness) and it.least_parameters >= rule.least_parameters
 
 
-def certified(said: Attestation) -> str | None:
-    """The recipe for whose results alone a statement stands; None: for all."""
+def certified(said: Attestation) -> Tried | None:
+    """How hard results must have tried for a statement to stand for them; None: it stands for all."""
     validity = said.check.validity if said.check else None
-    return None if validity is None else validity.recipe
+    return None if validity is None else Tried(validity.recipe, validity.demonstrations)
 
 
-def _stands_for(said: Attestation, recipe: str | None) -> bool:
+def _stands_for(said: Attestation, ran: Tried | None) -> bool:
     own = certified(said)
-    return own is None or (own != UNKNOWN and recipe in (None, own))
+    if own is None or ran is None:
+        return own is None or own.recipe != UNKNOWN
+    return ran.recipe == own.recipe != UNKNOWN and ran.demonstrations >= own.demonstrations
 
 
 def _wrong_measure(result: Result, measure: Measure) -> Iterator[str]:

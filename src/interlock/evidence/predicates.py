@@ -34,7 +34,7 @@ KINDS = (
     *("withdrawal", "set-aside", "assumption-check", "judgement", "approval", "forecast", "incident", "amendment"),
     *("audit", "duty", "revocation"),
 )
-_VERSIONS = {"subject": 2, "plan": 2, "result": 4, "assumption-check": 2, "decision": 2}  # of all others it is 1
+_VERSIONS = {"subject": 2, "plan": 2, "result": 4, "assumption-check": 3, "decision": 3}  # of all others it is 1
 
 #: What a log that does not say so is said to have, be, or name.
 UNKNOWN = told.UNKNOWN

@@ -216,7 +216,7 @@ _READING = _object(
     lower=_TEXT,
     method=_TEXT,
     counted=_list(_COUNTED),
-    certified=_list(_object(assumption=_TEXT, recipe=_DIGEST, entry=_COUNT)),
+    certified=_list(_object(assumption=_TEXT, recipe=_DIGEST, demonstrations=_COUNT, entry=_COUNT)),
     set_aside=_list(_object(entry=_COUNT, reason=_TEXT)),
 )
 
@@ -307,6 +307,7 @@ _PREDICATES: dict[str, Schema] = {
         ),
         validity=_object(
             recipe=_DIGEST,
+            demonstrations=_COUNT,
             ruled_out=_COUNT,
             honest=_ORGANISMS,
             at=_EXACT,

@@ -250,6 +250,7 @@ def _validity(said: Said, fields: Fields) -> tuple[Validity, tuple[str, str]]:
     record = fields.nested("record")
     found = Validity(
         recipe=fields.digest("recipe"),
+        demonstrations=fields.count("demonstrations"),
         ruled_out=fields.count("ruled_out"),
         honest=fields.count("honest"),
         at=fields.exact("at", least=0),

@@ -22,7 +22,7 @@ from interlock.policy import exact
 if TYPE_CHECKING:
     from fractions import Fraction
 
-FORMAT = "validity-record/v1"
+FORMAT = "validity-record/v2"
 _LIMIT = 1 << 26
 
 
@@ -37,11 +37,14 @@ def recipe_of(name: str, kind: str, settings: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Elicitor:
-    """What was tried: its name, the elicitation that it is, and every setting that its results depend on."""
+    """What was tried: its name, the elicitation that it is, and every setting that its results depend on. It was given
+    so many `demonstrations`: the most that it had of any organism, which its recipe does not say.
+    """
 
     name: str
     kind: str
     settings: Mapping[str, Any]
+    demonstrations: int
 
     @property
     def recipe(self) -> str:
@@ -72,7 +75,8 @@ class Record:
     @property
     def validity(self) -> Validity:
         """What the ledger says of it."""
-        return Validity(self.elicitor.recipe, self.ruled_out, self.honest, self.at, self.least)
+        elicitor = self.elicitor
+        return Validity(elicitor.recipe, elicitor.demonstrations, self.ruled_out, self.honest, self.at, self.least)
 
     def to_bytes(self) -> bytes:
         """The record as `parse` reads it."""
@@ -83,6 +87,7 @@ class Record:
                 "name": self.elicitor.name,
                 "kind": self.elicitor.kind,
                 "settings": dict(self.elicitor.settings),
+                "demonstrations": self.elicitor.demonstrations,
             },
             "recipe": self.elicitor.recipe,
             "coverage": {"covered": self.covered, "organisms": self.organisms},
@@ -103,7 +108,7 @@ def parse(data: bytes, where: str) -> Record:
     fields = Fields(_json(data, where), where)
     fields.one_of("interlock", (FORMAT,))
     told, covered, sharp, size = (fields.nested(it) for it in ("elicitor", "coverage", "sharpness", "parameters"))
-    elicitor = Elicitor(told.text("name"), told.text("kind"), told.free("settings"))
+    elicitor = Elicitor(told.text("name"), told.text("kind"), told.free("settings"), told.count("demonstrations"))
     record = Record(
         check=fields.text("check"),
         elicitor=elicitor,

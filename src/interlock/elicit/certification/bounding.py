@@ -4,7 +4,8 @@ Guarantees: nothing here reads a truth; only models, what anyone may know of the
 is written down before the first organism is asked. An organism that is done is not asked again. `bounds.jsonl` is there
 only once every organism is done; truths are opened after that (`judging`), and it is never written twice.
 
-    run.json            what was asked for: recipes, organisms with their commitments, level, seeds that calibrate
+    run.json            what was asked for: recipes, level, seeds that calibrate, and the organisms with their
+                        commitments and with how many demonstrations each is elicited
     organisms/*.json    what one organism showed
     bounds.jsonl        all of them
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +25,7 @@ from interlock.decide import bounds
 from interlock.elicit import asking, budget, session
 from interlock.elicit.budget import Meter
 from interlock.elicit.elicitor import Adapted, Elicitor, Progress, recipe, under
-from interlock.elicit.items import Questions
+from interlock.elicit.items import Material, Questions
 from interlock.elicit.organisms import sealing
 from interlock.elicit.organisms.measuring import SHOTS
 from interlock.errors import EvidenceError, UsageError
@@ -41,6 +42,7 @@ class Plan:
 
     `share` is what may be spent, of an organism's training compute. Organisms of the seeds `calibrate` only learn the
     margin, at which their coverage is at least `target`; all others are certified. `check` is what the policy calls it.
+    An elicitor gets the first so many `demonstrations` of an organism; None: all of them.
     """
 
     elicitors: tuple[Elicitor, ...]
@@ -51,6 +53,7 @@ class Plan:
     calibrate: tuple[int, ...] = ()
     target: Fraction = Fraction(95, 100)
     check: str = "certified-elicitor"
+    demonstrations: int | None = None
 
     def __post_init__(self) -> None:
         names = [it.name for it in self.elicitors]
@@ -82,6 +85,7 @@ class Plan:
             "calibrate": sorted(self.calibrate),
             "target": exact(self.target),
             "check": self.check,
+            "demonstrations": self.demonstrations,
         }
         told: dict[str, Any] = json.loads(json.dumps(made))
         return told
@@ -92,6 +96,7 @@ class Shown:
     """What one way of asking gave on the test: right answers, and those that count when ruling out; FLOP spent.
 
     `failed` says why an elicitor gave nothing. Then there is no bound: neither does it cover, nor can it rule out.
+    `cut_short`: its budget ended it before it had done what its recipe says.
     """
 
     right: int
@@ -99,6 +104,7 @@ class Shown:
     n: int
     flop: int
     failed: str = ""
+    cut_short: bool = False
 
     def upper(self, alpha: Fraction) -> Fraction | None:
         """One-sided upper bound (Clopper-Pearson); a spurious failure counts as right. None: it failed."""
@@ -107,7 +113,9 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Bounded:
-    """What an organism showed: asked plainly, after solved examples, and by each elicitor by its name."""
+    """What an organism showed: asked plainly, after solved examples, and by each elicitor by its name; elicitors were
+    given so many `demonstrations`.
+    """
 
     name: str
     family: str
@@ -116,6 +124,7 @@ class Bounded:
     questions: str
     parameters: int
     training_compute: int
+    demonstrations: int
     shown: Mapping[str, Shown]
 
     def upper(self, ways: Sequence[str], alpha: Fraction) -> Fraction | None:
@@ -128,14 +137,15 @@ def bound(plan: Plan, folders: Sequence[Path], out: Path, *, progress: Progress)
     """Ask every organism in every way, and write all bounds to `out`. The same call goes on after a kill.
 
     Raises:
-        UsageError: no organisms, or `out` is of another run; or as an elicitor.
+        UsageError: no organisms, one with fewer demonstrations than the plan asks, or `out` is of another run; or as
+            an elicitor.
         OutOfBudgetError: the share allows nothing at all.
         EvidenceError: questions are not those that an organism names, or bounds were changed afterwards.
     """
     if not folders:
         raise UsageError("expected a suite of one organism or more, got none")
-    organisms = {it.name: _identity(it) for it in folders}
-    session.claim(out, {"interlock": "certification/v1", **plan.describe(), "organisms": organisms})
+    organisms = {it.name: _identity(plan, it) for it in folders}
+    session.claim(out, {"interlock": "certification/v2", **plan.describe(), "organisms": organisms})
     (out / ORGANISMS).mkdir(exist_ok=True)
     found = []
     for done, folder in enumerate(sorted(folders, key=lambda it: it.name)):
@@ -165,9 +175,18 @@ def _within(what: str, place: int, all_of: int, progress: Progress) -> Progress:
     return told
 
 
-def _identity(folder: Path) -> dict[str, str]:
+def _material(plan: Plan, folder: Path) -> Material:
+    material, count = sealing.questions(folder).material, plan.demonstrations
+    try:
+        return material if count is None else material.first(count)
+    except UsageError as error:
+        raise UsageError(f"`{folder}`: {error}") from None
+
+
+def _identity(plan: Plan, folder: Path) -> dict[str, Any]:
     about = sealing.about(folder)
     return {
+        "demonstrations": len(_material(plan, folder).demonstrations),
         "commitment": about.commitment,
         "questions": about.questions,
         "weights": sealing.digest(folder / sealing.MODEL),
@@ -190,7 +209,7 @@ def _kept(plan: Plan, folder: Path, out: Path, progress: Progress) -> Bounded:
 
 
 def _bounded(plan: Plan, folder: Path, work: Path, progress: Progress) -> Bounded:
-    about, questions = sealing.about(folder), sealing.questions(folder)
+    about, questions, material = sealing.about(folder), sealing.questions(folder), _material(plan, folder)
     subject = local.load(folder / sealing.MODEL)
     shown = {PLAIN: _asked(Adapted(subject), questions, 0)}
     shown[SHOWN] = _asked(Adapted(subject, questions.demonstrations[:SHOTS]), questions, 0)
@@ -200,7 +219,7 @@ def _bounded(plan: Plan, folder: Path, work: Path, progress: Progress) -> Bounde
         try:
             elicited = elicitor.elicit(
                 subject,
-                questions.material,
+                material,
                 meter=meter,
                 seed=plan.seed,
                 work=work / elicitor.name,
@@ -209,14 +228,15 @@ def _bounded(plan: Plan, folder: Path, work: Path, progress: Progress) -> Bounde
         except EvidenceError as error:
             shown[elicitor.name] = Shown(0, 0, 0, meter.spent, failed=str(error))
             continue
-        shown[elicitor.name] = _asked(elicited.adapted, questions, elicited.flop)
+        cut = any(event["event"] == "out-of-budget" for event in elicited.transcript)
+        shown[elicitor.name] = replace(_asked(elicited.adapted, questions, elicited.flop), cut_short=cut)
     return Bounded(
         folder.name,
         parameters=budget.parameters(subject.model),
         family=about.family,
         training_compute=about.training_compute,
         shown=shown,
-        **_identity(folder),
+        **_identity(plan, folder),
     )
 
 

@@ -84,12 +84,18 @@ class Certified:
         """Every way in which the organisms were asked."""
         return (PLAIN, SHOWN, *(it.name for it in self.plan.elicitors))
 
+    @property
+    def demonstrations(self) -> int:
+        """The most that an elicitor had of any organism that is certified; of none, 0."""
+        return max((it.bounded.demonstrations for it in self.certified), default=0)
+
     def to_json(self) -> dict[str, Any]:
         """Every figure with n, interval and method, and each organism."""
         learned, plan = self.margin, self.plan
         return {
-            "interlock": "certified/v1",
+            "interlock": "certified/v2",
             "plan": plan.describe(),
+            "demonstrations": self.demonstrations,
             "bounds_sha256": self.bounds_sha256,
             "truth": TRUTH,
             "bound": BOUND,
@@ -120,7 +126,7 @@ class Certified:
         sizes = [it.bounded.parameters for it in self.certified]
         return validity.Record(
             check=self.plan.check,
-            elicitor=validity.Elicitor(elicitor.name, elicitor.kind, _plain(self.plan, elicitor)),
+            elicitor=validity.Elicitor(elicitor.name, elicitor.kind, _plain(self.plan, elicitor), self.demonstrations),
             covered=sum(_covers(it, (elicitor.name,), self.plan, Fraction(0)) for it in able),
             organisms=len(able),
             ruled_out=sum(_rules_out(it, self.ways, self.plan, Fraction(0)) for it in weak),
@@ -177,6 +183,7 @@ def figures(judged: Sequence[Judged], ways: Sequence[str], plan: Plan, *, margin
             "most": max(shares, default=None),
         },
         "failed": sum(_upper(it, ways, plan) is None for it in judged),
+        "cut_short": sum(any(it.bounded.shown[way].cut_short for way in ways) for it in judged),
     }
 
 
@@ -264,6 +271,7 @@ def _row(it: Judged, certified: Certified) -> dict[str, Any]:
         "seed": it.truth.seed,
         "half": "calibration" if it.truth.seed in certified.plan.calibrate else "certified",
         "parameters": it.bounded.parameters,
+        "demonstrations": it.bounded.demonstrations,
         "can": asdict(it.truth.can),
         "bound": None if upper is None else exact(upper),
         "shown": {way: asdict(shown) for way, shown in it.bounded.shown.items()},

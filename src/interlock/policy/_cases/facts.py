@@ -361,6 +361,7 @@ class Telling:
         inner = Entry(node, self.found, "a check's validity")
         validity = told.Validity(
             recipe(inner.need("recipe", scalar.name)),
+            inner.need("demonstrations", scalar.whole),
             inner.need("ruled_out", scalar.whole),
             inner.need("honest", units),
             inner.need("at", scalar.number),

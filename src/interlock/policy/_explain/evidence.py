@@ -133,7 +133,8 @@ def _validity(it: Assumption) -> str:
         )
     if it.least_parameters:
         asks.append(f"be tried on none of fewer than {words.number(Fraction(it.least_parameters))} parameters")
-    return f"; it must also {' and '.join(asks)}, and counts for its own way of eliciting only" if asks else ""
+    own = "its own way of eliciting, on as many examples or more"
+    return f"; it must also {' and '.join(asks)}, and counts only for {own}" if asks else ""
 
 
 def assumed(book: Book) -> Iterator[Sentence]:
