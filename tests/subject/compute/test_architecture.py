@@ -1,4 +1,4 @@
-"""Parameters by formula against the models that transformers builds: every family, and the variants that change a count."""
+"""Parameters by formula against the models that transformers builds: every family and its variants."""
 
 from __future__ import annotations
 

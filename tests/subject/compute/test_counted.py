@@ -119,7 +119,7 @@ def test_nothing_counted_is_a_gap():
 
 def test_a_model_with_frozen_weights_is_not_counted_as_one_that_is_trained():
     model = real("llama")
-    next(model.parameters()).requires_grad_(False)
+    next(model.parameters()).requires_grad_(requires_grad=False)
     with pytest.raises(UsageError, match="1 of 39 tensors are frozen"):
         count(model, rows=1, width=4)
 

@@ -108,11 +108,6 @@ def _vector(size: int) -> Weights:
     return Weights(size, 0)
 
 
-def _norm(size: int) -> Weights:
-    """A layer norm: scale and shift."""
-    return _vector(2 * size)
-
-
 _NOTHING = Weights()
 
 
@@ -120,6 +115,14 @@ _NOTHING = Weights()
 class _Attention:
     weights: Weights
     across: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Norms:
+    """Those of each layer, and the one after the last."""
+
+    layer: Weights
+    last: Weights
 
 
 def _heads(
@@ -195,29 +198,34 @@ def _made(  # one keyword a difference between families
     attention: _Attention,
     blocks: list[Weights],
     *,
-    norms: Weights,
-    last: Weights,
+    norms: _Norms,
     tied: bool,
     windows: list[int | None] | None = None,
     head_bias: bool = False,
     positions: int = 0,
 ) -> Architecture:
-    """Put together. `blocks` are the MLPs; `positions` are rows of learned positions; `last` is the last norm."""
+    """Put together. `blocks` are the MLPs; `positions` are rows of learned positions."""
     width, words = it.count("hidden_size"), it.count("vocab_size")
     seen = windows or [None] * len(blocks)
-    parts = [attention.weights + block + norms for block in blocks]
+    parts = [attention.weights + block + norms.layer for block in blocks]
     layers = tuple(Layer(p.stored, p.used, attention.across, w) for p, w in zip(parts, seen, strict=True))
     head = _matrix(width, words, bias=head_bias)
     embeddings = width * (words + positions)
     own = (words if head_bias else 0) if tied else head.stored
     longest = it.count("max_position_embeddings")
-    return Architecture(str(it.get("model_type")), layers, embeddings + own + last.stored, head.used, longest)
+    return Architecture(str(it.get("model_type")), layers, embeddings + own + norms.last.stored, head.used, longest)
 
 
-def _rms(it: Fields, each: int = 2) -> dict[str, Weights]:
-    """So many RMS norms a layer, and the last one."""
+def _rms(it: Fields, each: int = 2) -> _Norms:
+    """So many RMS norms a layer."""
     width = it.count("hidden_size")
-    return {"norms": _vector(each * width), "last": _vector(width)}
+    return _Norms(_vector(each * width), _vector(width))
+
+
+def _layer_norms(it: Fields, each: int = 2) -> _Norms:
+    """So many layer norms a layer, each with scale and shift."""
+    width = 2 * it.count("hidden_size")
+    return _Norms(_vector(each * width), _vector(width))
 
 
 def _tied(it: Fields, *, default: bool) -> bool:
@@ -228,21 +236,21 @@ def _llama(it: Fields) -> Architecture:
     bias = it.truth("attention_bias", default=False)
     attention = _heads(it, qkv_bias=bias, out_bias=bias, wide=_own_width(it), groups=it.groups(needed=False))
     mlp = _gated(it.count("hidden_size"), it.count("intermediate_size"), bias=it.truth("mlp_bias", default=False))
-    return _made(it, attention, [mlp] * it.layers(), **_rms(it), tied=_tied(it, default=False))
+    return _made(it, attention, [mlp] * it.layers(), norms=_rms(it), tied=_tied(it, default=False))
 
 
 def _mistral(it: Fields) -> Architecture:
     attention = _heads(it, wide=_own_width(it))
     mlp = _gated(it.count("hidden_size"), it.count("intermediate_size"))
     windows = _windows(it, lambda _: True)
-    return _made(it, attention, [mlp] * it.layers(), **_rms(it), tied=_tied(it, default=False), windows=windows)
+    return _made(it, attention, [mlp] * it.layers(), norms=_rms(it), tied=_tied(it, default=False), windows=windows)
 
 
 def _qwen2(it: Fields) -> Architecture:
     attention = _heads(it, qkv_bias=True, wide=_own_width(it))
     mlp = _gated(it.count("hidden_size"), it.count("intermediate_size"))
     windows = _windows(it, _asked_for(it))
-    return _made(it, attention, [mlp] * it.layers(), **_rms(it), tied=_tied(it, default=False), windows=windows)
+    return _made(it, attention, [mlp] * it.layers(), norms=_rms(it), tied=_tied(it, default=False), windows=windows)
 
 
 def _per_head(_heads: int, _groups: int, size: int) -> Weights:
@@ -259,7 +267,7 @@ def _qwen3(it: Fields) -> Architecture:
     mlp = _gated(it.count("hidden_size"), it.count("intermediate_size"))
     blocks, windows = [mlp] * it.layers(), _windows(it, _asked_for(it))
     attention = _qwen3_attention(it, it.count("head_dim", 128))
-    return _made(it, attention, blocks, **_rms(it), tied=_tied(it, default=False), windows=windows)
+    return _made(it, attention, blocks, norms=_rms(it), tied=_tied(it, default=False), windows=windows)
 
 
 def _sparse(it: Fields, sparse: Weights) -> list[Weights]:
@@ -278,7 +286,7 @@ def _qwen2_moe(it: Fields) -> Architecture:
     sparse = _experts(it, width, it.count("moe_intermediate_size"), it.count("num_experts")) + shared
     blocks, windows = _sparse(it, sparse), _windows(it, _asked_for(it))
     attention = _heads(it, qkv_bias=bias)
-    return _made(it, attention, blocks, **_rms(it), tied=_tied(it, default=False), windows=windows)
+    return _made(it, attention, blocks, norms=_rms(it), tied=_tied(it, default=False), windows=windows)
 
 
 def _qwen3_moe(it: Fields) -> Architecture:
@@ -286,14 +294,14 @@ def _qwen3_moe(it: Fields) -> Architecture:
     sparse = _experts(it, it.count("hidden_size"), it.count("moe_intermediate_size"), many)
     windows = _windows(it, lambda _: it.truth("use_sliding_window", default=False))
     attention, blocks = _qwen3_attention(it, _own_width(it)), _sparse(it, sparse)
-    return _made(it, attention, blocks, **_rms(it), tied=_tied(it, default=False), windows=windows)
+    return _made(it, attention, blocks, norms=_rms(it), tied=_tied(it, default=False), windows=windows)
 
 
 def _mixtral(it: Fields) -> Architecture:
     width = it.count("hidden_size")
     block = _experts(it, width, it.count("intermediate_size"), it.count("num_local_experts"))
     windows, attention = _windows(it, lambda _: True), _heads(it, wide=_own_width(it))
-    return _made(it, attention, [block] * it.layers(), **_rms(it), tied=_tied(it, default=False), windows=windows)
+    return _made(it, attention, [block] * it.layers(), norms=_rms(it), tied=_tied(it, default=False), windows=windows)
 
 
 def _latent(it: Fields) -> _Attention:
@@ -332,14 +340,14 @@ def _deepseek(it: Fields) -> Architecture:
     dense = _gated(width, it.count("intermediate_size"))
     first = it.count("first_k_dense_replace", least=0)
     blocks = [dense if index < first else sparse for index in range(it.layers())]
-    return _made(it, _latent(it), blocks, **_rms(it), tied=_tied(it, default=False))
+    return _made(it, _latent(it), blocks, norms=_rms(it), tied=_tied(it, default=False))
 
 
 def _gemma(it: Fields) -> Architecture:
     bias = it.truth("attention_bias", default=False)
     attention = _heads(it, qkv_bias=bias, out_bias=bias, wide=it.count("head_dim", 256))
     mlp = _gated(it.count("hidden_size"), it.count("intermediate_size"))
-    return _made(it, attention, [mlp] * it.layers(), **_rms(it), tied=_tied(it, default=True))
+    return _made(it, attention, [mlp] * it.layers(), norms=_rms(it), tied=_tied(it, default=True))
 
 
 def _gemma2(it: Fields) -> Architecture:
@@ -348,7 +356,7 @@ def _gemma2(it: Fields) -> Architecture:
     mlp = _gated(it.count("hidden_size"), it.count("intermediate_size"))
     windows = _windows(it, lambda index: index % 2 == 0)
     tied = _tied(it, default=True)
-    return _made(it, attention, [mlp] * it.layers(), **_rms(it, 4), tied=tied, windows=windows)
+    return _made(it, attention, [mlp] * it.layers(), norms=_rms(it, 4), tied=tied, windows=windows)
 
 
 def _gemma3(it: Fields) -> Architecture:
@@ -359,7 +367,7 @@ def _gemma3(it: Fields) -> Architecture:
     every = it.count("sliding_window_pattern", older)
     windows = _windows(it, lambda index: (index + 1) % every != 0)
     tied = _tied(it, default=True)
-    return _made(it, attention, [mlp] * it.layers(), **_rms(it, 4), tied=tied, windows=windows)
+    return _made(it, attention, [mlp] * it.layers(), norms=_rms(it, 4), tied=tied, windows=windows)
 
 
 def _olmo2(it: Fields) -> Architecture:
@@ -372,13 +380,13 @@ def _olmo2(it: Fields) -> Architecture:
         norms=lambda heads, groups, size: _vector((heads + groups) * size),
     )
     mlp = _gated(it.count("hidden_size"), it.count("intermediate_size"))
-    return _made(it, attention, [mlp] * it.layers(), **_rms(it), tied=_tied(it, default=False))
+    return _made(it, attention, [mlp] * it.layers(), norms=_rms(it), tied=_tied(it, default=False))
 
 
 def _phi3(it: Fields) -> Architecture:
     windows, mlp = _windows(it, lambda _: True), _gated(it.count("hidden_size"), it.count("intermediate_size"))
     attention = _heads(it, groups=it.groups(needed=False))
-    return _made(it, attention, [mlp] * it.layers(), **_rms(it), tied=_tied(it, default=False), windows=windows)
+    return _made(it, attention, [mlp] * it.layers(), norms=_rms(it), tied=_tied(it, default=False), windows=windows)
 
 
 def _phi(it: Fields) -> Architecture:
@@ -389,8 +397,7 @@ def _phi(it: Fields) -> Architecture:
         it,
         _heads(it, qkv_bias=True, out_bias=True, groups=it.groups(needed=False)),
         [mlp] * it.layers(),
-        norms=_norm(width),
-        last=_norm(width),
+        norms=_layer_norms(it, 1),
         tied=_tied(it, default=False),
         head_bias=True,
     )
@@ -403,8 +410,7 @@ def _gpt_neox(it: Fields) -> Architecture:
         it,
         _heads(it, qkv_bias=bias, out_bias=bias, groups=it.count("num_attention_heads")),
         [mlp] * it.layers(),
-        norms=_norm(width).times(2, 2),
-        last=_norm(width),
+        norms=_layer_norms(it),
         tied=_tied(it, default=False),
     )
 
@@ -430,8 +436,7 @@ def _gpt2(given: Fields) -> Architecture:
         it,
         _heads(it, qkv_bias=True, out_bias=True, groups=it.count("num_attention_heads")),
         [mlp] * it.layers(),
-        norms=_norm(width).times(2, 2),
-        last=_norm(width),
+        norms=_layer_norms(it),
         tied=_tied(it, default=True),
         positions=it.count("max_position_embeddings"),
     )

@@ -96,8 +96,8 @@ def read(config: Mapping[str, Any], *, where: str = "config") -> Architecture:
     """The architecture by the members of a transformers config.
 
     Raises:
-        UnknownArchitectureError: the family is not known, a member is missing or out of range, or the variant is one that
-            the formula does not count.
+        UnknownArchitectureError: the family is not known, a member is missing or out of range, or the variant is one
+            that the formula does not count.
     """
     from interlock.subject.compute._families import FAMILIES, Fields
 

@@ -34,8 +34,8 @@ class GapError(UsageError):
 class Counted:
     """FLOP of a forward and a backward pass over `rows` sequences of `width` tokens.
 
-    `recomputes`: the model computes activations again in training (gradient checkpointing). That is not counted here, and
-    is up to a forward pass more.
+    `recomputes`: the model computes activations again in training (gradient checkpointing). That is not counted here,
+    and is up to a forward pass more.
     """
 
     flop: int
@@ -85,11 +85,12 @@ def of_config(config: Mapping[str, Any], *, rows: int, width: int) -> Counted:
         from transformers import AutoConfig, AutoModelForCausalLM
     except ImportError as error:
         raise missing_extra("local", "transformers") from error
+    builder: Any = AutoModelForCausalLM
     members = {name: value for name, value in config.items() if name not in {"model_type", "quantization_config"}}
     try:
         known = AutoConfig.for_model(str(config.get("model_type")), **members)
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(known, attn_implementation="eager")
+            model = builder.from_config(known, attn_implementation="eager")
     except Exception as error:  # whatever transformers raises for a config that makes no model
         raise UsageError(f"transformers does not build the model of this config: {error}") from error
     return count(model, rows=rows, width=width)
@@ -106,8 +107,8 @@ def agree(made: Architecture, counted: Counted) -> Fraction:
     if gap > MOST_APART:
         raise GapError(
             f"a forward and a backward pass over {counted.rows} x {counted.width} tokens takes {expected} FLOP by the "
-            f"formula and {counted.flop} by torch's counter: {float(gap):.1%} apart, at most {float(MOST_APART):.0%} is "
-            f"accepted; the formula's parameters are {made.parameters}"
+            f"formula and {counted.flop} by torch's counter: {float(gap):.1%} apart, accepted up to "
+            f"{float(MOST_APART):.0%}; the formula's parameters are {made.parameters}"
         )
     return gap
 
@@ -131,7 +132,7 @@ def of_model(model: Any) -> Architecture:
 def _taken_apart(model: Any) -> Iterator[None]:
     """Attention and experts in plain products, and nothing computed twice."""
     config, training = model.config, model.training
-    attention, experts = config._attn_implementation, getattr(config, "_experts_implementation", None)  # noqa: SLF001
+    attention, experts = config._attn_implementation, getattr(config, "_experts_implementation", None)
     meta = next(model.parameters()).device.type == "meta"
     try:
         model.set_attn_implementation("eager")
