@@ -41,7 +41,7 @@ class Counted:
     flop: int
     rows: int
     width: int
-    recomputes: bool
+    recomputes: bool = False
 
     @property
     def per_token(self) -> int:
