@@ -3,13 +3,13 @@
 The ladder's loss is taken to be L(C) = E + A C^-b with E >= 0, A > 0 and b > 0 (Hoffmann et al. 2022, arXiv:2203.15556,
 equation 2, along the compute-optimal line), and its runs to differ from that by independent normal errors of one
 variance. The ends of the interval are where the signed root of the profile likelihood ratio of C, scaled by the
-residual variance, reaches Student's t with n - 3 degrees of freedom (Bates and Watts 1988, Nonlinear Regression Analysis and Its
-Applications, section 6.1). Each end is one-sided: the truth is above the upper end with a chance of at most alpha, to
-the method's approximation; tests measure that on ladders of known truth.
+residual variance, reaches Student's t with n - 3 degrees of freedom (Bates and Watts 1988, Nonlinear Regression
+Analysis and Its Applications, section 6.1). Each end is one-sided: the truth is above the upper end with a chance of at
+most alpha, to the method's approximation; tests measure that on ladders of known truth.
 
 What it covers: the noise of the ladder's runs. What it does not: a recipe whose curve has another form, and a model's
-loss that is itself uncertain; for that, give the loss as an interval. The ends therefore widen past the ladder, and an
-end too far past it is refused.
+loss that is itself uncertain; for that, give the loss as an interval. Therefore an end that lies past the ladder is
+moved as far again, one too far past it is refused, and past the ladder the runs themselves show only that it is past.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def effective(ladder: Ladder, low_loss: float, high_loss: float, *, confidence: 
     below, above = max(1.0, ladder.least / low), max(1.0, high / ladder.most)
     middle = curve.flop((low_loss + high_loss) / 2)
     return Effective(
-        low=max(1, math.floor(low / below)),
-        high=math.ceil(high * above),
+        low=max(1, math.floor(min(low / below, ladder.most))),
+        high=math.ceil(max(high * above, ladder.least)),
         estimate=middle,
         confidence=confidence,
         n=curve.n,

@@ -35,8 +35,8 @@ def training(made: Architecture, *, rows: int, width: int, attention: Attention 
 
 
 def trained(made: Architecture, *, tokens: int, width: int, attention: Attention = "full") -> int:
-    """FLOP of training on so many tokens, in sequences of at most `width`: rounded up to whole sequences."""
-    return training(made, rows=-(-tokens // width), width=width, attention=attention)
+    """FLOP of training on so many tokens, in sequences of `width`: of fewer tokens, the share of a sequence."""
+    return -(-tokens * training(made, rows=1, width=width, attention=attention) // width)
 
 
 def per_token(made: Architecture, *, width: int) -> int:
