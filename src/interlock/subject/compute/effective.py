@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -112,8 +113,8 @@ def effective(ladder: Ladder, low_loss: float, high_loss: float, *, confidence: 
         raise UsageError(f"confidence is {confidence}, expected a number over 0.5 and under 1")
     curve = fit(ladder)
     t = _student(confidence, curve.n - 3)
-    low = _end(ladder, curve, high_loss, t, up=False)
     high = _end(ladder, curve, low_loss, t, up=True)
+    low = _end(ladder, curve, high_loss, t, up=False)
     below, above = max(1.0, ladder.least / low), max(1.0, high / ladder.most)
     middle = curve.flop((low_loss + high_loss) / 2)
     return Effective(
@@ -161,12 +162,13 @@ def by_efficiency(flop: int, years: float, efficiency: Efficiency = USUAL) -> Ef
         )
     middle = flop * 2 ** math.sqrt(slow * fast)
     method = f"{FALLBACK}: {efficiency.source}"
-    return Effective(math.floor(flop * 2**slow), math.ceil(flop * 2**fast), middle, 0.9, 0, method)
+    low, high = (flop * Fraction(2**times) for times in (slow, fast))  # exact: a float would round the end down
+    return Effective(math.floor(low), math.ceil(high), middle, 0.9, 0, method)
 
 
 def _end(ladder: Ladder, curve: Fit, loss: float, t: float, *, up: bool) -> float:
     """Where the profile likelihood of the compute for `loss` has fallen off, upwards or downwards."""
-    sign, edge = (1, ladder.most * MOST_PAST) if up else (-1, ladder.least / MOST_PAST)
+    edge = ladder.most * MOST_PAST if up else ladder.least / MOST_PAST
     start = curve.flop(loss)
     beyond = not math.isfinite(start) or (start > edge if up else start < edge)
     if beyond or not _rejected(ladder, curve, loss, edge, t):
@@ -177,8 +179,6 @@ def _end(ladder: Ladder, curve: Fit, loss: float, t: float, *, up: bool) -> floa
             f"{curve.loss(ladder.least):.4g} to {curve.loss(ladder.most):.4g}"
         )
     inside, outside = math.log(start), math.log(edge)
-    if sign * (math.log(edge) - inside) < 0:  # past the other side, and refused there
-        return start
     for _ in range(40):
         middle = (inside + outside) / 2
         if _rejected(ladder, curve, loss, math.exp(middle), t):
