@@ -193,6 +193,11 @@ def test_a_subject_is_added_by_an_estimate_and_its_statement_names_the_file(regi
     assert sha256(LADDER.encode()).hexdigest() in source.said
     shown = lab.command(capsys, registered, "subject", "show", "m")
     assert source.file in shown.out
+    assert lab.command(capsys, registered, "decide", "--subject", "m", "--action", "scale", "--record").code == 3
+    exported = lab.command(capsys, registered, "bundle", "export", "latest", "-o", "m.bundle", "--json")
+    assert exported.code == 0, exported
+    vkey = json.loads(exported.out)["vkey"]
+    assert cli.run(["bundle", "verify", "m.bundle", "--vkey", vkey]) == 3  # verify.py is asked, too; it is a hold
     again = lab.command(capsys, registered, "subject", "add", str(other), "--name", "m", "--estimate", str(estimated))
     assert again.code == 0
     estimated.write_text(estimated.read_text() + "\n")

@@ -104,13 +104,13 @@ class PermitCallback(TrainerCallback):
         """
         _check_settings(args)
         model: PreTrainedModel = kwargs["model"]
-        self._flop_per_token = self._cost_of(model)
         evidence = self._evidence()
         permit = verify(evidence, self._digest, action=ACTION, at=self._clock())
         self._check_lease(evidence, permit)
         self._start = self.spent = self._compute_of_weights(evidence, permit, state)
         self._seen_at_start = int(state.num_input_tokens_seen)
         _check_loaded(model, self._weights)
+        self._flop_per_token = self._cost_of(model)
         self._watch(model)
         self._permit = permit
         if self.spent + self._next_step() > permit.terms.most_compute:
