@@ -83,10 +83,11 @@ MODELS = {
 }
 
 
-def config_of(name):
-    """The config of a model of the table, as transformers has it."""
+def config_of(name, *, layers=None):
+    """The config of a model of the table, as transformers has it; with fewer layers, where that is enough."""
     family, members = MODELS[name]
-    return transformers.AutoConfig.for_model(family, **members)
+    fewer = {} if layers is None else {"n_layer" if family == "gpt2" else "num_hidden_layers": layers}
+    return transformers.AutoConfig.for_model(family, **{**members, **fewer})
 
 
 def built(config):
