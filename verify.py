@@ -255,6 +255,7 @@ FORMS = json.loads("""{
 "statement": {"_type": "https://in-toto.io/Statement/v1", "predicateType": "", "predicate": true,
   "subject": [{"name": "", "digest": {"sha256": "#"}}]},
 "subject:v2": {"name": "", "training_compute": "1", "effective_compute": {"low": "1", "high": "1"},
+  "?compute_source": {"said": "", "?file_sha256": "#"},
   "?run": {"config_sha256": "#", "data_sha256": "#"}, "steps": [{"parent": "#", "kind": "", "compute": "1"}],
   "?model_signing_sha256": "#", "?manifest": {"resources": [{"name": "", "algorithm": "sha256", "digest": "#"}],
   "serialization": {"method": "files", "hash_type": "sha256", "allow_symlinks": false, "ignore_paths": []}}},

@@ -20,7 +20,7 @@ from interlock.cli.subjects import register_run
 from interlock.decide.decision import timestamp
 from interlock.errors import EvidenceError
 from interlock.evidence import canonical, dsse
-from interlock.evidence.predicates import KINDS, SnapshotPredicate, statement
+from interlock.evidence.predicates import KINDS, ComputeSource, SnapshotPredicate, statement
 from interlock.evidence.read import _Reader
 from interlock.evidence.rederive import rederive
 from interlock.evidence.schema import schema
@@ -32,7 +32,7 @@ from interlock.workspace import now
 VALIDATORS = {kind: jsonschema.Draft202012Validator(schema(kind)) for kind in KINDS}
 SIGNERS = ("evaluation-team", "external-auditor", "gatekeeper", "board-1", "board-2")
 FREE = {"environment", "sampling", "args"}  # names here are anything
-OPTIONAL = {("validity",)}
+OPTIONAL = {("validity",), ("compute_source",), ("compute_source", "file_sha256")}
 WRONG = (None, True, -1, 2**53 - 1, "", "x" * 5000, "not this", [], {}, [1], {"a": 1})
 
 
@@ -47,7 +47,7 @@ def ledger(tmp_path_factory, finished_lab):
     workspace.append(made, [lab.key(workspace, "gatekeeper")])
     run = foreign.inspect(min(workspace.folder.glob("logs/*/*.eval")), workspace.folder / "other.eval")
     assert cli.run(["import", str(run), "--subject", "honest", "--workspace", str(workspace.folder)]) == 0
-    register_run(workspace, Run("1" * 64, "2" * 64), name="next", compute=1)
+    register_run(workspace, Run("1" * 64, "2" * 64), name="next", compute=1, source=ComputeSource("us", "6" * 64))
     hashed = (("a", "3" * 64), ("b", "4" * 64))
     parts = Deployment(permit.subject, "5" * 64, hashed, hashed, "api", "public", {"temperature": "0.7"})
     offer(workspace, name="offered", offered=parts)

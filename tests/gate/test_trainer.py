@@ -19,8 +19,9 @@ from interlock.errors import UsageError
 from interlock.evaluate import local
 from interlock.evidence.predicates import PermitPredicate, statement
 from interlock.gate import permit as permits
-from interlock.gate.trainer import FLOP_PER_PARAMETER_AND_TOKEN, PermitCallback
+from interlock.gate.trainer import PermitCallback
 from interlock.subject import manifest
+from interlock.subject.compute import architecture, counted, flop
 from interlock.workspace import Place, now
 
 ROWS, LENGTH = 2, 16
@@ -45,8 +46,7 @@ def _quietly():
 @pytest.fixture(scope="module")
 def step_flop(model_folder):
     """FLOP of one optimizer step of the runs below."""
-    parameters = sum(parameter.numel() for parameter in _load(model_folder).parameters())
-    return FLOP_PER_PARAMETER_AND_TOKEN * parameters * TOKENS
+    return flop.training(architecture.load(model_folder), rows=ROWS, width=LENGTH)
 
 
 @pytest.fixture
@@ -89,7 +89,8 @@ def _trainer(gate, model, output, *others, steps=10, length=LENGTH, rows=None, *
 
 
 def _gate(workspace, permit, weights, **settings):
-    return PermitCallback(workspace.folder, permit, weights=weights, **{"tokens_per_step": TOKENS, **settings})
+    declared = {"tokens_per_step": TOKENS, "sequence": LENGTH, **settings}
+    return PermitCallback(workspace.folder, permit, weights=weights, **declared)
 
 
 def _run(workspace, permit, weights, output, *, model=None, resume=None, **settings):
@@ -212,6 +213,78 @@ def test_a_larger_batch_by_accumulation_never_changes_the_weights(whole, model_f
     with pytest.raises(permits.Held, match="a step was larger than the 32 tokens declared"):
         _run(whole, permit, model_folder, tmp_path / "run", model=model, gradient_accumulation_steps=4)
     assert _unchanged(model, model_folder)
+
+
+def test_a_sequence_longer_than_declared_never_changes_the_weights(whole, model_folder, step_flop, tmp_path):
+    """As many tokens as declared, in one row: each takes more compute, since it is paired with more."""
+    permit, model = _lease(whole, 9 * step_flop), _load(model_folder)
+    with pytest.raises(permits.Held, match="a sequence has 32 tokens, more than the 16 declared"):
+        _run(whole, permit, model_folder, tmp_path / "run", model=model, length=TOKENS, per_device_train_batch_size=1)
+    assert _unchanged(model, model_folder)
+
+
+def test_longer_sequences_take_more_compute_a_token_so_fewer_steps_fit(whole, permit, model_folder, tmp_path):
+    """The same number of tokens a step, and the same permit; nothing is declared, so all may be in one sequence."""
+    gate = _gate(whole, permit, model_folder, sequence=None)
+    trainer = _trainer(gate, _load(model_folder), tmp_path / "run", length=TOKENS, per_device_train_batch_size=1)
+    trainer.train()
+    made = architecture.load(model_folder)
+    assert trainer.state.global_step == STEPS - 1 + (flop.training(made, rows=1, width=TOKENS) * STEPS <= gate.spent)
+    taken = gate.spent - lab.COMPUTE
+    assert taken == trainer.state.global_step * flop.training(made, rows=1, width=TOKENS)
+    assert taken > trainer.state.global_step * flop.training(made, rows=ROWS, width=LENGTH)
+
+
+class _Unknown(TrainerCallback):
+    """Stands before the gate, and makes the model's config say what no formula knows."""
+
+    def on_train_begin(self, args, state, control, model=None, **_):
+        model.config.add_cross_attention = True
+
+
+def _unknown(workspace, permit, weights, output, **settings):
+    model = _load(weights)
+    gate = _gate(workspace, permit, weights, **settings)
+    trainer = _trainer(gate, model, output)
+    trainer.callback_handler.callbacks.insert(0, _Unknown())
+    return gate, trainer, model
+
+
+def test_an_architecture_that_the_formula_does_not_know_holds(whole, permit, model_folder, tmp_path):
+    _, trainer, model = _unknown(whole, permit, model_folder, tmp_path / "run")
+    with pytest.raises(permits.Held, match=r"compute of a step is unknown: .*add_cross_attention.*give counted_flop"):
+        trainer.train()
+    assert _unchanged(model, model_folder)
+
+
+def test_what_torch_counted_stands_in_for_a_formula_that_does_not_know(
+    whole, permit, model_folder, step_flop, tmp_path
+):
+    found = counted.count(_load(model_folder), rows=ROWS, width=LENGTH)
+    assert found.flop == step_flop
+    gate, trainer, _ = _unknown(whole, permit, model_folder, tmp_path / "run", counted_flop=found.per_token)
+    trainer.train()
+    assert (trainer.state.global_step, gate.spent) == (STEPS, lab.COMPUTE + STEPS * step_flop)
+
+
+def test_a_count_that_the_formula_denies_holds(whole, permit, model_folder, step_flop, tmp_path):
+    gate = _gate(whole, permit, model_folder, counted_flop=step_flop // TOKENS // 2)
+    trainer = _trainer(gate, _load(model_folder), tmp_path / "run")
+    with pytest.raises(permits.Held, match=r"counted_flop is not believed: .* apart"):
+        trainer.train()
+
+
+def test_a_count_a_little_above_the_formula_is_what_counts(whole, permit, model_folder, step_flop, tmp_path):
+    more = step_flop // TOKENS * 103 // 100
+    gate = _gate(whole, permit, model_folder, counted_flop=more)
+    _trainer(gate, _load(model_folder), tmp_path / "run", steps=2).train()
+    assert gate.spent == lab.COMPUTE + 2 * more * TOKENS
+
+
+@pytest.mark.parametrize("settings", [{"sequence": 0}, {"sequence": TOKENS + 1}, {"counted_flop": 0}])
+def test_what_is_declared_must_be_possible(whole, permit, model_folder, settings):
+    with pytest.raises(UsageError, match="expected"):
+        _gate(whole, permit, model_folder, **settings)
 
 
 def test_a_lease_without_room_for_one_step_does_not_begin(whole, model_folder, step_flop, tmp_path):

@@ -20,6 +20,7 @@ The loop, from a policy to a gate:
     interlock init --from small-lab DIR       a policy to start with; also from a published one, or --from-pause TEXT
     interlock init --policy POLICY.yaml       start a workspace: keys, ledger, the policy as entry 0
     interlock subject add MODEL-FOLDER        register the exact model to judge
+    interlock compute estimate MODEL          its training FLOP by formula; effective compute by reference runs
     interlock deployment add NAME ...         register it as it is offered, where a policy asks about that
     interlock power --policy P --threshold T  how many items a decision needs; what so many can show
     interlock plan --subject NAME             announce the evaluations that are due
@@ -63,6 +64,7 @@ _COMMANDS: Table = {
     "init": "setup:init",
     "keys": "keys:app",
     "subject": "subjects:app",
+    "compute": "computing:app",
     "deployment": "deployments:app",
     "power": "powers:power",
     "plan": "evaluations:plan",

@@ -277,13 +277,13 @@ def _act_five(opened: Workspace) -> None:
     )
     opened.refresh()
     subject = opened.read().subject(HONEST)
-    most = subject.ec_high + STEPS_ALLOWED * training.flop_per_step()
+    base = opened.places()[subject.digest].folder
+    most = subject.ec_high + STEPS_ALLOWED * training.flop_per_step(base)
     issued = permits.issue(opened, subject=HONEST, action="scale", at=now(), most_compute=most)
     if issued.permit is None:
         raise EvidenceError(f"the demo expected a permit: {permits.why(issued.decision)}")
     room = most - subject.ec_high
     console.print(f"permit {issued.permit[:16]}: {room:.4g} FLOP on top of the subject's effective compute")
-    base = opened.places()[subject.digest].folder
     with show.progress() as report:
         ran = training.run(
             opened, issued.permit, weights=base, output=opened.folder / "run", steps=4 * STEPS_ALLOWED, report=report

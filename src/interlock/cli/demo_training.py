@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.errors import missing_extra
 from interlock.evaluate import local
-from interlock.gate.trainer import FLOP_PER_PARAMETER_AND_TOKEN, PermitCallback
+from interlock.gate.trainer import PermitCallback
+from interlock.subject.compute import architecture, flop
 
 try:
     import torch
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from interlock.workspace import Workspace
 
 ROWS, LENGTH = 4, 64
-PARAMETERS = 134_515_008
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class Ran:
     ended: str | None
 
 
-def flop_per_step() -> int:
+def flop_per_step(weights: Path) -> int:
     """FLOP of one optimizer step of this run."""
-    return FLOP_PER_PARAMETER_AND_TOKEN * PARAMETERS * ROWS * LENGTH
+    return flop.training(architecture.load(weights), rows=ROWS, width=LENGTH)
 
 
 def run(
@@ -65,7 +65,7 @@ def run(
     Raises:
         Held: the permit does not let the run begin.
     """
-    gate = PermitCallback(workspace.folder, permit, weights=weights, tokens_per_step=ROWS * LENGTH)
+    gate = PermitCallback(workspace.folder, permit, weights=weights, tokens_per_step=ROWS * LENGTH, sequence=LENGTH)
     watch = _Watch(steps, report)
     with local.quiet():
         tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True)

@@ -14,7 +14,7 @@ from interlock.cli.options import HERE, JsonOption, PassphraseOption, WorkspaceO
 from interlock.decide.facts import Subject
 from interlock.errors import UsageError
 from interlock.evaluate.due import runners
-from interlock.evidence.predicates import SubjectPredicate, statement
+from interlock.evidence.predicates import ComputeSource, SubjectPredicate, statement
 from interlock.subject import lineage, manifest
 from interlock.subject.lineage import STEPS, Made
 from interlock.subject.run import Run
@@ -80,6 +80,13 @@ def add(
             metavar="LOW..HIGH", help="FLOP of effective compute, no less than a parent's. Left out: from --compute."
         ),
     ] = None,
+    estimate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What `compute estimate --json` wrote, instead of figures."),
+    ] = None,
+    compute_source: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Whose figures of compute these are; signed with them.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="Config of a run from scratch that has no weights yet.")] = None,
     data_commitment: Annotated[
         str | None, typer.Option(metavar="DIGEST|FILE", help="SHA-256 that commits to the data of that run, or a file.")
@@ -91,6 +98,7 @@ def add(
 
     \b
     interlock subject add FOLDER --compute 3.2e24
+    interlock subject add FOLDER --estimate FILE      of interlock compute estimate FOLDER ... --json > FILE
     interlock subject add FOLDER --from BASE --step fine-tuned --compute 1e20
     interlock subject add FOLDER --from A --step merged --compute 1e15 --from B --step merged --compute 1e15
     interlock subject add --name NEXT --config run.yaml --data-commitment data.sha256 --compute 1e25
@@ -99,6 +107,11 @@ def add(
     evaluated on it; only quantities of compute speak for it.
     """
     opened, interval = Workspace.open(workspace, passphrases(passphrase_file)), _interval(effective_compute)
+    source = ComputeSource(compute_source) if compute_source else None
+    if estimate is not None:
+        if interval is not None or source is not None:
+            raise UsageError("--estimate says effective compute and its source, so give neither beside it")
+        compute, interval, source = _estimated(estimate, compute)
     if path == "smollm2" and adapter is None and not parents and not compute:
         compute = [str(_smollm2_compute())]
     made_from = _pair(parents or [], steps or [], compute or [])
@@ -106,15 +119,37 @@ def add(
     if path is None:
         run = _run(config, data_commitment, with_weights=adapter is not None or bool(made_from))
         subject = register_run(
-            opened, run, name=name or Path(config or "").stem, compute=total or 0, effective_compute=interval
+            opened,
+            run,
+            name=name or Path(config or "").stem,
+            compute=total or 0,
+            effective_compute=interval,
+            source=source,
         )
     elif config is not None or data_commitment is not None:
         raise UsageError("--config and --data-commitment are of a run without weights yet, and so go with no folder")
     else:
         subject = _register_shown(
-            opened, _folder(path), adapter, name, made_from=made_from, compute=total, effective_compute=interval
+            opened,
+            _folder(path),
+            adapter,
+            name,
+            made_from=made_from,
+            compute=total,
+            effective_compute=interval,
+            source=source,
         )
     typer.echo(f"subject `{subject.name}`: {subject.digest}")
+
+
+def _estimated(file: Path, compute: list[str] | None) -> tuple[list[str] | None, Interval | None, ComputeSource]:
+    """What a file of `compute estimate` says; `compute` is what the command line says of steps from parents."""
+    from interlock.subject.compute import estimate
+
+    found = estimate.load(file)
+    if not compute and found.training is not None:
+        compute = [str(found.training)]
+    return compute, found.effective and Interval(*found.effective), ComputeSource(found.how, found.sha256)
 
 
 def _smollm2_compute() -> int:
@@ -151,6 +186,7 @@ def register(
     made_from: Sequence[From] = (),
     compute: int | None = None,
     effective_compute: Interval | None = None,
+    source: ComputeSource | None = None,
     report: manifest.Report | None = None,
 ) -> Subject:
     """Hash a model and append its subject statement. `compute` is FLOP of all training, for one without parents.
@@ -170,7 +206,8 @@ def register(
     if problem := lineage.below_parent(made, training=training, low=interval.low, high=interval.high):
         raise UsageError(f"`{name}`: {problem}")
     files = manifest.of(place.folder, adapter=place.adapter, progress=report)  # last: it may take an hour
-    predicate = SubjectPredicate(name, files, training, interval.low, interval.high, tuple(one.step for one in made))
+    steps = tuple(one.step for one in made)
+    predicate = SubjectPredicate(name, files, training, interval.low, interval.high, steps, source)
     subject = _append(workspace, evidence, predicate)
     # crash point: in the ledger, and its place unknown; the same command again notes it
     workspace.remember(subject.digest, place)
@@ -178,7 +215,13 @@ def register(
 
 
 def register_run(
-    workspace: Workspace, run: Run, *, name: str, compute: int, effective_compute: Interval | None = None
+    workspace: Workspace,
+    run: Run,
+    *,
+    name: str,
+    compute: int,
+    effective_compute: Interval | None = None,
+    source: ComputeSource | None = None,
 ) -> Subject:
     """Append the subject statement of a run from scratch that has no weights yet. `compute` is what it may take, FLOP.
 
@@ -186,7 +229,8 @@ def register_run(
         EvidenceError: the ledger has this run or this name for another subject.
     """
     interval = effective_compute or Interval(compute, compute)
-    return _append(workspace, workspace.read(), SubjectPredicate(name, run, compute, interval.low, interval.high, ()))
+    predicate = SubjectPredicate(name, run, compute, interval.low, interval.high, (), source)
+    return _append(workspace, workspace.read(), predicate)
 
 
 def signing_keys(workspace: Workspace, evidence: Evidence) -> list[KeyPair]:
@@ -228,6 +272,9 @@ def show_subject(
         return
     typer.echo(_line(row))
     typer.echo(f"digest                {subject.digest}")
+    if source := evidence.compute_sources.get(subject.digest):
+        named = f" (file of SHA-256 {source.file})" if source.file else ""
+        typer.echo(f"compute by            {source.said}{named}")
     if files is not None:
         typer.echo(f"model-signing digest  {files.model_signing_digest}")
         for file, digest in files.files:
@@ -243,6 +290,7 @@ def _row(evidence: Evidence, subject: Subject) -> dict[str, Any]:
         "model_signing_sha256": files.model_signing_digest if files else None,
         "training_compute": str(subject.training_compute),
         "effective_compute": {"low": str(subject.ec_low), "high": str(subject.ec_high)},
+        "compute_source": source.to_json() if (source := evidence.compute_sources.get(subject.digest)) else None,
         "steps": [{"parent": s.parent, "kind": s.kind, "compute": str(s.compute)} for s in subject.steps],
     }
 
@@ -259,7 +307,8 @@ def _append(workspace: Workspace, evidence: Evidence, predicate: SubjectPredicat
     subject = Subject(
         digest, predicate.name, predicate.training_compute, predicate.ec_low, predicate.ec_high, predicate.steps
     )
-    if evidence.facts.subjects.get(digest) != subject:
+    there = evidence.facts.subjects.get(digest), evidence.compute_sources.get(digest)
+    if there != (subject, predicate.source):
         made = statement("subject", name=subject.name, digest=digest, predicate=predicate.to_json())
         workspace.append(made, signing_keys(workspace, evidence))
     return subject

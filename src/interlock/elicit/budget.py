@@ -1,8 +1,8 @@
 """What an elicitation costs in floating-point operations, and the most that it may.
 
-Counts are upper bounds by formula: a forward pass takes two operations a parameter and token, and four a layer, width,
-token and token attended to; a backward pass twice as much (Kaplan et al. 2020, arXiv:2001.08361, section 2.1). Frozen
-weights need no gradient, so that the true cost of training an adapter is less. Padding counts.
+Counts are upper bounds by the formula of `subject.compute.flop`, every position paired with every other and padding
+included. Weights that the model's config does not name (an adapter's) are taken to be used once a token; frozen weights
+need no gradient, so that the true cost of training an adapter is less.
 """
 
 # ruff: noqa: ANN401 - models of transformers and peft have no static types worth naming
@@ -11,9 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interlock.errors import UsageError
+from interlock.subject.compute import architecture, flop
+
+if TYPE_CHECKING:
+    from interlock.subject.compute.architecture import Architecture
 
 #: What fine-tuning may cost where nobody says otherwise, as a share of the training compute: Anthropic's Responsible
 #: Scaling Policy, version 1.0; taken up by van der Weij et al. 2024, arXiv:2406.07358, section 2.
@@ -57,23 +61,44 @@ def usual_cap(training_compute: int) -> int:
 
 
 def forward(model: Any, *, rows: int, width: int) -> int:
-    """Operations of one forward pass over `rows` sequences of `width` tokens."""
-    tokens = rows * width
-    config = model.config
-    attention = 4 * int(config.num_hidden_layers) * int(config.hidden_size) * width
-    return tokens * (2 * parameters(model) + attention)
+    """Operations of one forward pass over `rows` sequences of `width` tokens.
+
+    Raises:
+        UnknownArchitectureError: the formula does not know the model.
+    """
+    made, added = _made(model)
+    return flop.forward(made, rows=rows, width=width) + 2 * rows * width * added
 
 
 def training(model: Any, *, rows: int, width: int) -> int:
-    """Operations of a forward and a backward pass."""
-    return 3 * forward(model, rows=rows, width=width)
+    """Operations of a forward and a backward pass.
+
+    Raises:
+        UnknownArchitectureError: the formula does not know the model.
+    """
+    return flop.TRAINING * forward(model, rows=rows, width=width)
 
 
 def generation(model: Any, *, rows: int, width: int, new_tokens: int) -> int:
-    """Operations of answering `rows` prompts of `width` tokens with `new_tokens` each, keys and values being kept."""
-    config = model.config
-    attention = 4 * int(config.num_hidden_layers) * int(config.hidden_size) * (width + new_tokens)
-    return forward(model, rows=rows, width=width) + rows * new_tokens * (2 * parameters(model) + attention)
+    """Operations of answering `rows` prompts of `width` tokens with `new_tokens` each, keys and values being kept.
+
+    Raises:
+        UnknownArchitectureError: the formula does not know the model.
+    """
+    made, added = _made(model)
+    tokens = rows * (width + new_tokens)
+    return flop.generation(made, rows=rows, width=width, new_tokens=new_tokens) + 2 * tokens * added
+
+
+def _made(model: Any) -> tuple[Architecture, int]:
+    """The architecture by the model's config, and how many parameters the model has on top."""
+    made = architecture.read(model.config.to_dict(), where=f"model `{type(model).__name__}`")
+    added = parameters(model) - made.parameters
+    if added < 0:
+        raise architecture.UnknownArchitectureError(
+            f"the model has {-added} parameters fewer than its config says: the formula does not speak of it"
+        )
+    return made, added
 
 
 def parameters(model: Any) -> int:

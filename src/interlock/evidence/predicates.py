@@ -222,10 +222,34 @@ def _fraction(text: str) -> Fraction:
 
 
 @dataclass(frozen=True, slots=True)
+class ComputeSource:
+    """Where a subject's figures of compute come from, in words; with a file that they were read from, its SHA-256."""
+
+    said: str
+    file: str | None = None
+
+    def to_json(self) -> dict[str, str]:
+        """The members of the statement."""
+        return {"said": self.said} | ({"file_sha256": self.file} if self.file else {})
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> ComputeSource:
+        """Read strictly.
+
+        Raises:
+            EvidenceError: anything unexpected.
+        """
+        read = cls(fields.text("said"), fields.digest("file_sha256") if fields.has("file_sha256") else None)
+        fields.done()
+        return read
+
+
+@dataclass(frozen=True, slots=True)
 class SubjectPredicate:
     """A subject's name, what it is, compute in FLOP and lineage. A run without weights yet has neither of the two last.
 
     `identity` is what its digest is of. The digest that model-signing tools give the same files stands beside it.
+    `source` is for those who check the compute: it decides nothing.
     """
 
     name: str
@@ -234,11 +258,14 @@ class SubjectPredicate:
     ec_low: int
     ec_high: int
     steps: tuple[Step, ...]
+    source: ComputeSource | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The predicate as JSON."""
+        source = {"compute_source": self.source.to_json()} if self.source else {}
         return {
             "name": self.name,
+            **source,
             **_identity_to_json(self.identity),
             "training_compute": str(self.training_compute),
             "effective_compute": {"low": str(self.ec_low), "high": str(self.ec_high)},
@@ -262,6 +289,7 @@ class SubjectPredicate:
             ec_low=interval.flop("low"),
             ec_high=interval.flop("high"),
             steps=tuple(_step(item) for item in fields.items("steps")),
+            source=ComputeSource.from_fields(fields.nested("compute_source")) if fields.has("compute_source") else None,
         )
         interval.done()
         fields.done()

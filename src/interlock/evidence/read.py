@@ -38,6 +38,7 @@ from interlock.evidence import amendment, canonical, dsse, testimony
 from interlock.evidence.imported import UNKNOWN_FLOP, ImportedPredicate
 from interlock.evidence.predicates import (
     KINDS,
+    ComputeSource,
     DeploymentPredicate,
     PermitPredicate,
     ResultPredicate,
@@ -125,6 +126,7 @@ class Evidence:
     snapshots: tuple[Snapshot, ...]
     records: tuple[Record, ...]
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
+    compute_sources: Mapping[str, ComputeSource] = field(default_factory=dict)
     offered: Mapping[str, offers.Deployment] = field(default_factory=dict)
     audits: tuple[Audit, ...] = ()
     done: tuple[Done, ...] = ()
@@ -208,6 +210,7 @@ class _Reader:
     versions: list[Version] = field(default_factory=list)
     subjects: dict[str, Subject] = field(default_factory=dict)
     manifests: dict[str, Manifest] = field(default_factory=dict)
+    compute_sources: dict[str, ComputeSource] = field(default_factory=dict)
     deployments: dict[str, Deployment] = field(default_factory=dict)
     offered: dict[str, offers.Deployment] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)
@@ -316,6 +319,7 @@ class _Reader:
             snapshots=tuple(self.snapshots),
             records=tuple(self.records),
             manifests=dict(self.manifests),
+            compute_sources=dict(self.compute_sources),
             offered=dict(self.offered),
             audits=tuple(self.audits),
             done=tuple(self.done),
@@ -374,6 +378,8 @@ class _Reader:
             if problem:
                 raise EvidenceError(f"{where}: {problem}")
             self.manifests[digest] = read.identity
+        if read.source is not None:
+            self.compute_sources[digest] = read.source
         self.subjects[digest] = Subject(digest, read.name, read.training_compute, read.ec_low, read.ec_high, read.steps)
 
     def _deployment(self, said: Said) -> None:

@@ -120,6 +120,7 @@ _MANIFEST = _object(
     resources={**_list(_object(name=_TEXT, algorithm={"const": "sha256"}, digest=_DIGEST)), "minItems": 1},
 )
 _COMPUTE = {"training_compute": _FLOP, "effective_compute": _object(low=_FLOP, high=_FLOP)}
+_SOURCE = _and_maybe(_object(said=_TEXT), file_sha256=_DIGEST)
 _STEP = _object(parent=_DIGEST, kind={"enum": list(STEPS)}, compute=_FLOP)
 _HASHED = _list(_object(name=_TEXT, sha256=_DIGEST))
 _SAMPLING: Schema = {
@@ -265,12 +266,18 @@ _RULING = _object(
 _PREDICATES: dict[str, Schema] = {
     "subject": {
         "anyOf": [
-            _object(name=_TEXT, manifest=_MANIFEST, model_signing_sha256=_DIGEST, **_COMPUTE, steps=_list(_STEP)),
-            _object(
-                name=_TEXT,
-                run=_object(config_sha256=_DIGEST, data_sha256=_DIGEST),
-                **_COMPUTE,
-                steps={"type": "array", "maxItems": 0},
+            _and_maybe(
+                _object(name=_TEXT, manifest=_MANIFEST, model_signing_sha256=_DIGEST, **_COMPUTE, steps=_list(_STEP)),
+                compute_source=_SOURCE,
+            ),
+            _and_maybe(
+                _object(
+                    name=_TEXT,
+                    run=_object(config_sha256=_DIGEST, data_sha256=_DIGEST),
+                    **_COMPUTE,
+                    steps={"type": "array", "maxItems": 0},
+                ),
+                compute_source=_SOURCE,
             ),
         ]
     },

@@ -6,8 +6,9 @@ the ledger; what is spent before a run resumes is what the ledger says, and a le
 again, whatever the trainer's own memory says.
 
 What it leaves to the caller, and to an outside gate: snapshots are signed with the key of the role that issues permits,
-which must therefore be on this machine; a callback can be removed by whoever owns the code; and compute is
-the count that the trainer itself gives (6 FLOP a parameter and token: Kaplan et al. 2020, arXiv 2001.08361, 2.1).
+which must therefore be on this machine; a callback can be removed by whoever owns the code; and the tokens are
+those that the trainer itself counts. A token takes what the formula says for the longest sequence declared, each
+position paired with every other (`subject.compute.flop`): no less than any kernel does, recomputation left out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from interlock.errors import UsageError, missing_extra
 from interlock.evidence.predicates import SnapshotPredicate, statement
 from interlock.gate.permit import Held, find, verify
 from interlock.subject import manifest
+from interlock.subject.compute import counted, flop
+from interlock.subject.compute.architecture import UnknownArchitectureError
 from interlock.workspace import Workspace, now
 
 try:
@@ -31,12 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from torch.utils.hooks import RemovableHandle
     from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
 
     from interlock.evidence.read import Evidence, Permit
 
 ACTION = "scale"
-FLOP_PER_PARAMETER_AND_TOKEN = 6
 
 
 class PermitCallback(TrainerCallback):
@@ -47,6 +50,9 @@ class PermitCallback(TrainerCallback):
         permit: digest of the permit (`interlock permit issue --action scale`).
         weights: folder from which the weights were loaded: the permit's subject, or a snapshot made under the permit.
         tokens_per_step: the most tokens, padding included, that one optimizer step may see.
+        sequence: tokens of the longest sequence, padding included; a longer one ends the run. By default all of a step.
+        counted_flop: for an architecture that the formula does not know, FLOP of a token by torch's counter
+            (`subject.compute.counted.count`), on sequences of that length.
         clock: the time, for tests.
 
     Attributes:
@@ -61,16 +67,26 @@ class PermitCallback(TrainerCallback):
         *,
         weights: Path,
         tokens_per_step: int,
+        sequence: int | None = None,
+        counted_flop: int | None = None,
         clock: Callable[[], datetime] = now,
     ) -> None:
         if tokens_per_step < 1:
             raise UsageError(f"tokens_per_step is {tokens_per_step}, expected one or more")
+        if sequence is not None and not 1 <= sequence <= tokens_per_step:
+            raise UsageError(f"sequence is {sequence} tokens, expected 1 to the {tokens_per_step} of a step")
+        if counted_flop is not None and counted_flop < 1:
+            raise UsageError(f"counted_flop is {counted_flop}, expected one or more")
         self._workspace = Workspace.open(workspace)
         self._digest = permit
         self._weights = weights
         self._tokens_per_step = tokens_per_step
+        self._sequence = sequence or tokens_per_step
+        self._counted_flop = counted_flop
         self._clock = clock
-        self._parameters = 0
+        self._flop_per_token = 0
+        self._longest = 0
+        self._watching: RemovableHandle | None = None
         self._permit: Permit | None = None
         self._start = 0
         self._seen_at_start = 0
@@ -88,13 +104,14 @@ class PermitCallback(TrainerCallback):
         """
         _check_settings(args)
         model: PreTrainedModel = kwargs["model"]
-        self._parameters = sum(parameter.numel() for parameter in model.parameters())
         evidence = self._evidence()
         permit = verify(evidence, self._digest, action=ACTION, at=self._clock())
         self._check_lease(evidence, permit)
         self._start = self.spent = self._compute_of_weights(evidence, permit, state)
         self._seen_at_start = int(state.num_input_tokens_seen)
         _check_loaded(model, self._weights)
+        self._flop_per_token = self._cost_of(model)
+        self._watch(model)
         self._permit = permit
         if self.spent + self._next_step() > permit.terms.most_compute:
             raise Held(self._bound(permit))
@@ -117,7 +134,7 @@ class PermitCallback(TrainerCallback):
         """The last point before the weights change: a step larger than declared must not pass the bound.
 
         Raises:
-            Held: it would, or the trainer counted no tokens in it.
+            Held: it would, or the trainer counted no tokens in it, or a sequence is longer than declared.
         """
         permit, before = self._begun(), self.spent
         self._count(state)
@@ -125,6 +142,11 @@ class PermitCallback(TrainerCallback):
             raise Held("the trainer counted no tokens in this step, so its compute is unknown")
         if self.spent > permit.terms.most_compute:
             raise Held(f"a step was larger than the {self._tokens_per_step} tokens declared; {self._bound(permit)}")
+        if self._longest > self._sequence:
+            raise Held(
+                f"a sequence has {self._longest} tokens, more than the {self._sequence} declared, so a token takes "
+                "more compute than was counted; a gate with a greater `sequence` lifts this"
+            )
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -158,6 +180,13 @@ class PermitCallback(TrainerCallback):
         signing = self._workspace.signing(evidence, evidence.policy.permits.issued_by)
         self._workspace.append(made, signing)
         return control
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Leave the model as it was."""
+        if self._watching is not None:
+            self._watching.remove()
 
     def _begun(self) -> Permit:
         if self._permit is None:
@@ -193,10 +222,40 @@ class PermitCallback(TrainerCallback):
 
     def _count(self, state: TrainerState) -> None:
         seen = int(state.num_input_tokens_seen) - self._seen_at_start
-        self.spent = self._start + FLOP_PER_PARAMETER_AND_TOKEN * self._parameters * seen
+        self.spent = self._start + self._flop_per_token * seen
 
     def _next_step(self) -> int:
-        return FLOP_PER_PARAMETER_AND_TOKEN * self._parameters * self._tokens_per_step
+        return self._flop_per_token * self._tokens_per_step
+
+    def _cost_of(self, model: PreTrainedModel) -> int:
+        """FLOP of training on one token: by formula, else what the caller counted, which the formula must not deny."""
+        try:
+            made = counted.of_model(model)
+        except UnknownArchitectureError as error:
+            if self._counted_flop is None:
+                raise Held(
+                    f"the compute of a step is unknown: {error}; give counted_flop, a token's FLOP by torch's counter"
+                ) from error
+            return self._counted_flop
+        by_formula = flop.per_token(made, width=self._sequence)
+        if self._counted_flop is None:
+            return by_formula
+        try:
+            counted.agree(made, counted.Counted(self._counted_flop * self._sequence, 1, self._sequence))
+        except counted.GapError as error:
+            raise Held(f"counted_flop is not believed: {error}") from error
+        return max(by_formula, self._counted_flop)
+
+    def _watch(self, model: PreTrainedModel) -> None:
+        """Keep the length of the longest sequence that the model is trained on."""
+
+        def seen(module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+            given = [*positional, *(named.get(name) for name in ("input_ids", "inputs_embeds"))]
+            if module.training:
+                tensors = [it for it in given if len(getattr(it, "shape", ())) > 1]
+                self._longest = max([self._longest, *(int(it.shape[1]) for it in tensors)])
+
+        self._watching = model.register_forward_pre_hook(seen, with_kwargs=True)
 
     def _bound(self, permit: Permit) -> str:
         left = permit.terms.most_compute - self.spent
