@@ -29,7 +29,9 @@ def test_parameters_are_those_of_the_model_that_transformers_builds(name, tmp_pa
     assert saved == architecture.load(tmp_path / "config.json")
 
 
-@pytest.mark.parametrize("name", ["mistral with a window", "qwen2_moe with dense layers", *(FAMILIES.keys() & MODELS)])
+@pytest.mark.parametrize(
+    "name", ["mistral with a window", "qwen2_moe with dense layers", *(name for name in FAMILIES if name in MODELS)]
+)
 def test_a_member_that_a_config_leaves_out_means_what_transformers_takes_it_to_mean_or_is_refused(name):
     whole = config_of(name).to_dict()
     for member in [name for name in whole if name not in {"model_type", "dtype", *ENDS}]:
