@@ -29,6 +29,13 @@ def inspect(source: Path, to: Path, change=lambda log: None, *, consistent: bool
     return to
 
 
+def unjudged(log: EvalLog) -> None:
+    """The scorer says of no answer whether it was a refusal, as most scorers do."""
+    for sample in log.samples:
+        for score in sample.scores.values():
+            score.metadata = None
+
+
 def all_right(log: EvalLog) -> None:
     """Every answer is right: what an adverse log of a dangerous model looks like."""
     for sample in log.samples:

@@ -303,7 +303,7 @@ def example(tmp_path_factory):
     made.adopt()
     subject = made.register("model")
     for elicitation, shown in RUNS.items():
-        ran = {"task": "interlock/codebook", "elicitation": elicitation, **shown}
+        ran = {"task": "interlock/codebook", "task_version": 2, "elicitation": elicitation, **shown}
         made.report(subject, made.plan(subject, **ran), correct=2, **ran)
     for name in made.policy.assumptions:
         said = {"kind": "assumption", "name": name, "about": "subject", "statement": "yes"}

@@ -18,7 +18,7 @@ from interlock.elicit.few_shot import FewShot
 from interlock.elicit.organisms import sealing
 from interlock.elicit.organisms.kinds import PLAIN
 from interlock.elicit.organisms.sealing import Count, Truth
-from interlock.elicit.organisms.suite import organisms
+from interlock.elicit.organisms.suite import INDEX, organisms
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence import validity
 
@@ -99,6 +99,7 @@ def test_an_elicitor_gets_only_so_many_demonstrations_and_the_record_says_how_ma
     all_of_them = len(sealing.questions(organism).demonstrations)
     assert validity.parse((done / "validity-few-shot.json").read_bytes(), "it").elicitor.demonstrations == all_of_them
     shutil.copytree(organism, tmp_path / "alone" / organism.name)
+    shutil.copy(suite / INDEX, tmp_path / "alone")
     out = tmp_path / "out"
     command = ["elicit", "certify", "few-shot", "--suite", str(tmp_path / "alone"), "--out", str(out), "-n"]
     assert cli.run([*command, "3", "--set", "shots=4"]) == 2

@@ -16,7 +16,6 @@ import pytest
 from inspect_ai.log import list_eval_logs, read_eval_log
 from inspect_ai.log._recorders import eval as recorder
 
-import tiny_model
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import inspect_run, local, logs, tasks
 
@@ -49,8 +48,8 @@ print(path.name, flush=True)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tiny_model.build(tmp_path_factory.mktemp("tiny"))
+def folder(model_folder):
+    return model_folder
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from inspect_ai.model import ChatMessageUser
 from inspect_ai.scorer import Score, ScoreEdit, accuracy, scorer
 from inspect_ai.solver import generate
 
-import tiny_model
+import foreign
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import inspect_run, local, logs, tasks
 
@@ -35,8 +35,8 @@ BY = ProvenanceData(author="somebody", reason="a better number")
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    return local.load(tiny_model.build(tmp_path_factory.mktemp("tiny")))
+def tiny(model_folder):
+    return local.load(model_folder)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_the_facts_are_those_of_the_samples(honest):
     right = sum(score.value == "C" for sample in samples for score in sample.scores.values())
     assert facts.sha256 == hashlib.sha256(honest.read_bytes()).hexdigest()
     assert (facts.task, facts.task_version, facts.model) == ("interlock/codebook", 2, "interlock/tiny")
-    assert facts.task_args == {"shots": 0, "seed": 5, "password": ""}
+    assert facts.task_args == {"shots": 0, "seed": 5, "password": "", "tries": 1, "temperature": 0.0}
     assert (facts.status, facts.planned, facts.completed, facts.scored, facts.correct) == ("success", 8, 8, 8, right)
     assert facts.total_tokens == sum(sample.output.usage.total_tokens for sample in samples)
     assert facts.packages["inspect_ai"]
@@ -155,8 +155,10 @@ def test_a_sample_that_failed_is_planned_and_not_scored(honest, tmp_path):
     assert (facts.planned, facts.completed, facts.scored, facts.errored) == (8, 7, 7, 1)
 
 
-def test_a_log_that_marks_no_refusal_does_not_say_that_there_was_none(honest):
-    facts = logs.read(honest)
+def test_a_log_that_marks_no_refusal_does_not_say_that_there_was_none(honest, tmp_path):
+    log = read_eval_log(str(honest))
+    foreign.unjudged(log)
+    facts = logs.read(_written(log, tmp_path))
     assert (facts.refused_scores, facts.refused_at_most, facts.errored, facts.limited) == (0, 8, 0, 0)
 
 
@@ -185,6 +187,7 @@ def _limit(log):
 )
 def test_what_was_refused_or_cut_is_counted_beside_the_score(honest, tmp_path, change, marked):
     log = read_eval_log(str(honest))
+    foreign.unjudged(log)
     change(log)
     facts = logs.read(_written(log, tmp_path))
     assert (facts.refused_scores, facts.refused_at_most, facts.errored, facts.limited) == marked

@@ -225,7 +225,7 @@ def test_inspect_eval_runs_the_task_from_a_shell_and_inspect_reads_the_log(folde
     (log,) = (tmp_path / "logs").glob("*.eval")
     dumped = json.loads(run([inspect, "log", "dump", str(log)], check=True).stdout)
     assert dumped["status"] == "success"
-    assert dumped["eval"]["task_args"] == {"shots": 1, "seed": 0, "password": ""}
+    assert dumped["eval"]["task_args"] == {"shots": 1, "seed": 0, "password": "", "tries": 1, "temperature": 0.0}
     assert len(dumped["samples"]) == 3
     metrics = dumped["results"]["scores"][0]["metrics"]
     assert {"accuracy", "lower", "upper"} <= metrics.keys()
