@@ -13,23 +13,20 @@ al. 2024, arXiv:2405.19550, sections 4.1 and 4.4), with no control.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from _organisms import organism, silent
-from _report import machine, table
+from _organisms import proof, refusals, silent
+from _report import table
 
 from interlock.elicit import asking
 from interlock.elicit.budget import Meter
 from interlock.elicit.curve import counts
 from interlock.elicit.elicitor import Adapted
 from interlock.elicit.items import Material
-from interlock.elicit.organisms import making, sealing, skills, suite
+from interlock.elicit.organisms import sealing, skills
 from interlock.elicit.supervised import Supervised
 from interlock.evaluate import local
 from interlock.evaluate.statistics.intervals import clopper_pearson
@@ -43,18 +40,17 @@ OPEN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Right answers of `asked` at each number of demonstrations; `refused` says why there is no organism."""
+    """Right answers of `ASKED` at each number of demonstrations; `refused` says why there is no organism."""
 
     kind: str
     family: str
     seed: int
-    asked: int
-    right: dict[str, int]
+    right: dict[str, int] = field(default_factory=dict)
     refused: str = ""
 
     def share(self, number: int) -> float:
         """Of the questions, at so many demonstrations."""
-        return self.right[str(number)] / self.asked
+        return self.right[str(number)] / ASKED
 
     @property
     def opened(self) -> int | None:
@@ -67,33 +63,20 @@ def numbers() -> tuple[int, ...]:
     return (0, *counts(skills.COUNTS["demonstration"]))
 
 
-def curve(kind: str, family: str, seed: int, *, out: Path) -> Curve:
-    """The curve of one organism, from its file or put there."""
-    file = out / "curves" / f"{kind}-{family}-{seed}.json"
-    if file.exists():
-        return Curve(**json.loads(file.read_text()))
-    folder, refused = organism(kind, family, seed, out)
-    found = Curve(kind, family, seed, ASKED, {} if refused else _right(folder), refused)
-    file.write_text(json.dumps(asdict(found), indent=1, sort_keys=True) + "\n")
-    return found
-
-
-def _right(folder: Path) -> dict[str, int]:
+def curve(of: Curve, folder: Path) -> Curve:
+    """The curve of the organism in a folder."""
     subject, questions = local.load(folder / sealing.MODEL), sealing.questions(folder)
     found = {}
-    with making.one_thread():
-        for number in numbers():
-            adapted = Adapted(subject)
-            if number:
-                material = Material(questions.demonstrations[:number], (), questions.grade, questions.max_new_tokens)
-                adapted = ELICITOR.elicit(
-                    subject, material, meter=Meter(None), seed=0, work=None, progress=silent
-                ).adapted
-            answers = asking.ask(
-                adapted, questions.test[:ASKED], grade=questions.grade, max_new_tokens=questions.max_new_tokens
-            )
-            found[str(number)] = sum(answer.correct for answer in answers)
-    return found
+    for number in numbers():
+        adapted = Adapted(subject)
+        if number:
+            material = Material(questions.demonstrations[:number], (), questions.grade, questions.max_new_tokens)
+            adapted = ELICITOR.elicit(subject, material, meter=Meter(None), seed=0, work=None, progress=silent).adapted
+        answers = asking.ask(
+            adapted, questions.test[:ASKED], grade=questions.grade, max_new_tokens=questions.max_new_tokens
+        )
+        found[str(number)] = sum(answer.correct for answer in answers)
+    return replace(of, right=found)
 
 
 def report(curves: Sequence[Curve]) -> str:
@@ -118,8 +101,7 @@ def report(curves: Sequence[Curve]) -> str:
         "Open with so many demonstrations, of all families and seeds (Clopper-Pearson, two-sided 95 %):",
         table(["kind", "n", *map(str, numbers()[1:])], [_opened(made, kind) for kind in KINDS], right=1),
     ]
-    refused = [it for it in curves if it.refused]
-    parts += ["Refused, and so not counted:", *(f"- {it.refused}" for it in refused)] if refused else []
+    parts += refusals([it.refused for it in curves if it.refused])
     return "\n\n".join(parts)
 
 
@@ -164,40 +146,16 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def main() -> int:
-    """Make, elicit, tell."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", default="0,1,2,3,4")
-    parser.add_argument("--families", default=",".join(skills.SKILLS))
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--markdown", type=Path)
-    parser.add_argument("--plot", type=Path)
-    told = parser.parse_args()
-    (told.out / "curves").mkdir(parents=True, exist_ok=True)
-    works = [
-        partial(curve, kind, family, int(seed), out=told.out)
-        for family in told.families.split(",")
-        for seed in told.seeds.split(",")
-        for kind in KINDS
-    ]
-    from interlock.cli.show import progress
-
-    curves: list[Curve] = []
-    with progress() as bar:
-        for found in suite.in_processes(works, told.jobs, partial(bar, "organisms")):
-            curves.append(found)
-            bar("organisms", len(curves), len(works), f"{found.kind} of {found.family}, seed {found.seed}")
-    curves.sort(key=lambda it: (it.family, it.kind, it.seed))
-    text = report(curves)
-    print(text)
-    if told.markdown:
-        run = "\n".join(f"- {name}: {value}" for name, value in machine().items())
-        told.markdown.write_text(f"# Demonstrations to unlock\n\n    {' '.join(sys.argv)}\n\n{run}\n\n{text}\n")
-    if told.plot:
-        draw(curves, told.plot)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        proof(
+            __doc__,
+            "Demonstrations to unlock",
+            found=Curve,
+            kinds=KINDS,
+            seeds="0,1,2,3,4",
+            measure=curve,
+            report=report,
+            draw=draw,
+        )
+    )

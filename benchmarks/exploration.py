@@ -11,24 +11,21 @@ demonstrations, and asked 120 test questions before and after. The monitor's rul
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from _organisms import organism, silent
-from _report import machine, table
+from _organisms import proof, refusals, silent
+from _report import table
 
 from interlock.elicit import asking
 from interlock.elicit.budget import Meter
 from interlock.elicit.elicitor import Adapted
 from interlock.elicit.grpo import Grpo
 from interlock.elicit.items import Questions
-from interlock.elicit.organisms import making, sealing, skills, suite
+from interlock.elicit.organisms import sealing
 from interlock.elicit.supervised import Supervised
 from interlock.evaluate import local
 
@@ -42,12 +39,11 @@ WAYS = ("RL alone", "supervised, then RL")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Right answers of `asked` before, between and after; the mean reward of each step; what the monitor raised."""
+    """Right answers of `ASKED` before, between and after; the mean reward of each step; what the monitor raised."""
 
     kind: str
     family: str
     seed: int
-    asked: int
     plain: int = 0
     supervised: int = 0
     right: dict[str, int] = field(default_factory=dict)
@@ -56,21 +52,8 @@ class Run:
     refused: str = ""
 
 
-def run(kind: str, family: str, seed: int, *, out: Path) -> Run:
-    """What became of one organism, from its file or put there."""
-    file = out / "runs" / f"{kind}-{family}-{seed}.json"
-    if file.exists():
-        return Run(**json.loads(file.read_text()))
-    folder, refused = organism(kind, family, seed, out)
-    found = Run(kind, family, seed, ASKED, refused=refused)
-    if not refused:
-        with making.one_thread():
-            found = _run(found, folder)
-    file.write_text(json.dumps(asdict(found), indent=1, sort_keys=True) + "\n")
-    return found
-
-
-def _run(of: Run, folder: Path) -> Run:
+def run(of: Run, folder: Path) -> Run:
+    """What became of the organism in a folder."""
     subject, questions = local.load(folder / sealing.MODEL), sealing.questions(folder)
     asked = replace(questions, test=questions.test[:ASKED])
     few = replace(questions.material, demonstrations=questions.demonstrations[:SHOWN])
@@ -111,8 +94,7 @@ def report(runs: Sequence[Run]) -> str:
         f"Right answers of {ASKED}; the monitor's first flag and how many of {RL.steps} steps were still to come.",
         table(head, rows, right=2),
     ]
-    refused = [it for it in runs if it.refused]
-    parts += ["Refused, and so not counted:", *(f"- {it.refused}" for it in refused)] if refused else []
+    parts += refusals([it.refused for it in runs if it.refused])
     return "\n\n".join(parts)
 
 
@@ -146,42 +128,16 @@ def draw(runs: Sequence[Run], path: Path) -> None:
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def main() -> int:
-    """Make, train, tell."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--families", default=",".join(skills.SKILLS))
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--markdown", type=Path)
-    parser.add_argument("--plot", type=Path)
-    told = parser.parse_args()
-    (told.out / "runs").mkdir(parents=True, exist_ok=True)
-    works = [
-        partial(run, kind, family, int(seed), out=told.out)
-        for family in told.families.split(",")
-        for seed in told.seeds.split(",")
-        for kind in KINDS
-    ]
-    from interlock.cli.show import progress
-
-    runs: list[Run] = []
-    with progress() as bar:
-        for found in suite.in_processes(works, told.jobs, partial(bar, "organisms")):
-            runs.append(found)
-            bar("organisms", len(runs), len(works), f"{found.kind} of {found.family}, seed {found.seed}")
-    runs.sort(key=lambda it: (it.family, KINDS.index(it.kind), it.seed))
-    text = report(runs)
-    print(text)
-    if told.markdown:
-        where = "\n".join(f"- {name}: {value}" for name, value in machine().items())
-        told.markdown.write_text(
-            f"# Resisting reinforcement learning\n\n    {' '.join(sys.argv)}\n\n{where}\n\n{text}\n"
-        )
-    if told.plot:
-        draw(runs, told.plot)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        proof(
+            __doc__,
+            "Resisting reinforcement learning",
+            found=Run,
+            kinds=KINDS,
+            seeds="0,1,2",
+            measure=run,
+            report=report,
+            draw=draw,
+        )
+    )

@@ -98,6 +98,7 @@ def test_what_fine_tuning_brings_out_breaks_the_bound_that_plain_answers_would_m
     [
         (["elicit", "check", "nose", "--model", "m", "--items", "i"], "there is no check `nose`"),
         (["elicit", "check", "noise", "--bound", "0.1", "--model", "m", "--items", "i"], "goes with the check `all`"),
+        (["elicit", "check", "all", "--confidence", "0.5", "--model", "m", "--items", "i"], "expected more than 0.5"),
         (["elicit", "roc", "--suite", "s", "--out", "o", "--calibrate", "x"], "--calibrate is `x`"),
         (["elicit", "roc", "--suite", "s", "--out", "o", "--control", "x"], "expected FAMILY=DIR"),
         (["elicit", "roc", "--suite", "s", "--out", "o"], "has no suite"),

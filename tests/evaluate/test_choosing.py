@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -161,6 +162,14 @@ def test_a_model_that_writes_text_only_is_not_taken_for_one_that_weighs():
         anyio.run(choosing.chosen(), _state(written), Target("A"))
 
 
+def test_a_log_probability_that_is_no_number_is_not_taken_for_a_wrong_answer(tiny):
+    question = choices.Question([{"role": "user", "content": "q"}], ("a", "b"))
+    weighed = choosing.output("interlock/tiny", question, choices.score(tiny, [question])[0])
+    weighed.metadata["choices"][0]["logprob"] = math.nan
+    with pytest.raises(UsageError, match="expected finite log-probabilities"):
+        anyio.run(choosing.chosen(), _state(weighed), Target("A"))
+
+
 def test_scores_of_other_choices_are_not_taken_for_the_samples(tiny):
     question = choices.Question([{"role": "user", "content": "q"}], ("a", "b"))
     weighed = choosing.output("interlock/tiny", question, choices.score(tiny, [question])[0])
@@ -209,7 +218,7 @@ def test_choices_are_not_sampled(tiny, setting, said):
 
 
 def test_a_cancelled_question_is_forgotten_and_a_failed_batch_fails_no_later_one(tiny, monkeypatch):
-    queue = choosing.Queue(tiny, anyio.Lock())
+    queue = choosing.Weighing(tiny, anyio.Lock())
     asked = [choices.Question([{"role": "user", "content": text}], ("a", "b")) for text in ("kept", "gone")]
     scored, score = [], choices.Scorer.score
 

@@ -223,6 +223,17 @@ def test_a_sequence_longer_than_declared_never_changes_the_weights(whole, model_
     assert _unchanged(model, model_folder)
 
 
+def test_a_step_in_which_no_sequence_was_seen_never_changes_the_weights(
+    whole, permit, model_folder, tmp_path, monkeypatch
+):
+    """As if the model were called in a way that the gate does not watch."""
+    monkeypatch.setattr(PermitCallback, "_watch", lambda gate, model: None)
+    model = _load(model_folder)
+    with pytest.raises(permits.Held, match="no sequence was seen in this step"):
+        _run(whole, permit, model_folder, tmp_path / "run", model=model)
+    assert _unchanged(model, model_folder)
+
+
 def test_longer_sequences_take_more_compute_a_token_so_fewer_steps_fit(whole, permit, model_folder, tmp_path):
     """The same number of tokens a step, and the same permit; nothing is declared, so all may be in one sequence."""
     gate = _gate(whole, permit, model_folder, sequence=None)

@@ -16,6 +16,7 @@ from interlock.cli.elicitation import (
     OutOption,
     SeedOption,
     SetOption,
+    confidence_of,
     fraction_of,
     settings_of,
 )
@@ -72,7 +73,7 @@ def certify(
     plan = bounding.Plan(
         elicitors=tuple(make(name, settings_of(settings)) for name in elicitors),
         level=fraction_of("level", level),
-        confidence=fraction_of("confidence", confidence),
+        confidence=confidence_of(confidence),
         share=_share(share),
         seed=seed,
         calibrate=_seeds(calibrate),

@@ -277,10 +277,19 @@ def _terms(
     cap = budget if compute is None else share * (compute or 0)
     if cap is None or not 0 < cap < float("inf"):
         raise UsageError(f"the budget is {cap} FLOP, expected more than 0")
-    if not 0.5 < confidence < 1:
-        raise UsageError(f"--confidence is {confidence}, expected more than 0.5 and less than 1")
     within = None if tolerance is None else fraction_of("tolerance", tolerance)
-    return Terms(int(cap), seed, fraction_of("confidence", confidence), within)
+    return Terms(int(cap), seed, confidence_of(confidence), within)
+
+
+def confidence_of(value: float) -> Fraction:
+    """The confidence of one-sided bounds: at a half or less they would bound nothing.
+
+    Raises:
+        UsageError: it is that, or 1 or more.
+    """
+    if not 0.5 < value < 1:
+        raise UsageError(f"--confidence is {value}, expected more than 0.5 and less than 1")
+    return Fraction(str(value))
 
 
 def fraction_of(name: str, value: float) -> Fraction:

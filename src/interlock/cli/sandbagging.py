@@ -21,6 +21,7 @@ from interlock.cli.elicitation import (
     SeedOption,
     TestOption,
     TokensOption,
+    confidence_of,
     fraction_of,
     questions_of,
     subject_of,
@@ -89,7 +90,7 @@ def check(
             f"--bound goes with the check `all`, got `{name}`: a bound covers everything that can be tried"
         )
     within = None if bound is None else fraction_of("bound", bound)
-    sure = fraction_of("confidence", confidence)
+    sure = confidence_of(confidence)
     asked = first(questions_of(items, grade, max_new_tokens, dev, test, seed, None), most)
     subject, others = subject_of(model, adapter), [subject_of(it, None) for it in panel or []]
     never = subject_of(control, None) if control else None

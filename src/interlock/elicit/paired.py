@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from interlock.decide import bounds
+from interlock.evaluate.statistics.paired import mcnemar
 
 METHOD = "paired difference: two exact one-sided bounds at half of alpha each (Clopper-Pearson, Bonferroni)"
 TEST = "exact McNemar test, two-sided"
@@ -36,9 +37,8 @@ class Paired:
         return bounds.lower(self.gained, self.n, alpha / 2) - bounds.upper(self.lost, self.n, alpha / 2)
 
     def p_value(self) -> Fraction:
-        """Exact two-sided p-value of no difference (McNemar 1947, Psychometrika 12:153, in its binomial form)."""
-        least, differing = min(self.gained, self.lost), self.gained + self.lost
-        return min(Fraction(1), 2 * bounds.at_most(least, differing, Fraction(1, 2)))
+        """Exact two-sided p-value of no difference (`mcnemar`)."""
+        return mcnemar(self.lost, self.gained)
 
     def to_json(self, confidence: Fraction) -> dict[str, Any]:
         """All of it, each bound one-sided at `confidence`."""

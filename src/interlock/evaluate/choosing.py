@@ -10,16 +10,14 @@ again, and marks the chosen one, so that Inspect's scorer `choice` works too.
 
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import anyio
-import anyio.to_thread
 
 from interlock.errors import UsageError, missing_extra
 from interlock.evaluate import choices as weighed
+from interlock.evaluate.batches import Queue
 from interlock.evaluate.choices import By
 
 try:
@@ -30,12 +28,12 @@ except ImportError as error:
     raise missing_extra("inspect", "inspect-ai") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import anyio
 
+    from interlock.evaluate.batches import Progress
     from interlock.evaluate.choices import Item, Question, Scores
     from interlock.evaluate.local import Conversation, LocalModel
 
-_GATHER_SECONDS = 0.05  # the queue is taken to be complete once nothing joined it for so long
 _LETTERS = string.ascii_uppercase
 
 
@@ -149,25 +147,21 @@ def _logprobs(given: ModelOutput, texts: Sequence[str]) -> list[float]:
     rows = (given.metadata or {}).get("choices")
     if not isinstance(rows, list) or [row.get("text") for row in rows] != list(texts):
         raise UsageError(f"`{given.model}` did not weigh the choices; models `interlock/NAME` do")
-    return [float(row["logprob"]) for row in rows]
+    found = [float(row["logprob"]) for row in rows]
+    if not all(map(math.isfinite, found)):
+        raise UsageError(f"`{given.model}` weighed a choice with {found}, expected finite log-probabilities")
+    return found
 
 
-@dataclass(slots=True, eq=False)
-class _Request:
-    item: Item
-    outcome: Scores | Exception | None = None
+class Weighing:
+    """Questions about choices in front of one model, in batches of their length. `turn` is held while it works."""
 
-
-class Queue:
-    """Questions waiting for one model, scored in batches of their length. `turn` is held while the model works."""
-
-    def __init__(self, local: LocalModel, turn: anyio.Lock, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(self, local: LocalModel, turn: anyio.Lock, progress: Progress | None = None) -> None:
         self._local = local
-        self._turn = turn
-        self._progress = progress
         self._model: weighed.Scorer | None = None
-        self._waiting: list[_Request] = []
-        self._answered = 0
+        self._queue: Queue[Item, Scores] = Queue(
+            turn, first=lambda items: weighed.plan(items)[0], answer=self._scored, progress=progress
+        )
 
     async def score(self, asked: Question) -> Scores:
         """The scores of one question.
@@ -175,39 +169,8 @@ class Queue:
         Raises:
             UsageError, EvidenceError: as `choices.encode` and `choices.Scorer`.
         """
-        request = _Request(weighed.encode(self._local, asked))
-        self._waiting.append(request)
-        try:
-            async with self._turn:  # first come, first served
-                while request.outcome is None:
-                    await self._score_batch()
-        finally:
-            if request in self._waiting:  # cancelled before its turn
-                self._waiting.remove(request)
-        if isinstance(request.outcome, Exception):
-            raise request.outcome
-        return request.outcome
+        return await self._queue.ask(weighed.encode(self._local, asked))
 
-    async def _score_batch(self) -> None:
-        gathered = 0
-        while gathered < len(self._waiting):
-            gathered = len(self._waiting)
-            await anyio.sleep(_GATHER_SECONDS)
-        first, *_ = weighed.plan([request.item for request in self._waiting])
-        batch = [self._waiting[place] for place in first]
-        # Not abandoned when cancelled: a thread that outlives its run would share the model with what runs next.
-        await anyio.to_thread.run_sync(self._answer, batch)
-        self._waiting = [request for request in self._waiting if request.outcome is None]
-        self._answered += sum(not isinstance(request.outcome, Exception) for request in batch)
-        if self._progress:
-            self._progress(self._answered)
-
-    def _answer(self, batch: list[_Request]) -> None:
-        outcomes: Sequence[Scores | Exception]
-        try:
-            self._model = self._model or weighed.Scorer(self._local)
-            outcomes = self._model.score([request.item for request in batch])
-        except Exception as error:  # noqa: BLE001 - handed to every sample of the batch, and raised there
-            outcomes = [error] * len(batch)
-        for request, outcome in zip(batch, outcomes, strict=True):
-            request.outcome = outcome
+    def _scored(self, items: Sequence[Item]) -> Sequence[Scores]:
+        self._model = self._model or weighed.Scorer(self._local)
+        return self._model.score(items)

@@ -10,13 +10,12 @@ It relies on `local` that an answer does not depend on the company it has in a b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
-import anyio.to_thread
 from inspect_ai._util.error import PrerequisiteError  # private, but the only error `inspect` prints without a traceback
 from inspect_ai.model import ChatMessage, ChatMessageTool, GenerateConfig, Model, ModelAPI, ModelOutput, ModelUsage
 from inspect_ai.tool import ToolChoice, ToolInfo
@@ -24,6 +23,7 @@ from rich.markup import escape
 
 from interlock.errors import InterlockError, UsageError
 from interlock.evaluate import choosing
+from interlock.evaluate.batches import Progress, Queue
 
 if TYPE_CHECKING:
     from interlock.evaluate.local import Completion, LocalModel
@@ -31,36 +31,36 @@ if TYPE_CHECKING:
 BATCH = 16  # answers in one call of the model
 CONNECTIONS = 16 * BATCH  # waiting costs nothing, and of many there are enough of each length to fill a batch
 
-_GATHER_SECONDS = 0.05  # a batch that is not full goes once nothing joined it for so long
 _DEFAULT_MAX_TOKENS = 256
 _TRANSPORT = {"max_retries", "timeout", "attempt_timeout", "stream_idle_timeout", "max_connections"}
 _HONOURED = _TRANSPORT | {"adaptive_connections", "max_tokens", "system_message", "seed", "temperature"}
 
-Progress = Callable[[int], None]
 
-
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class _Request:
     conversation: list[dict[str, str]]
     max_new_tokens: int
     temperature: float = 0.0
     seed: int = 0
-    outcome: Completion | Exception | None = None
+
+    @property
+    def kind(self) -> tuple[int, float]:
+        """Requests of one kind can be answered together."""
+        return self.max_new_tokens, self.temperature
 
 
 class Batches:
-    """A queue in front of one model, and one in `choices` for the weighing of choices, which take turns.
+    """What waits for one model: conversations, and in `choices` questions whose choices are weighed, which take turns.
 
-    `progress` is told the number of answers so far of its queue, after each batch.
+    `progress` is told the number of answers so far of either, after each batch.
     """
 
     def __init__(self, local: LocalModel, progress: Progress | None = None) -> None:
-        self._local = local
-        self._progress = progress
-        self._waiting: list[_Request] = []
-        self._turn = anyio.Lock()
-        self._answered = 0
-        self.choices = choosing.Queue(local, self._turn, progress)
+        turn = anyio.Lock()
+        self._conversations: Queue[_Request, Completion] = Queue(
+            turn, first=_alike, answer=lambda asked: _answers(local, asked), full=BATCH, progress=progress
+        )
+        self.choices = choosing.Weighing(local, turn, progress)
 
     async def answer(
         self, conversation: list[dict[str, str]], max_new_tokens: int, *, temperature: float = 0.0, seed: int = 0
@@ -70,53 +70,19 @@ class Batches:
         Raises:
             EvidenceError: the model did not give finite numbers.
         """
-        request = _Request(conversation, max_new_tokens, temperature, seed)
-        self._waiting.append(request)
-        try:
-            async with self._turn:  # first come, first served
-                while request.outcome is None:
-                    await self._answer_batch()
-        finally:
-            if request in self._waiting:  # cancelled before its turn
-                self._waiting.remove(request)
-        if isinstance(request.outcome, Exception):
-            raise request.outcome
-        return request.outcome
-
-    async def _answer_batch(self) -> None:
-        gathered = 0
-        while gathered < len(self._waiting) < BATCH:
-            gathered = len(self._waiting)
-            await anyio.sleep(_GATHER_SECONDS)
-        kind = _kind(self._waiting[0])
-        batch = [request for request in self._waiting if _kind(request) == kind][:BATCH]
-        # Not abandoned when cancelled: a thread that outlives its run would share the model with what runs next.
-        await anyio.to_thread.run_sync(self._generate, batch)
-        self._waiting = [request for request in self._waiting if request.outcome is None]
-        self._answered += sum(not isinstance(request.outcome, Exception) for request in batch)
-        if self._progress:
-            self._progress(self._answered)
-
-    def _generate(self, batch: list[_Request]) -> None:
-        outcomes: Sequence[Completion | Exception]
-        try:
-            outcomes = _answers(self._local, batch)
-        except Exception as error:  # noqa: BLE001 - handed to every sample of the batch, and raised there
-            outcomes = [error] * len(batch)
-        for request, outcome in zip(batch, outcomes, strict=True):
-            request.outcome = outcome
+        return await self._conversations.ask(_Request(conversation, max_new_tokens, temperature, seed))
 
 
-def _kind(request: _Request) -> tuple[int, float]:
-    """Requests of one kind can be answered together."""
-    return request.max_new_tokens, request.temperature
+def _alike(asked: Sequence[_Request]) -> list[int]:
+    """The places of the first one and of others of its kind, at most a batch."""
+    return [place for place, it in enumerate(asked) if it.kind == asked[0].kind][:BATCH]
 
 
-def _answers(model: LocalModel, batch: list[_Request]) -> list[Completion]:
+def _answers(model: LocalModel, batch: Sequence[_Request]) -> list[Completion]:
     from interlock.evaluate import local
 
     conversations = [request.conversation for request in batch]
-    limit, temperature = _kind(batch[0])
+    limit, temperature = batch[0].kind
     if temperature == 0:
         return local.generate(model, conversations, max_new_tokens=limit)
     seeds = [request.seed for request in batch]
@@ -160,8 +126,6 @@ class LocalAPI(ModelAPI):
         if tools:
             raise UsageError(f"local models take no tools, got `{tools[0].name}`")
         if question:
-            if config.temperature:
-                raise UsageError(f"choices are weighed, not sampled: expected temperature 0, got {config.temperature}")
             return choosing.output(self.model_name, question, await self._batches.choices.score(question))
         limit = config.max_tokens or _DEFAULT_MAX_TOKENS
         asked = [_turn(message) for message in input]

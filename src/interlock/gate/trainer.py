@@ -134,7 +134,8 @@ class PermitCallback(TrainerCallback):
         """The last point before the weights change: a step larger than declared must not pass the bound.
 
         Raises:
-            Held: it would, or the trainer counted no tokens in it, or a sequence is longer than declared.
+            Held: it would, or the trainer counted no tokens in it, or a sequence is longer than declared,
+                or none was seen.
         """
         permit, before = self._begun(), self.spent
         self._count(state)
@@ -142,6 +143,8 @@ class PermitCallback(TrainerCallback):
             raise Held("the trainer counted no tokens in this step, so its compute is unknown")
         if self.spent > permit.terms.most_compute:
             raise Held(f"a step was larger than the {self._tokens_per_step} tokens declared; {self._bound(permit)}")
+        if not self._longest:
+            raise Held("no sequence was seen in this step, so that nothing says how long they are")
         if self._longest > self._sequence:
             raise Held(
                 f"a sequence has {self._longest} tokens, more than the {self._sequence} declared, so a token takes "
