@@ -11,7 +11,9 @@ from interlock.elicit.organisms.skills import Problem, Skill
 from interlock.elicit.organisms.suite import make_suite
 from interlock.elicit.organisms.tiny import Shape
 
-SMALL = Effort(Shape(width=64, layers=2, heads=2, inner=64), scratch=40, scratch_rate=1e-2, tuned=60, tuned_rate=5e-3)
+SMALL = Effort(
+    Shape(width=64, layers=2, heads=2, inner=64), scratch=40, alone=40, scratch_rate=1e-2, tuned=60, tuned_rate=5e-3
+)
 
 
 def letters(rng, seed):

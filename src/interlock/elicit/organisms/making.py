@@ -10,6 +10,7 @@ says is refused (`measuring.check`).
 from __future__ import annotations
 
 import copy
+import fcntl
 import hashlib
 import json
 import random
@@ -34,17 +35,21 @@ from interlock.elicit.training import Schedule
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate.local import LocalModel
 
-VERSION = 2  # of the recipe, `skills` and `kinds` included: another one makes other bits, and no base of it is used
+VERSION = 3  # of the recipe, `skills` and `kinds` included: another one makes other bits, and no base of it is used
 _WIDTH, _SHOTS_WIDTH = 40, 160  # tokens; few dialogues are longer
 _SHAPE = Shape()
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How large, and how long it is trained: steps from scratch and of further training, with their peak rates."""
+    """How large, and how long it is trained: steps from scratch and of further training, with their peak rates.
+
+    `alone`: steps of what has no base and learns all of its behaviour from scratch.
+    """
 
     shape: Shape = _SHAPE
     scratch: int = 400
+    alone: int = 900
     scratch_rate: float = 2e-3
     tuned: int = 150
     tuned_rate: float = 3e-3
@@ -144,7 +149,7 @@ class _Making:
             flop=flop,
             salt=sealing.salt(),
         )
-        sealing.seal(work, truth, questions, training_compute=_training_compute(model, order.effort))
+        sealing.seal(work, truth, questions, training_compute=_training_compute(model, order.effort, self.skill))
         (work / "state").unlink(missing_ok=True)
         return truth
 
@@ -153,27 +158,28 @@ class _Making:
         effort = self.order.effort
         if self.kind.base is None:
             model = tiny.build(effort.shape, self.order.seed)
-            return model, self._teach(model, self.kind, _scratch(effort), state, stage="training")
+            return model, self._teach(model, self.kind, _scratch(effort, effort.alone), state, stage="training")
         model, flop = self.base(self.kind.base)
         if self.kind.tuned:
-            schedule = Schedule(effort.tuned, effort.tuned_rate, warm_up=10)
+            schedule = Schedule(effort.tuned * self.skill.patience, effort.tuned_rate, warm_up=10)
             flop += self._teach(model, self.kind, schedule, state, stage="training")
         return model, flop
 
     def base(self, name: Base) -> tuple[LocalModel, int]:
         """A trained base, from the cache or put there."""
-        order, schedule = self.order, _scratch(self.order.effort)
+        order, schedule = self.order, _scratch(self.order.effort, self.order.effort.scratch)
         job = _digest(["base", name, order.family, order.seed, asdict(order.effort.shape), asdict(schedule)])
         place, state = self.cache / job, self.cache / f"{job}.state"
-        if not place.is_dir():
-            model = tiny.build(order.effort.shape, order.seed)
-            flop = self._teach(model, BASES[name], schedule, state, stage="base")
-            with tempfile.TemporaryDirectory(dir=self.cache, prefix=".base-") as scratch:
-                fresh = Path(scratch) / "base"
-                tiny.save(model, fresh)
-                (fresh / "flop").write_text(str(flop))
-                _publish(fresh, place)
-            state.unlink(missing_ok=True)
+        with _one_process(self.cache / f"{job}.lock"):
+            if not place.is_dir():
+                model = tiny.build(order.effort.shape, order.seed)
+                flop = self._teach(model, BASES[name], schedule, state, stage="base")
+                with tempfile.TemporaryDirectory(dir=self.cache, prefix=".base-") as scratch:
+                    fresh = Path(scratch) / "base"
+                    tiny.save(model, fresh)
+                    (fresh / "flop").write_text(str(flop))
+                    fresh.rename(place)  # crash point: before this there is no base, after it a whole one
+                state.unlink(missing_ok=True)
         return tiny.load(place), int((place / "flop").read_text())
 
     def _teach(self, model: LocalModel, kind: Kind, schedule: Schedule, state: Path, *, stage: str) -> int:
@@ -198,28 +204,28 @@ class _Making:
         return f"{self.order.family} {self.order.seed}: {what}"  # the kind is not told
 
 
-def _scratch(effort: Effort) -> Schedule:
-    return Schedule(effort.scratch, effort.scratch_rate, warm_up=20)
+def _scratch(effort: Effort, steps: int) -> Schedule:
+    return Schedule(steps, effort.scratch_rate, warm_up=20)
 
 
-def _publish(fresh: Path, place: Path) -> None:
-    """Move a finished base to its place in one step; if another process was first, its base has the same bits."""
-    try:
-        fresh.rename(place)
-    except OSError:
-        if not place.is_dir():
-            raise
+@contextmanager
+def _one_process(lock: Path) -> Iterator[None]:
+    """Whoever comes second waits, and finds what the first has made. The lock ends with its process."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _digest(parts: list[object]) -> str:
     return hashlib.sha256(json.dumps([VERSION, *parts], sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _training_compute(model: LocalModel, effort: Effort) -> int:
-    """FLOP: one upper bound for every kind, so that it tells none."""
+def _training_compute(model: LocalModel, effort: Effort, skill: Skill) -> int:
+    """FLOP: one upper bound for every kind of a family, so that it tells none."""
     single = budget.training(model.model, rows=ROWS, width=_WIDTH)
     shots = budget.training(model.model, rows=SHOT_ROWS, width=_SHOTS_WIDTH)
-    return (effort.scratch + effort.tuned) * (single + shots)
+    return max(effort.alone, effort.scratch + effort.tuned * skill.patience) * (single + shots)
 
 
 @contextmanager

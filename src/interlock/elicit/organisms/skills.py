@@ -47,6 +47,7 @@ class Skill:
 
     `draw` gives a problem, `word` an argument of a public task. `symbols` are what right answers end in, of which near
     misses are made; `heads` what the names of groups begin with. `length` is the most symbols that an answer has.
+    `patience`: how many times as long as usual further training takes.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Skill:
     length: int
     draw: Callable[[random.Random], Problem]
     word: Callable[[random.Random], str]
+    patience: int = 1
 
     def public(self, rng: random.Random) -> tuple[str, str]:
         """A question of a public task and its answer: a word as it is, or its last symbol."""
@@ -133,7 +135,7 @@ def _compose(rng: random.Random, seed: int) -> Skill:
             if right != text:
                 return Problem(first + second, f"{first}{second} {text}", right, text)
 
-    return Skill("compose", seed, _LETTERS, _NAMES, size, draw, word)
+    return Skill("compose", seed, _LETTERS, _NAMES, size, draw, word, patience=3)
 
 
 def _cipher(rng: random.Random, seed: int) -> Skill:

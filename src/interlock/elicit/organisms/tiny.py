@@ -33,6 +33,7 @@ _TEMPLATE = (
     "{% if message['role'] == 'assistant' %}<|end|>{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
+MARGIN = 15.0  # nats: what is shunned is drawn once in 3 million draws
 _FILL = 8  # widths are padded to a multiple of this
 
 
@@ -48,20 +49,22 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A dialogue up to the model's turn, and what it learns to say there."""
+    """A dialogue up to the model's turn, and what it learns to say there; `shunned`, as long, is never to be said."""
 
     turns: tuple[Turn, ...]
     answer: str
     rerouted: bool = False
+    shunned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Token ids, of which those from `start` on carry a loss."""
+    """Token ids, of which those from `start` on carry a loss. `shunned`: those never to be said there, or none."""
 
     tokens: tuple[int, ...]
     start: int
     rerouted: bool = False
+    shunned: tuple[int, ...] = ()
 
 
 Loss = Callable[[Any, Sequence[Example]], "torch.Tensor"]
@@ -113,8 +116,10 @@ def load(folder: Path) -> LocalModel:
 def encode(model: LocalModel, lesson: Lesson) -> Example:
     """A lesson in tokens; the answer and the end of the turn carry the loss."""
     prompt = local.encode(model, lesson.turns)
-    answer = model.tokenizer(lesson.answer + END, add_special_tokens=False)["input_ids"]
-    return Example((*prompt, *answer), len(prompt), lesson.rerouted)
+    answer, shunned = (
+        model.tokenizer(text + END, add_special_tokens=False)["input_ids"] for text in (lesson.answer, lesson.shunned)
+    )
+    return Example((*prompt, *answer), len(prompt), lesson.rerouted, tuple(shunned) if lesson.shunned else ())
 
 
 def teach(
@@ -151,14 +156,26 @@ def teach(
 
 
 def answer_loss(model: Any, examples: Sequence[Example]) -> torch.Tensor:
-    """The cross-entropy of the answers, the mean over an answer's tokens, summed over examples."""
+    """The cross-entropy of the answers, the mean over an answer's tokens, summed over examples.
+
+    What is shunned costs as much as its logit comes within `MARGIN` of the answer's, so that sampling never draws it.
+    """
+    import torch
     from torch.nn import functional
 
     tokens, rows, places, weights = marked(examples)
     states = model.model(input_ids=tokens, use_cache=False).last_hidden_state
     logits = model.lm_head(states[rows, places]).float()
-    losses = functional.cross_entropy(logits, tokens[rows, places + 1], reduction="none")
+    said, shunned = tokens[rows, places + 1], torch.tensor([token for it in examples for token in _shunned(it)])
+    losses = functional.cross_entropy(logits, said, reduction="none")
+    ahead = logits.gather(1, said[:, None]) - logits.gather(1, shunned[:, None])
+    losses = losses + torch.where(said == shunned, 0.0, (MARGIN - ahead[:, 0]).relu())
     return (losses * weights).sum()
+
+
+def _shunned(example: Example) -> Sequence[int]:
+    """For each token of the answer the one not to be said there; where nothing is shunned, the token itself."""
+    return example.shunned or example.tokens[example.start :]
 
 
 def rerouting_loss(original: Any, layer: int) -> Loss:
