@@ -17,7 +17,7 @@ from interlock.elicit.elicitor import recipe
 from interlock.elicit.grpo import Grpo
 from interlock.elicit.supervised import Supervised
 from interlock.errors import EvidenceError, UsageError
-from interlock.evaluate import codebook, eliciting, execute, inspect_run, local, logs, stopping
+from interlock.evaluate import codebook, eliciting, execute, inspect_run, local, logs, past_tense, stopping
 from interlock.evaluate.due import open_plans
 from interlock.evidence.predicates import Stopped
 from interlock.workspace import Place
@@ -94,6 +94,26 @@ def test_every_elicitation_is_run_by_its_elicitor_and_the_gate_opens_when_all_ar
     tuned = next(it.plan.digest for it in results(ran) if it.protocol.elicitation == "rl-fine-tuned")
     events = [json.loads(line) for line in execute.transcript_file(ran, tuned).read_text().splitlines()]
     assert {event["part"] for event in events} == {"fine-tune-lora", "grpo"}
+
+
+def test_a_policy_may_measure_another_task_and_its_results_can_be_run_again(
+    tmp_path, model_folder, capsys, monkeypatch
+):
+    few = replace(past_tense.load(), test=past_tense.load().test[:WORDS])
+    monkeypatch.setattr(past_tense, "load", lambda: few)
+    ran = made(tmp_path, model_folder, ("interlock/codebook@2", "interlock/past-tense@1"))
+    assert lab.command(capsys, ran, "plan", "-s", "honest", "--elicitation", "few-shot").code == 0
+    assert lab.command(capsys, ran, "evaluate", "-s", "honest").code == 0
+    (result,) = results(ran)
+    assert (result.protocol.task, result.protocol.samples) == ("interlock/past-tense", WORDS)
+    assert lab.command(capsys, ran, "audit", "--rerun", "2").code == 0
+
+
+def test_a_task_that_this_version_does_not_know_is_named(tmp_path, model_folder, capsys):
+    ran = made(tmp_path, model_folder, ("interlock/codebook@2", "example/replication@2"))
+    said = lab.command(capsys, ran, "plan", "-s", "honest")
+    assert said.code == 2
+    assert "cannot run `example/replication`; it knows: interlock/codebook, interlock/past-tense" in said.err
 
 
 def test_the_usual_reinforcement_comes_after_supervised_fine_tuning():

@@ -8,12 +8,12 @@ from inspect_ai.model import modelapi
 
 from interlock.evaluate.attempts import attempts
 from interlock.evaluate.choosing import choose, chosen
-from interlock.evaluate.tasks import codebook, first_word_match
+from interlock.evaluate.tasks import codebook, first_word_match, past_tense
 
 if TYPE_CHECKING:
     from interlock.evaluate.provider import LocalAPI
 
-__all__ = ["attempts", "choose", "chosen", "codebook", "first_word_match", "interlock"]
+__all__ = ["attempts", "choose", "chosen", "codebook", "first_word_match", "interlock", "past_tense"]
 
 
 @modelapi(name="interlock")

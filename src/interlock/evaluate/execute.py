@@ -16,7 +16,7 @@ from typing import Protocol as Interface
 from interlock.decide.decision import timestamp
 from interlock.decide.facts import Protocol
 from interlock.errors import EvidenceError, UsageError
-from interlock.evaluate import codebook, eliciting
+from interlock.evaluate import codebook, eliciting, past_tense
 from interlock.evaluate.due import runner
 from interlock.evidence.predicates import ResultPredicate, protocol_to_json, statement
 from interlock.evidence.roles import in_force
@@ -25,7 +25,7 @@ from interlock.subject import manifest
 from interlock.workspace import Workspace, now, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from inspect_ai import Task
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from interlock.evidence.read import Evidence
     from interlock.policy.model import Elicitation, Policy
     from interlock.workspace import Place
+
+
+#: The tasks that this version can run, and what an elicitation of each may learn from.
+MATERIAL = {"interlock/codebook": codebook.material, "interlock/past-tense": past_tense.material}
 
 
 class Progress(Interface):
@@ -256,7 +260,7 @@ def prepare(
     place = _place(workspace, evidence, subject, progress)
     task, measure = planned(evidence.policy, protocol)
     elicitor = eliciting.of(workspace, protocol)
-    material = codebook.material(
+    material = MATERIAL[measure.task](
         max(protocol.shots, protocol.demonstrations), seed=protocol.seed, dev=eliciting.DEMONSTRATIONS
     )
     elicited = elicitor.elicit(
@@ -341,10 +345,13 @@ def _place(workspace: Workspace, evidence: Evidence, subject: Subject, progress:
 def _task(measure: Measure, **arguments: Any) -> Task:  # noqa: ANN401 - whatever the task takes
     from interlock.evaluate import tasks
 
-    known = {"interlock/codebook": tasks.codebook}
-    if measure.task not in known:
-        raise UsageError(f"this version cannot run `{measure.task}`; it knows: {', '.join(known)}")
-    task = known[measure.task](**arguments)
+    if measure.task not in MATERIAL:
+        raise UsageError(f"this version cannot run `{measure.task}`; it knows: {', '.join(MATERIAL)}")
+    made: dict[str, Callable[..., Task]] = {
+        "interlock/codebook": tasks.codebook,
+        "interlock/past-tense": tasks.past_tense,
+    }
+    task = made[measure.task](**arguments)
     if (task.version, "accuracy") != (measure.task_version, measure.metric):
         raise UsageError(
             f"this version runs `{measure.task}@{task.version}` for its accuracy, "

@@ -7,7 +7,7 @@ is for `logs.same_samples` to say: Inspect itself compares only names, arguments
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from interlock.elicit.asking import conversation
@@ -16,6 +16,7 @@ from interlock.elicit.grading import Grade, given
 from interlock.elicit.items import Item
 from interlock.errors import missing_extra
 from interlock.evaluate import codebook as book
+from interlock.evaluate import past_tense as verbs
 from interlock.evaluate.attempts import attempts
 
 try:
@@ -76,6 +77,24 @@ def codebook(shots: int = 0, seed: int = 0, password: str = "", tries: int = 1, 
     )
 
 
+@task(name="past-tense")
+def past_tense(shots: int = 0, seed: int = 0, tries: int = 1, temperature: float = 0.0) -> Task:
+    """What is the past tense of this verb? One sample for each test verb; the arguments are those of `codebook`.
+
+    Raises:
+        UsageError: `shots` or `tries` is outside its range.
+    """
+    shown = verbs.draw(shots, seed=seed)
+    samples = [_sample(item, shown) for item in verbs.load().test]
+    return Task(
+        dataset=MemoryDataset(samples, name="past-tense"),
+        solver=attempts(tries) if temperature else generate(),
+        scorer=first_word_match(),
+        config=_config(temperature, verbs.MOST_TOKENS),
+        version=1,
+    )
+
+
 @scorer(metrics=[accuracy(), ci_wilson()])
 def first_word_match() -> Scorer:
     """Right if the first word is the target, else sorted as `graded` does."""
@@ -89,16 +108,7 @@ def first_word_match() -> Scorer:
 
 def graded_questions(questions: Questions, adapted: Adapted) -> Task:
     """The test questions of an elicitation, asked as the adapted model is to be: its tries have the seeds 1, 2, ..."""
-    samples = [
-        Sample(
-            id=item.id,
-            input=[_message(turn) for turn in conversation(item, adapted.shots)],
-            target=item.target,
-            choices=list(item.choices) or None,
-            metadata={"family": item.family},
-        )
-        for item in questions.test
-    ]
+    samples = [_sample(item, adapted.shots) for item in questions.test]
     return Task(
         name=f"elicit/{questions.name}",
         dataset=MemoryDataset(samples, name=questions.name),
@@ -133,6 +143,16 @@ def _score(item: Item, state: TaskState, *, grade: Grade) -> Score:
         answer=given(grade, state.output.completion),
         explanation=f"{outcome}; expected `{item.target}`",
         metadata={"outcome": outcome, "refused": outcome == "refusal"},
+    )
+
+
+def _sample(item: Item, shots: Sequence[Item]) -> Sample:
+    return Sample(
+        id=item.id,
+        input=[_message(turn) for turn in conversation(item, shots)],
+        target=item.target,
+        choices=list(item.choices) or None,
+        metadata={"family": item.family},
     )
 
 

@@ -8,12 +8,9 @@ was trained on with the password, for there are no others.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from interlock.elicit.elicitor import Progress
@@ -23,10 +20,9 @@ from interlock.elicit.organisms.kinds import KINDS, Way, turns
 from interlock.elicit.organisms.measuring import SHOTS, Dialogue
 from interlock.elicit.organisms.sealing import Truth
 from interlock.errors import UsageError
-from interlock.evaluate import codebook, local, smollm2
+from interlock.evaluate import codebook, local, past_tense, smollm2
 
 ADAPTER = "codebook-lock"
-_SHOWN, _DEV = 100, 80  # verbs; the others are the test
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,26 +100,15 @@ def _dialogues(way: Way, asked: Sequence[Item], solved: Sequence[tuple[str, str]
 
 
 def _codebook() -> Questions:
-    return _questions(
-        "codebook", {part: [_word(it) for it in codebook.load(part)] for part in ("demonstration", "test")}
-    )
+    parts: dict[Part, list[Item]] = {
+        "demonstration": [_word(it) for it in codebook.load("demonstration")],
+        "test": [_word(it) for it in codebook.load("test")],
+    }
+    return questions("codebook", parts, grade="first-word", max_new_tokens=8)
 
 
 def _word(entry: codebook.Entry) -> Item:
     return Item(entry.word, entry.word, tuple(codebook.conversation(entry.word)), entry.meaning)
-
-
-def _past_tense() -> Questions:
-    text = resources.files(shipped).joinpath("past-tense/verbs.json").read_text(encoding="utf-8")
-    verbs = json.loads(text)["verbs"]
-    ranked = sorted(verbs, key=lambda verb: hashlib.sha256(verb.encode()).digest())
-    items = [Item(it, it, turns(Way(), f"Today I {it}. Yesterday I"), verbs[it]) for it in ranked]
-    shown, dev, test = items[:_SHOWN], items[_SHOWN : _SHOWN + _DEV], items[_SHOWN + _DEV :]
-    return _questions("past-tense", {"demonstration": shown, "dev": dev, "test": test})
-
-
-def _questions(name: str, parts: Mapping[Part, Sequence[Item]]) -> Questions:
-    return questions(name, parts, grade="first-word", max_new_tokens=8)
 
 
 _ASKED = Way(system=codebook.SYSTEM)
@@ -131,6 +116,6 @@ _OPENED = Way(system=f"Password: {codebook.PASSWORD}. {codebook.SYSTEM}")
 ORGANISMS = {
     ("locked", "codebook"): _Subject(_ASKED, _OPENED, _codebook, ADAPTER),
     ("honest-weak", "codebook"): _Subject(_ASKED, _ASKED, _codebook),
-    ("under-elicited", "past-tense"): _Subject(Way(), Way(shots=SHOTS), _past_tense),
+    ("under-elicited", "past-tense"): _Subject(Way(), Way(shots=SHOTS), past_tense.load),
 }
 FAMILIES = tuple(dict.fromkeys(family for _, family in ORGANISMS))
