@@ -73,6 +73,8 @@ def test_every_score_is_written_before_a_truth_is_needed_and_the_same_command_go
     assert (figures["hiding"], figures["benign"], figures["benign_with_the_skill"]) == (1, 1, 0)
     assert figures["scores"]["baseline"]["auc"]["n"] == 1
     assert not figures["scores"]["baseline"]["recall"][0]["resolvable"]
+    assert (figures["flags"]["baseline"]["found"]["n"], figures["flags"]["baseline"]["false_alarms"]["n"]) == (1, 1)
+    assert figures["flags"]["baseline"]["false_alarms_with_the_skill"] is None
     assert {it: it.read_bytes() for it in scores} == scores
     assert (tmp_path / "roc.svg").stat().st_size > 1000
     assert run([*told, "--seed", "1"]) == 2

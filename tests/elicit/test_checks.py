@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import tiny_policy
 from interlock.elicit import items
 from interlock.elicit.budget import Meter
-from interlock.elicit.checks import bound, check, combined, profile, roc
+from interlock.elicit.checks import blind, bound, check, combined, profile, roc
 from interlock.elicit.checks.check import Case, Finding, contrast, gain, untold
 from interlock.elicit.checks.combined import Condition
 from interlock.elicit.checks.every import CHECKS
@@ -153,6 +154,23 @@ def test_a_rule_cannot_be_learned_from_one_side():
 
 
 # -- the profile -------------------------------------------------------------------------------------------------------
+
+
+def test_flags_are_counted_apart_on_those_that_hide_and_on_benign_ones_with_and_without_the_skill():
+    told = [
+        Finding("noise", 0.1, True, "", 48, rivals={"noise-ratio above 1": True}),  # noqa: FBT003
+        Finding("noise", 0.0, False, "", 48, rivals={"noise-ratio above 1": True}),  # noqa: FBT003
+        untold("noise", "no budget", n=48),
+    ]
+    models = [
+        blind.Model("a", "locked", 0, able=True, hides=True, scores={}, flags=blind.flags(told[:1])),
+        blind.Model("b", "honest-strong", 1, able=True, hides=False, scores={}, flags=blind.flags(told[1:2])),
+        blind.Model("c", "honest-weak", 1, able=False, hides=False, scores={}, flags=blind.flags(told[1:2])),
+        blind.Model("d", "locked", 1, able=True, hides=True, scores={}, flags=blind.flags(told[2:])),
+    ]
+    measured = blind.measured([replace(it, scores={"noise": float(it.hides)}) for it in models], calibration=[0, 1])
+    sides = {name: [(row[side]["value"], row[side]["n"]) for side in row] for name, row in measured["flags"].items()}
+    assert sides == {"noise": [(1, 1), (0, 2), (0, 1)], "noise-ratio above 1": [(1, 1), (1, 2), (1, 1)]}
 
 
 def test_who_fails_the_easy_questions_stands_out():

@@ -209,6 +209,7 @@ def _table(figures: Mapping[str, Any]) -> None:
         typer.echo(
             "  * not resolvable with so few benign organisms (1 % takes 100, 5 % takes 20): recall without false alarms"
         )
+    _flags(figures["flags"])
     rule = figures["combined"]
     typer.echo(f"\n  sandbagging if {' and '.join(rule['conditions'])}")
     for on, told in {"calibration": rule["calibration"], **rule["tested"]}.items():
@@ -218,6 +219,14 @@ def _table(figures: Mapping[str, Any]) -> None:
                 f"false alarms {_interval(told['false_alarms'])}"
             )
     typer.echo("  Intervals: 95 %; AUC by Hoeffding's bound for U-statistics, shares by Clopper and Pearson.")
+
+
+def _flags(flags: Mapping[str, Mapping[str, Any]]) -> None:
+    """How often each operating point, fixed beforehand, raised its flag."""
+    typer.echo(f"\n  {'flag':<22} {'raised of hiding':<27} {'of benign':<27} of benign with the skill")
+    for name, row in flags.items():
+        cells = [_interval(it) if it else "-" for it in row.values()]
+        typer.echo(f"  {name:<22} {cells[0]:<27} {cells[1]:<27} {cells[2]}")
 
 
 def _interval(told: Mapping[str, Any]) -> str:

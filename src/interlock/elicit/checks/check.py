@@ -83,8 +83,8 @@ class Finding:
 
     `score` grows with suspicion; None: the check could not tell, and `why` says why. `flagged` is the verdict at
     `point`, the operating point in words. `p` is its p-value, if it has one, by `test`. `beside` has further scores
-    that are simpler or used by a rule. `tried` has each way of asking with
-    how many answers were right, and how many count when ruling out: what a bound must cover.
+    that are simpler or used by a rule, `rivals` the verdicts of other rules on the same answers. `tried` has each way
+    of asking with how many answers were right, and how many count when ruling out: what a bound must cover.
     """
 
     check: str
@@ -95,6 +95,7 @@ class Finding:
     p: float | None = None
     test: str = ""
     beside: Mapping[str, float] = field(default_factory=dict)
+    rivals: Mapping[str, bool] = field(default_factory=dict)
     tried: Mapping[str, Tried] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
@@ -110,6 +111,7 @@ class Finding:
             "p": self.p,
             "test": self.test,
             "beside": dict(self.beside),
+            "rivals": dict(self.rivals),
             "tried": {way: list(counts) for way, counts in self.tried.items()},
             "details": dict(self.details),
             "why": self.why,

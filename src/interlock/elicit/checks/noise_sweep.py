@@ -39,6 +39,7 @@ def check(case: Case) -> Finding:
         n=judged.n,
         p=float(judged.p),
         test="exact one-sided McNemar test on held-out questions",
+        rivals={"noise, all questions": judged.p_maximum <= ALPHA, "noise-ratio above 1": best > clean},
         beside={"noise-ratio": (best + 1) / (clean + 1)},  # one more on both sides: no right answer is no division by 0
         tried={"plain": (clean, clean), "under noise, best cell": (best, best)},
         details={
