@@ -38,6 +38,65 @@ def test_an_answer_does_not_depend_on_its_neighbours_or_their_order(model):
     assert [local.generate(model, [prompt], max_new_tokens=6)[0] for prompt in PROMPTS[:5]] == together[:5]
 
 
+def solved(*pairs):
+    return [
+        {"role": role, "content": text}
+        for pair in pairs
+        for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]
+
+
+#: After examples: two sets of them in turn, one longer than the other, and one prompt that shares what it begins with.
+SHOWN = [
+    [*solved(*[(f"question {k} {j}", f"answer {j}") for j in range(3 + k)]), *ask("x" * (1 + 7 * i % 40))[1:]]
+    for i in range(37)
+    for k in [i % 2]
+] + [[*solved(*[(f"question 0 {j}", f"answer {j}") for j in range(2)]), *ask("question 0 2")[1:]]]
+
+
+def test_an_answer_after_examples_does_not_depend_on_its_neighbours_or_their_order(model):
+    assert {it.shared > 0 for it in local._prompts(model, SHOWN)} == {True}
+    together = local.generate(model, SHOWN, max_new_tokens=6)
+    order = sorted(range(len(SHOWN)), key=lambda i: (i * 17) % len(SHOWN))
+    assert [together[i] for i in order] == local.generate(model, [SHOWN[i] for i in order], max_new_tokens=6)
+    for i in (0, 1, 36, 37):
+        assert local.generate(model, [SHOWN[i]], max_new_tokens=6) == [together[i]]
+
+
+def test_what_prompts_begin_with_is_read_once(model):
+    seen = []
+    hook = model.model.register_forward_pre_hook(
+        lambda _, __, named: seen.append(tuple(named["input_ids"].shape)), with_kwargs=True
+    )
+    try:
+        local.generate(model, SHOWN[:36:2], max_new_tokens=1)
+    finally:
+        hook.remove()
+    alone = [shape for shape in seen if shape[0] == 1]
+    assert len(alone) == 1
+    assert all(shape[1] < alone[0][1] for shape in seen if shape[0] == local.ROWS)
+
+
+def test_answers_after_examples_are_those_of_one_pass_over_the_whole_prompt(model, monkeypatch):
+    apart = local.generate(model, SHOWN, max_new_tokens=6)
+    monkeypatch.setattr(local, "LEAST_SHARED", 10**9)
+    whole = local.generate(model, SHOWN, max_new_tokens=6)
+    same = sum(a == b for a, b in zip(apart, whole, strict=True))
+    assert same >= 0.9 * len(SHOWN)  # sums in another order may tip a choice between equals
+    assert [it.input_tokens for it in apart] == [it.input_tokens for it in whole]
+
+
+@pytest.mark.parametrize("config", [{"sliding_window": 8}, {"layer_types": ["sliding_attention", "full_attention"]}])
+def test_nothing_is_kept_apart_for_a_model_that_does_not_look_at_all_that_came_before(config):
+    from types import SimpleNamespace
+
+    from interlock.evaluate.prefixes import suits
+
+    told = SimpleNamespace(get_text_config=lambda: SimpleNamespace(**config))
+    assert not suits(SimpleNamespace(config=told))
+    assert suits(SimpleNamespace(config=SimpleNamespace(get_text_config=SimpleNamespace)))
+
+
 def test_logits_are_bitwise_equal_in_every_row(model, monkeypatch):
     seen = []
     monkeypatch.setattr(local, "_argmax", lambda logits: seen.append(logits.clone()) or logits.argmax(-1))

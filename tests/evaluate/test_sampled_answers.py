@@ -12,6 +12,7 @@ import tiny_model
 from interlock.decide.bounds import at_most
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import local
+from interlock.evaluate.prefixes import Prefixes
 
 torch = pytest.importorskip("torch")
 
@@ -41,18 +42,26 @@ def test_a_sampled_answer_does_not_depend_on_its_neighbours_or_their_order(model
     assert [sample(model, PROMPTS[i : i + 1], SEEDS[i : i + 1])[0] for i in range(5)] == together[:5]
 
 
-def test_logits_of_every_new_token_are_bitwise_those_of_the_prompt_alone(model):
+@pytest.mark.parametrize("shown", [0, 6])
+def test_logits_of_every_new_token_are_bitwise_those_of_the_prompt_alone(model, shown):
     """In any row: attention that divides its keys among threads rounds differently in the lower half of a batch."""
 
     def logits(prompts):
         seen = []
-        encoded = [local.encode(model, prompt) for prompt in prompts]
-        local._continued(model, encoded, 80, 4, lambda step: seen.append(step.clone()) or step.argmax(-1))
+
+        def look(step):
+            seen.append(step.clone())
+            return step.argmax(-1)
+
+        local._continued(model, local._prompts(model, prompts), 4, look, Prefixes(model.model))
         return seen
 
-    together = logits(PROMPTS[: local.ROWS])
+    solved = [{"role": role, "content": text} for role, text in (("user", "aaaa"), ("assistant", "bbbb")) * shown]
+    asked = [[*solved, {"role": "user", "content": "x" * (1 + row % 8)}] for row in range(local.ROWS)]
+    assert {bool(it.shared) for it in local._prompts(model, asked)} == {bool(shown)}
+    together = logits(asked)
     for row in (0, 7, 8, 15):
-        for alone, company in zip(logits(PROMPTS[row : row + 1]), together, strict=True):
+        for alone, company in zip(logits(asked[row : row + 1]), together, strict=True):
             assert all(torch.equal(copy, company[row]) for copy in alone)
 
 

@@ -12,18 +12,16 @@ does not fit into the model's context is refused. A model that this layout does 
 that it works out itself) is refused before its first item, by comparing with plain forward passes.
 """
 
-# ruff: noqa: ANN401 - models and caches of transformers have no static types worth naming
-
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate.local import BUCKET, Conversation, LocalModel, out_of_memory
+from interlock.evaluate.prefixes import Prefixes, cut, same
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 By = Literal["sum", "bytes"]
 
 BATCH_TOKENS = 256  # columns of a batch, which decide its rows; more gained a tenth at most on the CPU tried
-_PREFIXES = 4  # shared parts kept at a time
 _AGREEMENT = {"torch.float32": 0.01, "torch.bfloat16": 1.0}  # nats between this layout and plain forward passes
 
 _log = logging.getLogger(__name__)
@@ -127,8 +124,8 @@ def encode(local: LocalModel, question: Question) -> Item:
     tokens = tuple(tuple(whole[len(context) :]) for whole in wholes)
     _require_distinct(question.choices, tokens)
     _require_room(local, context, tokens)
-    cut = _cut(local, question, context)
-    return Item(tuple(context[:cut]), tuple(context[cut:]), tokens, _common(tokens))
+    shared = _cut(local, question, context)
+    return Item(tuple(context[:shared]), tuple(context[shared:]), tokens, _common(tokens))
 
 
 def plan(items: Sequence[Item], *, tokens: int = BATCH_TOKENS) -> list[list[int]]:
@@ -174,7 +171,7 @@ class Scorer:
 
     def __init__(self, local: LocalModel) -> None:
         self._local = local
-        self._prefixes: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._prefixes = Prefixes(local.model)
         self._tokens = BATCH_TOKENS
         self._require_suited()
 
@@ -216,31 +213,13 @@ class Scorer:
                 input_ids=torch.tensor([tokens for tokens, _, _ in laid]),
                 position_ids=torch.tensor([positions for _, positions, _ in laid]),
                 attention_mask=_mask(torch.tensor([groups for _, _, groups in laid]), len(prefix), self._local.dtype),
-                past_key_values=self._prefix(prefix, rows),
+                past_key_values=self._prefixes.rows([prefix] * rows),
                 use_cache=True,
                 logits_to_keep=kept,
             ).logits[: len(items), -kept:]
             logprobs = _finite(logits).float().log_softmax(-1)
             halved = self._tokens < BATCH_TOKENS
             return [_scores(item, found, halved) for item, found in zip(items, logprobs, strict=True)]
-
-    def _prefix(self, prefix: tuple[int, ...], rows: int) -> Any:
-        """A cache that starts with the shared part in each row, or an empty one."""
-        import torch
-        from transformers import DynamicCache
-
-        if prefix and prefix not in self._prefixes:
-            while len(self._prefixes) >= _PREFIXES:
-                self._prefixes.popitem(last=False)
-            cache = DynamicCache()
-            self._local.model(input_ids=torch.tensor([prefix]), past_key_values=cache, use_cache=True, logits_to_keep=1)
-            self._prefixes[prefix] = cache
-        wide = DynamicCache()
-        if prefix:
-            self._prefixes.move_to_end(prefix)
-            for place, layer in enumerate(self._prefixes[prefix].layers):
-                wide.update(layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1), place)
-        return wide
 
     def _require_suited(self) -> None:
         """Compare a made-up item with one plain forward pass for each of its choices."""
@@ -286,18 +265,11 @@ def _cut(local: LocalModel, question: Question, context: list[int]) -> int:
     except TemplateError:  # the template wants another last message: nothing is shared
         return 0
     (prefix,) = _tokens(local, question, [text])
-    return min(_same(prefix, context), len(context) - 1)
-
-
-def _same(a: Sequence[int], b: Sequence[int]) -> int:
-    for place, (x, y) in enumerate(zip(a, b, strict=False)):
-        if x != y:
-            return place
-    return min(len(a), len(b))
+    return cut(prefix, context)
 
 
 def _common(choices: Sequence[tuple[int, ...]]) -> int:
-    return min([len(choice) - 1 for choice in choices] + [_same(choices[0], choice) for choice in choices[1:]])
+    return min([len(choice) - 1 for choice in choices] + [same(choices[0], choice) for choice in choices[1:]])
 
 
 def _require_distinct(choices: Sequence[str], tokens: Sequence[tuple[int, ...]]) -> None:

@@ -2,9 +2,10 @@
 
 Guarantees: nothing is fetched; no code from the folder runs (safetensors only); and the answer to a prompt does not
 depend on which other prompts are in the call or in which order. The last holds because every forward pass has one of a
-few fixed shapes: prompts are padded on the left to a multiple of `BUCKET` tokens and run in batches of exactly `ROWS`
-rows; and because each sampled answer draws from a source of its own. Not guaranteed: the same answer on another kind of
-CPU, whose matrix kernels round differently.
+few fixed shapes: what prompts begin with alike is computed by itself (`prefixes`), what is left of them is padded on
+the left to a multiple of `BUCKET` tokens and run in batches of exactly `ROWS` rows; and because each sampled answer
+draws from a source of its own. Not guaranteed: the same answer on another kind of CPU, whose matrix kernels round
+differently.
 """
 
 # ruff: noqa: ANN401 - models and tokenizers of transformers and peft have no static types worth naming
@@ -12,10 +13,11 @@ CPU, whose matrix kernels round differently.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import random
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
@@ -23,12 +25,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interlock.errors import EvidenceError, UsageError, missing_extra
+from interlock.evaluate.prefixes import Prefixes, cut, suits
 
 if TYPE_CHECKING:
     import torch
 
 BUCKET = 16  # prompt lengths are padded up to a multiple of this
 ROWS = 16  # every batch has this many rows
+LEAST_SHARED = 32  # tokens; a shorter beginning is not worth a pass of its own
 
 Conversation = Sequence[dict[str, str]]
 
@@ -112,12 +116,12 @@ def generate(local: LocalModel, conversations: Sequence[Conversation], *, max_ne
     Raises:
         EvidenceError: the model computed a logit that is not a finite number.
     """
-    prompts = [encode(local, conversation) for conversation in conversations]
+    prompts, prefixes = _prompts(local, conversations), Prefixes(local.model)
     answers: dict[int, list[int]] = {}
-    for width, members in _buckets(prompts):
-        outputs = _continued(local, [prompts[i] for i in members], width, max_new_tokens, _argmax)
+    for members in _buckets(prompts):
+        outputs = _continued(local, [prompts[i] for i in members], max_new_tokens, _argmax, prefixes)
         answers.update(zip(members, outputs, strict=True))
-    return [_completion(local, prompt, answers[i]) for i, prompt in enumerate(prompts)]
+    return [_completion(local, prompt.tokens, answers[i]) for i, prompt in enumerate(prompts)]
 
 
 def sample(
@@ -139,22 +143,23 @@ def sample(
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise UsageError(f"cannot sample at temperature `{temperature}`, expected a number above 0")
-    encoded = {id(conversation): encode(local, conversation) for conversation in _different(conversations)}
-    prompts = [encoded[id(conversation)] for conversation in conversations]
-    sources = [random.Random(repr((seed, prompt))) for seed, prompt in zip(seeds, prompts, strict=True)]  # noqa: S311
+    prompts, prefixes = _prompts(local, conversations), Prefixes(local.model)
+    sources = [random.Random(repr((seed, it.tokens))) for seed, it in zip(seeds, prompts, strict=True)]  # noqa: S311
     answers: dict[int, Sampled] = {}
-    for width, members in _buckets(prompts):
+    for members in _buckets(prompts):
         draw = _Draw([sources[i] for i in members], temperature)
-        outputs = _continued(local, [prompts[i] for i in members], width, max_new_tokens, draw)
+        outputs = _continued(local, [prompts[i] for i in members], max_new_tokens, draw, prefixes)
         for i, tokens, chances in zip(members, outputs, draw.log_probabilities(), strict=True):
             text = local.tokenizer.decode(tokens, skip_special_tokens=True)
-            answers[i] = Sampled(text, tuple(prompts[i]), tuple(tokens), tuple(chances[: len(tokens)]))
+            answers[i] = Sampled(text, tuple(prompts[i].tokens), tuple(tokens), tuple(chances[: len(tokens)]))
     return [answers[i] for i in range(len(prompts))]
 
 
 def widths(local: LocalModel, conversations: Sequence[Conversation]) -> list[int]:
     """The padded width in tokens of each batch of `ROWS` rows that answering these conversations takes."""
-    return [width for width, _ in _buckets([encode(local, conversation) for conversation in conversations])]
+    prompts = _prompts(local, conversations)
+    firsts = [prompts[members[0]] for members in _buckets(prompts)]
+    return [first.shared + first.width for first in firsts]
 
 
 def encode(local: LocalModel, conversation: Conversation) -> list[int]:
@@ -207,41 +212,79 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _different(conversations: Sequence[Conversation]) -> Iterable[Conversation]:
-    """Each object once: one conversation is often asked many times."""
-    return {id(conversation): conversation for conversation in conversations}.values()
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """The token ids of a prompt, and how many of the first ones are computed apart."""
+
+    tokens: list[int]
+    shared: int
+
+    @property
+    def width(self) -> int:
+        """The padded width of what is left."""
+        return -(-(len(self.tokens) - self.shared) // BUCKET) * BUCKET
 
 
-def _buckets(prompts: Sequence[list[int]]) -> Iterator[tuple[int, list[int]]]:
-    """Batches of at most `ROWS` prompt indices whose prompts share one padded width."""
-    by_width: dict[int, list[int]] = {}
+def _prompts(local: LocalModel, conversations: Sequence[Conversation]) -> list[_Prompt]:
+    """The prompt of each conversation; one conversation is often asked many times, and many begin alike."""
+    different = {id(conversation): conversation for conversation in conversations}
+    begun: dict[str, list[int]] = {}
+    told = {key: _prompt(local, conversation, begun) for key, conversation in different.items()}
+    return [told[id(conversation)] for conversation in conversations]
+
+
+def _prompt(local: LocalModel, conversation: Conversation, begun: dict[str, list[int]]) -> _Prompt:
+    """Cut behind the messages before the last, whose tokens are kept in `begun`."""
+    from jinja2 import TemplateError
+
+    tokens, first = encode(local, conversation), list(conversation[:-1])
+    key = json.dumps(first)
+    if key not in begun:
+        try:
+            text = local.tokenizer.apply_chat_template(first, tokenize=False) if first else ""
+        except TemplateError:  # the template wants another last message: nothing is shared
+            text = ""
+        begun[key] = local.tokenizer(text, add_special_tokens=False)["input_ids"]
+    shared = cut(begun[key], tokens)
+    return _Prompt(tokens, shared if shared >= LEAST_SHARED and suits(local.model) else 0)
+
+
+def _buckets(prompts: Sequence[_Prompt]) -> Iterator[list[int]]:
+    """Batches of at most `ROWS` prompt indices: what is left of the prompts has one padded width, and what is computed
+    apart one length."""
+    by_shape: dict[tuple[int, int], list[int]] = {}
     for index, prompt in enumerate(prompts):
-        by_width.setdefault(-(-len(prompt) // BUCKET) * BUCKET, []).append(index)
-    for width, members in sorted(by_width.items()):
+        by_shape.setdefault((prompt.width, prompt.shared), []).append(index)
+    for (_, shared), members in sorted(by_shape.items()):
+        members.sort(key=lambda i: prompts[i].tokens[:shared])  # alike ones together
         for start in range(0, len(members), ROWS):
-            yield width, members[start : start + ROWS]
+            yield members[start : start + ROWS]
 
 
 def _continued(
     local: LocalModel,
-    prompts: Sequence[list[int]],
-    width: int,
+    prompts: Sequence[_Prompt],
     max_new_tokens: int,
     choose: Callable[[torch.Tensor], torch.Tensor],
+    prefixes: Prefixes,
 ) -> list[list[int]]:
-    """The new tokens for each prompt, up to and including the end token. Missing rows are copies of the first.
+    """The new tokens for each prompt of a bucket, up to and including the end token. Missing rows are copies of the
+    first.
 
     `choose` is given the logits (rows, 1, vocabulary) of each new column, and gives its tokens (rows, 1).
     """
     import torch
 
-    rows = [*prompts, *[prompts[0]] * (ROWS - len(prompts))]
+    every = [*prompts, *[prompts[0]] * (ROWS - len(prompts))]
+    width, shared = prompts[0].width, prompts[0].shared
+    rows = [prompt.tokens[shared:] for prompt in every]
     ends = torch.tensor(sorted(_end_tokens(local)))
     tokens = torch.tensor([[_pad(local)] * (width - len(row)) + row for row in rows])
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    done, cache, columns = torch.zeros(ROWS, dtype=torch.bool), None, []
+    mask = torch.tensor([[1] * shared + [0] * (width - len(row)) + [1] * len(row) for row in rows])
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, shared:]
+    done, columns = torch.zeros(ROWS, dtype=torch.bool), []
     with torch.inference_mode():
+        cache = prefixes.rows([tuple(prompt.tokens[:shared]) for prompt in every]) if shared else None
         for place in range(max_new_tokens):
             with _attention(place):
                 step = local.model(
