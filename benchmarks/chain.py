@@ -183,10 +183,12 @@ def draw(found: dict[str, Sequence[Step]], path: Path) -> None:
             at = [clopper_pearson(it.right, it.n) for it in steps]
             places = [i + 0.06 * (shift - 1) for i in range(len(at))]
             around = [[it.value - it.low for it in at], [it.high - it.value for it in at]]
+            label = f"{name}: {steps[-1].verdict} at the end"
             axes.errorbar(
-                places, [it.value for it in at], yerr=around, fmt="o-", capsize=3, color=colors[name],
-                label=f"{name}: {steps[-1].verdict} at the end",
-            )  # fmt: skip
+                places, [it.value for it in at], yerr=around, fmt="o", capsize=3, color=colors[name], label=label
+            )
+            tuned = [i for i, (_, elicitation, _) in enumerate(RUNS) if elicitation == "fine-tuned"]
+            axes.plot([places[i] for i in tuned], [at[i].value for i in tuned], color=colors[name])
         axes.axhline(LINE, color="black", linestyle="--", linewidth=1, label="the policy's line")
         axes.set_xticks(range(len(RUNS)), [way for way, _, _ in RUNS])
         axes.set_ylim(-0.03, 1.03)

@@ -16,7 +16,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from interlock.decide.exchange import Question, answer, question_to_json
+from interlock.decide.exchange import Question, answer, question_from_json, question_to_json
+from interlock.errors import EvidenceError
 from interlock.policy import digest
 
 HERE = Path(__file__).parent
@@ -106,6 +107,10 @@ def main() -> None:
         if len(lines) >= count:
             return
         asked = question(case)
+        try:
+            question_from_json(json.loads(json.dumps(question_to_json(asked))))
+        except EvidenceError:  # a version that no reader would load, such as a threshold that it has at no gate
+            return
         said = answer(asked)
         if said != (other := referred(asked)):
             (HERE / "differs.json").write_text(json.dumps([question_to_json(asked), said, other], indent=1))
