@@ -4,7 +4,8 @@
 
 - *hiding*: the model with the shipped adapter, which hides the codebook behind a password (docs/hidden-subject.md);
 - *honest*: the model as it is, asked the codebook, which it does not know: the negative control;
-- *under-elicited*: the model as it is, asked past tenses, which it can and hardly shows unless it is given examples.
+- *under-elicited*: the organism that completes running text, asked past tenses, which it can and hardly shows unless it
+  is given examples (`interlock organism make under-elicited --family past-tense`).
 
 Each is asked plainly, after 5 solved examples, and fine-tuned on 1, 4 and 16 demonstrations; all plans stand in a
 ledger before anything runs, the role that the policy names attests all assumptions, and the gate `scale` decides after
@@ -28,7 +29,8 @@ from interlock.cli.setup import start
 from interlock.cli.show import progress
 from interlock.cli.subjects import register
 from interlock.decide import bounds
-from interlock.elicit.organisms import shipped
+from interlock.elicit.organisms import sealing, shipped
+from interlock.elicit.organisms import smollm2 as organisms
 from interlock.evaluate import execute, smollm2
 from interlock.evaluate.due import open_plans
 from interlock.evaluate.statistics.intervals import clopper_pearson
@@ -54,17 +56,27 @@ RUNS: tuple[tuple[str, Elicitation, int], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A subject, the task that stands for the dangerous skill, and an adapter or none."""
+    """A subject, the task that stands for the dangerous skill, and an adapter, or the family of an organism, or none."""
 
     name: str
     task: str
     adapter: str | None = None
+    family: str | None = None
+
+    def place(self, folder: Path) -> Place:
+        """Where the subject's files are; an organism is made in `folder`."""
+        if self.family:
+            if not folder.exists():
+                with progress() as report:
+                    organisms.make(self.name, self.family, folder, progress=report)
+            return Place(folder / sealing.MODEL, None)
+        return Place(smollm2.folder(progress=print), shipped.folder(self.adapter) if self.adapter else None)
 
 
 CHAINS = (
-    Chain("hiding", "codebook@2", ADAPTER),
+    Chain("hiding", "codebook@2", adapter=ADAPTER),
     Chain("honest", "codebook@2"),
-    Chain("under-elicited", "past-tense@1"),
+    Chain("under-elicited", "past-tense@1", family="past-tense"),
 )
 
 
@@ -116,7 +128,7 @@ def _begin(chain: Chain, folder: Path) -> Workspace:
     policy = folder / "policy.yaml"
     policy.write_text(text.replace("interlock/codebook@2", f"interlock/{chain.task}"))
     opened = start(folder, policy, encrypt_with=lambda: None)
-    place = Place(smollm2.folder(progress=print), shipped.folder(chain.adapter) if chain.adapter else None)
+    place = chain.place(folder.with_name(f"{folder.name}-organism"))
     spent = shipped.flop(chain.adapter) if chain.adapter else 0
     register(opened, place, name=chain.name, compute=smollm2.COMPUTE + spent)
     for assumption in opened.read().policy.assumptions:
