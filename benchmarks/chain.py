@@ -56,7 +56,7 @@ RUNS: tuple[tuple[str, Elicitation, int], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A subject, the task that stands for the dangerous skill, and an adapter, or the family of an organism, or none."""
+    """A subject, the task that stands for the dangerous skill, and an adapter or the family of an organism, if any."""
 
     name: str
     task: str
