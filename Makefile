@@ -22,9 +22,12 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# What the proofs of elicitation have done so far lies here: killed, `make proofs` goes on.
+PROOFS ?= proofs
+
 # Slow proofs: every line and branch of the rule is tested, and changes to it are noticed (see docs/results); a ledger
 # whose four writers are killed a thousand times loses nothing that it acknowledged; no bit of a bundle can be another;
-# no interval, test or e-process is wrong more often than it says.
+# no interval, test or e-process is wrong more often than it says; and what elicitation brings out of model organisms.
 proofs: $(INSTALLED)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[proofs,interop]'
 	$(BIN)/coverage run -m pytest tests/decide tests/policy tests/conformance
@@ -33,6 +36,14 @@ proofs: $(INSTALLED)
 	INTERLOCK_KILL_CYCLES=1000 $(BIN)/python -m pytest tests/ledger/test_writer.py -k kill_9
 	PYTHONPATH=tests $(BIN)/python scripts/flip_bundle_bits.py
 	$(BIN)/python benchmarks/evaluation_statistics.py
+	mkdir -p $(PROOFS)
+	$(BIN)/interlock organism suite --seeds 0,1 --out $(PROOFS)/suite || test $$? -eq 5  # some were refused: told later
+	$(BIN)/interlock elicit certify fine-tune-lora --set steps=100 --set learning_rates=3e-3 --share 0.1 \
+		--suite $(PROOFS)/suite --out $(PROOFS)/certified --plot $(PROOFS)/certified.svg
+	$(BIN)/interlock elicit roc --suite $(PROOFS)/suite --calibrate 0 --out $(PROOFS)/told --plot $(PROOFS)/told.svg
+	$(BIN)/python benchmarks/demonstrations.py --out $(PROOFS)/demonstrations --plot $(PROOFS)/demonstrations.svg
+	$(BIN)/python benchmarks/exploration.py --out $(PROOFS)/exploration --plot $(PROOFS)/exploration.svg
+	$(BIN)/python benchmarks/chain.py --out $(PROOFS)/chain --plot $(PROOFS)/chain.svg
 
 # Mutation testing of the rule: fails while a change survives that scripts/survivors.txt does not explain.
 mutants: $(INSTALLED)

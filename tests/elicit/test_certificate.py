@@ -34,7 +34,19 @@ def certified(tmp_path_factory, letters_suite):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(skills.SKILLS, "letters", tiny_suite.letters)
         tiny_suite.make(folder / "suite", ("honest-strong", "honest-weak"), letters_suite.with_name("cache"))
-    command = ["elicit", "certify", "few-shot", "--set", "shots=2", "--suite", str(folder / "suite"), "-n", str(HAD)]
+    command = [
+        "elicit",
+        "certify",
+        "few-shot",
+        "--set",
+        "shots=2",
+        "--jobs",
+        "1",
+        "--suite",
+        str(folder / "suite"),
+        "-n",
+        str(HAD),
+    ]
     assert cli.run([*command, "--out", str(folder / "out")]) == 0
     return folder / "out" / "validity-few-shot.json"
 

@@ -101,7 +101,18 @@ def test_an_elicitor_gets_only_so_many_demonstrations_and_the_record_says_how_ma
     shutil.copytree(organism, tmp_path / "alone" / organism.name)
     shutil.copy(suite / INDEX, tmp_path / "alone")
     out = tmp_path / "out"
-    command = ["elicit", "certify", "few-shot", "--suite", str(tmp_path / "alone"), "--out", str(out), "-n"]
+    command = [
+        "elicit",
+        "certify",
+        "few-shot",
+        "--jobs",
+        "1",
+        "--suite",
+        str(tmp_path / "alone"),
+        "--out",
+        str(out),
+        "-n",
+    ]
     assert cli.run([*command, "3", "--set", "shots=4"]) == 2
     assert "cannot show 4 demonstrations, got 3" in capsys.readouterr().err
     assert cli.run([*command, "3", "--set", "shots=2"]) == 2
@@ -181,7 +192,19 @@ def test_attack_what_is_changed_after_the_bounds_were_written_is_refused(done, s
     shutil.copytree(suite, mine)
     change, match = ATTACKS[attack]
     change(out, mine)
-    command = ["elicit", "certify", "few-shot", "--set", "shots=2", "--calibrate", "1", "--suite", str(mine)]
+    command = [
+        "elicit",
+        "certify",
+        "few-shot",
+        "--set",
+        "shots=2",
+        "--jobs",
+        "1",
+        "--calibrate",
+        "1",
+        "--suite",
+        str(mine),
+    ]
     assert cli.run([*command, "--out", str(out)]) in {2, 4}
     assert match in capsys.readouterr().err
 

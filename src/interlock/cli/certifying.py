@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -44,6 +45,9 @@ def certify(
     check: Annotated[str, typer.Option("--check", help="What the policy calls the check.")] = "certified-elicitor",
     settings: SetOption = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Write the plot (.svg, .png, .pdf) here.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Organisms at once, each on one thread.", show_default="cores")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """See on model organisms whether an elicitor brings out what is there, and lets be ruled out what is not.
@@ -83,7 +87,7 @@ def certify(
     )
     folders = organisms(suite)
     with progress() as report:
-        bounded = bounding.bound(plan, folders, out, progress=report)
+        bounded = bounding.bound(plan, folders, out, progress=report, jobs=jobs or os.cpu_count() or 1)
     found = judging.judge(plan, bounded, folders, out)
     told = found.to_json()
     for elicitor in plan.elicitors:

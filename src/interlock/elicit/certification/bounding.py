@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from interlock.elicit import asking, budget, session
 from interlock.elicit.budget import Meter
 from interlock.elicit.elicitor import Adapted, Elicitor, Progress, recipe, under
 from interlock.elicit.items import Material, Questions
-from interlock.elicit.organisms import sealing
+from interlock.elicit.organisms import sealing, suite
+from interlock.elicit.organisms.making import one_thread
 from interlock.elicit.organisms.measuring import SHOTS
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import local
@@ -133,8 +135,9 @@ class Bounded:
         return None if None in found else max(it for it in found if it is not None)
 
 
-def bound(plan: Plan, folders: Sequence[Path], out: Path, *, progress: Progress) -> list[Bounded]:
-    """Ask every organism in every way, and write all bounds to `out`. The same call goes on after a kill.
+def bound(plan: Plan, folders: Sequence[Path], out: Path, *, progress: Progress, jobs: int = 1) -> list[Bounded]:
+    """Ask every organism in every way, `jobs` at once, and write all bounds to `out`. The same call goes on after a
+    kill; how many jobs there are changes no bit.
 
     Raises:
         UsageError: no organisms, one with fewer demonstrations than the plan asks, or `out` is of another run; or as
@@ -147,10 +150,16 @@ def bound(plan: Plan, folders: Sequence[Path], out: Path, *, progress: Progress)
     organisms = {it.name: _identity(plan, it) for it in folders}
     session.claim(out, {"interlock": "certification/v2", **plan.describe(), "organisms": organisms})
     (out / ORGANISMS).mkdir(exist_ok=True)
+    told = progress if jobs == 1 else _silent
+    works = [
+        partial(_kept, plan, folder, out, _Within(place, len(folders), told))
+        for place, folder in enumerate(sorted(folders, key=lambda it: it.name))
+    ]
     found = []
-    for done, folder in enumerate(sorted(folders, key=lambda it: it.name)):
-        found.append(_kept(plan, folder, out, _within("organisms", done, len(folders), progress)))
-    progress("organisms", len(folders), len(folders))
+    for it in suite.in_processes(works, jobs, partial(progress, "organisms")):
+        found.append(it)
+        progress("organisms", len(found), len(folders))
+    found.sort(key=lambda it: it.name)
     shutil.rmtree(out / "work", ignore_errors=True)
     lines = "".join(json.dumps(asdict(it), sort_keys=True) + "\n" for it in found)
     if not (out / BOUNDS).exists():
@@ -165,14 +174,21 @@ def digest(out: Path) -> str:
     return sha256((out / BOUNDS).read_bytes()).hexdigest()
 
 
-def _within(what: str, place: int, all_of: int, progress: Progress) -> Progress:
+@dataclass(frozen=True, slots=True)
+class _Within:
     """One bar for all organisms; what is being done to the present one stands beside it."""
 
-    def told(stage: str, done: int, total: int, note: str = "") -> None:
-        progress(what, place, all_of, " ".join(filter(None, (f"{stage} {done}/{total}", note))))
+    place: int
+    all_of: int
+    progress: Progress
 
-    told("asking", 0, 1)
-    return told
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        beside = " ".join(filter(None, (f"{stage} {done}/{total}", note)))
+        self.progress("organisms", self.place, self.all_of, beside)
+
+
+def _silent(stage: str, done: int, total: int, note: str = "") -> None:
+    """A process of the pool has no terminal; the bar counts organisms."""
 
 
 def _material(plan: Plan, folder: Path) -> Material:
@@ -198,7 +214,9 @@ def _kept(plan: Plan, folder: Path, out: Path, progress: Progress) -> Bounded:
     file = out / ORGANISMS / f"{folder.name}.json"
     if not file.exists():
         work = out / "work" / folder.name
-        found = _bounded(plan, folder, work, progress)
+        progress("asking", 0, 1)
+        with one_thread():
+            found = _bounded(plan, folder, work, progress)
         session.write(file, json.dumps(asdict(found), indent=1, sort_keys=True) + "\n")
         shutil.rmtree(work, ignore_errors=True)
     try:
