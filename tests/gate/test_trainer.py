@@ -420,11 +420,13 @@ def test_a_permit_that_rests_on_a_lie_does_not_begin_training(few_shot, model_fo
     terms = PermitPredicate(
         action="scale",
         decision=few_shot.append(lied, gatekeeper),
-        policy=few_shot.policy_digest,
+        policies=(few_shot.policy_digest,),
+        lineage=(),
         start_compute=lab.COMPUTE,
         most_compute=2 * lab.COMPUTE,
         not_before=now(),
         not_after=end,
+        single_use=False,
     )
     permit = few_shot.append(lab.about_honest(few_shot, "permit", terms.to_json()), gatekeeper)
     _held(few_shot, permit, model_folder, tmp_path / "run", "`scale` holds: codebook-use not ruled out")
