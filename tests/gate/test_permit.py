@@ -10,6 +10,7 @@ import pytest
 
 import lab
 import ledger_lab as made
+import permit_lab
 from interlock.decide.decision import timestamp
 from interlock.decide.facts import Step
 from interlock.errors import EvidenceError, UsageError
@@ -21,35 +22,19 @@ from interlock.gate.spending import spend
 from interlock.policy.load import loads
 from interlock.subject.manifest import Manifest
 from interlock.workspace import now
+from permit_lab import POLICY, issue, terms_of
 
-OPEN = ("not_governed: {release-weights: not tested here}", "  release-weights: {expert: [watched]}")
-BUFFER = ("buffer: {none: a test}", "buffer: {effective_compute: 4x, margin: 0.01, source: a test}")
-POLICY = made.POLICY.replace(*OPEN).replace(*BUFFER)
 DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
 def _lab(tmp_path_factory):
-    workspace = made.make(tmp_path_factory.mktemp("permits"), POLICY)
-    made.evaluate(workspace)
-    made.attest(workspace, "no-evaluation-gaming")
-    return workspace
+    return permit_lab.evaluated(tmp_path_factory.mktemp("permits"))
 
 
 @pytest.fixture
 def workspace(tmp_path, _lab):
     return lab.copy(_lab, tmp_path / "lab")
-
-
-def issue(workspace, action="scale", **options):
-    workspace.refresh()
-    issued = permits.issue(workspace, subject="m", action=action, at=now(), **options)
-    assert issued.permit is not None, permits.why(issued.decision)
-    return issued.permit
-
-
-def terms_of(workspace, digest):
-    return permits.find(workspace.read(), digest).terms
 
 
 def verify(workspace, digest, action="scale", at=None):
@@ -358,10 +343,7 @@ def test_another_role_spends_with_its_own_keys(workspace):
 @pytest.fixture
 def hasty(tmp_path):
     """A policy that may be amended from one day to the next."""
-    workspace = made.make(tmp_path / "hasty", POLICY.replace("notice: 30 days", "notice: 2 days"))
-    made.evaluate(workspace)
-    made.attest(workspace, "no-evaluation-gaming")
-    return workspace
+    return permit_lab.evaluated(tmp_path / "hasty", POLICY.replace("notice: 30 days", "notice: 2 days"))
 
 
 def tighten(workspace, effective):
