@@ -748,6 +748,7 @@ def test_commands_that_need_no_model_import_nothing_heavy(whole):
         ["permit", "show", permit],
         ["permit", "verify", permit, "-a", "scale"],
         ["permit", "issue", "-s", "honest", "-a", "deploy-api"],
+        ["permit", "narrow", permit, "--single-use"],
         ["ledger", "show", "0"],
     ]
     done = subprocess.run(
@@ -792,7 +793,9 @@ def test_help_lists_the_commands_in_the_order_of_the_loop(capsys):
         ["permit", "issue"],
         ["permit", "show"],
         ["permit", "verify"],
+        ["permit", "narrow"],
         ["permit", "revoke"],
+        ["permit", "trust"],
         ["incident", "report"],
         ["incident", "resolve"],
         ["ledger", "verify"],
