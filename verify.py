@@ -270,11 +270,10 @@ FORMS = json.loads("""{
   "refused_scores": 0, "refused_at_most": 0, "errored": 0, "limited": 0}, "environment": {"*": ""},
   "?stopped": {"stopped_at": 0, "looks": [{"n": 0, "dangerous": 0}]}},
 "attestation:v1": {"kind": "", "name": "", "about": "", "statement": "", "at": "@"},
-"withdrawal:v1": {"reason": "", "at": "@"}, "set-aside:v1": {"reason": "", "at": "@"},
+"withdrawal:v1": {"reason": "", "at": "@"}, "set-aside:v1": {"reason": "", "at": "@"}, "duty:v1": true,
 "audit:v1": {"seed": {"size": 0, "root": "#"}, "drawn": 0, "agreed": 0, "disagreed": 0, "statement": "", "at": "@"},
 "policy:v1": true, "permit:v2": true, "permit-spent:v1": true, "snapshot:v1": true, "decision:v3": true,
-"duty:v1": true, "revocation:v1": true, "forecast:v1": true, "judgement:v1": true, "approval:v1": true,
-"assumption-check:v3": true,
+"revocation:v1": true, "forecast:v1": true, "judgement:v1": true, "approval:v1": true, "assumption-check:v3": true,
 "decision": {"action": "", "subject": "#", "deployment": null, "at": "@", "verdict": "", "bounds": true,
   "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true, "resume": true}
 }""")
