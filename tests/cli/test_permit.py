@@ -206,6 +206,26 @@ def test_a_permit_to_release_is_for_one_use_and_has_no_use_as_a_file(workspace, 
     assert (told.code, "ask a gate that reaches the ledger" in told.err) == (3, True)
 
 
+def test_a_permit_for_one_use_opens_once(workspace, capsys):
+    permit = issue(workspace, "release-weights")
+    verify = ("verify", permit, "-a", "release-weights")
+    assert "use it by spending it" in run(capsys, workspace, *verify, code=3).err
+    child = made.near_copy(workspace)
+    assert f"expected one for {child[:12]}" in run(capsys, workspace, *verify, "-s", "copy", "--spend", "x", code=3).err
+    told = run(capsys, workspace, *verify, "-s", "m", "--spend", "s3://weights/m", "--json").json
+    assert told["opens"]
+    assert told["spent"] == {"entry": lab.size(workspace) - 1, "on": "s3://weights/m"}
+    for again in ((), ("--spend", "elsewhere")):
+        assert "on `s3://weights/m`; it was for one use" in run(capsys, workspace, *verify, *again, code=3).err
+
+
+def test_without_the_ledger_nothing_is_spent(workspace, permit, capsys, tmp_path):
+    file, trust = permit_lab.files(workspace, tmp_path / "gate", permit)
+    usual = ("--trust", trust, "-a", "scale", "-s", made.FILES.digest)
+    said = alone(capsys, "permit", "verify", file, *usual, "--spend", "x")
+    assert (said.code, "--spend needs the ledger" in said.err) == (2, True)
+
+
 def test_a_hold_writes_no_file(workspace, capsys, tmp_path):
     made.result(workspace, 110)
     run(capsys, workspace, "issue", "-s", "m", "-a", "scale", "--out", tmp_path / "p", code=3)

@@ -38,7 +38,10 @@ def workspace(tmp_path, _lab):
 
 
 def verify(workspace, digest, action="scale", at=None):
-    return permits.verify(workspace.read(), digest, action=action, at=at or now())
+    """What a gate asks; of a permit for one use, what it would ask before spending it."""
+    evidence = workspace.read()
+    once = permits.find(evidence, digest).terms.single_use
+    return (permits.examine if once else permits.verify)(evidence, digest, action=action, at=at or now())
 
 
 def signed(workspace, terms, *names, about=made.FILES.digest):
@@ -266,6 +269,13 @@ def test_a_spent_permit_opens_nothing_again(workspace):
     assert (spent.destination, spent.signers) == ("file:///models/m", {"gatekeeper"})
     with pytest.raises(Held, match=r"was spent by gatekeeper in entry \d+, on `file:///models/m`; it was for one use"):
         verify(workspace, permit, "release-weights")
+
+
+def test_attack_a_permit_for_one_use_at_a_gate_that_does_not_spend(workspace):
+    """Such a gate, a training run say, would open again and again."""
+    permit = issue(workspace, single_use=True)
+    with pytest.raises(Held, match="the permit is for one use, and a gate that does not spend it"):
+        permits.verify(workspace.read(), permit, action="scale", at=now())
 
 
 def test_attack_spent_twice(workspace):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -140,6 +141,9 @@ def verify(
     seen: Annotated[
         Path | None, typer.Option(help="With --trust: keep the latest time seen here; a clock set back then holds.")
     ] = None,
+    spend_on: Annotated[
+        str | None, typer.Option("--spend", metavar="DESTINATION", help="Use a permit that is for one use, on this.")
+    ] = None,
     workspace: WorkspaceOption = HERE,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
@@ -149,29 +153,24 @@ def verify(
     \b
     interlock permit verify 3f2a9c01 -a scale
     interlock permit verify 3f2a9c01 -a deploy-api -d api -s /models/m
+    interlock permit verify 3f2a9c01 -a release-weights -s /models/m --spend s3://weights/m
     interlock permit verify permit.json --trust trust.json -a scale -s /models/m --effective-compute 2.5e24
 
-    By the ledger it decides again, and sees what was revoked, narrowed or spent. By a trust file it needs no workspace
-    and no network: it checks signatures, the proof, and the terms. A permit for a deployment opens that one only.
+    A permit for one use opens only while it is spent, which the ledger records: 0 once, and 3 ever after. By the ledger
+    it decides again, and sees what was revoked, narrowed or spent. By a trust file it needs neither workspace nor
+    network: it checks signatures, the proof, and the terms. A permit for a deployment opens that one only.
     """
-    compute, found = _flop(effective_compute, "--effective-compute"), None
-    subject = _subject(subject, adapter)
+    if trust is None and seen is not None:
+        raise UsageError("--seen goes with --trust: by the ledger, the ledger's time is what was seen")
+    if trust is not None and spend_on is not None:
+        raise UsageError("--spend needs the ledger: without it nothing shows that the permit was not spent before")
+    compute = _flop(effective_compute, "--effective-compute")
+    asked = _Asked(action, _subject(subject, adapter), deployment, compute, spend_on)
     try:
         if trust is not None:
-            found = _offline(
-                Path(permit),
-                _trust(trust),
-                action=action,
-                subject=subject,
-                deployment=deployment,
-                compute=compute,
-                seen=seen,
-            )
+            found = _offline(Path(permit), _trust(trust), asked, seen)
         else:
-            if seen is not None:
-                raise UsageError("--seen goes with --trust: by the ledger, the ledger's time is what was seen")
-            _, evidence = fresh(workspace, passphrase_file)
-            found = _online(evidence, permit, action=action, subject=subject, deployment=deployment, compute=compute)
+            found = _online(*fresh(workspace, passphrase_file), permit, asked)
     except Held as held:
         if as_json:
             print_json({"opens": False, "why": str(held)})
@@ -184,36 +183,46 @@ def verify(
     return OK
 
 
-def _online(
-    evidence: Evidence, digest: str, *, action: str, subject: str | None, deployment: str | None, compute: int | None
-) -> dict[str, Any]:
-    wanted, offered = permits.find(evidence, digest), None if deployment is None else evidence.deployment(deployment)
-    permit = permits.verify(evidence, wanted.digest, action=action, at=now(), deployment=offered)
-    model = permit.subject if subject is None else evidence.subject(subject).digest
-    if model != permit.subject:
-        raise Held(f"the permit is for subject {permit.subject[:12]}, expected one for {model[:12]}")
-    grant = Grant.of(evidence, permit)
-    if compute is not None:
-        grant.check_compute(compute)
-    return _told(permit.digest, permit.subject, grant)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a gate asks about."""
+
+    action: str
+    subject: str | None
+    deployment: str | None
+    compute: int | None
+    spend_on: str | None
 
 
-def _offline(
-    file: Path,
-    trust: Trust,
-    *,
-    action: str,
-    subject: str | None,
-    deployment: str | None,
-    compute: int | None,
-    seen: Path | None,
-) -> dict[str, Any]:
+def _online(opened: Workspace, evidence: Evidence, digest: str, asked: _Asked) -> dict[str, Any]:
+    wanted = permits.find(evidence, digest)
+    model = wanted.subject if asked.subject is None else evidence.subject(asked.subject).digest
+    offered = None if asked.deployment is None else evidence.deployment(asked.deployment)
+    if model != wanted.subject:
+        raise Held(f"the permit is for subject {wanted.subject[:12]}, expected one for {model[:12]}")
+    grant = Grant.of(evidence, wanted)
+    if asked.compute is not None:
+        grant.check_compute(asked.compute)
+    if asked.spend_on is None:
+        permits.verify(evidence, wanted.digest, action=asked.action, at=now(), deployment=offered)
+        return _told(wanted.digest, wanted.subject, grant)
+    from interlock.gate.spending import spend
+
+    named, on = offered.digest if offered else None, asked.spend_on
+    spent = spend(opened, wanted.digest, action=asked.action, destination=on, at=now(), deployment=named)
+    return _told(wanted.digest, wanted.subject, grant) | {"spent": {"entry": spent.entry, "on": spent.destination}}
+
+
+def _offline(file: Path, trust: Trust, asked: _Asked, seen: Path | None) -> dict[str, Any]:
+    subject, deployment = asked.subject, asked.deployment
     if subject is None or not _DIGEST.fullmatch(subject):
         raise UsageError("without the ledger, --subject is a folder of weights or a whole digest")
     if deployment is not None and not _DIGEST.fullmatch(deployment):
         raise UsageError(f"--deployment is `{deployment[:80]}`; without the ledger it is a whole digest")
     read = permit_file.read(_bytes(file, permit_file.LIMIT), trust, at=now())
-    grant = read.verify(action=action, subject=subject, at=now(), deployment=deployment, effective_compute=compute)
+    grant = read.verify(
+        action=asked.action, subject=subject, at=now(), deployment=deployment, effective_compute=asked.compute
+    )
     Lease(grant, seen=seen)
     told = {"ledger_time": timestamp(read.time), "cosigned_by": list(read.cosigned_by), "name": read.name}
     return _told(read.digest, read.subject, grant) | told

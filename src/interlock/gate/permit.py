@@ -136,13 +136,29 @@ def _append(workspace: Workspace, subject: Subject, decision: Decision, signing:
 def verify(
     evidence: Evidence, digest: str, *, action: str, at: datetime, deployment: Deployment | None = None
 ) -> Permit:
-    """The permit with this digest, if it opens `action` now: checks 1 to 8 in order.
+    """The permit with this digest, if it opens `action` now, and as often as it is asked: checks 1 to 9 in order.
 
-    `deployment` is what the gate is about to offer; None if it is the bare model. A permit that is spent opens nothing:
-    one for a single use is verified and spent by `interlock.gate.spending`.
+    `deployment` is what the gate is about to offer; None if it is the bare model.
 
     Raises:
         Held: it does not; the message says which check failed and what would lift it.
+    """
+    permit = examine(evidence, digest, action=action, at=at, deployment=deployment)
+    if permit.terms.single_use:  # 9
+        raise Held(
+            "the permit is for one use, and a gate that does not spend it could open again and again; use it by "
+            "spending it: interlock permit verify --spend DESTINATION"
+        )
+    return permit
+
+
+def examine(
+    evidence: Evidence, digest: str, *, action: str, at: datetime, deployment: Deployment | None = None
+) -> Permit:
+    """Checks 1 to 8. It opens no gate: what passes may be for one use, and `interlock.gate.spending` spends that.
+
+    Raises:
+        Held: one of them fails.
     """
     permit = find(evidence, digest)
     check_not_ended(evidence, permit)  # 2

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from interlock.decide.decision import timestamp
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence.predicates import statement
-from interlock.gate.permit import check, check_not_ended, find, verify
+from interlock.gate.permit import check, check_not_ended, examine, find
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,7 +43,7 @@ def spend(
     """
     evidence = workspace.read()
     offered = evidence.deployment(deployment) if deployment else None
-    permit = verify(evidence, digest, action=action, at=at, deployment=offered)
+    permit = examine(evidence, digest, action=action, at=at, deployment=offered)
     if not permit.terms.single_use:
         raise UsageError(f"permit {permit.digest[:12]} is not single-use, so that nothing spends it")
     role = by or evidence.in_force(at).policy.permits.issued_by
