@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ import permit_lab
 from interlock import cli
 from interlock.decide.decision import timestamp
 from interlock.gate.spending import spend
+from interlock.gate.trust import Trust
 from interlock.workspace import now
 from permit_lab import issue, terms_of
 
@@ -236,9 +238,9 @@ def test_the_trust_file_tells_of_versions_and_witnesses(workspace, capsys, tmp_p
     (tmp_path / "quorum").write_text("quorum none\n")
     said = run(capsys, workspace, "trust", "-o", tmp_path / "t", "--witnesses", tmp_path / "quorum", code=2)
     assert "asks for no witness" in said.err
-    assert run(capsys, workspace, "trust", "-o", tmp_path / "t").out == (
-        f"{tmp_path / 't'}: permits of `test-lab/said`, by its version 1.0.0\n"
-    )
+    told = run(capsys, workspace, "trust", "-o", tmp_path / "t").out
+    digest = json.loads((tmp_path / "t").read_bytes())["digest"]
+    assert told == f"{tmp_path / 't'}: permits of `test-lab/said`, by its version 1.0.0; digest {digest}\n"
     value = json.loads((tmp_path / "t").read_bytes())
     assert value["versions"][0]["actions"]["release-weights"] == "irreversible"
     assert value["versions"][0]["actions"]["scale"] == "reversible"
@@ -246,8 +248,8 @@ def test_the_trust_file_tells_of_versions_and_witnesses(workspace, capsys, tmp_p
 
 def test_a_permit_under_an_amended_policy_needs_a_new_trust_file(workspace, permit, capsys, tmp_path):
     file, trust = permit_lab.files(workspace, tmp_path / "gate", permit)
-    value = json.loads(trust.read_bytes())
-    value["versions"][0]["digest"] = "9" * 64
-    trust.write_text(json.dumps(value))
+    believed = Trust.parse(trust.read_bytes())
+    other = replace(believed.versions[0], digest="9" * 64)
+    trust.write_bytes(replace(believed, versions=(other,)).to_bytes())
     said = alone(capsys, "permit", "verify", file, "--trust", trust, "-a", "scale", "-s", made.FILES.digest)
     assert (said.code, "install a new trust file: interlock permit trust" in said.err) == (3, True)

@@ -423,7 +423,8 @@ def test_witnesses_are_asked_for_where_the_trust_file_has_them(workspace):
 # -- the trust file ---------------------------------------------------------------------------------------------------
 
 BAD_TRUST = {
-    "nothing": (lambda it: {}, "`trust` is missing"),
+    "nothing": (lambda it: {}, "`digest` is missing"),
+    "no format": (lambda it: {name: one for name, one in it.items() if name != "trust"}, "`trust` is missing"),
     "another format": (lambda it: {**it, "trust": "x"}, "expected one of"),
     "one member more": (lambda it: {**it, "override": True}, "unknown member `override`"),
     "no log": (lambda it: {**it, "log": "x"}, "trust file"),
@@ -457,6 +458,23 @@ def test_a_version_in_a_trust_file_that_cannot_be_is_refused(issued, members, ma
     value["versions"][0] |= members
     with pytest.raises(EvidenceError, match=match):
         Trust.parse(json.dumps(value).encode())
+
+
+def test_no_bit_of_what_a_trust_file_says_turns_unseen(issued):
+    """Nobody signed it; white space aside, it says what it said when it was written."""
+    data, believed = issued[3].to_bytes(), issued[3]
+    for bit in random.Random(8).sample(range(8 * len(data)), 800):  # noqa: S311  a sample, not a secret
+        forged = bytearray(data)
+        forged[bit // 8] ^= 1 << bit % 8
+        assert unseen(bytes(forged)) in {None, believed}
+
+
+def unseen(data):
+    """What a trust file says; None if it is refused."""
+    try:
+        return Trust.parse(data)
+    except EvidenceError:
+        return None
 
 
 def test_a_forged_permit_that_ends_before_it_starts_is_refused(workspace):

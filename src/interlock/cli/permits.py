@@ -295,7 +295,8 @@ def make_trust(
     interlock permit trust --out trust.json
     interlock permit trust --out trust.json --witnesses quorum
 
-    The owner of a gate installs it once, and again after an amendment. It is not signed: get it from whom you trust.
+    The owner of a gate installs it once, and again after an amendment. It is not signed: compare its digest with what
+    somebody whom you trust reads out.
     """
     from interlock.gate.trust import Trust
 
@@ -305,9 +306,10 @@ def make_trust(
     data = made.to_bytes()
     _write_bytes(out, data)
     if as_json:
-        print_json({"file": str(out), "policy": made.policy, "versions": [it.digest for it in made.versions]})
+        told = {"file": str(out), "digest": made.digest, "policy": made.policy}
+        print_json({**told, "versions": [it.digest for it in made.versions]})
         return
-    typer.echo(f"{out}: permits of `{made.policy}`, by its version {made.versions[0].version}")
+    typer.echo(f"{out}: permits of `{made.policy}`, by its version {made.versions[0].version}; digest {made.digest}")
     for later in made.versions[1:]:
         typer.echo(f"  from {timestamp(later.since)} on by its version {later.version}")
 

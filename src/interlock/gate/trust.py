@@ -2,11 +2,13 @@
 
 It has the log's key, the witnesses whose quorum must have cosigned, and of every version of the policy in force or to
 come: when it begins, who issues permits by which keys, and which actions can be taken back. It is not signed: whoever
-can change it decides what the gate opens for, so it belongs where the gate's own code is.
+can change it decides what the gate opens for, so it belongs where the gate's own code is. Its own digest stands in it,
+against bits that turn by themselves, and for people to compare.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.decide.decision import timestamp
 from interlock.errors import EvidenceError, InterlockError
-from interlock.evidence import dsse
+from interlock.evidence import canonical, dsse
 from interlock.evidence.keys import PublicKey
 from interlock.evidence.predicates import Fields
 from interlock.evidence.roles import in_force
@@ -94,10 +96,15 @@ class Trust:
             EvidenceError: it is not one, to the last member.
         """
         try:
-            return cls._read(Fields(dsse.strict_json(data.strip()), "trust file"))
+            members = dsse.strict_json(data.strip())
+            claimed = Fields(members, "trust file").digest("digest")
+            read = cls._read(Fields({name: it for name, it in members.items() if name != "digest"}, "trust file"))
         except InterlockError as error:  # of a key or a quorum file, too
             text = str(error)
             raise EvidenceError(text if text.startswith("trust file") else f"trust file: {text}") from error
+        if claimed != read.digest:
+            raise EvidenceError(f"trust file: its `digest` is {claimed[:12]}, expected {read.digest[:12]}")
+        return read
 
     @classmethod
     def _read(cls, fields: Fields) -> Trust:
@@ -117,17 +124,23 @@ class Trust:
         read = None if text is None else quorum.parse(text.encode(), "witnesses")
         return cls(policy, Log(key.name, key.public), read, text, versions)
 
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the RFC 8785 bytes of what it says."""
+        return hashlib.sha256(canonical.dumps(self._members())).hexdigest()
+
     def to_bytes(self) -> bytes:
         """The file, for people as well."""
-        log = NoteKey(self.log.origin, self.log.key)
-        value = {
+        return json.dumps({**self._members(), "digest": self.digest}, indent=2).encode() + b"\n"
+
+    def _members(self) -> dict[str, Any]:
+        return {
             "trust": FORMAT,
             "policy": self.policy,
-            "log": log.vkey,
+            "log": NoteKey(self.log.origin, self.log.key).vkey,
             "witnesses": self.witnesses_text,
             "versions": [_to_json(version) for version in self.versions],
         }
-        return json.dumps(value, indent=2).encode() + b"\n"
 
     def in_force(self, at: datetime) -> str | None:
         """The digest of the version that is in force at a time; None before the first."""
