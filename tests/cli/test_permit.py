@@ -15,6 +15,7 @@ from interlock import cli
 from interlock.decide.decision import timestamp
 from interlock.gate.spending import spend
 from interlock.gate.trust import Trust
+from interlock.ledger.note import NoteKey
 from interlock.workspace import now
 from permit_lab import issue, terms_of
 
@@ -206,6 +207,20 @@ def test_a_permit_to_release_is_for_one_use_and_has_no_use_as_a_file(workspace, 
         capsys, *("permit", "verify", file, "--trust", trust, "-a", "release-weights", "-s", made.FILES.digest)
     )
     assert (told.code, "ask a gate that reaches the ledger" in told.err) == (3, True)
+
+
+def test_a_bundle_shows_the_permits_before_its_decision_and_how_they_ended(workspace, permit, capsys, tmp_path):
+    once = issue(workspace, "release-weights")
+    spend(workspace, once, action="release-weights", destination="here", at=now())
+    assert lab.command(capsys, workspace, "decide", "-s", "m", "-a", "scale", "--record").code == 0
+    assert lab.command(capsys, workspace, "bundle", "export", "latest", "-o", str(tmp_path / "b")).code == 0
+    vkey = NoteKey(workspace.ledger.origin, workspace.ledger.key).vkey
+    told = alone(capsys, "bundle", "verify", tmp_path / "b", "--vkey", vkey, "--json")
+    assert told.code == 0, told.err
+    shown = told.json["permits_before_it"]
+    assert (shown[permit], "was spent by gatekeeper" in shown[once]) == ("not ended", True)
+    plain = alone(capsys, "bundle", "verify", tmp_path / "b", "--vkey", vkey).out
+    assert f"permit {once[:12]} for `release-weights` stands before it; the permit was spent by" in plain
 
 
 def test_a_permit_for_one_use_opens_once(workspace, capsys):

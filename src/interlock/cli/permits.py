@@ -108,7 +108,7 @@ def show_permit(
     opened = Workspace.open(workspace)
     evidence = opened.read()
     permit = permits.find(evidence, digest)
-    ended = _ended(evidence, permit)
+    ended = permits.ended(evidence, permit)
     if as_json:
         told = {"permit": permit.digest, "subject": permit.subject, "entry": permit.entry, "ended": ended}
         print_json({**told, **permit.terms.to_json()})
@@ -312,15 +312,6 @@ def make_trust(
     typer.echo(f"{out}: permits of `{made.policy}`, by its version {made.versions[0].version}; digest {made.digest}")
     for later in made.versions[1:]:
         typer.echo(f"  from {timestamp(later.since)} on by its version {later.version}")
-
-
-def _ended(evidence: Evidence, permit: Permit) -> str | None:
-    """How a statement of the ledger ended a permit; None: none did."""
-    try:
-        permits.check_not_ended(evidence, permit)
-    except Held as held:
-        return str(held)
-    return None
 
 
 def _show(permit: Permit) -> None:

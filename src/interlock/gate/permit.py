@@ -185,6 +185,15 @@ def check_not_ended(evidence: Evidence, permit: Permit) -> None:
         raise Held(f"the permit was spent by {by} in entry {used.entry}, on `{used.destination}`; it was for one use")
 
 
+def ended(evidence: Evidence, permit: Permit) -> str | None:
+    """How a statement of the ledger ended a permit, in words; None: none did."""
+    try:
+        check_not_ended(evidence, permit)
+    except Held as held:
+        return str(held)
+    return None
+
+
 def chain(evidence: Evidence, permit: Permit) -> tuple[Permit, ...]:
     """A permit, the one that it narrows, and so on: what was done under one counts under those that narrow it."""
     known, found = {it.digest: it for it in evidence.permits}, [permit]
