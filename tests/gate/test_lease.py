@@ -52,6 +52,8 @@ def test_compute_is_bounded(clocks):
         lease.check(effective_compute=401)
     with pytest.raises(Held, match="expected 100 or more"):
         lease.check(effective_compute=99)
+    with pytest.raises(Held):
+        lease.check(effective_compute=float("nan"))
     assert lease.check(effective_compute=250)  # a smaller step fits
 
 

@@ -384,6 +384,15 @@ def test_a_stricter_version_ends_the_permits_of_the_old_one(hasty, monkeypatch):
     assert permits.issue(hasty, subject="m", action="scale", at=now()).permit is None
 
 
+def test_attack_a_permit_that_lasts_past_an_amendment_which_stands_before_it(hasty):
+    """Its decision was made before the amendment, and is handed to a gate that never reads the ledger."""
+    first, effective = terms_of(hasty, issue(hasty)), now() + 3 * DAY
+    tighten(hasty, effective)
+    made.sign(hasty, permit_statement(replace(first, not_after=effective)), "gatekeeper")
+    again = permit_statement(replace(first, not_before=first.not_before + timedelta(seconds=1)))
+    refused(hasty, again, "gatekeeper", match="the permit lasts past the next version of the policy, from")
+
+
 def test_a_permit_is_read_in_one_way(workspace):
     issue(workspace)
     value = dict(lab.payload(workspace, "permit").predicate)

@@ -1,7 +1,8 @@
 """Decisions and permits as they stand in a ledger: what each may grant, and which permits open nothing any more.
 
 Guarantees, of every permit that is read: the roles that issue permits signed it, under each version of the policy that
-it names; its decision stands before it, says `permit`, and covers every term of it; it names the subject's ancestors;
+it names, and it ends before the next one begins; its decision stands before it, says `permit`, and covers every term of
+it; it names the subject's ancestors;
 for an action that cannot be taken back it is single-use; one that narrows another goes beyond it in nothing and takes
 its place; no permit comes from a decision whose permit was revoked, narrowed or spent, save the one that narrows it.
 It leaves to the caller whether a permit opens a gate now (`interlock.gate.permit`).
@@ -12,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from interlock.decide.decision import timestamp
 from interlock.evidence.predicates import PermitPredicate
 
 if TYPE_CHECKING:
@@ -103,6 +105,10 @@ class Leases:
         lease_end = min(policy.permits.lease.after(said.at) for policy in policies)
         if granted is None or not granted.covers(subject, terms) or terms.not_after > lease_end:
             raise said.wrong(f"the permit grants what its decision {terms.decision[:12]} does not")
+        place = max(n for n, version in enumerate(versions) if version.digest in terms.policies)
+        later = [version.since for version in versions[place + 1 :] if version.since < terms.not_after]
+        if later:  # a gate without the ledger would go on past it
+            raise said.wrong(f"the permit lasts past the next version of the policy, from {timestamp(min(later))} on")
         if terms.lineage != tuple(sorted(lineage)):
             raise said.wrong(f"its lineage is not that of `{subject.name}`")
         if not terms.single_use and not all(policy.reversible(terms.action) for policy in policies):

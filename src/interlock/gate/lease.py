@@ -67,12 +67,12 @@ class Grant:
         Raises:
             Held: it is more, or less than the subject had at the start.
         """
-        if effective_compute > self.most_compute:
+        if not effective_compute <= self.most_compute:  # so written that what is no number holds
             raise Held(
                 f"{effective_compute} FLOP of effective compute are asked for, and the permit allows at most "
                 f"{self.most_compute}; evaluations and a new permit lift this"
             )
-        if effective_compute < self.start_compute:
+        if not effective_compute >= self.start_compute:
             raise Held(f"got {effective_compute} FLOP of effective compute, expected {self.start_compute} or more")
 
 

@@ -129,18 +129,10 @@ def read(data: bytes, trust: Trust, *, at: datetime) -> PermitFile:
         Held: it names a version of the policy that the trust file does not have.
     """
     entry, proof = _parse(data)
-    try:
-        signed = proof.verify(entry, trust.log)
-        note = Note.parse(proof.checkpoint)
-        cosigners = cosigned(trust.witnesses, log=trust.log, now=at) if trust.witnesses else no_cosigners
-        names = cosigners(note)
-    except LedgerError as error:
-        raise LedgerError(f"permit file: {error}") from error
+    time, names = _proven(entry, proof, trust, at)
     envelope = dsse.parse(entry)
-    made = Statement.parse(dsse.payload(envelope, PAYLOAD_TYPE))
-    if made.predicate_type != predicate_type("permit") or len(made.subjects) != 1:
-        raise EvidenceError(f"permit file: got a `{made.predicate_type}`, expected a `{predicate_type('permit')}`")
-    terms, time = PermitPredicate.from_json(made.predicate, "permit file"), utc(signed.time)
+    made = _permit(envelope)
+    terms = PermitPredicate.from_json(made.predicate, "permit file")
     versions = _versions(trust, terms)
     _check_signed(envelope, _issuing(trust, versions, time))
     _check_terms(terms, versions)
@@ -179,6 +171,22 @@ def _parse(data: bytes) -> tuple[bytes, InclusionProof]:
     if proof.to_bytes() != other:
         raise LedgerError("permit file: got another spelling of the proof, expected the index and hashes alone")
     return one, proof
+
+
+def _proven(entry: bytes, proof: InclusionProof, trust: Trust, at: datetime) -> tuple[datetime, tuple[str, ...]]:
+    """The time of the checkpoint under which the entry stands, and the witnesses who cosigned it."""
+    cosigners = cosigned(trust.witnesses, log=trust.log, now=at) if trust.witnesses else no_cosigners
+    try:
+        return utc(proof.verify(entry, trust.log).time), cosigners(Note.parse(proof.checkpoint))
+    except LedgerError as error:
+        raise LedgerError(f"permit file: {error}") from error
+
+
+def _permit(envelope: dsse.Envelope) -> Statement:
+    made = Statement.parse(dsse.payload(envelope, PAYLOAD_TYPE))
+    if made.predicate_type != predicate_type("permit") or len(made.subjects) != 1:
+        raise EvidenceError(f"permit file: got a `{made.predicate_type}`, expected a `{predicate_type('permit')}`")
+    return made
 
 
 def _versions(trust: Trust, terms: PermitPredicate) -> tuple[Trusted, ...]:
