@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from datetime import timedelta
 
@@ -21,7 +22,7 @@ from interlock.gate.permit import Held
 from interlock.gate.spending import spend
 from interlock.policy.load import loads
 from interlock.subject.manifest import Manifest
-from interlock.workspace import now
+from interlock.workspace import Workspace, now
 from permit_lab import POLICY, issue, terms_of
 
 DAY = timedelta(days=1)
@@ -300,6 +301,27 @@ def test_of_two_who_verified_one_spends(workspace, monkeypatch):
     with pytest.raises(Held, match="on `here`"):
         spend(workspace, permit, action="release-weights", destination="there", at=now())
     assert workspace.read().spent[permit].destination == "here"
+
+
+def test_of_four_who_spend_at_once_one_does(workspace):
+    permit, gates, answers = issue(workspace, "release-weights"), threading.Barrier(4), []
+
+    def gate(name):
+        opened = Workspace.open(workspace.folder)
+        gates.wait()
+        try:
+            answers.append(spend(opened, permit, action="release-weights", destination=name, at=now()).destination)
+        except Held as held:
+            answers.append(str(held))
+
+    threads = [threading.Thread(target=gate, args=(f"gate {number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (opened,) = [it for it in answers if it.startswith("gate")]
+    assert sum(f"on `{opened}`; it was for one use" in it for it in answers) == 3
+    assert workspace.read().spent[permit].destination == opened
 
 
 def test_what_comes_in_before_the_spend_holds(workspace, monkeypatch):
