@@ -132,6 +132,18 @@ def test_a_clock_set_back_before_a_restart_holds(clocks, tmp_path):
     assert clocks.lease(seen=seen).check() == 8 * HOUR
 
 
+def test_attack_run_for_a_while_kill_it_set_the_clock_back_and_start_again(clocks, tmp_path):
+    """Over and over, a lease would never end."""
+    for _ in range(3):
+        lease = clocks.lease(seen=tmp_path / "seen")
+        clocks.pass_by(timedelta(seconds=59))
+        lease.check()
+        clocks.wall -= timedelta(seconds=58)
+        with pytest.raises(Held, match="before the latest time seen"):
+            clocks.lease(seen=tmp_path / "seen")
+        clocks.wall += timedelta(seconds=58)
+
+
 def test_time_that_only_the_monotonic_clock_saw_is_remembered(clocks, tmp_path):
     """The wall clock stands still all day; started again, the gate knows better."""
     lease = clocks.lease(seen=tmp_path / "seen")

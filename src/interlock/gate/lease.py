@@ -3,7 +3,7 @@
 Guarantees: the time that has run is the greater of what the wall clock and the monotonic clock say, so that neither
 setting back the one nor a machine that sleeps through the other makes a lease last longer; a clock that shows less than
 it has shown before, in this process, in the ledger, or in the `seen` file, holds for good, and so does the end of it.
-A check takes microseconds; once a minute it writes the `seen` file, if there is one.
+A check takes microseconds, and a tenth of a millisecond once a second, when it writes the `seen` file, if there is one.
 What it leaves to the caller: verifying the permit first, again at every snapshot where the ledger can be reached, and
 a `seen` file where nobody deletes it: without it a restart forgets what the clock has shown.
 """
@@ -11,6 +11,7 @@ a `seen` file where nobody deletes it: without it a restart forgets what the clo
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -23,7 +24,6 @@ from interlock.errors import EvidenceError
 from interlock.evidence import dsse
 from interlock.evidence.predicates import Fields
 from interlock.gate.permit import Held
-from interlock.workspace import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Grant", "Lease"]
 
 _RENEW = "ask for a new one: interlock permit issue"
-_NOTED_EVERY = timedelta(minutes=1)
+_NOTED_EVERY = timedelta(seconds=1)
 
 
 def _wall() -> datetime:
@@ -175,9 +175,19 @@ class Lease:
         if kept is not None and kept >= now:
             return
         try:
-            write_whole(self._seen, json.dumps({"seen": timestamp(now)}).encode() + b"\n")
+            _replace(self._seen, json.dumps({"seen": timestamp(now)}).encode() + b"\n")
         except OSError as error:
             raise Held(f"the latest time seen cannot be kept in `{self._seen}`: {error.strerror}") from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file whole. It outlives this process, however that ends; a step does not wait for the disk to have it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _exact(moment: datetime) -> str:
