@@ -3,7 +3,7 @@
 Guarantees: the time that has run is the greater of what the wall clock and the monotonic clock say, so that neither
 setting back the one nor a machine that sleeps through the other makes a lease last longer; a clock that shows less than
 it has shown before, in this process, in the ledger, or in the `seen` file, holds for good, and so does the end of it.
-A check takes microseconds, and a tenth of a millisecond once a second, when it writes the `seen` file, if there is one.
+A check takes microseconds, and once a second a fraction of a millisecond, to write the `seen` file, if there is one.
 What it leaves to the caller: verifying the permit first, again at every snapshot where the ledger can be reached, and
 a `seen` file where nobody deletes it: without it a restart forgets what the clock has shown.
 """
