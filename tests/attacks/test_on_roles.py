@@ -6,6 +6,7 @@ Each test has the same story without the attack.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -255,19 +256,22 @@ def test_an_older_policy_version_chosen_to_decide_by(tightened, capsys):
     assert lied.verdict == "permit"
     named = {"name": "m", "digest": subject.digest}
     decided = made.sign(workspace, statement("decision", predicate=to_json(lied), **named), "gatekeeper")
-    for version, match in ((first, "under another policy"), (evidence.versions[1], "`scale` holds: expert")):
-        terms = PermitPredicate(
-            action="scale",
-            decision=decided,
-            policy=version.digest,
-            start_compute=made.COMPUTE,
-            most_compute=made.COMPUTE,
-            not_before=now(),
-            not_after=now() + timedelta(days=1),
-        )
-        permit = made.sign(workspace, statement("permit", predicate=terms.to_json(), **named), "gatekeeper")
-        said = lab.command(capsys, workspace, "permit", "verify", permit, "-a", "scale")
-        assert (said.code, match in said.err) == (3, True)
+    terms = PermitPredicate(
+        action="scale",
+        decision=decided,
+        policies=(first.digest,),
+        lineage=(),
+        start_compute=made.COMPUTE,
+        most_compute=made.COMPUTE,
+        not_before=now(),
+        not_after=now() + timedelta(days=1),
+        single_use=False,
+    )
+    other = replace(terms, policies=(evidence.versions[1].digest,))
+    with pytest.raises(EvidenceError, match="the permit grants what its decision"):
+        made.sign(workspace, statement("permit", predicate=other.to_json(), **named), "gatekeeper")
+    with pytest.raises(EvidenceError, match="the permit lasts past the next version of the policy"):
+        made.sign(workspace, statement("permit", predicate=terms.to_json(), **named), "gatekeeper")
     said = lab.command(capsys, workspace, "ledger", "verify")
     assert (said.code, "says `permit` otherwise than the rule, which says `hold`" in said.err) == (4, True)
     assert len(workspace.read().facts.results) == 1

@@ -65,11 +65,13 @@ def test_an_older_checkpoint_chosen_to_decide_by(sound, capsys, monkeypatch):
     terms = PermitPredicate(
         action="scale",
         decision=decided,
-        policy=sound.policy_digest,
+        policies=(sound.policy_digest,),
+        lineage=(),
         start_compute=made.COMPUTE,
         most_compute=made.COMPUTE,
         not_before=start,
         not_after=start + timedelta(days=1),
+        single_use=False,
     )
     permit = made.sign(sound, statement("permit", predicate=terms.to_json(), **named), "gatekeeper")
     said = lab.command(capsys, sound, "permit", "verify", permit, "-a", "scale")

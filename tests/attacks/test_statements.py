@@ -534,14 +534,17 @@ def _decision_statement(workspace, *, action="scale", **members):
 
 def _terms(workspace, decision, **terms):
     evidence = workspace.read()
+    action = terms.get("action", "scale")
     usual = PermitPredicate(
-        action="scale",
+        action=action,
         decision=decision,
-        policy=workspace.policy_digest,
+        policies=(workspace.policy_digest,),
+        lineage=(),
         start_compute=lab.COMPUTE,
         most_compute=4 * lab.COMPUTE,
         not_before=now(),
         not_after=now() + timedelta(days=1),
+        single_use=action == "release-weights",
     )
     assert evidence.subject("honest").ec_high == lab.COMPUTE
     return lab.about_honest(workspace, "permit", replace(usual, **terms).to_json())
@@ -600,7 +603,7 @@ def test_a_permit_on_a_hold_or_on_no_decision_is_refused(whole, capsys):
 
 
 def test_a_permit_under_another_policy_is_refused(whole, capsys):
-    made = _permit_statement(whole, policy="0" * 64)
+    made = _permit_statement(whole, policies=("0" * 64,))
     _refused(capsys, whole, made, lab.key(whole, "gatekeeper"), match="is no version that the ledger has before it")
 
 

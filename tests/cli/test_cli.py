@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import lab
+import permit_lab
 import tiny_model
 from interlock import cli, workspace
 from interlock.cli.setup import start
@@ -735,8 +736,9 @@ print("\\n" + json.dumps(found))
 """
 
 
-def test_commands_that_need_no_model_import_nothing_heavy(whole):
-    permit = lab.issue(whole)
+def test_commands_that_need_no_model_import_nothing_heavy(whole, tmp_path):
+    permit, subject = lab.issue(whole), whole.read().subject("honest").digest
+    file, trust = map(str, permit_lab.files(whole, tmp_path / "gate", permit))
     commands = [
         ["decide", "-s", "honest", "-a", "scale"],
         ["decide", "-s", "honest", "-a", "scale", "--json"],
@@ -748,6 +750,8 @@ def test_commands_that_need_no_model_import_nothing_heavy(whole):
         ["permit", "show", permit],
         ["permit", "verify", permit, "-a", "scale"],
         ["permit", "issue", "-s", "honest", "-a", "deploy-api"],
+        ["permit", "verify", file, "--trust", trust, "-a", "scale", "-s", subject, "--effective-compute", "2e12"],
+        ["permit", "narrow", permit, "--single-use"],
         ["ledger", "show", "0"],
     ]
     done = subprocess.run(
@@ -792,7 +796,9 @@ def test_help_lists_the_commands_in_the_order_of_the_loop(capsys):
         ["permit", "issue"],
         ["permit", "show"],
         ["permit", "verify"],
+        ["permit", "narrow"],
         ["permit", "revoke"],
+        ["permit", "trust"],
         ["incident", "report"],
         ["incident", "resolve"],
         ["ledger", "verify"],

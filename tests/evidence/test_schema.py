@@ -25,6 +25,8 @@ from interlock.evidence.read import _Reader
 from interlock.evidence.rederive import rederive
 from interlock.evidence.schema import schema
 from interlock.evidence.statement import Statement
+from interlock.gate import permit as permits
+from interlock.gate.spending import spend
 from interlock.subject.deployment import Deployment
 from interlock.subject.run import Run
 from interlock.workspace import now
@@ -42,6 +44,8 @@ def ledger(tmp_path_factory, finished_lab):
     workspace = lab.copy(finished_lab, tmp_path_factory.mktemp("schema") / "lab")
     lab.issue(workspace)
     permit = workspace.read().permits[0]
+    once = permits.issue(workspace, subject="honest", action="scale", at=now(), single_use=True)
+    spend(workspace, once.permit, action="scale", destination="here", at=now())
     terms = SnapshotPredicate(permit.digest, permit.subject, 1, permit.terms.start_compute, None)
     made = statement("snapshot", name="saved", digest="ab" * 32, predicate=terms.to_json())
     workspace.append(made, [lab.key(workspace, "gatekeeper")])

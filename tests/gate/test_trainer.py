@@ -19,6 +19,7 @@ from interlock.errors import UsageError
 from interlock.evaluate import local
 from interlock.evidence.predicates import PermitPredicate, statement
 from interlock.gate import permit as permits
+from interlock.gate.narrowing import Less, narrow
 from interlock.gate.trainer import PermitCallback
 from interlock.subject import manifest
 from interlock.subject.compute import architecture, counted, flop
@@ -177,6 +178,29 @@ def test_a_run_that_crashed_goes_on_from_its_snapshot_with_what_is_left(whole, p
     assert trainer.state.global_step == STEPS
     assert gate.spent == lab.COMPUTE + STEPS * step_flop
     assert gate.ended
+
+
+def test_a_run_goes_on_under_a_narrower_permit_from_a_snapshot_of_the_wider_one(
+    whole, permit, crashed, model_folder, step_flop, tmp_path
+):
+    """The wider permit begins nothing any more; what was spent under it is spent."""
+    least = narrow(whole, permit, Less(most_compute=lab.COMPUTE + 2 * step_flop), at=now())
+    _held(whole, permit, crashed, tmp_path / "run", "the permit was narrowed by", resume=crashed)
+    _held(whole, least, crashed, tmp_path / "run", "leaves 0", resume=crashed)
+    gate, trainer = _run(whole, least, model_folder, tmp_path / "again")
+    assert (trainer.state.global_step, gate.spent) == (2, lab.COMPUTE + 2 * step_flop)
+
+
+def test_a_run_that_crashed_goes_on_under_a_narrower_permit(whole, permit, crashed, step_flop, tmp_path):
+    end = permits.find(whole.read(), permit).terms.not_after - timedelta(hours=1)
+    narrower = narrow(whole, permit, Less(not_after=end), at=now())
+    gate, trainer = _run(whole, narrower, crashed, tmp_path / "run", resume=crashed)
+    assert (trainer.state.global_step, gate.spent) == (STEPS, lab.COMPUTE + STEPS * step_flop)
+
+
+def test_a_permit_for_one_use_does_not_begin_training(whole, model_folder, tmp_path):
+    issued = permits.issue(whole, subject="honest", action="scale", at=now(), single_use=True)
+    _held(whole, issued.permit, model_folder, tmp_path / "run", "the permit is for one use")
 
 
 def test_a_crashed_run_does_not_forget_what_it_spent(whole, permit, crashed, model_folder, step_flop, tmp_path):
@@ -420,11 +444,13 @@ def test_a_permit_that_rests_on_a_lie_does_not_begin_training(few_shot, model_fo
     terms = PermitPredicate(
         action="scale",
         decision=few_shot.append(lied, gatekeeper),
-        policy=few_shot.policy_digest,
+        policies=(few_shot.policy_digest,),
+        lineage=(),
         start_compute=lab.COMPUTE,
         most_compute=2 * lab.COMPUTE,
         not_before=now(),
         not_after=end,
+        single_use=False,
     )
     permit = few_shot.append(lab.about_honest(few_shot, "permit", terms.to_json()), gatekeeper)
     _held(few_shot, permit, model_folder, tmp_path / "run", "`scale` holds: codebook-use not ruled out")

@@ -20,7 +20,9 @@ from interlock.decide.facts import Protocol
 from interlock.errors import EvidenceError
 from interlock.evidence.predicates import DeploymentPredicate, ResultPredicate, protocol_to_json, statement
 from interlock.gate import permit as permits
+from interlock.gate import permit_file
 from interlock.gate.permit import Held
+from interlock.gate.trust import Trust
 from interlock.subject.deployment import Deployment
 from interlock.subject.run import Run
 from interlock.workspace import Place, now
@@ -217,6 +219,17 @@ def test_a_permit_opens_its_deployment_and_no_other(evaluated, permit, capsys):
     assert "expected one for the bare model; name what is offered: --deployment" in bare.err
     shown = lab.command(capsys, evaluated, "permit", "show", permit, "--json").json
     assert shown["deployment"] == evaluated.read().deployment("safe").digest
+
+
+def test_a_file_opens_its_deployment_and_no_other(evaluated, permit):
+    evidence, at = evaluated.read(), now()
+    offered = {name: evidence.deployment(name).digest for name in ("safe", "other")}
+    data, subject = permit_file.export(evaluated, permit), evidence.subject("honest").digest
+    found = permit_file.read(data, Trust.of(evidence, evaluated.ledger.log, at=at), at=at)
+    assert found.verify(action="deploy-api", subject=subject, at=at, deployment=offered["safe"]).ends == found.until
+    for deployment, match in ((offered["other"], f"expected one for {offered['other'][:12]}"), (None, "the bare mod")):
+        with pytest.raises(Held, match=match):
+            found.verify(action="deploy-api", subject=subject, at=at, deployment=deployment)
 
 
 def test_a_permit_for_the_bare_model_opens_no_deployment(whole, capsys):

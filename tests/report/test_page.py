@@ -116,7 +116,9 @@ class Story:
     def permit(self, subject, action, not_after):
         self._record("decision", self.subjects[subject].name, frozenset({"gatekeeper"}))
         number = self._record("permit", self.subjects[subject].name, frozenset({"gatekeeper"}))
-        terms = PermitPredicate(action, "9" * 64, "p" * 64, 10**21, 2 * 10**21, PLANNED, not_after)
+        terms = PermitPredicate(
+            action, "9" * 64, ("p" * 64,), (), 10**21, 2 * 10**21, PLANNED, not_after, single_use=False
+        )
         self.permits.append(Permit(number, f"{number:064x}", subject, terms, frozenset({"gatekeeper"})))
 
     def evidence(self):

@@ -30,7 +30,7 @@ The loop, from a policy to a gate:
     interlock attest --assumption A ...       what a role states or attests; also: approve, judge, forecast,
                                               check-assumption, withdraw, set-aside, incident
     interlock decide --subject NAME           permit or hold, why, and what would lift a hold
-    interlock permit issue ...                a bounded lease for a gate
+    interlock permit issue ...                a bounded lease for a gate; also: narrow, show, verify, revoke, trust
     interlock amend POLICY.yaml               the next version of the policy; `except` opens one of its exceptions
     interlock ledger verify                   recompute everything
     interlock audit --rerun 50                ask samples of a result again, and compare
@@ -94,7 +94,7 @@ _COMMANDS: Table = {
     "amend": "amendments:amend",
     "except": "amendments:open_exception",
     "decide": "decisions:decide",
-    "permit": "decisions:permit_app",
+    "permit": "permits:app",
     "ledger": "ledger:ledger_app",
     "bundle": "bundles:app",
     "export": "exports:export_entry",

@@ -12,6 +12,7 @@ from interlock.cli.options import HERE, JsonOption, WorkspaceOption, print_json
 from interlock.decide.decision import timestamp, to_json
 from interlock.errors import HOLD, OK, EvidenceError, UsageError
 from interlock.evidence import bundle
+from interlock.gate.permit import ended
 from interlock.ledger import quorum
 from interlock.ledger._signed import Log, utc
 from interlock.ledger.note import NoteKey
@@ -172,6 +173,9 @@ def _described(verified: Verified) -> dict[str, Any]:
         "ledger_time": timestamp(record.at),
         "signers": sorted(record.signers),
         "policy": {"digest": verified.policy, "expected": verified.pinned},
+        "permits_before_it": {
+            permit.digest: ended(verified.evidence, permit) or "not ended" for permit in verified.evidence.permits
+        },
         "log": verified.shown.view.origin,
         "checkpoint": {
             "size": checkpoint.size,
@@ -200,6 +204,11 @@ def _show(verified: Verified) -> None:
         + (f", cosigned by {', '.join(verified.shown.cosigned_by)}" if verified.shown.cosigned_by else ""),
     ]
     typer.echo("\n".join(["", "verified: derived again with the same answer", *(f"  {line}" for line in lines)]))
+    for permit in verified.evidence.permits:
+        how = ended(verified.evidence, permit)
+        typer.echo(
+            f"permit {permit.digest[:12]} for `{permit.terms.action}` stands before it" + (f"; {how}" if how else "")
+        )
     typer.echo("\n".join(["not checked:", *(f"  - {line}" for line in _not_checked(verified))]))
 
 

@@ -1,4 +1,4 @@
-"""`attest`, `decide` and `permit`: a role's word, the rule's answer, and the lease that follows from it."""
+"""`attest` and `decide`: a role's word, and the rule's answer."""
 
 from __future__ import annotations
 
@@ -18,11 +18,9 @@ from interlock.cli.options import (
     passphrases,
     print_json,
 )
-from interlock.cli.testimony import revoke
 from interlock.decide.decision import in_order, timestamp, to_json
 from interlock.errors import HOLD, OK, UsageError
 from interlock.evidence.predicates import statement
-from interlock.evidence.read import Permit
 from interlock.gate import permit as permits
 from interlock.policy.model import Attested
 from interlock.workspace import Workspace, now
@@ -30,9 +28,6 @@ from interlock.workspace import Workspace, now
 if TYPE_CHECKING:
     from interlock.decide.facts import Deployment, Subject
     from interlock.evidence.read import Evidence
-
-permit_app = typer.Typer(help="Issue, show and verify permits.", no_args_is_help=True)
-ActionOption = Annotated[str, typer.Option("--action", "-a", help="Such as scale, deploy-api, release-weights.")]
 
 
 def attest(
@@ -177,78 +172,3 @@ def decide(
             told = f"`{stands.decision.action}`, {stands.decision.verdict}: entry {stands.entry}"
             typer.echo(f"recorded {told}; to hand it on: interlock bundle export {stands.entry}")
     return OK if all(decision.verdict == "permit" for decision in decisions) else HOLD
-
-
-@permit_app.command("issue")
-def issue(
-    subject: SubjectOption,
-    action: ActionOption,
-    deployment: DeploymentOption = None,
-    most_compute: Annotated[
-        str | None, typer.Option(help="Ask for less effective compute (FLOP) than the decision would allow.")
-    ] = None,
-    workspace: WorkspaceOption = HERE,
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,
-) -> int:
-    """Decide, and sign a permit if nothing holds. Decision and permit go into the ledger. Exit code 3 on a hold."""
-    from interlock.cli.subjects import flop
-
-    opened, _ = fresh(workspace, passphrase_file)
-    most = flop(most_compute, option="--most-compute") if most_compute else None
-    issued = permits.issue(opened, subject=subject, action=action, at=now(), deployment=deployment, most_compute=most)
-    if as_json:
-        print_json({"permit": issued.permit, "decision": to_json(issued.decision)})
-    elif issued.permit is None:
-        typer.echo(permits.why(issued.decision))
-    else:
-        _show(permits.find(opened.read(), issued.permit), as_json=False)
-    return OK if issued.permit else HOLD
-
-
-@permit_app.command("show")
-def show_permit(
-    digest: Annotated[str, typer.Argument(help="Digest of the permit, or how it begins.")],
-    workspace: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-) -> None:
-    """Show a permit of the ledger."""
-    evidence = Workspace.open(workspace).read()
-    _show(permits.find(evidence, digest), as_json=as_json)
-
-
-@permit_app.command("verify")
-def verify(
-    digest: Annotated[str, typer.Argument(help="Digest of the permit, or how it begins.")],
-    action: ActionOption,
-    deployment: DeploymentOption = None,
-    workspace: WorkspaceOption = HERE,
-    passphrase_file: PassphraseOption = None,
-) -> None:
-    """Ask what a gate asks: does this permit open the action now? Exit code 0 yes, 3 no, with the reason.
-
-    A permit for a deployment opens that deployment only, so a gate says with --deployment what it is about to offer.
-    """
-    _, evidence = fresh(workspace, passphrase_file)
-    found, offered = permits.find(evidence, digest), evidence.deployment(deployment) if deployment else None
-    permit = permits.verify(evidence, found.digest, action=action, at=now(), deployment=offered)
-    typer.echo(f"permit {permit.digest[:12]} opens `{action}` until {timestamp(permit.terms.not_after)}")
-
-
-permit_app.command("revoke")(revoke)
-
-
-def _show(permit: Permit, *, as_json: bool) -> None:
-    if as_json:
-        print_json(
-            {"permit": permit.digest, "subject": permit.subject, "entry": permit.entry, **permit.terms.to_json()}
-        )
-        return
-    typer.echo(
-        f"permit {permit.digest}\n"
-        f"  action     {permit.terms.action}\n"
-        f"  subject    {permit.subject}\n"
-        f"  deployment {permit.terms.deployment or 'none: the bare model'}\n"
-        f"  compute    from {permit.terms.start_compute} to at most {permit.terms.most_compute} FLOP (effective)\n"
-        f"  valid      {timestamp(permit.terms.not_before)} to {timestamp(permit.terms.not_after)}"
-    )

@@ -338,14 +338,7 @@ class Facts:
 
     def ancestors(self, digest: str) -> frozenset[str]:
         """Every subject that `digest` was made from, near and far; not itself."""
-        found: set[str] = set()
-        todo = [digest]
-        while todo:
-            for step in self.subjects[todo.pop()].steps:
-                if step.parent not in found and step.parent in self.subjects:
-                    found.add(step.parent)
-                    todo.append(step.parent)
-        return frozenset(found)
+        return ancestors(self.subjects, digest)
 
     def derivatives(self, digest: str) -> dict[str, int]:
         """Every subject made from `digest`, near and far, with the least FLOP of all steps that lead there."""
@@ -357,3 +350,15 @@ class Facts:
                 if ways and other != digest:
                     costs[other] = min(ways)
         return {other: cost for other, cost in costs.items() if other != digest}
+
+
+def ancestors(subjects: Mapping[str, Subject], digest: str) -> frozenset[str]:
+    """Every known subject that `digest` was made from, near and far; not itself."""
+    found: set[str] = set()
+    todo = [digest]
+    while todo:
+        for step in subjects[todo.pop()].steps:
+            if step.parent not in found and step.parent in subjects:
+                found.add(step.parent)
+                todo.append(step.parent)
+    return frozenset(found)

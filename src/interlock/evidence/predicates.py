@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 KINDS = (
     *("policy", "subject", "deployment", "plan", "result", "attestation", "decision", "permit", "snapshot"),
     *("withdrawal", "set-aside", "assumption-check", "judgement", "approval", "forecast", "incident", "amendment"),
-    *("audit", "duty", "revocation"),
+    *("audit", "duty", "revocation", "permit-spent"),
 )
-_VERSIONS = {"subject": 2, "plan": 2, "result": 4, "assumption-check": 3, "decision": 3}  # of all others it is 1
+_VERSIONS = {"subject": 2, "plan": 2, "result": 4, "assumption-check": 3, "decision": 3, "permit": 2}  # all others: 1
 
 #: What a log that does not say so is said to have, be, or name.
 UNKNOWN = told.UNKNOWN
@@ -603,18 +603,24 @@ def strings(value: object, name: str, where: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class PermitPredicate:
-    """A bounded lease: it names the action, the decision, the most effective compute in FLOP, and when it ends.
+    """A bounded lease: the action, the decision that it rests on, the most effective compute in FLOP, when it ends.
 
-    `deployment` is the digest of the one that it was decided for, and it opens no other; None: the bare model.
+    `lineage` are all ancestors of the subject that the decision saw; `policies` the digests of the versions that were
+    in force then; both sorted. `single_use`: one use spends it. `narrows` is the digest of the wider permit whose
+    place it takes. `deployment` is the digest of the one that it was decided for, and it opens no other; None: the bare
+    model.
     """
 
     action: str
     decision: str
-    policy: str
+    policies: tuple[str, ...]
+    lineage: tuple[str, ...]
     start_compute: int
     most_compute: int
     not_before: datetime
     not_after: datetime
+    single_use: bool
+    narrows: str | None = None
     deployment: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -623,10 +629,13 @@ class PermitPredicate:
             **({"deployment": self.deployment} if self.deployment else {}),
             "action": self.action,
             "decision": self.decision,
-            "policy": self.policy,
+            "policies": list(self.policies),
+            "lineage": list(self.lineage),
             "effective_compute": {"start": str(self.start_compute), "most": str(self.most_compute)},
             "not_before": timestamp(self.not_before),
             "not_after": timestamp(self.not_after),
+            "single_use": self.single_use,
+            "narrows": self.narrows,
         }
 
     @classmethod
@@ -634,23 +643,47 @@ class PermitPredicate:
         """Read strictly.
 
         Raises:
-            EvidenceError: anything unexpected.
+            EvidenceError: anything unexpected, or no policy.
         """
         fields = Fields(value, where)
         compute = fields.nested("effective_compute")
         read = cls(
             action=fields.text("action"),
             decision=fields.digest("decision"),
-            policy=fields.digest("policy"),
+            policies=fields.digests("policies"),
+            lineage=fields.digests("lineage"),
             start_compute=compute.flop("start"),
             most_compute=compute.flop("most"),
             not_before=fields.time("not_before"),
             not_after=fields.time("not_after"),
+            single_use=fields.truth("single_use"),
+            narrows=fields.digest_or_none("narrows"),
             deployment=fields.digest("deployment") if fields.has("deployment") else None,
         )
         compute.done()
         fields.done()
+        for name, digests in (("policies", read.policies), ("lineage", read.lineage)):
+            if list(digests) != sorted(digests):
+                raise EvidenceError(f"{where}: `{name}` are not in order, expected them sorted")
+        if not read.policies:
+            raise EvidenceError(f"{where}: got no policies, expected the one under which it was decided")
         return read
+
+    def widens(self, wider: PermitPredicate) -> str | None:
+        """What in this permit is not as in a wider one, or goes beyond it; None: it only narrows it."""
+        same = ("action", "deployment", "decision", "policies", "lineage", "start_compute")
+        other = next((name for name in same if getattr(self, name) != getattr(wider, name)), None)
+        if other is not None:
+            return f"another `{other}`"
+        if not self.start_compute <= self.most_compute <= wider.most_compute:
+            return f"{self.most_compute} FLOP, expected {self.start_compute} to {wider.most_compute}"
+        if self.not_before < wider.not_before:
+            return f"a start at {timestamp(self.not_before)}, expected {timestamp(wider.not_before)} or later"
+        if self.not_after > wider.not_after:
+            return f"an end at {timestamp(self.not_after)}, expected {timestamp(wider.not_after)} or earlier"
+        if wider.single_use and not self.single_use:
+            return "more than a single use"
+        return None
 
 
 @dataclass(frozen=True, slots=True)

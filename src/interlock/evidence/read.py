@@ -32,15 +32,16 @@ from interlock.decide.facts import (
     Subject,
     Version,
     Withdrawal,
+    ancestors,
 )
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence import amendment, canonical, dsse, testimony
 from interlock.evidence.imported import UNKNOWN_FLOP, ImportedPredicate
+from interlock.evidence.leases import Leases, Permit, under
 from interlock.evidence.predicates import (
     KINDS,
     ComputeSource,
     DeploymentPredicate,
-    PermitPredicate,
     ResultPredicate,
     SnapshotPredicate,
     SubjectPredicate,
@@ -49,7 +50,7 @@ from interlock.evidence.predicates import (
 )
 from interlock.evidence.roles import Electorate, in_force
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
-from interlock.evidence.testimony import BY_ONE_KEY, Audit, Before, Done, Revocation, Said
+from interlock.evidence.testimony import BY_ONE_KEY, Audit, Before, Done, Revocation, Said, Spent
 from interlock.policy.compile import from_json as policy_from_json
 from interlock.policy.model import ELICITATIONS, Policy
 from interlock.subject import deployment as offers
@@ -62,18 +63,9 @@ if TYPE_CHECKING:
 
     from interlock.ledger.log import LedgerView
 
+__all__ = ["Evidence", "Permit", "Record", "Snapshot", "read", "read_at"]
+
 _TYPES = {predicate_type(kind): kind for kind in KINDS}
-
-
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """A permit as it stands in the ledger. `digest` is that of its statement."""
-
-    entry: int
-    digest: str
-    subject: str
-    terms: PermitPredicate
-    signers: Signers
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +75,6 @@ class Snapshot:
     entry: int
     subject: str
     terms: SnapshotPredicate
-
-
-@dataclass(frozen=True, slots=True)
-class _Granted:
-    """What a decision with the verdict `permit` allows a permit to grant."""
-
-    subject: str
-    deployment: str | None
-    action: str
-    most_compute: int
-    not_after: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +95,9 @@ class Evidence:
     """Everything that a ledger holds: the policy's versions, the facts, and the paper trail beside them.
 
     `manifests` are those of the subjects, by digest; a run from scratch that has no weights yet has none.
-    `offered` is what deployments consist of, by digest; `done` the duties that somebody says were done; `revoked` the
-    permits that were taken back, by digest; `validity` the validity records that checks of assumptions name, as (name,
+    `offered` is what deployments consist of, by digest; `done` the duties that somebody says were done. `revoked`,
+    `narrowed` and `spent` are, by digest, the permits that open nothing any more: taken back; with a narrower one in
+    their place, by its digest; used. `validity` the validity records that checks of assumptions name, as (name,
     SHA-256) by the check's entry.
     """
 
@@ -131,6 +113,8 @@ class Evidence:
     audits: tuple[Audit, ...] = ()
     done: tuple[Done, ...] = ()
     revoked: Mapping[str, Revocation] = field(default_factory=dict)
+    narrowed: Mapping[str, str] = field(default_factory=dict)
+    spent: Mapping[str, Spent] = field(default_factory=dict)
     validity: Mapping[int, tuple[str, str]] = field(default_factory=dict)
 
     def in_force(self, at: datetime) -> Version:
@@ -226,10 +210,8 @@ class _Reader:
     amendments: list[Amendment] = field(default_factory=list)
     audits: list[Audit] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
-    revoked: dict[str, Revocation] = field(default_factory=dict)
     validity: dict[int, tuple[str, str]] = field(default_factory=dict)
-    decisions: dict[str, _Granted | None] = field(default_factory=dict)
-    permits: dict[str, Permit] = field(default_factory=dict)
+    leases: Leases = field(default_factory=Leases)
     snapshots: list[Snapshot] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     kinds: dict[str, str] = field(default_factory=dict)
@@ -275,6 +257,7 @@ class _Reader:
             "audit": self._audit,
             "duty": self._duty,
             "revocation": self._revocation,
+            "permit-spent": self._spent,
         }
         self.kinds[statement.digest] = readers[kind](said) or kind
         name = statement.subjects[0][0]
@@ -315,7 +298,7 @@ class _Reader:
             versions=tuple(self.versions),
             facts=self.facts(checkpoint),
             results=dict(self.details),
-            permits=tuple(self.permits.values()),
+            permits=tuple(self.leases.permits.values()),
             snapshots=tuple(self.snapshots),
             records=tuple(self.records),
             manifests=dict(self.manifests),
@@ -323,7 +306,9 @@ class _Reader:
             offered=dict(self.offered),
             audits=tuple(self.audits),
             done=tuple(self.done),
-            revoked=dict(self.revoked),
+            revoked=dict(self.leases.revoked),
+            narrowed=dict(self.leases.narrowed),
+            spent=dict(self.leases.spent),
             validity=dict(self.validity),
         )
 
@@ -513,10 +498,10 @@ class _Reader:
         self.done.append(testimony.duty(said, self._before))
 
     def _revocation(self, said: Said) -> None:
-        permit = self.permits.get(said.about)
-        own = [self._under(said, permit.terms.policy)] if permit else []
+        permit = self.leases.permits.get(said.about)
+        own = under(said, permit.terms.policies, self.versions) if permit else []
         issuers = [*own, *(version.policy for version in in_force(self.versions, said.at))]
-        self.revoked[said.about] = testimony.revocation(said, self._before, issuers)
+        self.leases.revoked[said.about] = testimony.revocation(said, self._before, issuers)
 
     def _amendment(self, said: Said) -> str:
         if "policy" not in said.statement.predicate:
@@ -536,54 +521,25 @@ class _Reader:
         return "incident resolution"
 
     def _decision(self, said: Said) -> None:
-        subject, fields = self._known(said.about, said.where), said.fields()
-        action, offered, granted = fields.text("action"), fields.digest_or_none("deployment"), None
-        if fields.one_of("verdict", ("permit", "hold")) == "permit":
-            bounds = fields.nested("bounds")
-            most, end = bounds.flop("most_effective_compute"), bounds.time("not_after")
-            granted = _Granted(subject.digest, offered, action, most, end)
-        self.decisions[said.statement.digest] = granted
+        self.leases.decided(said, self._known(said.about, said.where))
 
     def _permit(self, said: Said) -> None:
-        terms, digest = PermitPredicate.from_json(said.statement.predicate, said.where), said.statement.digest
         subject = self._known(said.about, said.where)
-        if terms.decision not in self.decisions:
-            raise said.wrong(f"its decision {terms.decision[:12]} is not in the ledger before it")
-        rules = self._under(said, terms.policy).permits
-        if rules.issued_by not in said.signers:
-            raise said.wrong(f"the permit is not signed by `{rules.issued_by}`")
-        if not _allows(self.decisions[terms.decision], subject, terms, lease_end=rules.lease.after(said.at)):
-            raise said.wrong(f"the permit grants what its decision {terms.decision[:12]} does not")
-        if any(it.terms.decision == terms.decision for it in self.permits.values() if it.digest in self.revoked):
-            raise said.wrong(f"a permit from its decision {terms.decision[:12]} was revoked, expected a new decision")
-        self.permits[digest] = Permit(said.entry, digest, subject.digest, terms, said.signers)
+        self.leases.issued(said, subject, lineage=ancestors(self.subjects, subject.digest), versions=self.versions)
 
-    def _under(self, said: Said, digest: str) -> Policy:
-        """The version of the policy with a digest."""
-        for version in self.versions:
-            if version.digest == digest:
-                return version.policy
-        raise said.wrong(f"policy {digest[:12]} is no version that the ledger has before it")
+    def _spent(self, said: Said) -> None:
+        self.leases.used(testimony.spent(said, self._before), said)
 
     def _snapshot(self, said: Said) -> None:
         terms = SnapshotPredicate.from_json(said.statement.predicate, said.where)
-        permit = self.permits.get(terms.permit)
+        permit = self.leases.permits.get(terms.permit)
         if permit is None:
             raise said.wrong(f"its permit {terms.permit[:12]} is not in the ledger before it")
         # it says how much of the lease is spent: who issued it, or whoever issues permits by now
-        issuers = [self._under(said, permit.terms.policy), *(it.policy for it in in_force(self.versions, said.at))]
+        current = (version.policy for version in in_force(self.versions, said.at))
+        issuers = [*under(said, permit.terms.policies, self.versions), *current]
         if not any(policy.permits.issued_by in said.signers for policy in issuers):
             raise said.wrong(f"the snapshot is not signed by `{issuers[0].permits.issued_by}`")
         if terms.parent != permit.subject or terms.compute < permit.terms.start_compute:
             raise said.wrong("the snapshot does not go on from the subject of its permit")
         self.snapshots.append(Snapshot(said.entry, said.about, terms))
-
-
-def _allows(granted: _Granted | None, subject: Subject, terms: PermitPredicate, *, lease_end: datetime) -> bool:
-    """Whether a decision, and the policy's lease, cover every term of a permit."""
-    return (
-        granted is not None
-        and (granted.subject, granted.deployment, granted.action) == (subject.digest, terms.deployment, terms.action)
-        and subject.ec_high <= terms.start_compute <= terms.most_compute <= granted.most_compute
-        and terms.not_after <= min(granted.not_after, lease_end)
-    )

@@ -358,6 +358,7 @@ _PREDICATES: dict[str, Schema] = {
     ),
     "duty": _object(duty=_TEXT, about={"enum": ["subject", "developer"]}, done=_TIME, statement=_TEXT, at=_TIME),
     "revocation": _object(reason=_TEXT, at=_TIME),
+    "permit-spent": _object(destination=_TEXT, at=_TIME),
     "decision": _object(
         verdict=_VERDICT,
         action=_TEXT,
@@ -374,10 +375,13 @@ _PREDICATES: dict[str, Schema] = {
         _object(
             action=_TEXT,
             decision=_DIGEST,
-            policy=_DIGEST,
+            policies={**_once(_DIGEST), "minItems": 1},
+            lineage=_once(_DIGEST),
             effective_compute=_object(start=_FLOP, most=_FLOP),
             not_before=_TIME,
             not_after=_TIME,
+            single_use=_TRUTH,
+            narrows=_or_null(_DIGEST),
         ),
         deployment=_DIGEST,
     ),

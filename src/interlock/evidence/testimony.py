@@ -445,6 +445,28 @@ def revocation(said: Said, before: Before, issuers: Sequence[Policy]) -> Revocat
     return Revocation(said.entry, said.about, reason, said.signers, said.at)
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A single-use permit that was used, for what (`destination`)."""
+
+    entry: int
+    digest: str
+    of: str
+    destination: str
+    signers: Signers
+    at: datetime
+
+
+def spent(said: Said, before: Before) -> Spent:
+    """A single-use permit is used: about its digest. Any role may say so, since all that it does is to end a permit."""
+    fields = said.fields()
+    destination = fields.text("destination")
+    said.dated(fields)
+    fields.done()
+    before.kind(said, said.about, "permit")
+    return Spent(said.entry, said.statement.digest, said.about, destination, said.signers, said.at)
+
+
 def revokers(policy: Policy) -> tuple[str, ...]:
     """The roles that may each take back a permit: who issues them, whom the policy names, who approves the policy."""
     rules = policy.permits

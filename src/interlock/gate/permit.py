@@ -82,11 +82,13 @@ def issue(
     at: datetime,
     deployment: str | None = None,
     most_compute: int | None = None,
+    single_use: bool = False,
 ) -> Issued:
     """Decide, and if the answer is `permit`, put decision and permit into the ledger.
 
     With a `deployment`, the permit opens the action for that deployment and no other. `most_compute` (FLOP of effective
-    compute) asks for a narrower lease than the decision would allow.
+    compute) asks for a narrower lease than the decision would allow, `single_use` for one that a use ends; for an
+    action that cannot be taken back it always is.
 
     Raises:
         UsageError: the lease asked for is wider than the decision allows, or leaves no room at all.
@@ -107,11 +109,13 @@ def issue(
     terms = PermitPredicate(
         action=action,
         decision=decided,
-        policy=evidence.in_force(at).digest,
+        policies=tuple(sorted(ruling.digest for ruling in decision.rulings)),
+        lineage=tuple(sorted(evidence.facts.ancestors(model.digest))),
         start_compute=model.ec_high,
         most_compute=most,
         not_before=at,
         not_after=decision.bounds.not_after,
+        single_use=single_use or not evidence.in_force(at).policy.reversible(action),
         deployment=decision.deployment,
     )
     permit = statement("permit", name=model.name, digest=model.digest, predicate=terms.to_json())
@@ -132,23 +136,85 @@ def _append(workspace: Workspace, subject: Subject, decision: Decision, signing:
 def verify(
     evidence: Evidence, digest: str, *, action: str, at: datetime, deployment: Deployment | None = None
 ) -> Permit:
-    """The permit with this digest, if it opens `action` now: checks 1 to 8 in order.
+    """The permit with this digest, if it opens `action` now, and as often as it is asked: checks 1 to 9 in order.
 
     `deployment` is what the gate is about to offer; None if it is the bare model.
 
     Raises:
         Held: it does not; the message says which check failed and what would lift it.
     """
+    permit = examine(evidence, digest, action=action, at=at, deployment=deployment)
+    if permit.terms.single_use:  # 9
+        raise Held(
+            "the permit is for one use, and a gate that does not spend it could open again and again; use it by "
+            "spending it: interlock permit verify --spend DESTINATION"
+        )
+    return permit
+
+
+def examine(
+    evidence: Evidence, digest: str, *, action: str, at: datetime, deployment: Deployment | None = None
+) -> Permit:
+    """Checks 1 to 8. It opens no gate: what passes may be for one use, and `interlock.gate.spending` spends that.
+
+    Raises:
+        Held: one of them fails.
+    """
     permit = find(evidence, digest)
+    check_not_ended(evidence, permit)  # 2
+    check(evidence, permit, action=action, at=at, deployment=deployment)
+    return permit
+
+
+def check_not_ended(evidence: Evidence, permit: Permit) -> None:
+    """Check 2: no statement of the ledger has ended the permit, or one that it narrows.
+
+    Raises:
+        Held: it was revoked, narrowed, or spent.
+    """
+    for one in chain(evidence, permit):
+        taken_back = evidence.revoked.get(one.digest)
+        if taken_back is not None:
+            by = ", ".join(sorted(taken_back.signers))
+            raise Held(f"the permit was revoked by {by} in entry {taken_back.entry}: {taken_back.reason}")
+    if permit.digest in evidence.narrowed:
+        raise Held(f"the permit was narrowed by {evidence.narrowed[permit.digest][:12]}, which has its place")
+    used = evidence.spent.get(permit.digest)
+    if used is not None:
+        by = ", ".join(sorted(used.signers))
+        raise Held(f"the permit was spent by {by} in entry {used.entry}, on `{used.destination}`; it was for one use")
+
+
+def ended(evidence: Evidence, permit: Permit) -> str | None:
+    """How a statement of the ledger ended a permit, in words; None: none did."""
+    try:
+        check_not_ended(evidence, permit)
+    except Held as held:
+        return str(held)
+    return None
+
+
+def chain(evidence: Evidence, permit: Permit) -> tuple[Permit, ...]:
+    """A permit, the one that it narrows, and so on: what was done under one counts under those that narrow it."""
+    known, found = {it.digest: it for it in evidence.permits}, [permit]
+    while found[-1].terms.narrows is not None:
+        found.append(known[found[-1].terms.narrows])
+    return tuple(found)
+
+
+def check(
+    evidence: Evidence, permit: Permit, *, action: str, at: datetime, deployment: Deployment | None = None
+) -> None:
+    """Checks 3 to 8: what the permit is for, and that the rule still allows it.
+
+    Raises:
+        Held: it is for something else, or not for now; or the rule holds.
+    """
     terms = permit.terms
-    taken_back = evidence.revoked.get(permit.digest)
-    if taken_back is not None:  # 2
-        by = ", ".join(sorted(taken_back.signers))
-        raise Held(f"the permit was revoked by {by} in entry {taken_back.entry}: {taken_back.reason}")
     if terms.action != action:  # 3
         raise Held(f"the permit is for `{terms.action}`, expected one for `{action}`")
     _check_deployment(evidence, terms.deployment, deployment)  # 4
-    if terms.policy != evidence.in_force(at).digest:  # 5
+    if terms.policies != (evidence.in_force(at).digest,):  # 5
         raise Held("the permit was issued under another policy; ask for a new one: interlock permit issue")
     if at < terms.not_before:  # 6
         raise Held(f"the permit starts at {timestamp(terms.not_before)}, and it is {timestamp(at)}")
@@ -160,7 +226,6 @@ def verify(
         raise Held(why(decision))
     if terms.most_compute > decision.bounds.most_effective_compute or terms.not_after > decision.bounds.not_after:  # 8
         raise Held("the permit reaches further than the evidence now allows; ask for a new one: interlock permit issue")
-    return permit
 
 
 def _check_deployment(evidence: Evidence, permitted: str | None, offered: Deployment | None) -> None:

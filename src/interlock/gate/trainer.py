@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from interlock.decide.decision import timestamp
 from interlock.errors import UsageError, missing_extra
 from interlock.evidence.predicates import SnapshotPredicate, statement
-from interlock.gate.permit import Held, find, verify
+from interlock.gate.permit import Held, chain, find, verify
 from interlock.subject import manifest
 from interlock.subject.compute import counted, flop
 from interlock.subject.compute.architecture import UnknownArchitectureError
@@ -211,7 +211,8 @@ class PermitCallback(TrainerCallback):
         loaded = manifest.of(self._weights).digest
         if loaded == permit.subject:
             return permit.terms.start_compute
-        snapshots = [s.terms for s in evidence.snapshots if (s.subject, s.terms.permit) == (loaded, permit.digest)]
+        held = {one.digest for one in chain(evidence, permit)}
+        snapshots = [s.terms for s in evidence.snapshots if s.subject == loaded and s.terms.permit in held]
         if not snapshots:
             raise Held(
                 f"the permit is for subject {permit.subject[:12]}, and the weights loaded are {loaded[:12]}, "

@@ -16,7 +16,7 @@ from interlock.decide.decision import Decision, Finding, in_order, timestamp
 from interlock.decide.decision import to_json as decision_to_json
 from interlock.decide.resume import resume, ways
 from interlock.evidence.predicates import UNKNOWN
-from interlock.gate.permit import Held, ask, general, stops, verify
+from interlock.gate.permit import Held, ask, examine, general, stops
 from interlock.policy import exact
 from interlock.policy.model import At, Hole, Mean, Measure, walk
 from interlock.report import curves, words
@@ -255,7 +255,7 @@ def _lease(evidence: Evidence, permit: Permit, at: datetime) -> Lease:
     name = evidence.facts.subjects[permit.subject].name
     offered = evidence.facts.deployments.get(permit.terms.deployment or "")
     try:
-        verify(evidence, permit.digest, action=permit.terms.action, at=at, deployment=offered)
+        examine(evidence, permit.digest, action=permit.terms.action, at=at, deployment=offered)
     except Held as held:
         return Lease(permit, name, str(held))
     return Lease(permit, name, None)

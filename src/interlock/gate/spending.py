@@ -1,0 +1,61 @@
+"""Spending a permit that is for one use: what a gate does right before it does something that cannot be taken back.
+
+Guarantees: whoever got an answer from `spend` is the only one who ever gets it for this permit, since the spend stands
+in the ledger, and the ledger takes no second one; nothing that the ledger took in before the spend was overlooked.
+What it leaves to the caller: doing, afterwards, just what was named, and nothing when `spend` raised. A permit is spent
+once its statement is durable, also where the gate then holds, or is killed: it is never handed back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interlock.decide.decision import timestamp
+from interlock.errors import EvidenceError, UsageError
+from interlock.evidence.predicates import statement
+from interlock.gate.permit import check, check_not_ended, examine, find
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from interlock.evidence.testimony import Spent
+    from interlock.workspace import Workspace
+
+
+def spend(
+    workspace: Workspace,
+    digest: str,
+    *,
+    action: str,
+    destination: str,
+    at: datetime,
+    deployment: str | None = None,
+    by: str | None = None,
+) -> Spent:
+    """Verify a single-use permit, put into the ledger that it is used for `destination`, and verify it again.
+
+    It is signed by the role `by`; without one by the role that issues permits.
+
+    Raises:
+        Held: it does not open `action`, somebody else spent it, or what came in meanwhile speaks against it.
+        UsageError: it is not single-use, or the role's keys are not here.
+        EvidenceError, LedgerError: the ledger cannot be relied on, or cannot be written.
+    """
+    evidence = workspace.read()
+    offered = evidence.deployment(deployment) if deployment else None
+    permit = examine(evidence, digest, action=action, at=at, deployment=offered)
+    if not permit.terms.single_use:
+        raise UsageError(f"permit {permit.digest[:12]} is not single-use, so that nothing spends it")
+    role = by or evidence.in_force(at).policy.permits.issued_by
+    predicate = {"destination": destination, "at": timestamp(at)}
+    made = statement("permit-spent", name=action, digest=permit.digest, predicate=predicate)
+    try:
+        spent = workspace.append(made, workspace.signing(evidence, role))
+    except EvidenceError:
+        check_not_ended(workspace.read(), permit)  # somebody was quicker: a hold
+        raise
+    # crash point: spent, and nothing was done with it
+    evidence = workspace.read()
+    later = max(at, evidence.facts.checkpoint.time)  # the ledger's own time has gone on
+    check(evidence, find(evidence, permit.digest), action=action, at=later, deployment=offered)
+    return next(it for it in evidence.spent.values() if it.digest == spent)
