@@ -32,9 +32,16 @@ if TYPE_CHECKING:
 KINDS = (
     *("policy", "subject", "deployment", "plan", "result", "attestation", "decision", "permit", "snapshot"),
     *("withdrawal", "set-aside", "assumption-check", "judgement", "approval", "forecast", "incident", "amendment"),
-    *("audit", "duty", "revocation"),
+    *("audit", "duty", "duty-overdue", "revocation"),
 )
-_VERSIONS = {"subject": 2, "plan": 2, "result": 4, "assumption-check": 3, "decision": 3}  # of all others it is 1
+_VERSIONS = {
+    "subject": 2,
+    "plan": 2,
+    "result": 4,
+    "assumption-check": 3,
+    "decision": 4,
+    "duty": 2,
+}  # of all others it is 1
 
 #: What a log that does not say so is said to have, be, or name.
 UNKNOWN = told.UNKNOWN

@@ -356,7 +356,22 @@ _PREDICATES: dict[str, Schema] = {
         statement=_TEXT,
         at=_TIME,
     ),
-    "duty": _object(duty=_TEXT, about={"enum": ["subject", "developer"]}, done=_TIME, statement=_TEXT, at=_TIME),
+    "duty": _and_maybe(
+        _object(
+            of=_DIGEST, duty=_TEXT, about={"enum": ["subject", "developer"]}, done=_TIME, statement=_TEXT, at=_TIME
+        ),
+        document=_DIGEST,
+        told=_list(_object(role=_TEXT, through=_TEXT, at=_TIME)),
+    ),
+    "duty-overdue": _object(
+        of=_DIGEST,
+        duty=_TEXT,
+        what=_TEXT,
+        about={"enum": ["subject", "developer"]},
+        due=_TIME,
+        statement=_TEXT,
+        at=_TIME,
+    ),
     "revocation": _object(reason=_TEXT, at=_TIME),
     "decision": _object(
         verdict=_VERDICT,
@@ -367,6 +382,9 @@ _PREDICATES: dict[str, Schema] = {
         checkpoint=_object(size=_COUNT, root=_DIGEST, time=_TIME),
         reasons=_list(_REASON),
         rulings=_list(_RULING),
+        non_compliance=_list(
+            _object(entry=_COUNT, of=_DIGEST, duty=_TEXT, what=_TEXT, due=_TIME, done=_or_null(_COUNT))
+        ),
         resume=_WAYS,
         bounds=_or_null(_object(most_effective_compute=_FLOP, not_after=_TIME)),
     ),

@@ -422,6 +422,7 @@ def _html(page: Page) -> str:
         "exact": exact,
         "flop": flop,
         "general": general,
+        "lapses": words.lapses,
         "leaf": words.leaf,
         "line": line,
         "notes": words.notes,

@@ -150,6 +150,15 @@ def starts(started: Started, decision: Decision) -> str:
     return f"{by}{started.what} ({', '.join(told)})"
 
 
+def lapses(decision: Decision) -> list[str]:
+    """The duties that the ledger says were not done in time, each in a line."""
+    return [
+        f"`{it.duty}` was not done in time: {it.what}, due by {timestamp(it.due)} (entry {it.entry}); "
+        + ("and not since" if it.done is None else f"done late, in entry {it.done}")
+        for it in decision.lapses
+    ]
+
+
 def started(decision: Decision) -> tuple[Started, ...]:
     """Every duty that starts with a decision, each once."""
     return tuple(dict.fromkeys(it for ruling in decision.rulings for it in ruling.started))
