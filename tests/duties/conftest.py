@@ -19,6 +19,7 @@ POLICY = made.POLICY.replace(
     - {do: restrict-weight-access}
     - {do: reassess, within: 1 day, modality: intends}
 duties:
+  told: {do: say so, by: gatekeeper, starts: {incident: [theft]}, within: 15 days, notify: [board]}
   review: {do: publish a review, by: external-auditor, starts: {effective: true}, within: 3 months, repeat: 3 months}
   status:
     {do: say how it is, by: gatekeeper, starts: {incident: [leak]}, within: 1 week, repeat: 1 week, until: resolved}

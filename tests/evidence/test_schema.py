@@ -318,11 +318,12 @@ def test_what_the_schema_refuses_the_reader_refuses(entries, reads, kind):
 
 
 @pytest.mark.parametrize("path", [(), ("bounds",), ("rulings", 0), ("rulings", 0, "cells", 0, "finding", "tree")])
-def test_a_decision_with_an_unknown_member_does_not_verify(ledger, entries, tmp_path, path):
+def test_a_decision_with_an_unknown_member_does_not_verify(ledger, entries, tmp_path, monkeypatch, path):
     """The reader takes from a decision what permits rest on; all of it is derived again by `ledger verify`."""
     made = next(made_by(entry) for entry in entries if kind_of(entry) == "decision")  # a permit, which has bounds
     other = changed({"": json.loads(made.to_bytes())["predicate"]}, ("", *path, "unknown"), "x")[""]
     workspace = lab.copy(ledger, tmp_path / "lab")
+    lab.later(monkeypatch, now() + timedelta(days=3))
     forged = lab.envelope(Statement(made.predicate_type, made.subjects, other), lab.key(ledger, "gatekeeper"))
     lab.force(workspace, forged)
     view = workspace.ledger.read()
