@@ -21,6 +21,7 @@ from interlock.cli.options import (
 )
 from interlock.decide.decision import timestamp
 from interlock.decide.facts import Checkpoint
+from interlock.duties.running import urgency
 from interlock.errors import FAILED, HOLD, OK, UsageError
 from interlock.workspace import Workspace, now
 
@@ -60,7 +61,7 @@ def list_duties(
     if as_json:
         print_json(_json(account, evidence, when))
     else:
-        _show(account, every=all_of_them)
+        _show(account, evidence, every=all_of_them)
     return HOLD if _missed(account) else OK
 
 
@@ -105,7 +106,7 @@ def run(
         "recorded": outcome.recorded,
         "left to people": outcome.left,
         "failed": outcome.failed,
-        "overdue": [_line(it) for it in missed],
+        "overdue": [_line(it, evidence) for it in missed],
     }
     if as_json:
         print_json({name.replace(" ", "_"): lines for name, lines in said.items()})
@@ -195,12 +196,14 @@ def _missed(account: Account) -> list[Running]:
 # -- showing -----------------------------------------------------------------------------------------------------------
 
 
-def _show(account: Account, *, every: bool) -> None:
+def _show(account: Account, evidence: Evidence, *, every: bool) -> None:
     shown = [it for it in account.duties if every or it.waits]
     if not shown:
         typer.echo("no duty is open" if account.duties else "no duty has started")
-    for it in sorted(shown, key=lambda it: (it.due is None, it.due or it.since)):
-        typer.echo(_line(it))
+    else:
+        typer.echo(f"{'id':<12}  {'state':<9}  {'due':<20}  what")
+    for it in sorted(shown, key=urgency):
+        typer.echo(_line(it, evidence))
     if account.ignored:
         typer.echo(
             "\n".join(["", "counts as nothing:", *_listed(f"entry {it.entry}: {it.why}" for it in account.ignored)])
@@ -211,17 +214,18 @@ def _listed(lines: Any) -> list[str]:  # noqa: ANN401  any lines
     return [f"  - {line}" for line in lines]
 
 
-def _line(it: Running) -> str:
+def _line(it: Running, evidence: Evidence) -> str:
     """A duty in a line: its id, how it stands, by when, what, and what started it."""
-    due = f"by {timestamp(it.due)}" if it.due else "no deadline"
+    due, subject = timestamp(it.due) if it.due else "no deadline", evidence.facts.subjects.get(it.subject or "")
     who = f", by {' or '.join(it.by)}" if it.by else ""
-    told = [f"`{it.duty}` for {it.about}{who}", f"{it.cause.text}, entry {it.cause.entry}"]
+    told = [f"`{it.duty}` for {it.about}" + (f" of `{subject.name}`" if subject else "") + who]
+    told += [f"{it.cause.text}, entry {it.cause.entry}"]
     told += [f"from {timestamp(it.opens)}"] if it.opens > it.since else []
     told += [] if it.binding else [f"{it.modality}: not binding"]
     told += [f"done in entry {it.answer.entry}, {timestamp(it.answer.at)}"] if it.answer else []
     told += [f"not in time: entry {it.lapse}"] if it.lapse is not None else []
     told += ["not on record: interlock duties run"] if it.lapsed and it.lapse is None else []
-    return f"{it.digest[:12]}  {it.state:<9}  {due}: {it.what} ({'; '.join(told)})"
+    return f"{it.digest[:12]}  {it.state:<9}  {due:<20}  {it.what} ({'; '.join(told)})"
 
 
 def _json(account: Account, evidence: Evidence, when: datetime) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from interlock.decide.decision import timestamp
 from interlock.duties.channels import Undelivered, deliver
 from interlock.duties.playbook import Command, Mail
 from interlock.duties.record import say_done, say_overdue, speaker, who_says_done, who_says_overdue
-from interlock.duties.running import Told
+from interlock.duties.running import Told, urgency
 from interlock.errors import EvidenceError, LedgerError, UsageError
 from interlock.evidence import canonical
 from interlock.workspace import now, write_whole
@@ -96,7 +96,7 @@ class Run:
                 if item.lapsed and item.lapse is None:
                     self._overdue(evidence, item, outcome)
             log = _Log.read(self.workspace.folder / "duties.json")
-            for item in account.duties:
+            for item in sorted(account.duties, key=urgency):  # what is slow must not make others late
                 if item.waits and item.opens <= evidence.facts.checkpoint.time:
                     self._carry_out(evidence, item, log, outcome)
         evidence = self.workspace.read()

@@ -160,6 +160,11 @@ class Account:
         return next((it for it in self.duties if it.digest == digest), None)
 
 
+def urgency(item: Running) -> tuple[bool, datetime]:
+    """The order in which duties are to be done: by when they are due; those without a time are last."""
+    return item.due is None, item.due or item.since
+
+
 def running(
     versions: Sequence[Version], facts: Facts, decisions: Sequence[Decided], done: Sequence[Done], *, at: datetime
 ) -> Account:
