@@ -212,10 +212,14 @@ def test_whom_any_version_names_may_say_so():
     )
     told = known(incidents=(incident("theft", at=AT),))
     ((item,),) = [account(told=told, under=(first, second)).duties]
-    assert item.by == (TEAM, GATEKEEPER)
+    assert [*item.by] == [TEAM, GATEKEEPER]
     for by, state in ((TEAM, "done"), (GATEKEEPER, "done"), (BOARD, "open")):
-        said = [replace(word(item, 99, AT), signers=frozenset({by}))]
+        said = [word(item, 99, AT, by=(by,))]
         assert states(account(told=told, under=(first, second), done=said)) == [state]
+    later = replace(second, entered=AT + timedelta(hours=2))
+    early, late = (word(item, 99, AT + timedelta(hours=hours), by=(GATEKEEPER,)) for hours in (1, 3))
+    for said, state in ((early, "open"), (late, "done")):
+        assert states(account(told=told, under=(first, later), done=[said])) == [state]
 
 
 # -- laws --------------------------------------------------------------------------------------------------------------

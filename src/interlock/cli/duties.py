@@ -26,7 +26,6 @@ from interlock.errors import FAILED, HOLD, OK, UsageError
 from interlock.workspace import Workspace, now
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from interlock.duties.running import Account, Running
@@ -246,8 +245,8 @@ def _item(it: Running, evidence: Evidence) -> dict[str, Any]:
         "about": it.about,
         "subject": subject.name if subject else None,
         "deployment": it.deployment,
-        "by": _plain(it.by),
-        "notify": _plain(it.notify),
+        "by": [*it.by],
+        "notify": [*it.notify],
         "binding": it.binding,
         "started_by": {"entry": it.cause.entry, "what": it.cause.text},
         "since": timestamp(it.since),
@@ -266,7 +265,3 @@ def _item(it: Running, evidence: Evidence) -> dict[str, Any]:
         },
         "recorded_overdue": it.lapse,
     }
-
-
-def _plain(names: Sequence[str]) -> list[str]:
-    return list(names)

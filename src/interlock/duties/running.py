@@ -96,8 +96,8 @@ class Cause:
 class Running:
     """One thing to be done by one time (None: no time is set). `digest` names it for good.
 
-    `by` are the roles that may say that it was done; none: any role may. It can be done from `opens` on. `lifted` is
-    when a later decision no longer asked for it.
+    `by` are the roles that may say that it was done, each from the ledger time on from which a version names it; none:
+    any role may. It can be done from `opens` on. `lifted` is when a later decision no longer asked for it.
     """
 
     digest: str
@@ -107,7 +107,7 @@ class Running:
     cause: Cause
     subject: str | None
     deployment: str | None
-    by: tuple[str, ...]
+    by: Mapping[str, datetime]
     notify: tuple[str, ...]
     modality: str
     since: datetime
@@ -214,7 +214,7 @@ def _against(item: Running | None, word: Done) -> str:
         return f"no duty {word.of[:12]} had started"
     if (word.duty, word.about) != (item.duty, item.subject):
         return f"it is about `{word.duty}` of another, expected `{item.duty}` of what that is about"
-    if item.by and not word.signers & set(item.by):
+    if item.by and not any(role in word.signers and named <= word.at for role, named in item.by.items()):
         expected = " or ".join(f"`{role}`" for role in item.by)
         return f"signed by {', '.join(sorted(word.signers))}, expected {expected}"
     if word.done < item.opens:
@@ -236,7 +236,7 @@ class _Start:
     about: str
     policy: str
     cause: Cause
-    by: tuple[str, ...]
+    by: Mapping[str, datetime]
     notify: tuple[str, ...]
     modality: str
     since: datetime
@@ -340,15 +340,18 @@ def _in_force(versions: Sequence[Version], at: datetime) -> Version:
 
 
 def _of(versions: Sequence[Version], version: Version, duty: Duty, about: str, cause: Cause) -> _Start:
-    """The start of a duty of the policy. Whom any version names for it may say that it was done."""
-    by = dict.fromkeys(it.policy.duties[duty.name].by for it in versions if duty.name in it.policy.duties)
+    """The start of a duty of the policy. Whom any version names for it may say that it was done, once it does."""
+    by: dict[str, datetime] = {}
+    for it in versions:
+        if duty.name in it.policy.duties:
+            by.setdefault(it.policy.duties[duty.name].by, it.entered)
     return _Start(
         duty=duty.name,
         what=duty.what,
         about=about,
         policy=version.digest,
         cause=cause,
-        by=tuple(by),
+        by=by,
         notify=duty.notify,
         modality=duty.modality,
         since=version.since,
@@ -411,7 +414,7 @@ def _answer(response: Response, begun: Begun, cause: Cause) -> _Start:
         about=begun.about,
         policy=begun.policy,
         cause=cause,
-        by=(),
+        by={},
         notify=response.notify,
         modality=response.modality,
         since=begun.since,

@@ -1,4 +1,4 @@
-"""Duties: what must be done by a time, started by an event (docs/semantics.md, rules 44 to 46).
+"""Duties: what must be done by a time, started by an event (docs/semantics.md, rules 44 to 46, 49).
 
 A duty says what starts its clocks, and its `Schedule` when it is due: exactly, and in bounded work, however often that
 is. What it leaves to the caller: whether an earlier time was kept.
