@@ -54,7 +54,8 @@ def test_all_that_it_can_say(tmp_path, policy):
         ca_file=tmp_path / "ca.pem",
     )
     assert made.tell["board"] == (
-        Mail(("chair@lab.example", "vice@lab.example")),
+        Mail("chair@lab.example"),
+        Mail("vice@lab.example"),
         Webhook("https://hooks.lab.example/x", "HOOK_SECRET"),
         Command(("page", "--now"), 30),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 
@@ -268,3 +270,10 @@ def test_a_word_settles_one_duty_and_no_other(told, data):
         after = account(*decisions, done=[word(item, 99, at, by=(BOARD,))], at=at)
         changed = [it.digest for it, was in zip(after.duties, before.duties, strict=True) if it != was]
         assert changed == ([item.digest] if item.opens <= at else [])
+
+
+def test_a_reader_of_the_ledger_loads_nothing_that_delivers():
+    heavy = "{'smtplib', 'urllib.request', 'ruamel.yaml', 'interlock.duties.carry', 'torch'}"
+    script = f"import sys, interlock.evidence.read, interlock.cli.duties; print(sorted({heavy} & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout == "[]\n"

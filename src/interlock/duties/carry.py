@@ -45,12 +45,14 @@ class Delivery:
     @property
     def key(self) -> str:
         """The idempotency key: another recipient, another address or another command is another delivery."""
-        channel = self.channel
-        where = (
-            channel.to if isinstance(channel, Mail) else channel.argv if isinstance(channel, Command) else [channel.url]
-        )
-        named = {"duty": self.item.digest, "role": self.role, "through": channel.kind, "where": list(where)}
+        named = {"duty": self.item.digest, "role": self.role, "through": self.channel.kind, "where": self._where()}
         return sha256(canonical.dumps(named)).hexdigest()
+
+    def _where(self) -> list[str]:
+        channel = self.channel
+        if isinstance(channel, Command):
+            return list(channel.argv)
+        return [channel.to if isinstance(channel, Mail) else channel.url]
 
     @property
     def text(self) -> str:
@@ -118,7 +120,7 @@ class Run:
         arrived = [self._deliver(evidence, it, log, outcome) for it in deliveries]
         if notification and not left and arrived and all(arrived):
             told = [Told(it.role, it.channel.kind, log.arrived(it.key)) for it in deliveries if it.role]
-            self._done(evidence, item, told, outcome)
+            self._done(evidence, item, list(dict.fromkeys(told)), outcome)
 
     def _deliver(self, evidence: Evidence, it: Delivery, log: _Log, outcome: Outcome) -> bool:
         """Make a delivery that has not arrived yet. Says whether it has now."""
@@ -191,6 +193,7 @@ def _told(evidence: Evidence, it: Delivery) -> dict[str, Any]:
         "duty": item.duty,
         "what": item.what,
         "about": item.about,
+        "to": list(item.to),
         "subject": None if subject is None else {"name": subject.name, "digest": subject.digest},
         "deployment": item.deployment,
         "role": it.role,

@@ -91,17 +91,15 @@ def _mail(channel: Mail, told: Mapping[str, Any], key: str, server: Server | Non
                 smtp.starttls(context=ssl.create_default_context(cafile=server.ca_file))
             if server.user is not None and password is not None:
                 smtp.login(server.user, password)
-            refused = smtp.send_message(message)
+            smtp.send_message(message)
     except (smtplib.SMTPException, OSError) as error:
         raise Undelivered(f"{server.host}:{server.port}: {_said(error)}") from None
-    if refused:  # it has reached the others: they get it again, with the same key
-        raise Undelivered(f"{server.host}:{server.port}: refused {', '.join(sorted(refused))}")
 
 
 def _message(channel: Mail, told: Mapping[str, Any], key: str, sender: str) -> EmailMessage:
     message = EmailMessage()
     due = f", due {told['due']}" if told["due"] else ""
-    message["From"], message["To"] = sender, ", ".join(channel.to)
+    message["From"], message["To"] = sender, channel.to
     message["Subject"] = f"Duty: {told['what']}{due}"
     message["Message-ID"] = f"<{key}@{sender.rpartition('@')[2]}>"
     subject = told["subject"]
@@ -121,7 +119,7 @@ def _message(channel: Mail, told: Mapping[str, Any], key: str, sender: str) -> E
 def _said(error: Exception) -> str:
     """What an error of a server says, in one line."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return f"refused {', '.join(sorted(error.recipients))}"
+        error = smtplib.SMTPResponseException(*next(iter(error.recipients.values())))
     if isinstance(error, smtplib.SMTPResponseException):
         said = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
         return f"{error.smtp_code} {' '.join(str(said).split())[:_SHOWN]}"

@@ -60,14 +60,14 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A message to some addresses."""
+    """A message to one address: what one server refuses is not sent to others again."""
 
-    to: tuple[str, ...]
+    to: str
 
     @property
     def text(self) -> str:
         """What it is, in an error."""
-        return f"e-mail to {', '.join(self.to)}"
+        return f"e-mail to {self.to}"
 
     kind = "e-mail"
 
@@ -255,17 +255,17 @@ class _Reading:
                 continue
             if named == ["mail"] and mail is None:
                 entry.wrong(it, "expected a `mail` server in this playbook, got none")
-            made: Channel
+            made: list[Channel]
             if named == ["mail"]:
-                made = Mail(entry.each("mail", _address))
-                if not made.to:
+                made = [Mail(address) for address in entry.each("mail", _address)]
+                if not made:
                     entry.wrong(it, "expected at least one address, got none")
             elif named == ["webhook"]:
-                made = Webhook(entry.need("webhook", _url), entry.get("secret_from", _variable, None))
+                made = [Webhook(entry.need("webhook", _url), entry.get("secret_from", _variable, None))]
             else:
-                made = self._command(entry)
+                made = [self._command(entry)]
             if entry.end():
-                yield made
+                yield from made
 
     def _act(self, entry: Entry, notified: bool) -> Act:  # noqa: FBT001  whether the duty names whom to tell
         notification = entry.get("notification", scalar.truth, default=False)

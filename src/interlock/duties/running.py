@@ -97,7 +97,8 @@ class Running:
     """One thing to be done by one time (None: no time is set). `digest` names it for good.
 
     `by` are the roles that may say that it was done, each from the ledger time on from which a version names it; none:
-    any role may. It can be done from `opens` on. `lifted` is when a later decision no longer asked for it.
+    any role may. `to` are the requirements that work turns to. It can be done from `opens` on. `lifted` is when a later
+    decision no longer asked for it.
     """
 
     digest: str
@@ -109,6 +110,7 @@ class Running:
     deployment: str | None
     by: Mapping[str, datetime]
     notify: tuple[str, ...]
+    to: tuple[str, ...]
     modality: str
     since: datetime
     opens: datetime
@@ -244,6 +246,7 @@ class _Start:
     resolved: datetime | None = None
     subject: str | None = None
     deployment: str | None = None
+    to: tuple[str, ...] = ()
     stop: bool = False
     periodic: bool = False
     entered: datetime | None = None
@@ -274,6 +277,7 @@ class _Start:
             deployment=self.deployment,
             by=self.by,
             notify=self.notify,
+            to=self.to,
             modality=self.modality,
             since=self.since,
             opens=opens,
@@ -419,6 +423,7 @@ def _answer(response: Response, begun: Begun, cause: Cause) -> _Start:
         modality=response.modality,
         since=begun.since,
         schedule=Schedule(response.within),
+        to=response.to,
         stop=response.do != "notify",
     )
 
