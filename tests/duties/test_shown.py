@@ -95,6 +95,8 @@ def test_the_report_shows_it(missed, tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert "Non-compliance on record" in page
     assert "was not done in time: notify: board" in page
+    assert "<td>pause-training</td>" in page
+    assert missed.run("report", "--json").json["duties"][0]["state"] == "overdue"
 
 
 def test_what_was_done_late_is_told_so(missed):

@@ -23,6 +23,7 @@ from interlock.decide.decision import timestamp
 from interlock.decide.facts import Checkpoint
 from interlock.duties.running import urgency
 from interlock.errors import FAILED, HOLD, OK, UsageError
+from interlock.report.running import line, to_json
 from interlock.workspace import Workspace, now
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def run(
         "recorded": outcome.recorded,
         "left to people": outcome.left,
         "failed": outcome.failed,
-        "overdue": [_line(it, evidence) for it in missed],
+        "overdue": [line(it, evidence.facts.subjects) for it in missed],
     }
     if as_json:
         print_json({name.replace(" ", "_"): lines for name, lines in said.items()})
@@ -149,7 +150,7 @@ def done(
     after = opened.read()
     stands = after.duties(max(now(), after.facts.checkpoint.time)).find(item.digest) or item
     if as_json:
-        print_json({"digest": made, **_item(stands, after)})
+        print_json({"digest": made, **to_json(stands, after.facts.subjects)})
     else:
         typer.echo(f"`{item.duty}` is {stands.state}, says `{signing.role}`: duty {made[:12]}")
 
@@ -202,7 +203,7 @@ def _show(account: Account, evidence: Evidence, *, every: bool) -> None:
     else:
         typer.echo(f"{'id':<12}  {'state':<9}  {'due':<20}  what")
     for it in sorted(shown, key=urgency):
-        typer.echo(_line(it, evidence))
+        typer.echo(line(it, evidence.facts.subjects))
     if account.ignored:
         typer.echo(
             "\n".join(["", "counts as nothing:", *_listed(f"entry {it.entry}: {it.why}" for it in account.ignored)])
@@ -213,55 +214,10 @@ def _listed(lines: Any) -> list[str]:  # noqa: ANN401  any lines
     return [f"  - {line}" for line in lines]
 
 
-def _line(it: Running, evidence: Evidence) -> str:
-    """A duty in a line: its id, how it stands, by when, what, and what started it."""
-    due, subject = timestamp(it.due) if it.due else "no deadline", evidence.facts.subjects.get(it.subject or "")
-    who = f", by {' or '.join(it.by)}" if it.by else ""
-    told = [f"`{it.duty}` for {it.about}" + (f" of `{subject.name}`" if subject else "") + who]
-    told += [f"{it.cause.text}, entry {it.cause.entry}"]
-    told += [f"from {timestamp(it.opens)}"] if it.opens > it.since else []
-    told += [] if it.binding else [f"{it.modality}: not binding"]
-    told += [f"done in entry {it.answer.entry}, {timestamp(it.answer.at)}"] if it.answer else []
-    told += [f"not in time: entry {it.lapse}"] if it.lapse is not None else []
-    told += ["not on record: interlock duties run"] if it.lapsed and it.lapse is None else []
-    return f"{it.digest[:12]}  {it.state:<9}  {due:<20}  {it.what} ({'; '.join(told)})"
-
-
 def _json(account: Account, evidence: Evidence, when: datetime) -> dict[str, Any]:
     ignored = [{"entry": it.entry, "duty": it.duty, "why": it.why} for it in account.ignored]
     return {
         "at": timestamp(when),
-        "duties": [_item(it, evidence) for it in account.duties],
+        "duties": [to_json(it, evidence.facts.subjects) for it in account.duties],
         "counts_as_nothing": ignored,
-    }
-
-
-def _item(it: Running, evidence: Evidence) -> dict[str, Any]:
-    subject = evidence.facts.subjects.get(it.subject or "")
-    return {
-        "id": it.digest,
-        "duty": it.duty,
-        "what": it.what,
-        "about": it.about,
-        "subject": subject.name if subject else None,
-        "deployment": it.deployment,
-        "by": [*it.by],
-        "notify": [*it.notify],
-        "binding": it.binding,
-        "started_by": {"entry": it.cause.entry, "what": it.cause.text},
-        "since": timestamp(it.since),
-        "from": timestamp(it.opens),
-        "due": timestamp(it.due) if it.due else None,
-        "state": it.state,
-        "lifted": timestamp(it.lifted) if it.lifted else None,
-        "done": None
-        if it.answer is None
-        else {
-            "entry": it.answer.entry,
-            "at": timestamp(it.answer.at),
-            "done": timestamp(it.answer.done),
-            "signers": sorted(it.answer.signers),
-            "document": it.answer.document,
-        },
-        "recorded_overdue": it.lapse,
     }
