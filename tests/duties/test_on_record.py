@@ -98,6 +98,14 @@ def test_an_incident_starts_its_duties_without_a_decision_until_it_is_resolved(t
     assert [it["due"] for it in told.duties("status")] == [on(days=7)]
 
 
+def test_attack_an_incident_resolved_at_a_date_in_the_past_ends_nothing_that_was_due(told):
+    told.run("incident", "report", "leak", "--by", "board")
+    told.after(days=16)
+    incident = next(it.digest for it in told.workspace.read().records if it.kind == "incident")
+    told.run("incident", "resolve", incident, "--at", on(days=1))
+    assert told.states("status") == ["overdue", "overdue"]
+
+
 def test_the_list_as_it_stood_at_an_earlier_time(told):
     told.after(hours=1)
     told.decide()

@@ -428,6 +428,16 @@ def test_late_is_carried_out_and_recorded(held):
     assert lapse.done is not None
 
 
+def test_with_record_only_nothing_is_carried_out(held):
+    held.after(hours=30)
+    with hook() as server:
+        by_hook(held, server)
+        said = held.run("duties", "run", "--record-only", "--by", "external-auditor", "--json", code=3).json
+    assert (server.posts, said["delivered"]) == ([], [])
+    assert "says `external-auditor`" in said["recorded"][0]
+    assert [it.signers for it in held.workspace.read().records if it.kind == "duty-overdue"] == [{"external-auditor"}]
+
+
 def test_what_cannot_be_recorded_is_a_failure(held):
     for name in ("gatekeeper", "board-1", "board-2"):
         (held.workspace.folder / "keys" / f"{name}.key").unlink()

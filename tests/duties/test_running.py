@@ -131,6 +131,9 @@ def test_nothing_is_asked_of_the_time_before_it_was_on_record():
     duty = Duty("report", "report", TEAM, Start("effective"), None, repeat=Clock(MONTH))
     late = replace(since(simple(duties=named(duty))), entered=EFFECTIVE + timedelta(days=40))
     assert [it.state for it in account(under=(late,), at=EFFECTIVE + timedelta(days=41)).duties] == ["open"]
+    noticed = replace(late, since=EFFECTIVE + timedelta(days=70))  # announced in between, and in force only then
+    assert account(under=(noticed,), at=EFFECTIVE + timedelta(days=69)).duties == ()
+    assert [(it.due - EFFECTIVE).days for it in account(under=(noticed,), at=noticed.since).duties] == [90]
     early = replace(late, policy=replace(late.policy, effective=AT + DAY))
     assert account(under=(early,)).duties == ()
 

@@ -83,6 +83,9 @@ def _as_of(opened: Workspace, when: datetime) -> Evidence:
 @app.command("run")
 def run(
     playbook: PlaybookOption = None,
+    record_only: Annotated[
+        bool, typer.Option("--record-only", help="Carry nothing out; record what was not done in time.")
+    ] = False,
     by: ByOption = None,
     workspace: WorkspaceOption = HERE,
     passphrase_file: PassphraseOption = None,
@@ -98,7 +101,8 @@ def run(
 
     opened, evidence = fresh(workspace, passphrase_file)
     path = playbook or opened.folder / "playbook.yaml"
-    found = load(path, [it.policy for it in evidence.versions]) if playbook or path.exists() else None
+    wanted = not record_only and (playbook is not None or path.exists())
+    found = load(path, [it.policy for it in evidence.versions]) if wanted else None
     outcome, account = Run(opened, found, time.sleep, by).go()
     missed = _missed(account)
     said = {

@@ -25,7 +25,7 @@ from interlock.policy import exact, from_json, to_json
 
 _SAFE = 2**53
 #: What bears on no answer that is asked for.
-_UNASKED = frozenset({"lapses"})
+_UNASKED = frozenset({"lapses", "told_resolved"})
 _NAMES = {**vars(told), "datetime": datetime, "Fraction": Fraction, "Mapping": Mapping, "Moment": str}
 
 

@@ -250,7 +250,8 @@ class SetAside:
 class Incident:
     """Something happened. `subject` None: it concerns all. `moments` are the clocks' starts; `at` is its ledger time.
 
-    Kinds that a refresh lists as an event, and the kind `refresh` of a member of the refresh's role, end results.
+    Kinds that a refresh lists as an event, and the kind `refresh` of a member of the refresh's role, end results. At
+    `told_resolved` the ledger was told that it was `resolved`, which decides nothing.
     """
 
     entry: int
@@ -264,6 +265,7 @@ class Incident:
     at: datetime
     moments: Mapping[Moment, datetime]
     resolved: datetime | None = None
+    told_resolved: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,7 +255,7 @@ class _Start:
 
     def items(self, at: datetime) -> Iterator[Running]:
         """Each time at which it is to be done, up to the next one."""
-        if self.since > at:
+        if max(self.since, self.entered or self.since) > at:
             return
         times = self.schedule.through(self.since, min(at, self.ended or at), most=MOST)
         if not times and self.schedule == Schedule(None):
@@ -310,7 +310,8 @@ def _from_versions(versions: Sequence[Version]) -> Iterator[_Start]:
                 text = f"version {version.policy.version} of the policy"
                 start = _of(versions, version, duty, "policy", Cause(version.entry, version.digest, text))
                 since = version.policy.effective
-                yield replace(start, since=since, periodic=True, entered=version.entered, ended=later)
+                entered = max(version.since, version.entered)
+                yield replace(start, since=since, periodic=True, entered=entered, ended=later)
 
 
 def _from_facts(versions: Sequence[Version], facts: Facts) -> Iterator[_Start]:
@@ -323,7 +324,8 @@ def _from_facts(versions: Sequence[Version], facts: Facts) -> Iterator[_Start]:
                 cause = Cause(incident.entry, incident.digest, f"incident `{incident.kind}`")
                 about, resolved = f"{incident.kind} of entry {incident.entry}", _resolved(incident, facts)
                 start = _of(versions, version, duty, about, cause)
-                yield replace(start, since=moment, schedule=duty.schedule(resolved), resolved=resolved)
+                schedule = _until_told(duty.schedule(resolved), incident)
+                yield replace(start, since=moment, schedule=schedule, resolved=resolved)
     for opened in facts.amendments:
         version = _in_force(versions, opened.at)
         for duty in version.policy.duties.values():
@@ -336,6 +338,15 @@ def _from_facts(versions: Sequence[Version], facts: Facts) -> Iterator[_Start]:
 def _resolved(incident: Incident, facts: Facts) -> datetime | None:
     resolved = incident.resolved
     return None if resolved is None or resolved > facts.checkpoint.time else resolved
+
+
+def _until_told(schedule: Schedule, incident: Incident) -> Schedule:
+    """What is repeated until an incident is resolved ends when the ledger is told so: a date in the past ends nothing
+    that was due before that.
+    """
+    if schedule.until is None or incident.told_resolved is None:
+        return schedule
+    return replace(schedule, until=max(schedule.until, incident.told_resolved))
 
 
 def _in_force(versions: Sequence[Version], at: datetime) -> Version:

@@ -452,6 +452,7 @@ def incident(said: Said, before: Before) -> Incident:
         at=said.at,
         moments={moment: moments.get(moment, stated) for moment in MOMENTS},
         resolved=resolved,
+        told_resolved=said.at if resolved else None,
     )
 
 
@@ -469,7 +470,7 @@ def resolution(said: Said, before: Before) -> Incident:
         raise said.wrong(f"resolves an incident that others reported, expected the quorum of {expected}")
     if told.resolved is not None:
         raise said.wrong(f"the incident of entry {told.entry} is resolved already, since {timestamp(told.resolved)}")
-    return replace(told, resolved=resolved)
+    return replace(told, resolved=resolved, told_resolved=said.at)
 
 
 def kinds_of_incident(policies: Iterator[Policy]) -> tuple[str, ...]:
