@@ -10,28 +10,13 @@ import lab
 import ledger_lab as made
 
 NOW = datetime(2027, 1, 11, 12, 0, tzinfo=UTC)
-POLICY = made.POLICY.replace(
-    "duties:\n",
-    """on_hold:
-  expert:
-    - {notify: board, within: 24 hours}
-    - {do: pause-training, within: 2 days}
-    - {do: restrict-weight-access}
-    - {do: reassess, within: 1 day, modality: intends}
-duties:
-  told: {do: say so, by: gatekeeper, starts: {incident: [theft]}, within: 15 days, notify: [board]}
-  review: {do: publish a review, by: external-auditor, starts: {effective: true}, within: 3 months, repeat: 3 months}
-  status:
-    {do: say how it is, by: gatekeeper, starts: {incident: [leak]}, within: 1 week, repeat: 1 week, until: resolved}
-""",
-)
 
 
 @pytest.fixture(scope="session")
 def _lab(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     lab.later(patch, NOW)
-    workspace = made.make(tmp_path_factory.mktemp("duties"), POLICY)
+    workspace = made.make(tmp_path_factory.mktemp("duties"), made.ANSWERS)
     patch.undo()
     return workspace
 

@@ -6,15 +6,19 @@ import hashlib
 import hmac
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
 
 import pytest
 
+import ledger_lab as made
 from interlock.cli import duties as command
 from interlock.duties import carry, channels
 from interlock.duties.playbook import Retry, load
+from interlock.workspace import now
 from loopback import certificate, hook, mailbox
 
 NOW = datetime(2027, 1, 11, 12, 0, tzinfo=UTC)
@@ -468,3 +472,36 @@ def test_an_undelivered_message_that_is_final_is_not_tried_again(held, waits, mo
     by_command(held, "true")
     run(held, code=5)
     assert (len(tried), waits) == (1, [])
+
+
+KILLS = """
+import os, signal, sys
+first = not os.path.exists('got')
+with open('got', 'a') as file:
+    print(os.environ['INTERLOCK_IDEMPOTENCY_KEY'], file=file)
+if first:
+    os.kill(os.getppid(), signal.SIGKILL)
+"""
+
+
+def test_kill_9_after_the_board_was_told_tells_it_once_more_with_the_same_key(tmp_path):
+    """In processes of their own: the command that tells the board kills the run that started it."""
+    workspace = made.make(tmp_path, made.ANSWERS)
+    program = [sys.executable, "-c", "from interlock.cli import main; main()"]
+    where = ["--workspace", str(workspace.folder)]
+    (workspace.folder / "playbook.yaml").write_text(
+        f"interlock: playbook/v1\ntell: {{board: {{command: {json.dumps([sys.executable, '-c', KILLS])}}}}}\n"
+    )
+
+    def go(*arguments):
+        return subprocess.run([*program, *arguments, *where], capture_output=True, text=True, check=False)
+
+    assert go("decide", "-s", "m", "-a", "scale", "--record").returncode == 3
+    assert go("duties", "run").returncode == -signal.SIGKILL
+    assert go("duties", "run").returncode == 0
+    first, second = (workspace.folder / "got").read_text().split()
+    assert first == second
+    assert go("duties", "run").returncode == 0
+    assert len((workspace.folder / "got").read_text().split()) == 2
+    (notify,) = [it for it in workspace.read().duties(now()).duties if it.does == "notify"]
+    assert notify.state == "done"
