@@ -145,7 +145,7 @@ class Run:
         return True
 
     def _done(self, evidence: Evidence, item: Running, told: list[Told], outcome: Outcome) -> None:
-        when = max((it.at for it in told), default=now())
+        when = max([item.opens, *(it.at for it in told)] if told else [now()])
         try:
             signing = speaker(self.workspace, evidence, who_says_done(evidence, item, self._speaks_for(item)))
         except UsageError as error:
