@@ -92,6 +92,7 @@ MISTAKES = {  # sentence: (old, new, what is told at the place that `^` marks)
     "an address that is none": ("https://hooks.lab.example/x", "^https://[", "expected an https address"),
     "an address with a space": ("example/x", "example/x y", "expected an https address"),
     "a program without a name": ("[scripts/pause.sh]", "[]", "expected a program and its arguments"),
+    "a line for a shell": ("command: page}", "command: page --now}", "as a list, got `page --now`"),
     "a limit without end": ("2 minutes", "^2 months", "expected at most 1 hour"),
     "a limit of days": ("2 minutes", "^2 days", "expected at most 1 hour"),
     "a thousand tries": ("times: 3", "times: ^1000", "expected at most 100 tries"),

@@ -248,24 +248,26 @@ class _Reading:
             self.found.append((node.at, "expected at least one of `mail`, `webhook` and `command`, got none"))
         for it in nodes:
             entry = Entry(it, self.found, "a channel")
-            named = [kind for kind in ("mail", "webhook", "command") if kind in entry]
-            if len(named) != 1:
-                got = " and ".join(f"`{kind}`" for kind in named) or "none"
-                entry.wrong(it, f"expected one of `mail`, `webhook` and `command`, got {got}")
-                continue
-            if named == ["mail"] and mail is None:
-                entry.wrong(it, "expected a `mail` server in this playbook, got none")
-            made: list[Channel]
-            if named == ["mail"]:
-                made = [Mail(address) for address in entry.each("mail", _address)]
-                if not made:
-                    entry.wrong(it, "expected at least one address, got none")
-            elif named == ["webhook"]:
-                made = [Webhook(entry.need("webhook", _url), entry.get("secret_from", _variable, None))]
-            else:
-                made = [self._command(entry)]
-            if entry.end():
+            made = self._channel(entry, mail)
+            if made and entry.end():
                 yield from made
+
+    def _channel(self, entry: Entry, mail: Node | None) -> list[Channel]:
+        """What one entry of a role says: of e-mail, one for each address."""
+        named = [kind for kind in ("mail", "webhook", "command") if kind in entry]
+        if len(named) != 1:
+            got = " and ".join(f"`{kind}`" for kind in named) or "none"
+            entry.wrong(entry.node, f"expected one of `mail`, `webhook` and `command`, got {got}")
+            return []
+        if named == ["webhook"]:
+            return [Webhook(entry.need("webhook", _url), entry.get("secret_from", _variable, None))]
+        if named == ["command"]:
+            return [self._command(entry)]
+        if mail is None:
+            entry.wrong(entry.node, "expected a `mail` server in this playbook, got none")
+        if not entry.nodes("mail"):
+            entry.wrong(entry.node, "expected at least one address, got none")
+        return [Mail(address) for address in entry.each("mail", _address)]
 
     def _act(self, entry: Entry, notified: bool) -> Act:  # noqa: FBT001  whether the duty names whom to tell
         notification = entry.get("notification", scalar.truth, default=False)
@@ -278,9 +280,11 @@ class _Reading:
         return Act(command, notification)
 
     def _command(self, entry: Entry) -> Command:
-        argv = entry.each("command", scalar.prose)
-        if not argv:
-            entry.wrong(entry.node, "expected a program and its arguments as a list, got none")
+        argv, node = entry.each("command", scalar.prose), entry.child("command")
+        split = node is not None and isinstance(node.value, str) and len(node.value.split()) > 1
+        if not argv or split:
+            got = quote(argv[0]) if split else "none"
+            entry.wrong(entry.node, f"expected a program and its arguments as a list, got {got}")
         return Command(argv or ("",), entry.get("limit", _seconds, _LIMIT))
 
     def _retry(self, entry: Entry) -> Retry:
