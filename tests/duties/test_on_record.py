@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 import lab
 import ledger_lab as made
+from duties_lab import NOW, Lab
 from interlock.decide.decision import timestamp
 from interlock.errors import EvidenceError
 from interlock.evidence.predicates import statement
 
-NOW = datetime(2027, 1, 11, 12, 0, tzinfo=UTC)
 WEEK = timedelta(days=7)
 
 
@@ -233,6 +233,15 @@ def test_what_is_overdue_is_recorded_once_and_shown_in_every_later_decision(told
     assert shown["done"] == max(it.entry for it in told.workspace.read().records if it.kind == "duty")
     assert told.states("notify") == ["done late"]
     told.run("ledger", "verify")
+
+
+def test_a_duty_that_takes_many_words_is_recorded_like_any_other(tmp_path, monkeypatch, capsys):
+    lab.later(monkeypatch, NOW)
+    told = Lab(made.make(tmp_path, made.ANSWERS.replace("say how it is", "x" * 5000)), capsys, monkeypatch)
+    told.run("incident", "report", "leak", "--by", "board")
+    told.decide()
+    told.after(days=8)
+    assert len(told.run("duties", "run", "--json", code=3).json["recorded"]) == 3
 
 
 def test_non_compliance_gates_nothing(told):

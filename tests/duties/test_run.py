@@ -10,18 +10,17 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 
 import pytest
 
 import ledger_lab as made
+from duties_lab import NOW
 from interlock.cli import duties as command
 from interlock.duties import carry, channels
 from interlock.duties.playbook import Retry, load
 from interlock.workspace import now
 from loopback import certificate, hook, mailbox
 
-NOW = datetime(2027, 1, 11, 12, 0, tzinfo=UTC)
 CHAIR, VICE = "chair@lab.example", "vice@lab.example"
 PASSWORD, SECRET = "correct horse", "battery staple"
 

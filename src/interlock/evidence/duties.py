@@ -45,7 +45,7 @@ def _named(said: Said, before: Before, ruling: Fields, digest: str) -> Iterator[
     for fields in ruling.items("duties"):
         begun = Begun(
             duty=fields.text("duty"),
-            what=fields.text("what"),
+            what=fields.prose("what"),
             about=fields.text("about"),
             policy=digest,
             since=said.dated(fields, "since"),
@@ -84,7 +84,7 @@ def overdue(said: Said, before: Before, account: Account) -> Lapse:
         EvidenceError: no such duty has started, it is not binding, its time has not passed, or it was done in time.
     """
     fields = said.fields()
-    of, name, what, due = fields.digest("of"), fields.text("duty"), fields.text("what"), fields.time("due")
+    of, name, what, due = fields.digest("of"), fields.text("duty"), fields.prose("what"), fields.time("due")
     about = fields.one_of("about", ("subject", "developer"))
     fields.text("statement")
     said.dated(fields)

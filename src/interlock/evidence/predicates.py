@@ -94,6 +94,13 @@ class Fields:
             raise self._bad(name, value, "a non-empty string")
         return value
 
+    def prose(self, name: str) -> str:
+        """A non-empty string, as long as a policy may have written it."""
+        value = self.take(name)
+        if not isinstance(value, str) or not value:
+            raise self._bad(name, value, "a non-empty string")
+        return value
+
     def digest(self, name: str) -> str:
         """A SHA-256 in lowercase hex."""
         value = self.take(name)

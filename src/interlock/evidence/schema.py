@@ -84,6 +84,7 @@ def _matching(pattern: str) -> Schema:
 
 
 _TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 4096}
+_PROSE: Schema = {"type": "string", "minLength": 1}
 _ANY_TEXT: Schema = {"type": "string"}
 _TRUTH: Schema = {"type": "boolean"}
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
@@ -246,7 +247,7 @@ _CELL = _object(
 
 _STARTED = _object(
     duty=_TEXT,
-    what=_TEXT,
+    what=_PROSE,
     about=_TEXT,
     since=_TIME,
     **dict.fromkeys(("first_due", "previous_due", "opens", "next_due", "final_due"), _or_null(_TIME)),
@@ -366,7 +367,7 @@ _PREDICATES: dict[str, Schema] = {
     "duty-overdue": _object(
         of=_DIGEST,
         duty=_TEXT,
-        what=_TEXT,
+        what=_PROSE,
         about={"enum": ["subject", "developer"]},
         due=_TIME,
         statement=_TEXT,
@@ -383,7 +384,7 @@ _PREDICATES: dict[str, Schema] = {
         reasons=_list(_REASON),
         rulings=_list(_RULING),
         non_compliance=_list(
-            _object(entry=_COUNT, of=_DIGEST, duty=_TEXT, what=_TEXT, due=_TIME, done=_or_null(_COUNT))
+            _object(entry=_COUNT, of=_DIGEST, duty=_TEXT, what=_PROSE, due=_TIME, done=_or_null(_COUNT))
         ),
         resume=_WAYS,
         bounds=_or_null(_object(most_effective_compute=_FLOP, not_after=_TIME)),
