@@ -28,7 +28,9 @@ from decide.cases import (
     simple,
     since,
 )
-from interlock.duties.running import MOST, Begun, Decided, Done, running
+from interlock.duties.account import Begun, Decided, Done
+from interlock.duties.running import running
+from interlock.duties.starts import MOST
 from interlock.policy.duty import Clock, Duty, Response, Start
 from interlock.policy.time import Duration
 

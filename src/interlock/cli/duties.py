@@ -21,7 +21,7 @@ from interlock.cli.options import (
 )
 from interlock.decide.decision import timestamp
 from interlock.decide.facts import Checkpoint
-from interlock.duties.running import urgency
+from interlock.duties.account import urgency
 from interlock.errors import FAILED, HOLD, OK, UsageError
 from interlock.report.running import line, to_json
 from interlock.workspace import Workspace, now
@@ -29,7 +29,7 @@ from interlock.workspace import Workspace, now
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from interlock.duties.running import Account, Running
+    from interlock.duties.account import Account, Running
     from interlock.evidence.read import Evidence
 
 app = typer.Typer(

@@ -16,10 +16,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from interlock.decide.decision import timestamp
+from interlock.duties.account import Told, urgency
 from interlock.duties.channels import Undelivered, deliver
 from interlock.duties.playbook import Command, Mail
 from interlock.duties.record import say_done, say_overdue, speaker, who_says_done, who_says_overdue
-from interlock.duties.running import Told, urgency
 from interlock.errors import EvidenceError, LedgerError, UsageError
 from interlock.evidence import canonical
 from interlock.workspace import now, write_whole
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from interlock.duties.account import Account, Running
     from interlock.duties.playbook import Channel, Playbook
-    from interlock.duties.running import Account, Running
     from interlock.evidence.read import Evidence
     from interlock.workspace import Workspace
 

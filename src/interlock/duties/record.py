@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from interlock.duties.running import Running, Told
+    from interlock.duties.account import Running, Told
     from interlock.evidence.keys import KeyPair
     from interlock.evidence.read import Evidence
     from interlock.evidence.statement import Statement

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from interlock.decide.decision import timestamp
 from interlock.decide.facts import Lapse
-from interlock.duties.running import Begun, Decided, Done, Told, answers
+from interlock.duties.account import Begun, Decided, Done, Told
+from interlock.duties.starts import answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from interlock.duties.running import Account
+    from interlock.duties.account import Account
     from interlock.evidence.predicates import Fields
     from interlock.evidence.testimony import Before, Said
     from interlock.policy.model import Policy

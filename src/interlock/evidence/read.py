@@ -34,7 +34,8 @@ from interlock.decide.facts import (
     Version,
     Withdrawal,
 )
-from interlock.duties.running import Account, Decided, Done, running
+from interlock.duties.account import Account, Decided, Done
+from interlock.duties.running import running
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence import amendment, canonical, dsse, duties, testimony
 from interlock.evidence.imported import UNKNOWN_FLOP, ImportedPredicate

@@ -15,7 +15,7 @@ from interlock.decide import rule
 from interlock.decide.decision import Decision, Finding, in_order, timestamp
 from interlock.decide.decision import to_json as decision_to_json
 from interlock.decide.resume import resume, ways
-from interlock.duties.running import urgency
+from interlock.duties.account import urgency
 from interlock.evidence.predicates import UNKNOWN
 from interlock.gate.permit import Held, ask, general, stops, verify
 from interlock.policy import exact
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from interlock.decide.decision import Reading
     from interlock.decide.facts import Checkpoint, Result, Subject
-    from interlock.duties.running import Running
+    from interlock.duties.account import Running
     from interlock.evidence.read import Evidence, Permit, Record, Snapshot
     from interlock.policy.model import Policy, Threshold
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from interlock.decide.facts import Subject
-    from interlock.duties.running import Running
+    from interlock.duties.account import Running
 
 
 def line(it: Running, subjects: Mapping[str, Subject]) -> str:
