@@ -116,7 +116,9 @@ def test_a_ledger_finds_every_duty_that_a_decision_names_in_its_policy():
             policy = policies[ruling["digest"]]
             for told in ruling["duties"]:
                 since, due = (told[it] and datetime.fromisoformat(told[it]) for it in ("since", "first_due"))
-                begun = Begun(told["duty"], told["what"], told["about"], ruling["digest"], since, due)
+                begun = Begun(
+                    told["duty"], told["what"], told["about"], ruling["digest"], since, due, tuple(told["when"])
+                )
                 assert begun.duty in policy.duties or answers(policy, begun), begun
                 named += 1
     assert named > 100

@@ -96,10 +96,31 @@ def test_another_subject_or_deployment_is_another_hold(other):
     assert states(account(decided(1, AT, PAUSE), decided(2, AT, **other))) == ["open"]
 
 
-def test_the_same_word_by_another_length_is_another_duty():
-    quick = Begun(NOTIFY, TEXTS[NOTIFY], "t", VERSION.digest, AT, AT + timedelta(hours=1))
-    both = replace(decided(1, AT, NOTIFY), begun=(begun(NOTIFY, AT), quick))
-    assert states(account(both, at=AT + DAY)) == ["open", "overdue"]
+def test_what_is_told_for_another_reason_is_told_again():
+    """It was not ruled out, and is reached now: the board hears of both."""
+    reached = Begun(NOTIFY, TEXTS[NOTIFY], "t", VERSION.digest, AT, AT + timedelta(hours=1), ("reached",))
+    first, then = decided(1, AT, NOTIFY), replace(decided(2, AT + DAY), begun=(reached,))
+    found = account(first, then, at=AT + DAY)
+    assert [(it.cause.entry, it.state) for it in found.duties] == [(1, "open"), (2, "overdue")]
+
+
+def test_of_two_that_ask_for_the_same_the_earlier_is_due():
+    says = Response("recall", within=ONE_DAY)
+    under = since(
+        simple(on_hold={"t": (says, replace(says, within=Clock(Duration(0, 3600))), replace(says, within=None))})
+    )
+    dues = (AT + DAY, AT + timedelta(hours=1), None)
+    both = tuple(Begun("on_hold.t.recall", "recall", "t", under.digest, AT, due) for due in dues)
+    assert [it.due for it in account(replace(decided(1, AT), begun=both), under=(under,)).duties] == [dues[1]]
+
+
+def test_attack_a_later_version_gives_more_time_for_what_runs():
+    slow = replace(
+        VERSION, policy=replace(VERSION.policy, on_hold={"t": (Response("pause-training"),)}), digest=digest("2")
+    )
+    later = Begun(PAUSE, "pause-training", "t", slow.digest, AT + DAY, None)
+    told = decided(1, AT, PAUSE), replace(decided(2, AT + DAY), begun=(later,))
+    assert states(account(*told, under=(VERSION, slow), at=AT + 3 * DAY)) == ["overdue"]
 
 
 def test_what_repeats_is_due_until_nothing_asks_for_it():

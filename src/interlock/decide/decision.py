@@ -249,13 +249,16 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A duty that starts with what was found. `since` is when its clocks began; None: with the decision itself."""
+    """A duty that starts with what was found. `since` is when its clocks began; None: with the decision itself. `when`
+    is that of the entry of `on_hold` whose answer it is.
+    """
 
     duty: str
     what: str
     about: str
     since: datetime | None
     schedule: Schedule
+    when: tuple[str, ...] = ()
 
     def dues(self, at: datetime) -> Dues:
         """When it is due, as the decision of that time tells it."""
@@ -416,6 +419,7 @@ def started_to_json(it: Started, at: datetime) -> dict[str, Any]:
         "duty": it.duty,
         "what": it.what,
         "about": it.about,
+        "when": list(it.when),
         "since": timestamp(it.since or at),
         **{name: timestamp(moment) if moment else None for name, moment in times.items()},
     }

@@ -47,7 +47,8 @@ def _answers(response: Response, finding: Finding, cell: Cell) -> bool:
 
 def _answer(view: View, response: Response, about: str, finding: Finding | None = None) -> Started:
     since = _reached_since(view, finding) if finding is not None and finding.state == "reached" else None
-    return Started(f"on_hold.{about}.{response.do}", response.what, about, since, Schedule(response.within))
+    name, due = f"on_hold.{about}.{response.do}", Schedule(response.within)
+    return Started(name, response.what, about, since, due, response.when)
 
 
 def _reached_since(view: View, finding: Finding) -> datetime | None:

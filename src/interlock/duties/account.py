@@ -19,7 +19,9 @@ State = Literal["open", "done", "done late", "overdue", "lifted"]
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A duty that a recorded decision names, under the version of the policy with the digest `policy`."""
+    """A duty that a recorded decision names, under the version of the policy with the digest `policy`. `when` is that
+    of the entry of `on_hold` whose answer it is.
+    """
 
     duty: str
     what: str
@@ -27,6 +29,7 @@ class Begun:
     policy: str
     since: datetime
     due: datetime | None
+    when: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from interlock.decide.decision import timestamp
 from interlock.duties.account import Begun, Cause, Decided, Running
-from interlock.policy.duty import Clock, Schedule
+from interlock.policy.duty import Schedule
 from interlock.policy.model import BINDING
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _of(versions: Sequence[Version], version: Version, duty: Duty, about: str, c
 
 
 #: What is asked for once, however many actions and decisions ask for it.
-_Key = tuple[str, str, str, str, str | None, Clock | None]
+_Key = tuple[str, str, str, str, str | None, tuple[str, ...]]
 
 
 def from_decisions(versions: Sequence[Version], decisions: Sequence[Decided]) -> Iterator[Ongoing]:
@@ -186,12 +186,18 @@ def from_decisions(versions: Sequence[Version], decisions: Sequence[Decided]) ->
         named: dict[_Key, Ongoing] = {}
         for begun in decided.begun:
             key, start = _named(versions, policies[begun.policy], decided, begun)
-            if start is not None:
-                named.setdefault(key, start)
+            if start is not None and (key not in named or _first(start) < _first(named[key])):
+                named[key] = start
         yield from _ended(current, decided, named)
         for key, start in named.items():
             current.setdefault(key, start).actions.add(decided.action)
     yield from current.values()
+
+
+def _first(start: Ongoing) -> tuple[bool, datetime]:
+    """When it is due for the first time; without a time, last."""
+    due = start.schedule.dues(start.since, start.since).first
+    return due is None, due or start.since
 
 
 def _ended(current: dict[_Key, Ongoing], decided: Decided, named: Mapping[_Key, Ongoing]) -> Iterator[Ongoing]:
@@ -209,13 +215,12 @@ def _named(
 ) -> tuple[_Key, Ongoing | None]:
     """A duty that a decision names; None: it starts without one."""
     cause = Cause(decided.entry, decided.digest, f"decision on `{decided.action}`")
-    duty, within = version.policy.duties.get(begun.duty), None
+    duty = version.policy.duties.get(begun.duty)
     if duty is None:
-        response = _response(version.policy, begun)
-        within, start = response.within, _answer(response, begun, cause)
+        start = _answer(_response(version.policy, begun), begun, cause)
     else:
         start = _of(versions, version, duty, begun.about, cause)
-    key = (begun.duty, begun.what, begun.about, decided.subject, decided.deployment, within)
+    key = (begun.duty, begun.what, begun.about, decided.subject, decided.deployment, begun.when)
     if duty is not None and duty.start.on in _WITHOUT:
         return key, None
     return key, replace(start, since=begun.since, subject=decided.subject, deployment=decided.deployment)
@@ -246,10 +251,10 @@ def _response(policy: Policy, begun: Begun) -> Response:
 
 
 def answers(policy: Policy, begun: Begun) -> list[Response]:
-    """The answers to a hold that a decision may mean: of that name and text, due at that time. None: it made it up."""
+    """The answers to a hold that a decision may mean: of that name, text and `when`, due at that time."""
     return [
         it
         for it in policy.on_hold.get(begun.about, ())
-        if (f"on_hold.{begun.about}.{it.do}", it.what) == (begun.duty, begun.what)
+        if (f"on_hold.{begun.about}.{it.do}", it.what, it.when) == (begun.duty, begun.what, begun.when)
         and (it.within.after(begun.since) if it.within else None) == begun.due
     ]

@@ -51,6 +51,7 @@ def _named(said: Said, before: Before, ruling: Fields, digest: str) -> Iterator[
             policy=digest,
             since=said.dated(fields, "since"),
             due=fields.time_or_none("first_due"),
+            when=fields.texts("when"),
         )
         if begun.duty not in policy.duties and not answers(policy, begun):
             raise said.wrong(f"names the duty `{begun.duty[:80]}`, which version {policy.version} does not have so")

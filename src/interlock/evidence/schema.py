@@ -249,6 +249,7 @@ _STARTED = _object(
     duty=_TEXT,
     what=_PROSE,
     about=_TEXT,
+    when=_list(_TEXT),
     since=_TIME,
     **dict.fromkeys(("first_due", "previous_due", "opens", "next_due", "final_due"), _or_null(_TIME)),
 )
