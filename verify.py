@@ -250,10 +250,10 @@ def continues(size: int, root: bytes, later: Checkpoint, proof: list[bytes], whe
 TEXTS = {"": "(?s).*", "#": "[0-9a-f]{64}", "1": "0|[1-9][0-9]*", "@": "[0-9-]{10}T[0-9:]{8}Z"}
 FORMS = json.loads("""{
 "bundle": {"bundle": "urn:interlock:bundle:v1", "checkpoint": "", "checkpoint_proof": [""],
-  "entries": [""], "history": [""], "history_proof": [""]},
+  "entries": [""], "history": [""], "history_proof": [""]}, "assumption-check:v3": true,
 "envelope": {"payload": "", "payloadType": "application/vnd.in-toto+json", "signatures": [{"keyid": "", "sig": ""}]},
 "statement": {"_type": "https://in-toto.io/Statement/v1", "predicateType": "", "predicate": true,
-  "subject": [{"name": "", "digest": {"sha256": "#"}}]},
+  "subject": [{"name": "", "digest": {"sha256": "#"}}]}, "forecast:v1": true, "judgement:v1": true, "approval:v1": true,
 "subject:v2": {"name": "", "training_compute": "1", "effective_compute": {"low": "1", "high": "1"},
   "?compute_source": {"said": "", "?file_sha256": "#"},
   "?run": {"config_sha256": "#", "data_sha256": "#"}, "steps": [{"parent": "#", "kind": "", "compute": "1"}],
@@ -264,21 +264,21 @@ FORMS = json.loads("""{
 "protocol": {"task": "", "task_version": 0, "metric": "", "samples": 0, "samples_sha256": "#", "?deployment": "#",
   "?stopping": {"kind": "e-process", "order_seed": 0},
   "elicitation": {"kind": "", "shots": 0, "seed": 0, "demonstrations": 0, "recipe": "", "?attempts": 0}},
-"plan:v2": {"report_by": "@", "protocol": true},
 "result:v4": {"plan": "#", "protocol": true, "log": {"name": "", "sha256": "#", "outcomes_sha256": "#"},
   "budget": {"tokens": 0, "flop": "1"}, "counts": {"planned": 0, "scored": 0, "completed": 0, "correct": 0,
   "refused_scores": 0, "refused_at_most": 0, "errored": 0, "limited": 0}, "environment": {"*": ""},
-  "?stopped": {"stopped_at": 0, "looks": [{"n": 0, "dangerous": 0}]}},
+  "?stopped": {"stopped_at": 0, "looks": [{"n": 0, "dangerous": 0}]}}, "plan:v2": {"report_by": "@", "protocol": true},
 "attestation:v1": {"kind": "", "name": "", "about": "", "statement": "", "at": "@"},
-"withdrawal:v1": {"reason": "", "at": "@"}, "set-aside:v1": {"reason": "", "at": "@"}, "duty:v1": true,
+"withdrawal:v1": {"reason": "", "at": "@"}, "set-aside:v1": {"reason": "", "at": "@"},
 "audit:v1": {"seed": {"size": 0, "root": "#"}, "drawn": 0, "agreed": 0, "disagreed": 0, "statement": "", "at": "@"},
 "permit:v2": {"action": "", "?deployment": "#", "decision": "#", "policies": ["#"], "lineage": ["#"],
   "effective_compute": {"start": "1", "most": "1"}, "not_before": "@", "not_after": "@", "single_use": true,
   "narrows": null}, "permit-spent:v1": {"destination": "", "at": "@"}, "revocation:v1": {"reason": "", "at": "@"},
-"policy:v1": true, "snapshot:v1": true, "decision:v3": true, "forecast:v1": true, "judgement:v1": true,
-"approval:v1": true, "assumption-check:v3": true,
+"policy:v1": true, "snapshot:v1": true, "decision:v4": true, "duty:v2": true,
+"duty-overdue:v1": {"of": "#", "duty": "", "what": "", "about": "", "due": "@", "statement": "", "at": "@"},
 "decision": {"action": "", "subject": "#", "deployment": null, "at": "@", "verdict": "", "bounds": true,
-  "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true, "resume": true}
+  "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true, "resume": true,
+  "non_compliance": [{"entry": 0, "of": "#", "duty": "", "what": "", "due": "@", "done": true}]}
 }""")
 WITHDRAWABLE = {"plan", "result", "attestation", "assumption-check", "approval", "judgement", "forecast", "set-aside"}
 BY_ONE_KEY = {"result", "judgement", "assumption-check", "audit"}  # may speak against a permit; all else needs a quorum
@@ -308,7 +308,7 @@ class Reader:
         self.pinned, self.policy, self.digest = pinned, Json(), ""
         self.keys, self.roles = dict[str, bytes](), dict[str, tuple[set[str], int]]()
         self.kinds, self.weights = dict[str, str](), dict[str, set[str]]()  # of statements; of subjects that can be run
-        lists: Any = {name: [] for name in "plans results attestations withdrawals set_asides".split()}
+        lists: Any = {name: [] for name in "plans results attestations withdrawals set_asides lapses".split()}
         self.facts = SimpleNamespace(subjects={}, deployments={}, kinds=self.kinds.values(), **lists)
         self.decided, self.permits, self.ended = Json(), Json(), dict[str, str]()  # all by digest
 
@@ -406,10 +406,9 @@ class Reader:
         fine = fine and ("attempts" not in tried or tried["attempts"] > 1)
         demand(fine, where, f"{offered} of {fact.subject}, {tried}", "a subject with weights, its deployment, a way")
         rest = {"unit": "sample", "tools": False, "safety_ablated": False, "deployment": offered}
-        rest["attempts"] = tried.get("attempts", 1)
         renamed = {"elicitation": tried["kind"], "samples_digest": said["samples_sha256"]}
         order = said.get("stopping", {"kind": "fixed", "order_seed": None})
-        stops = {"stopping": order["kind"], "order_seed": order["order_seed"]}
+        stops = {"stopping": order["kind"], "order_seed": order["order_seed"], "attempts": tried.get("attempts", 1)}
         return SimpleNamespace(**{**tried, **said, **rest, **renamed, **stops})
 
     def read_plan(self, said: Json, fact: Any, where: str) -> None:
@@ -459,8 +458,7 @@ class Reader:
         of = [it for it in self.facts.results if it.digest == fact.subject]
         fine = of and 0 < said["drawn"] == said["agreed"] + said["disagreed"] <= of[0].protocol.samples
         demand(fine and moment(said["at"]) <= fact.at, where, said, "samples of a result before it, and no later date")
-        if said["disagreed"]:
-            self.facts.withdrawals.append(SimpleNamespace(of=fact.subject, signers=of[0].signers))
+        self.facts.withdrawals += [SimpleNamespace(of=fact.subject, signers=of[0].signers)] * bool(said["disagreed"])
 
     def read_decision(self, said: Json, fact: Any, _: str) -> None:
         self.decided[fact.digest] = (fact.subject, said)
@@ -904,8 +902,11 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     reader, said, size = Reader(pinned), Json(), len(entries) - 1
     for number, (entry, at, first) in enumerate(zip(entries, times, before, strict=True)):
         said = reader.take(entry, at, first, f"entry {number}")
+        if said["predicateType"] == "urn:interlock:duty-overdue:v1":
+            it = {name: said["predicate"][name] for name in ("of", "duty", "what", "due")}
+            reader.facts.lapses.append({"entry": number, **it, "done": None})
     where, claimed, facts, policy = f"the decision of entry {size}", said["predicate"], reader.facts, reader.policy
-    demand(said["predicateType"] == "urn:interlock:decision:v3", where, said["predicateType"], "a decision")
+    demand(said["predicateType"] == "urn:interlock:decision:v4", where, said["predicateType"], "a decision")
     fits(claimed, FORMS["decision"], where)
     asked, seen = SimpleNamespace(**{**claimed, "at": moment(claimed["at"])}), claimed["checkpoint"]
     facts.checkpoint = SimpleNamespace(time=moment(seen["time"]))
@@ -914,12 +915,11 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     fine = fine and said["subject"][0]["digest"]["sha256"] == asked.subject in facts.subjects
     demand(fine, where, f"{seen} at {claimed['at']}", "all entries before it, its subject in them, at times that fit")
     derived = Rule(asked, policy, times[0], facts).answer()
+    differ(f"{where}, non-compliance", [{**it, "done": None} for it in claimed["non_compliance"]], facts.lapses)
     differ(where, claim(claimed, (policy["id"], policy["version"], reader.digest)), derived)
     if derived["verdict"] == "permit":  # a note that was left out makes an entry look younger, never older
-        for plan in facts.plans:
-            plan.at = earliest(plan, policy["report_within"])
-        for aside in facts.set_asides:
-            aside.at = aside.first
+        for it in (*facts.plans, *facts.set_asides):
+            it.at = earliest(it, policy["report_within"]) if it.kind == "plan" else it.first
         worst = Rule(asked, policy, before[0], facts).answer()
         demand(worst["verdict"] == "permit", where, "a permit by entries that may be older", "one that stands then")
     return {
@@ -932,7 +932,7 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
         "permits before it": {one: reader.ended.get(one, "not ended") for one in reader.permits},
         "not checked": [
             "the logs of results, the seeds of audits, and what else was stated by which the core decides nothing",
-            "the texts, reasons, bounds of results, ways to lift a hold and duties that the decision tells besides",
+            "the texts, reasons, bounds of results, ways to lift a hold and duties that it tells, and what was late",
             *["that the policy is the one you expect: no --policy"] * (pinned is None),
             *["that others see the same: no --witnesses"] * (witnesses is None),
         ],

@@ -58,6 +58,22 @@ duties:
   tell: {do: tell the authority, by: gatekeeper, starts: {incident: [theft], from: awareness}, within: 15 days}
 amendments: {approved_by: [board], notice: 30 days, frozen_while: reached}
 """
+#: The same, with answers to a hold: the board is told within a day, training pauses within two.
+ANSWERS = POLICY.replace(
+    "duties:\n",
+    """on_hold:
+  expert:
+    - {notify: board, within: 24 hours}
+    - {do: pause-training, within: 2 days}
+    - {do: restrict-weight-access}
+    - {do: reassess, within: 1 day, modality: intends}
+duties:
+  told: {do: say so, by: gatekeeper, starts: {incident: [theft]}, within: 15 days, notify: [board]}
+  review: {do: publish a review, by: external-auditor, starts: {effective: true}, within: 3 months, repeat: 3 months}
+  status:
+    {do: say how it is, by: gatekeeper, starts: {incident: [leak]}, within: 1 week, repeat: 1 week, until: resolved}
+""",
+)
 #: Files that make the subject `m`.
 FILES = Manifest((("model.safetensors", "1" * 64),))
 PROTOCOL = Protocol("lab/skill", 1, "accuracy", 120, "5a" * 32, "prompted", 0, 0, 0)

@@ -8,6 +8,7 @@
     elicitors/       which elicitor a plan's recipe is, where it is not the usual one
     work/            what an elicitation that is not over has saved; transcripts/ tells its steps
     subjects.json    where each subject's files lie on this machine
+    playbook.yaml    how the developer carries out duties, if it is there; duties.json says what has been delivered
     permits/         permits as files, for gates
 
 Guarantees: `append` never writes an entry that `read` would refuse.

@@ -28,7 +28,7 @@ from interlock.workspace import Place, Workspace
 
 COMMANDS = [
     "policy", "what-if", "init", "keys", "subject", "deployment", "plan", "evaluate", "import", "attest", "approve",
-    "judge", "check-assumption", "forecast", "withdraw", "set-aside", "incident", "audit", "record-audit", "duty",
+    "judge", "check-assumption", "forecast", "withdraw", "set-aside", "incident", "audit", "record-audit", "duties",
     "amend", "except", "decide", "permit", "ledger", "bundle", "witness", "schema", "report", "demo",
 ]  # fmt: skip
 
@@ -791,6 +791,10 @@ def test_help_lists_the_commands_in_the_order_of_the_loop(capsys):
         ["subject", "add"],
         ["subject", "list"],
         ["subject", "show"],
+        ["duties", "list"],
+        ["duties", "run"],
+        ["duties", "done"],
+        ["duties", "check"],
         ["deployment", "add"],
         ["deployment", "list"],
         ["permit", "issue"],

@@ -25,6 +25,7 @@ from decide.cases import (
     amended,
     ask,
     attested,
+    digest,
     incident,
     known,
     line,
@@ -34,6 +35,8 @@ from decide.cases import (
     since,
 )
 from interlock.decide.decision import to_json
+from interlock.decide.exchange import Question, question_from_json, question_to_json
+from interlock.decide.facts import Lapse
 from interlock.decide.rule import Decider
 from interlock.policy.duty import Clock, Duty, Response, Start
 from interlock.policy.model import At, Cell
@@ -255,3 +258,28 @@ def test_duties_change_no_verdict_and_are_told_in_the_json():
 def test_what_does_not_govern_starts_nothing():
     under = replace(with_duty(duty("hold", "scale")), gates={}, not_governed={"scale": "section 1"})
     assert started(OPEN, under) == []
+
+
+# -- what was not done in time (rule 50) -------------------------------------------------------------------------------
+
+LAPSE = Lapse(7, digest("lapse"), digest("duty"), "do", "do it", PLANNED, STATED)
+
+
+@pytest.mark.parametrize("told", [GOOD, OPEN, BAD, NOTHING])
+def test_non_compliance_is_shown_in_every_decision_and_changes_nothing_else(told):
+    for action in ("scale", "deploy-api", "release-weights"):
+        without, late = (to_json(ask(it, with_duty(duty("hold")), action=action)) for it in (told, lapsed(told)))
+        shown = late.pop("non_compliance")
+        assert without.pop("non_compliance") == []
+        assert (late, [it["done"] for it in shown]) == (without, [None, 9])
+        due = "2026-05-01T00:00:00Z"
+        assert shown[0] == {"entry": 7, "of": LAPSE.of, "duty": "do", "what": "do it", "due": due, "done": None}
+
+
+def lapsed(told):
+    return replace(told, lapses=(LAPSE, replace(LAPSE, done=9)))
+
+
+def test_non_compliance_is_no_part_of_a_question_to_other_implementations():
+    question = Question((), lapsed(GOOD), MODEL, "scale", AT)
+    assert question_from_json(question_to_json(question)).facts == GOOD

@@ -9,12 +9,15 @@ import json
 import lzma
 import re
 import sys
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interlock.decide.decision import to_json
 from interlock.decide.exchange import decided, question_from_json
+from interlock.duties.account import Begun
+from interlock.duties.starts import answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,6 +105,23 @@ def test_every_reason_is_one_of_the_page_and_names_a_way_out_where_the_page_does
 def test_every_sentence_is_whole():
     sentences = [text for it in told() for text in (it.text, it.resume or "a way out")] + [it.text for it in parts()]
     assert all(isinstance(it, str) and it and "None" not in it for it in sentences)
+
+
+def test_a_ledger_finds_every_duty_that_a_decision_names_in_its_policy():
+    """Else it would refuse an honest decision."""
+    named = 0
+    for case, decision in zip(cases(every=20), decisions(), strict=True):
+        policies = {it.digest: it.policy for it in question_from_json(case["question"]).versions}
+        for ruling in to_json(decision)["rulings"]:
+            policy = policies[ruling["digest"]]
+            for told in ruling["duties"]:
+                since, due = (told[it] and datetime.fromisoformat(told[it]) for it in ("since", "first_due"))
+                begun = Begun(
+                    told["duty"], told["what"], told["about"], ruling["digest"], since, due, tuple(told["when"])
+                )
+                assert begun.duty in policy.duties or answers(policy, begun), begun
+                named += 1
+    assert named > 100
 
 
 if __name__ == "__main__":

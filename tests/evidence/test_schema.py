@@ -34,7 +34,7 @@ from interlock.workspace import now
 VALIDATORS = {kind: jsonschema.Draft202012Validator(schema(kind)) for kind in KINDS}
 SIGNERS = ("evaluation-team", "external-auditor", "gatekeeper", "board-1", "board-2")
 FREE = {"environment", "sampling", "args"}  # names here are anything
-OPTIONAL = {("validity",), ("compute_source",), ("compute_source", "file_sha256")}
+OPTIONAL = {("validity",), ("compute_source",), ("compute_source", "file_sha256"), ("document",), ("told",)}
 WRONG = (None, True, -1, 2**53 - 1, "", "x" * 5000, "not this", [], {}, [1], {"a": 1})
 
 
@@ -63,13 +63,27 @@ def ledger(tmp_path_factory, finished_lab):
             *("incident", "report", "theft", "-s", "honest", "--threshold", "takeover", "--requirement", "misuse-3"),
             *("--moment", "event=2026-01-02T00:00:00Z", "--by", "board"),
         ],
-        ["duty", "on_hold.codebook-use.notify", "--by", "board"],
     ):
         assert cli.run([*arguments, "--workspace", str(workspace.folder)]) == 0
     held = ["decide", "-s", "next", "-a", "scale", "--record"]  # with duties that start
     assert cli.run([*held, "--workspace", str(workspace.folder)]) == 3
-    _taken_back(workspace)
+    with pytest.MonkeyPatch.context() as patch:
+        lab.later(patch, now() + timedelta(days=2))
+        _not_in_time(workspace)
+        _taken_back(workspace)
     return workspace
+
+
+def _not_in_time(workspace):
+    """The board was told, a day too late; and a decision shows it."""
+    assert cli.run(["duties", "run", "--workspace", str(workspace.folder)]) == 3
+    item = next(it for it in workspace.read().duties(now()).duties if it.duty.endswith("notify"))
+    at = timestamp(now())
+    told = {"told": [{"role": "board", "through": "e-mail", "at": at}], "document": "ab" * 32}
+    predicate = {"of": item.digest, "duty": item.duty, "about": "subject", "done": at, "statement": "x", "at": at}
+    made = statement("duty", name="next", digest=item.subject, predicate=predicate | told)
+    workspace.append(made, [lab.key(workspace, name) for name in SIGNERS])
+    assert cli.run(["decide", "-s", "next", "-a", "scale", "--record", "--workspace", str(workspace.folder)]) == 3
 
 
 def _taken_back(workspace):
@@ -308,11 +322,12 @@ def test_what_the_schema_refuses_the_reader_refuses(entries, reads, kind):
 
 
 @pytest.mark.parametrize("path", [(), ("bounds",), ("rulings", 0), ("rulings", 0, "cells", 0, "finding", "tree")])
-def test_a_decision_with_an_unknown_member_does_not_verify(ledger, entries, tmp_path, path):
+def test_a_decision_with_an_unknown_member_does_not_verify(ledger, entries, tmp_path, monkeypatch, path):
     """The reader takes from a decision what permits rest on; all of it is derived again by `ledger verify`."""
     made = next(made_by(entry) for entry in entries if kind_of(entry) == "decision")  # a permit, which has bounds
     other = changed({"": json.loads(made.to_bytes())["predicate"]}, ("", *path, "unknown"), "x")[""]
     workspace = lab.copy(ledger, tmp_path / "lab")
+    lab.later(monkeypatch, now() + timedelta(days=3))
     forged = lab.envelope(Statement(made.predicate_type, made.subjects, other), lab.key(ledger, "gatekeeper"))
     lab.force(workspace, forged)
     view = workspace.ledger.read()

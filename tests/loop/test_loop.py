@@ -128,6 +128,7 @@ def test_decide_as_json_is_the_documented_document(whole, capsys):
     document = said.json
     assert document.keys() == {
         "verdict", "action", "subject", "deployment", "at", "checkpoint", "reasons", "rulings", "resume", "bounds",
+        "non_compliance",
     }  # fmt: skip
     assert document["subject"] == whole.read().subject("honest").digest
     (ruling,) = document["rulings"]

@@ -471,13 +471,6 @@ def test_attack_an_audit_by_samples_of_its_own_choice(workspace, capsys):
     assert (told.code, "claims root 000000000000" in told.err) == (4, True)
 
 
-def test_a_duty_that_was_done_is_on_record(workspace, capsys):
-    run(capsys, workspace, "duty", "tell", "--text", "by mail")
-    assert [(it.duty, it.signers) for it in workspace.read().done] == [("tell", {"gatekeeper"})]
-    predicate = {"duty": "tel", "about": "subject", "done": timestamp(now()), "statement": "x"}
-    refused(workspace, made.said("duty", predicate), "gatekeeper", match="the duty `tel`")
-
-
 @pytest.mark.parametrize("by", ["gatekeeper", "board"])
 def test_a_permit_that_was_revoked_does_not_verify(workspace, capsys, by):
     permit = run(capsys, workspace, "permit", "issue", "-s", "m", "-a", "scale", "--json").json["permit"]

@@ -242,6 +242,27 @@ def test_what_is_told_is_what_counting_finds(within, not_before, repeat, resolve
     assert told.opens == (found[told.next] if told.next else None)
     more = (repeat and not (until and resolved)) or (report and not resolved)
     assert told.final == (None if more else max(found, default=None))
+    through = schedule.through(start, now, most=10**9)
+    told_times = sorted({due for due in found if due <= now} | ({told.next} if told.next else set()))
+    assert sorted({due for _, due in through}) == told_times
+    assert [due for _, due in through] == sorted(due for _, due in through)
+    assert schedule.through(start, now, most=3)[-3:] == through[-3:]
+
+
+BEGINS = {  # sentence: (schedule, from when each time can be done)
+    "from the start": (Schedule(DAY), ["2026-01-31T12:00"]),
+    "from the time before": (Schedule(DAY, repeat=WEEK), ["2026-01-31T12:00", "2026-02-01T12:00", "2026-02-08T12:00"]),
+    "without a first time": (Schedule(None, repeat=WEEK), ["2026-01-31T12:00", "2026-02-07T12:00"]),
+    "from the opening of a window": (Schedule(WEEK, DAY, WEEK), ["2026-02-01T12:00", "2026-02-08T12:00"]),
+    "a report, of which the caller knows": (Schedule(DAY, report=moment("2026-02-03")), ["2026-01-31T12:00", None]),
+}
+
+
+@pytest.mark.parametrize("sentence", BEGINS)
+def test_from_when_each_time_can_be_done(sentence):
+    schedule, expected = BEGINS[sentence]
+    found = schedule.through(moment(START), moment("2026-02-09"), most=9)
+    assert [begins for begins, _ in found][: len(expected)] == [it and moment(it) for it in expected]
 
 
 RESOLVED = moment("2026-02-20")

@@ -30,6 +30,7 @@ The loop, from a policy to a gate:
     interlock attest --assumption A ...       what a role states or attests; also: approve, judge, forecast,
                                               check-assumption, withdraw, set-aside, incident
     interlock decide --subject NAME           permit or hold, why, and what would lift a hold
+    interlock duties list | run | done        what must be done by when; carry it out by a playbook; what was missed
     interlock permit issue ...                a bounded lease for a gate; also: narrow, show, verify, revoke, trust
     interlock amend POLICY.yaml               the next version of the policy; `except` opens one of its exceptions
     interlock ledger verify                   recompute everything
@@ -90,7 +91,7 @@ _COMMANDS: Table = {
     "incident": "testimony:incident_app",
     "audit": "audits:audit",
     "record-audit": "testimony:record_audit",
-    "duty": "testimony:duty",
+    "duties": "duties:app",
     "amend": "amendments:amend",
     "except": "amendments:open_exception",
     "decide": "decisions:decide",

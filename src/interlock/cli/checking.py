@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,14 +11,16 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from interlock.cli.options import JsonOption, print_json, told_as_json
+from interlock.cli.options import JsonOption, moment, print_json, told_as_json
 from interlock.errors import FAILED, OK, Mistake, PolicyError, UsageError
 from interlock.policy import shipped
 from interlock.policy.draft import draft
 from interlock.policy.lint import CHECKS, LEVELS, Check, Finding, lint
+from interlock.workspace import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from interlock.policy.model import Policy
 
@@ -49,26 +50,15 @@ def check(
         return OK
     if not policies:
         raise UsageError("expected at least one policy, got none; --list shows the checks")
-    moment = _moment(at)
+    when = moment(at, "--at") if at is not None else now()
     with told_as_json(as_json):
-        found = [(file, policy, lint(policy, at=moment)) for file, policy in _loaded(policies, moment)]
+        found = [(file, policy, lint(policy, at=when)) for file, policy in _loaded(policies, when)]
     if as_json:
-        print_json({"at": moment.isoformat().replace("+00:00", "Z"), "policies": [_json(*it) for it in found]})
+        print_json({"at": when.isoformat().replace("+00:00", "Z"), "policies": [_json(*it) for it in found]})
     else:
         _show(found, verbose=verbose)
     failed = any(finding.level == "error" for _, _, findings in found for finding in findings)
     return FAILED if failed else OK
-
-
-def _moment(text: str | None) -> datetime:
-    from interlock.policy import _scalar
-
-    if text is None:
-        return datetime.now(UTC).replace(microsecond=0)
-    try:
-        return _scalar.day(text)
-    except ValueError as error:
-        raise UsageError(f"--at: {error}") from None
 
 
 def _loaded(named: list[str], at: datetime) -> list[tuple[Path, Policy]]:

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from interlock.errors import PolicyError
+from interlock.errors import PolicyError, UsageError
 from interlock.evidence.passphrase import FILE_VARIABLE, Passphrases
 from interlock.evidence.read import Evidence
 from interlock.workspace import Workspace
@@ -89,3 +90,17 @@ def fresh(folder: Path, passphrase_file: Path | None = None) -> tuple[Workspace,
     evidence = workspace.read()
     workspace.check_logs(evidence)
     return workspace, evidence
+
+
+def moment(text: str, option: str) -> datetime:
+    """The time, or the day, that an option gives.
+
+    Raises:
+        UsageError: it is none.
+    """
+    from interlock.policy import _scalar
+
+    try:
+        return _scalar.day(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None

@@ -63,6 +63,7 @@ def _lines(found: Sequence[Decision], subject: str) -> Iterator[str]:
     for cell in {cell.finding.threshold: cell for decision in found for cell in decision.cells}.values():
         yield from _finding(cell)
     yield from _started(found)
+    yield from _lapses(found[0])
     if len(found) > 1:
         yield "What would lift a hold: name one action with --action."
     elif found[0].verdict == "hold":
@@ -119,6 +120,14 @@ def _started(found: Sequence[Decision]) -> Iterator[str]:
     if duties:
         yield _bold("Starts:")
         yield from _bullets((1, words.starts(started, decision)) for started, decision in duties.items())
+
+
+def _lapses(decision: Decision) -> Iterator[str]:
+    """Recorded non-compliance: the same in every decision of one ledger."""
+    lines = words.lapses(decision)
+    if lines:
+        yield _bold("Non-compliance on record:")
+        yield from _bullets((1, line) for line in lines)
 
 
 def _lifts(decision: Decision) -> Iterator[str]:

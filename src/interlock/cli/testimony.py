@@ -23,7 +23,7 @@ from interlock.decide.decision import timestamp
 from interlock.errors import UsageError
 from interlock.evidence import validity
 from interlock.evidence.predicates import statement
-from interlock.evidence.testimony import MOMENTS, VERDICTS, duties
+from interlock.evidence.testimony import MOMENTS, VERDICTS
 from interlock.policy import exact
 from interlock.workspace import Workspace, now, write_whole
 
@@ -476,37 +476,6 @@ def record_audit(
     signing = pairs(opened, evidence, [role], by=None if key else role, key=key)
     told = f"{disagreed} of {drawn} samples disagree with entry {record.entry}"
     put(opened, "audit", (f"entry {record.entry}", of), predicate, signing, told=told, as_json=as_json)
-
-
-def duty(
-    name: Annotated[str, typer.Argument(help="A duty of the policy, or an answer to a hold, as decisions name it.")],
-    done: Annotated[str | None, typer.Option(help="When it was done.", show_default="now")] = None,
-    subject: Annotated[str | None, typer.Option("--subject", "-s", help="The subject.", show_default="none")] = None,
-    text: TextOption = "recorded by interlock duty",
-    by: ByOption = None,
-    workspace: WorkspaceOption = HERE,
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Say that a duty was done. It opens nothing; it stands beside what a decision says is due.
-
-    \b
-    interlock duty initial-report --done 2026-12-07T09:00:00Z --text "report 17, by registered mail"
-    """
-    opened, evidence = _opened(workspace, passphrase_file)
-    role = by or rule(duties(evidence.policy), "duty", name)
-    if role not in evidence.policy.roles:
-        raise UsageError(f"`{name}` is nobody's with keys; name the role that signs with --by")
-    model = evidence.subject(subject) if subject else None
-    predicate = {
-        "duty": name,
-        "about": "subject" if model else "developer",
-        "done": done or timestamp(now()),
-        "statement": text,
-    }
-    about = (model.name, model.digest) if model else developer(evidence)
-    signing = pairs(opened, evidence, [role], by=None, key=None)
-    put(opened, "duty", about, predicate, signing, told=f"`{name}` was done", as_json=as_json)
 
 
 def revoke(

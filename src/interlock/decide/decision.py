@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from interlock.decide.bounds import Tally
-    from interlock.decide.facts import Checkpoint
+    from interlock.decide.facts import Checkpoint, Lapse
     from interlock.policy.duty import Dues, Schedule
 
 State = Literal["below", "reached", "not ruled out"]
@@ -249,13 +249,16 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A duty that starts with what was found. `since` is when its clocks began; None: with the decision itself."""
+    """A duty that starts with what was found. `since` is when its clocks began; None: with the decision itself. `when`
+    is that of the entry of `on_hold` whose answer it is.
+    """
 
     duty: str
     what: str
     about: str
     since: datetime | None
     schedule: Schedule
+    when: tuple[str, ...] = ()
 
     def dues(self, at: datetime) -> Dues:
         """When it is due, as the decision of that time tells it."""
@@ -281,7 +284,10 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`permit` or `hold` for one action on one subject, at one time, under all policies and one state of the ledger."""
+    """`permit` or `hold` for one action on one subject, at one time, under all policies and one state of the ledger.
+
+    `lapses` are the duties that the ledger says were not done in time, whatever they were about.
+    """
 
     verdict: Verdict
     action: str
@@ -292,6 +298,7 @@ class Decision:
     rulings: tuple[Ruling, ...]
     reasons: tuple[Reason, ...]
     bounds: Bounds | None
+    lapses: tuple[Lapse, ...] = ()
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -383,6 +390,7 @@ def to_json(decision: Decision) -> dict[str, Any]:
             }
             for ruling in decision.rulings
         ],
+        "non_compliance": [_lapse(it) for it in decision.lapses],
         "resume": [list(way) for way in resume(decision)],
         "bounds": None
         if decision.bounds is None
@@ -411,9 +419,15 @@ def started_to_json(it: Started, at: datetime) -> dict[str, Any]:
         "duty": it.duty,
         "what": it.what,
         "about": it.about,
+        "when": list(it.when),
         "since": timestamp(it.since or at),
         **{name: timestamp(moment) if moment else None for name, moment in times.items()},
     }
+
+
+def _lapse(it: Lapse) -> dict[str, Any]:
+    due = timestamp(it.due)
+    return {"entry": it.entry, "of": it.of, "duty": it.duty, "what": it.what, "due": due, "done": it.done}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -46,11 +46,9 @@ def _answers(response: Response, finding: Finding, cell: Cell) -> bool:
 
 
 def _answer(view: View, response: Response, about: str, finding: Finding | None = None) -> Started:
-    told = f": {', '.join(response.notify)}" if response.notify else ""
-    turned = f" to {', '.join(response.to)}" if response.to else ""
     since = _reached_since(view, finding) if finding is not None and finding.state == "reached" else None
-    what, due = f"{response.do}{turned}{told}", Schedule(response.within)
-    return Started(f"on_hold.{about}.{response.do}", what, about, since, due)
+    name, due = f"on_hold.{about}.{response.do}", Schedule(response.within)
+    return Started(name, response.what, about, since, due, response.when)
 
 
 def _reached_since(view: View, finding: Finding) -> datetime | None:

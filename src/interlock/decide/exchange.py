@@ -24,6 +24,8 @@ from interlock.policy import _scalar as scalar
 from interlock.policy import exact, from_json, to_json
 
 _SAFE = 2**53
+#: What bears on no answer that is asked for.
+_UNASKED = frozenset({"lapses", "told_resolved"})
 _NAMES = {**vars(told), "datetime": datetime, "Fraction": Fraction, "Mapping": Mapping, "Moment": str}
 
 
@@ -132,7 +134,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 def _write(value: Any) -> Any:  # noqa: ANN401, PLR0911  # any value of the facts, one return a kind
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _write(getattr(value, field.name)) for field in fields(value)}
+        return {it.name: _write(getattr(value, it.name)) for it in fields(value) if it.name not in _UNASKED}
     if isinstance(value, Mapping):
         return {name: _write(item) for name, item in value.items()}
     if isinstance(value, frozenset):
@@ -158,7 +160,7 @@ def _read(hint: Any, value: Any) -> Any:  # noqa: ANN401  # a type as `typing` h
         return {name: _read(inner[1], item) for name, item in value.items()}
     if is_dataclass(hint):
         kind = cast("type", hint)
-        return kind(**{name: _read(its, value[name]) for name, its in _hints(kind).items()})
+        return kind(**{name: _read(its, value[name]) for name, its in _hints(kind).items() if name not in _UNASKED})
     reader = _READERS.get(hint)
     return reader(value) if reader else value
 

@@ -250,7 +250,8 @@ class SetAside:
 class Incident:
     """Something happened. `subject` None: it concerns all. `moments` are the clocks' starts; `at` is its ledger time.
 
-    Kinds that a refresh lists as an event, and the kind `refresh` of a member of the refresh's role, end results.
+    Kinds that a refresh lists as an event, and the kind `refresh` of a member of the refresh's role, end results. At
+    `told_resolved` the ledger was told that it was `resolved`, which decides nothing.
     """
 
     entry: int
@@ -264,6 +265,7 @@ class Incident:
     at: datetime
     moments: Mapping[Moment, datetime]
     resolved: datetime | None = None
+    told_resolved: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +295,22 @@ class Amendment:
 
 
 @dataclass(frozen=True, slots=True)
+class Lapse:
+    """Recorded non-compliance: the duty `of` (its digest) was due, and not done in time. It decides nothing; every
+    later decision shows it. `done` is the entry that says that it was done later; None: nobody has said so.
+    """
+
+    entry: int
+    digest: str
+    of: str
+    duty: str
+    what: str
+    due: datetime
+    at: datetime
+    done: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The signed state of the ledger that a decision has read, whole."""
 
@@ -309,13 +327,15 @@ BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 class Version:
     """One version of one policy, in force from `since` until the next one's `since`. `digest` is the compiled one's.
 
-    `entered` is when the ledger took it in: what is older than the first version's never counts in favour.
+    `entered` is when the ledger took it in, as its entry `entry`: what is older than the first version's never counts
+    in favour.
     """
 
     policy: Policy
     digest: str
     since: datetime
     entered: datetime = BEGINNING
+    entry: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +355,7 @@ class Facts:
     incidents: tuple[Incident, ...] = ()
     forecasts: tuple[Forecast, ...] = ()
     amendments: tuple[Amendment, ...] = ()
+    lapses: tuple[Lapse, ...] = ()
 
     def ancestors(self, digest: str) -> frozenset[str]:
         """Every subject that `digest` was made from, near and far; not itself."""

@@ -99,7 +99,8 @@ class Decider:
         bounds = self._bounds(seen.judged, at) if permitted else None
         rulings = tuple(it.ruling for it in seen.judged)
         verdict: Verdict = "permit" if permitted else "hold"
-        return Decision(verdict, action, subject, deployment, self.facts.checkpoint, at, rulings, reasons, bounds)
+        seen_at, lapses = self.facts.checkpoint, self.facts.lapses
+        return Decision(verdict, action, subject, deployment, seen_at, at, rulings, reasons, bounds, lapses)
 
     def _bounds(self, judged: Sequence[_Judged], at: datetime) -> Bounds:
         """How far a permit reaches (rules 41 and 43)."""

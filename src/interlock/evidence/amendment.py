@@ -57,7 +57,7 @@ def amended(said: Said, versions: Sequence[Version], facts: Callable[[], Facts])
     if frozen is not None:
         raise said.wrong(frozen)
     since = max(policy.effective, latest.since, noticed(versions, said.at))
-    return Version(policy, digest, since, said.at)
+    return Version(policy, digest, since, said.at, said.entry)
 
 
 def misfits(versions: Sequence[Policy], policy: Policy) -> Iterator[str]:

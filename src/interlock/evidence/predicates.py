@@ -32,9 +32,17 @@ if TYPE_CHECKING:
 KINDS = (
     *("policy", "subject", "deployment", "plan", "result", "attestation", "decision", "permit", "snapshot"),
     *("withdrawal", "set-aside", "assumption-check", "judgement", "approval", "forecast", "incident", "amendment"),
-    *("audit", "duty", "revocation", "permit-spent"),
+    *("audit", "duty", "duty-overdue", "revocation", "permit-spent"),
 )
-_VERSIONS = {"subject": 2, "plan": 2, "result": 4, "assumption-check": 3, "decision": 3, "permit": 2}  # all others: 1
+_VERSIONS = {
+    "subject": 2,
+    "plan": 2,
+    "result": 4,
+    "assumption-check": 3,
+    "decision": 4,
+    "permit": 2,
+    "duty": 2,
+}  # of all others it is 1
 
 #: What a log that does not say so is said to have, be, or name.
 UNKNOWN = told.UNKNOWN
@@ -84,6 +92,13 @@ class Fields:
         """A non-empty string of at most 4096 characters."""
         value = self.take(name)
         if not isinstance(value, str) or not 0 < len(value) <= 4096:
+            raise self._bad(name, value, "a non-empty string")
+        return value
+
+    def prose(self, name: str) -> str:
+        """A non-empty string, as long as a policy may have written it."""
+        value = self.take(name)
+        if not isinstance(value, str) or not value:
             raise self._bad(name, value, "a non-empty string")
         return value
 

@@ -10,7 +10,7 @@ What it leaves to the caller: pinning the policy's digest, and checking the logs
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from interlock.decide.decision import timestamp
@@ -24,6 +24,7 @@ from interlock.decide.facts import (
     Forecast,
     Incident,
     Judgement,
+    Lapse,
     Plan,
     Protocol,
     Result,
@@ -34,8 +35,10 @@ from interlock.decide.facts import (
     Withdrawal,
     ancestors,
 )
+from interlock.duties.account import Account, Decided, Done
+from interlock.duties.running import running
 from interlock.errors import EvidenceError, UsageError
-from interlock.evidence import amendment, canonical, dsse, testimony
+from interlock.evidence import amendment, canonical, dsse, duties, testimony
 from interlock.evidence.imported import UNKNOWN_FLOP, ImportedPredicate
 from interlock.evidence.leases import Leases, Permit, under
 from interlock.evidence.predicates import (
@@ -50,7 +53,7 @@ from interlock.evidence.predicates import (
 )
 from interlock.evidence.roles import Electorate, in_force
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
-from interlock.evidence.testimony import BY_ONE_KEY, Audit, Before, Done, Revocation, Said, Spent
+from interlock.evidence.testimony import BY_ONE_KEY, Audit, Before, Revocation, Said, Spent
 from interlock.policy.compile import from_json as policy_from_json
 from interlock.policy.model import ELICITATIONS, Policy
 from interlock.subject import deployment as offers
@@ -95,10 +98,10 @@ class Evidence:
     """Everything that a ledger holds: the policy's versions, the facts, and the paper trail beside them.
 
     `manifests` are those of the subjects, by digest; a run from scratch that has no weights yet has none.
-    `offered` is what deployments consist of, by digest; `done` the duties that somebody says were done. `revoked`,
-    `narrowed` and `spent` are, by digest, the permits that open nothing any more: taken back; with a narrower one in
-    their place, by its digest; used. `validity` the validity records that checks of assumptions name, as (name,
-    SHA-256) by the check's entry.
+    `offered` is what deployments consist of, by digest; `decisions` are the recorded ones, with the duties that they
+    name, and `done` is somebody's word that a duty was done. `revoked`, `narrowed` and `spent` are, by digest, the
+    permits that open nothing any more: taken back; with a narrower one in their place, by its digest; used. `validity`
+    the validity records that checks of assumptions name, as (name, SHA-256) by the check's entry.
     """
 
     versions: tuple[Version, ...]
@@ -111,6 +114,7 @@ class Evidence:
     compute_sources: Mapping[str, ComputeSource] = field(default_factory=dict)
     offered: Mapping[str, offers.Deployment] = field(default_factory=dict)
     audits: tuple[Audit, ...] = ()
+    decisions: tuple[Decided, ...] = ()
     done: tuple[Done, ...] = ()
     revoked: Mapping[str, Revocation] = field(default_factory=dict)
     narrowed: Mapping[str, str] = field(default_factory=dict)
@@ -120,6 +124,10 @@ class Evidence:
     def in_force(self, at: datetime) -> Version:
         """The version of the policy that is in force at a time; the first one, before that takes effect."""
         return in_force(self.versions, at)[0]
+
+    def duties(self, at: datetime) -> Account:
+        """Every duty that has started, as it stands at a time that is not before the ledger's own."""
+        return running(self.versions, self.facts, self.decisions, self.done, at=at)
 
     @property
     def policy(self) -> Policy:
@@ -209,7 +217,9 @@ class _Reader:
     forecasts: list[Forecast] = field(default_factory=list)
     amendments: list[Amendment] = field(default_factory=list)
     audits: list[Audit] = field(default_factory=list)
+    decided: list[Decided] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
+    lapses: dict[str, Lapse] = field(default_factory=dict)
     validity: dict[int, tuple[str, str]] = field(default_factory=dict)
     leases: Leases = field(default_factory=Leases)
     snapshots: list[Snapshot] = field(default_factory=list)
@@ -256,6 +266,7 @@ class _Reader:
             "amendment": self._amendment,
             "audit": self._audit,
             "duty": self._duty,
+            "duty-overdue": self._overdue,
             "revocation": self._revocation,
             "permit-spent": self._spent,
         }
@@ -290,6 +301,7 @@ class _Reader:
             incidents=tuple(self.incidents.values()),
             forecasts=tuple(self.forecasts),
             amendments=tuple(self.amendments),
+            lapses=tuple(self.lapses.values()),
         )
 
     def evidence(self, checkpoint: Checkpoint) -> Evidence:
@@ -305,6 +317,7 @@ class _Reader:
             compute_sources=dict(self.compute_sources),
             offered=dict(self.offered),
             audits=tuple(self.audits),
+            decisions=tuple(self.decided),
             done=tuple(self.done),
             revoked=dict(self.leases.revoked),
             narrowed=dict(self.leases.narrowed),
@@ -495,7 +508,22 @@ class _Reader:
         self.withdrawals += [against] if against else []
 
     def _duty(self, said: Said) -> None:
-        self.done.append(testimony.duty(said, self._before))
+        word = duties.done(said, self._before)
+        self.done.append(word)
+        lapse = self.lapses.get(word.of)
+        if lapse is not None and lapse.done is None:
+            item = self._account(said).find(word.of)
+            answer = item.answer if item else None
+            self.lapses[word.of] = replace(lapse, done=answer.entry if answer else None)
+
+    def _overdue(self, said: Said) -> None:
+        lapse = duties.overdue(said, self._before, self._account(said))
+        self.lapses[lapse.of] = lapse
+
+    def _account(self, said: Said) -> Account:
+        """The duties as they stand at the ledger time of an entry."""
+        facts = self.facts(Checkpoint(said.entry, "", said.at))
+        return running(self.versions, facts, self.decided, self.done, at=said.at)
 
     def _revocation(self, said: Said) -> None:
         permit = self.leases.permits.get(said.about)
@@ -522,6 +550,9 @@ class _Reader:
 
     def _decision(self, said: Said) -> None:
         self.leases.decided(said, self._known(said.about, said.where))
+        fields = said.fields()
+        action, offered = fields.text("action"), fields.digest_or_none("deployment")
+        self.decided.append(duties.decided(said, self._before, action=action, deployment=offered))
 
     def _permit(self, said: Said) -> None:
         subject = self._known(said.about, said.where)

@@ -84,6 +84,7 @@ def _matching(pattern: str) -> Schema:
 
 
 _TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 4096}
+_PROSE: Schema = {"type": "string", "minLength": 1}
 _ANY_TEXT: Schema = {"type": "string"}
 _TRUTH: Schema = {"type": "boolean"}
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
@@ -246,8 +247,9 @@ _CELL = _object(
 
 _STARTED = _object(
     duty=_TEXT,
-    what=_TEXT,
+    what=_PROSE,
     about=_TEXT,
+    when=_list(_TEXT),
     since=_TIME,
     **dict.fromkeys(("first_due", "previous_due", "opens", "next_due", "final_due"), _or_null(_TIME)),
 )
@@ -356,7 +358,22 @@ _PREDICATES: dict[str, Schema] = {
         statement=_TEXT,
         at=_TIME,
     ),
-    "duty": _object(duty=_TEXT, about={"enum": ["subject", "developer"]}, done=_TIME, statement=_TEXT, at=_TIME),
+    "duty": _and_maybe(
+        _object(
+            of=_DIGEST, duty=_TEXT, about={"enum": ["subject", "developer"]}, done=_TIME, statement=_TEXT, at=_TIME
+        ),
+        document=_DIGEST,
+        told=_list(_object(role=_TEXT, through=_TEXT, at=_TIME)),
+    ),
+    "duty-overdue": _object(
+        of=_DIGEST,
+        duty=_TEXT,
+        what=_PROSE,
+        about={"enum": ["subject", "developer"]},
+        due=_TIME,
+        statement=_TEXT,
+        at=_TIME,
+    ),
     "revocation": _object(reason=_TEXT, at=_TIME),
     "permit-spent": _object(destination=_TEXT, at=_TIME),
     "decision": _object(
@@ -368,6 +385,9 @@ _PREDICATES: dict[str, Schema] = {
         checkpoint=_object(size=_COUNT, root=_DIGEST, time=_TIME),
         reasons=_list(_REASON),
         rulings=_list(_RULING),
+        non_compliance=_list(
+            _object(entry=_COUNT, of=_DIGEST, duty=_TEXT, what=_PROSE, due=_TIME, done=_or_null(_COUNT))
+        ),
         resume=_WAYS,
         bounds=_or_null(_object(most_effective_compute=_FLOP, not_after=_TIME)),
     ),

@@ -388,40 +388,6 @@ def disagreement(said: Said, found: Audit, before: Before) -> Withdrawal | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """A duty that was done, about a subject or (None) the developer, at a time."""
-
-    entry: int
-    duty: str
-    about: str | None
-    done: datetime
-    signers: Signers
-    at: datetime
-
-
-def duty(said: Said, before: Before) -> Done:
-    """Somebody says that a duty was done. It changes no decision."""
-    fields = said.fields()
-    name, about, done = (
-        fields.text("duty"),
-        fields.one_of("about", ("subject", "developer")),
-        said.dated(fields, "done"),
-    )
-    fields.text("statement")
-    said.dated(fields)
-    fields.done()
-    whom = before.whom(said, about)
-    before.named(said, "duty", name, duties)
-    return Done(said.entry, name, whom, done, said.signers, said.at)
-
-
-def duties(policy: Policy) -> dict[str, str]:
-    """Everything that a decision may name as due, with the role that does it where the policy says so."""
-    answers = {f"on_hold.{about}.{it.do}": "" for about, given in policy.on_hold.items() for it in given}
-    return {**answers, **{name: it.by for name, it in policy.duties.items()}}
-
-
-@dataclass(frozen=True, slots=True)
 class Revocation:
     """A permit that was taken back, and why."""
 
@@ -508,6 +474,7 @@ def incident(said: Said, before: Before) -> Incident:
         at=said.at,
         moments={moment: moments.get(moment, stated) for moment in MOMENTS},
         resolved=resolved,
+        told_resolved=said.at if resolved else None,
     )
 
 
@@ -525,7 +492,7 @@ def resolution(said: Said, before: Before) -> Incident:
         raise said.wrong(f"resolves an incident that others reported, expected the quorum of {expected}")
     if told.resolved is not None:
         raise said.wrong(f"the incident of entry {told.entry} is resolved already, since {timestamp(told.resolved)}")
-    return replace(told, resolved=resolved)
+    return replace(told, resolved=resolved, told_resolved=said.at)
 
 
 def kinds_of_incident(policies: Iterator[Policy]) -> tuple[str, ...]:

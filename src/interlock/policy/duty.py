@@ -1,4 +1,4 @@
-"""Duties: what must be done by a time, started by an event (docs/semantics.md, rules 44 to 46).
+"""Duties: what must be done by a time, started by an event (docs/semantics.md, rules 44 to 46, 49).
 
 A duty says what starts its clocks, and its `Schedule` when it is due: exactly, and in bounded work, however often that
 is. What it leaves to the caller: whether an earlier time was kept.
@@ -142,6 +142,22 @@ class Schedule:
             final=None if self.endless else max(windows, default=None),
         )
 
+    def through(self, start: datetime, at: datetime, *, most: int) -> list[tuple[datetime | None, datetime]]:
+        """All times up to the earliest after `at`, in order; of what repeats, the latest `most`. Each with the moment
+        from which it can be done: when its window opens, or the time before it; of `report`, None: the caller knows.
+        """
+        last = 0 if self.repeat is None else self._repeats(start, at) + 1
+        if self.repeat is not None and self.until is not None:
+            last = min(last, self._repeats(start, self.until))
+        first = max(0 if self.within is not None else 1, last - most + 1)
+        found: list[tuple[datetime | None, datetime]] = []
+        for count in range(first, last + 1):
+            due, opens = self._window(start, count)
+            found.append((opens or (self._due(start, count - 1) if count else start), due))
+        found += [(None, self.report)] if self.report is not None else []
+        found.sort(key=lambda it: it[1])
+        return found[: next((place for place, it in enumerate(found, start=1) if it[1] > at), len(found))]
+
     def _windows(self, start: datetime, at: datetime) -> Iterator[tuple[datetime, datetime | None]]:
         """The first and the last of all times, and those beside `at`; each with when its window opens."""
         if self.report is not None:
@@ -235,3 +251,10 @@ class Response:
     to: tuple[str, ...] = ()
     modality: Literal["must", "will", "intends", "recommends"] = "must"
     sources: tuple[str, ...] = ()
+
+    @property
+    def what(self) -> str:
+        """What is done, in a few words: the act, the requirements that work turns to, the roles that are told."""
+        turned = f" to {', '.join(self.to)}" if self.to else ""
+        told = f": {', '.join(self.notify)}" if self.notify else ""
+        return f"{self.do}{turned}{told}"

@@ -15,11 +15,12 @@ from interlock.decide import rule
 from interlock.decide.decision import Decision, Finding, in_order, timestamp
 from interlock.decide.decision import to_json as decision_to_json
 from interlock.decide.resume import resume, ways
+from interlock.duties.account import urgency
 from interlock.evidence.predicates import UNKNOWN
 from interlock.gate.permit import Held, ask, examine, general, stops
 from interlock.policy import exact
 from interlock.policy.model import At, Hole, Mean, Measure, walk
-from interlock.report import curves, words
+from interlock.report import curves, running, words
 from interlock.report._html import render
 from interlock.report.curves import Level, Plot, Point, Series
 from interlock.workspace import now, write_whole
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from interlock.decide.decision import Reading
     from interlock.decide.facts import Checkpoint, Result, Subject
+    from interlock.duties.account import Running
     from interlock.evidence.read import Evidence, Permit, Record, Snapshot
     from interlock.policy.model import Policy, Threshold
 
@@ -146,6 +148,7 @@ class Page:
     results: tuple[Ran, ...]
     leases: tuple[Lease, ...]
     snapshots: tuple[Snapshot, ...]
+    duties: tuple[Running, ...]
     records: tuple[Record, ...]
 
     @property
@@ -181,6 +184,7 @@ def gather(evidence: Evidence, *, at: datetime | None = None) -> Page:
         results=results,
         leases=tuple(_lease(evidence, permit, at) for permit in evidence.permits),
         snapshots=evidence.snapshots,
+        duties=tuple(sorted(evidence.duties(max(at, evidence.facts.checkpoint.time)).duties, key=urgency)),
         records=evidence.records,
     )
 
@@ -418,10 +422,12 @@ def _html(page: Page) -> str:
     filters: dict[str, Any] = {
         "against": against,
         "bars": bars,
+        "due": running.due,
         "duties": _duties,
         "exact": exact,
         "flop": flop,
         "general": general,
+        "lapses": words.lapses,
         "leaf": words.leaf,
         "line": line,
         "notes": words.notes,
@@ -439,6 +445,7 @@ def _html(page: Page) -> str:
         "page.html",
         filters,
         page=page,
+        duties=[(it, [*running.notes(it, _subjects(page))]) for it in page.duties],
         drawings=[_drawings(plot) for plot in page.plots],
         markers=[path for _, path in curves.MARKERS],
         colours=curves.COLOURS,
@@ -479,9 +486,14 @@ def to_json(page: Page) -> dict[str, Any]:
         "curves": [_curves(plot) for plot in page.plots],
         "results": [_ran(ran) for ran in page.results],
         "permits": [_leased(lease) for lease in page.leases],
+        "duties": [running.to_json(it, _subjects(page)) for it in page.duties],
         "snapshots": [{"entry": s.entry, "subject": s.subject, "terms": s.terms.to_json()} for s in page.snapshots],
         "entries": [_recorded(record) for record in page.records],
     }
+
+
+def _subjects(page: Page) -> dict[str, Subject]:
+    return {row.subject.digest: row.subject for row in page.rows}
 
 
 def _subject(row: Row) -> dict[str, Any]:

@@ -143,11 +143,21 @@ def starts(started: Started, decision: Decision) -> str:
     opens = f"from {timestamp(dues.opens)} " if dues.opens else ""
     past = "" if dues.next else ", which is past"
     by = f"{opens}by {timestamp(due)}{past}: " if due else ""
-    told = [f"`{started.duty}`", f"for {started.about}", f"since {timestamp(started.since or decision.at)}"]
+    when = f" when {' or '.join(started.when)}" if started.when else ""
+    told = [f"`{started.duty}`{when}", f"for {started.about}", f"since {timestamp(started.since or decision.at)}"]
     named = ((dues.previous, "previously"), (dues.final, "finally"), (dues.first, "first"))
     others = {moment: which for moment, which in named if moment is not None and moment != due}
     told += [f"{which} due {timestamp(moment)}" for moment, which in sorted(others.items())]
     return f"{by}{started.what} ({', '.join(told)})"
+
+
+def lapses(decision: Decision) -> list[str]:
+    """The duties that the ledger says were not done in time, each in a line."""
+    return [
+        f"`{it.duty}` was not done in time: {it.what}, due by {timestamp(it.due)} (entry {it.entry}); "
+        + ("and not since" if it.done is None else f"done late, in entry {it.done}")
+        for it in decision.lapses
+    ]
 
 
 def started(decision: Decision) -> tuple[Started, ...]:
