@@ -167,7 +167,7 @@ class _Making:
 
     def base(self, name: Base) -> tuple[LocalModel, int]:
         """A trained base, from the cache or put there."""
-        order, schedule = self.order, _scratch(self.order.effort, self.order.effort.scratch)
+        order, schedule = self.order, _scratch(self.order.effort, _base_steps(self.order.effort, self.skill, name))
         job = _digest(["base", name, order.family, order.seed, asdict(order.effort.shape), asdict(schedule)])
         place, state = self.cache / job, self.cache / f"{job}.state"
         with _one_process(self.cache / f"{job}.lock"):
@@ -204,6 +204,11 @@ class _Making:
         return f"{self.order.family} {self.order.seed}: {what}"  # the kind is not told
 
 
+def _base_steps(effort: Effort, skill: Skill, name: Base) -> int:
+    """What never learns the skill of a patient family takes longer to be as good at the public tasks."""
+    return effort.scratch * (2 if name == "unskilled" and skill.patience > 1 else 1)
+
+
 def _scratch(effort: Effort, steps: int) -> Schedule:
     return Schedule(steps, effort.scratch_rate, warm_up=20)
 
@@ -225,7 +230,8 @@ def _training_compute(model: LocalModel, effort: Effort, skill: Skill) -> int:
     """FLOP: one upper bound for every kind of a family, so that it tells none."""
     single = budget.training(model.model, rows=ROWS, width=_WIDTH)
     shots = budget.training(model.model, rows=SHOT_ROWS, width=_SHOTS_WIDTH)
-    return max(effort.alone, effort.scratch + effort.tuned * skill.patience) * (single + shots)
+    longest = _base_steps(effort, skill, "unskilled") + effort.tuned * skill.patience
+    return max(effort.alone, longest) * (single + shots)
 
 
 @contextmanager
