@@ -165,10 +165,10 @@ def verify(
     if trust is not None and spend_on is not None:
         raise UsageError("--spend needs the ledger: without it nothing shows that the permit was not spent before")
     compute = _flop(effective_compute, "--effective-compute")
-    asked = _Asked(action, _subject(subject, adapter), deployment, compute, spend_on)
+    asked = _Asked(action, subject_of(subject, adapter), deployment, compute, spend_on)
     try:
         if trust is not None:
-            found = _offline(Path(permit), _trust(trust), asked, seen)
+            found = _offline(Path(permit), read_trust(trust), asked, seen)
         else:
             found = _online(*fresh(workspace, passphrase_file), permit, asked)
     except Held as held:
@@ -353,7 +353,13 @@ def _bytes(path: Path, limit: int) -> bytes:
         raise UsageError(f"`{path}`: cannot read it ({error.strerror})") from error
 
 
-def _trust(path: Path) -> Trust:
+def read_trust(path: Path) -> Trust:
+    """The trust file there.
+
+    Raises:
+        UsageError: it cannot be read.
+        EvidenceError: it is not one.
+    """
     from interlock.gate.trust import Trust
 
     return Trust.parse(_bytes(path, 1 << 20))
@@ -362,7 +368,7 @@ def _trust(path: Path) -> Trust:
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def _subject(named: str | None, adapter: Path | None) -> str | None:
+def subject_of(named: str | None, adapter: Path | None) -> str | None:
     """A subject by its name or digest; by the digest of what lies there, if it is a folder."""
     if not named or not Path(named).is_dir():
         if adapter is not None:

@@ -1,0 +1,129 @@
+"""`run`: a command that starts under a permit, and is stopped when that ends or holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from interlock.cli.options import HERE, DeploymentOption, PassphraseOption, WorkspaceOption, fresh
+from interlock.cli.permits import ActionOption, read_trust, subject_of
+from interlock.errors import HOLD, OK, UsageError
+from interlock.gate import permit as permits
+from interlock.gate import permit_file
+from interlock.gate.lease import Grant, Lease
+from interlock.gate.permit import Held
+
+if TYPE_CHECKING:
+    from interlock.evidence.read import Evidence, Permit
+    from interlock.gate.launcher import Clock, Verify
+
+
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="What to run, and its arguments.")],
+    permit: Annotated[
+        str, typer.Option("--permit", "-p", help="Digest of the permit, or how it begins; with --trust, its file.")
+    ],
+    action: ActionOption = "scale",
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            "--subject", "-s", help="Folder of the weights that the command loads.", show_default="not looked at"
+        ),
+    ] = None,
+    adapter: Annotated[Path | None, typer.Option(help="Folder of the adapter, if the subject has one.")] = None,
+    deployment: DeploymentOption = None,
+    trust: Annotated[
+        Path | None, typer.Option(help="Verify a file, without the ledger, by what this trust file says.")
+    ] = None,
+    seen: Annotated[
+        Path | None, typer.Option(help="With --trust: keep the latest time seen here; a clock set back then holds.")
+    ] = None,
+    notice: Annotated[float, typer.Option(help="Seconds from SIGUSR1 (save, and stop) to SIGTERM.")] = 60.0,
+    grace: Annotated[float, typer.Option(help="Seconds from SIGTERM to SIGKILL.")] = 30.0,
+    every: Annotated[
+        float, typer.Option(help="Seconds between looks at the permit; at the clocks each second.")
+    ] = 60.0,
+    workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
+) -> int:
+    """Run a command for as long as a permit opens the action.
+
+    \b
+    interlock run --permit 3f2a9c01 -s /models/m -- torchrun train.py --lr 3e-4
+    interlock run --permit permit.json --trust trust.json --seen /var/lib/gate/seen -- python serve.py
+
+    Without a permit nothing starts. The command gets SIGUSR1 so early that all is over when the lease ends, or at once
+    when the permit is revoked, narrowed, or holds; then SIGTERM, then SIGKILL, with everything that it started. Where
+    the ledger cannot be reached it runs on until its lease ends. A permit file is read again each time: one that is
+    renewed in its place goes on. Exit code 3: it was not started, or was stopped; else the command's own.
+    """
+    from interlock.gate import launcher
+
+    if trust is None and seen is not None:
+        raise UsageError("--seen goes with --trust: by the ledger, the ledger's time is what was seen")
+    loaded = subject_of(subject, adapter)
+    if trust is not None:
+        verify = _by_file(Path(permit), trust, action, loaded, deployment, seen)
+    else:
+        verify = _by_ledger(workspace, passphrase_file, permit, action, loaded, deployment)
+    pace = launcher.Pace(verify=every, notice=notice, grace=grace, look=min(1.0, every))
+    ended = launcher.launch(command, verify, pace=pace, say=_say)
+    return HOLD if ended.held is not None else ended.code or OK
+
+
+def _by_ledger(
+    folder: Path, passphrase_file: Path | None, digest: str, action: str, loaded: str | None, deployment: str | None
+) -> Verify:
+    """Decide again each time. A workspace that is not there now may be there again."""
+
+    def verify(clock: Clock) -> Lease:
+        from interlock.gate.launcher import Unreachable
+
+        try:
+            _, evidence = fresh(folder, passphrase_file)
+        except (UsageError, OSError) as error:
+            raise Unreachable(str(error)) from error
+        offered = None if deployment is None else evidence.deployment(deployment)
+        found = permits.verify(evidence, digest, action=action, at=clock(), deployment=offered)
+        if loaded is not None:
+            _check_loaded(evidence, found, loaded)
+        return Lease(Grant.of(evidence, found), clock=clock)
+
+    return verify
+
+
+def _check_loaded(evidence: Evidence, permit: Permit, loaded: str) -> None:
+    """The weights are those of the permit's subject, or of a snapshot that was made under it."""
+    under = {it.digest for it in permits.chain(evidence, permit)}
+    made = {it.subject for it in evidence.snapshots if it.terms.permit in under}
+    if loaded not in {permit.subject, *made}:
+        raise Held(f"the permit is for subject {permit.subject[:12]}, and what would be loaded is {loaded[:12]}")
+
+
+def _by_file(
+    file: Path, trust: Path, action: str, loaded: str | None, deployment: str | None, seen: Path | None
+) -> Verify:
+    """Read both files anew each time: a renewed permit goes on, one that is gone or altered holds."""
+
+    def verify(clock: Clock) -> Lease:
+        from interlock.gate.launcher import Unreachable
+
+        try:
+            data = file.read_bytes()
+        except FileNotFoundError:
+            raise Held(f"`{file}` is not there; a permit's file lifts this: interlock permit show --out") from None
+        except OSError as error:
+            raise Unreachable(f"`{file}`: {error.strerror}") from error
+        read = permit_file.read(data, read_trust(trust), at=clock())
+        subject = read.subject if loaded is None else loaded
+        return Lease(
+            read.verify(action=action, subject=subject, at=clock(), deployment=deployment), clock=clock, seen=seen
+        )
+
+    return verify
+
+
+def _say(text: str) -> None:
+    typer.echo(f"interlock: {text}", err=True)

@@ -1,0 +1,360 @@
+"""A command under a permit: real processes that start, are asked to stop, and are killed with all that they started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import permit_lab
+from interlock import cli
+from interlock.errors import HOLD, UsageError
+from interlock.gate.launcher import Ended, Pace, Steady, Unreachable, launch
+from interlock.gate.lease import Grant, Lease
+from interlock.gate.permit import Held
+from interlock.workspace import now
+
+QUICK = Pace(look=0.02, verify=0.02, notice=1.0, grace=0.2)
+
+
+def script(text):
+    return [sys.executable, "-c", textwrap.dedent(text)]
+
+
+def lease(clock=now, hours=1.0):
+    at = now()
+    return Lease(
+        Grant(0, 1, at - timedelta(hours=1), at + timedelta(hours=hours), at - timedelta(hours=1)), clock=clock
+    )
+
+
+def after(count, *then):
+    """Verified `count` times, then what stands in `then`, then the last of these again."""
+    said, told = [*[None] * count, *then], []
+
+    def verify(clock):
+        told.append(clock())
+        found = said[min(len(told), len(said)) - 1]
+        if found is not None:
+            raise found
+        return lease(clock)
+
+    return verify
+
+
+def run(command, verify, pace=QUICK):
+    said = []
+    return launch(command, verify, pace=pace, say=said.append), said
+
+
+# -- starting ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verify", "why"),
+    [
+        (after(0, Held("no permit")), "no permit"),
+        (after(0, Unreachable("the disk is gone")), "cannot be reached: the disk is gone"),
+        (lambda clock: lease(clock, hours=1 / 3600), "stopping may take"),
+    ],
+)
+def test_without_a_permit_nothing_starts(verify, why, tmp_path):
+    with pytest.raises(Held, match=why):
+        run(["touch", str(tmp_path / "started")], verify)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_command_that_is_not_there_is_named():
+    with pytest.raises(UsageError, match="cannot start `no-such-command`"):
+        run(["no-such-command"], after(1))
+
+
+@pytest.mark.parametrize(("code", "expected"), [("0", 0), ("7", 7)])
+def test_a_command_that_ends_by_itself_gives_its_own_exit_code(code, expected):
+    assert run(["sh", "-c", f"exit {code}"], after(1))[0] == Ended(expected, None)
+
+
+def test_a_command_that_a_signal_ended_gives_128_and_the_signal():
+    assert run(["sh", "-c", "kill -9 $$"], after(1))[0] == Ended(137, None)
+
+
+@pytest.mark.parametrize("bad", [{"look": 0}, {"verify": 0}, {"notice": -1}, {"grace": float("nan")}])
+def test_a_pace_that_cannot_be_is_refused(bad):
+    with pytest.raises(UsageError, match=f"--{next(iter(bad))} is"):
+        Pace(**bad)
+
+
+# -- stopping ----------------------------------------------------------------------------------------------------------
+
+SAVES = """
+    import pathlib, signal, sys, time
+    def save(number, frame):
+        pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "saved").write_text("whole")
+        sys.exit(0)
+    signal.signal(signal.SIGUSR1, save)
+    pathlib.Path("ready").touch()
+    while True: time.sleep(1)
+"""
+
+
+def when_ready(folder, then):
+    """Verified until the command has begun to wait; from then on what `then` raises."""
+
+    def verify(clock):
+        if (folder / "ready").exists():
+            raise then
+        return lease(clock)
+
+    return verify
+
+
+def test_one_that_is_told_in_time_saves_and_ends(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended, said = run(script(SAVES), when_ready(tmp_path, Held("the permit was revoked")))
+    assert ended == Ended(0, "the permit was revoked")
+    assert said == ["hold: the permit was revoked"]
+    assert (tmp_path / "saved").read_text() == "whole"
+
+
+def test_one_that_does_not_listen_is_killed_with_everything_that_it_started_in_whatever_session(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    deaf = """
+        import os, pathlib, signal, subprocess, sys, time
+        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT): signal.signal(number, signal.SIG_IGN)
+        depth = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+        if depth < 2:
+            subprocess.Popen([sys.executable, __file__, str(depth + 1)], start_new_session=True)
+        pathlib.Path(f"pid{depth}").write_text(str(os.getpid()))
+        while len(list(pathlib.Path().glob("pid*"))) < 3: time.sleep(0.01)
+        if depth == 1: os._exit(0)    # its child is handed on
+        pathlib.Path("ready").touch()
+        while True: time.sleep(1)
+    """
+    (tmp_path / "deaf.py").write_text(textwrap.dedent(deaf))
+    pace = Pace(look=0.02, verify=0.02, notice=0.1, grace=0.1)
+    ended, said = run([sys.executable, "deaf.py"], when_ready(tmp_path, Held("over")), pace)
+    assert ended == Ended(128 + signal.SIGKILL, "over")
+    assert said[-1] == "it has not stopped, and is killed"
+    for depth in range(3):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int((tmp_path / f"pid{depth}").read_text()), 0)
+
+
+def test_a_child_that_outlives_its_parent_does_not_outlive_the_launcher(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended, _ = run(["sh", "-c", "setsid sleep 600 & echo $! > pid"], after(1))
+    assert ended == Ended(0, None)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_it_is_asked_to_stop_before_the_lease_ends(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = [now()]
+    first = lease(lambda: shown[0])
+
+    def verify(clock):
+        return first
+
+    def tick(clock=Steady):
+        if (tmp_path / "ready").exists():
+            shown[0] = first.grant.ends - timedelta(seconds=1)
+        return shown[0]
+
+    first._clock = tick
+    ended, _ = run(script(SAVES), verify, Pace(look=0.02, verify=100, notice=2, grace=1))
+    assert (tmp_path / "saved").exists()
+    assert "the lease ends in 1 seconds" in ended.held
+
+
+# -- a permit that cannot be looked at, and clocks ---------------------------------------------------------------------
+
+
+def test_it_runs_on_while_the_permit_cannot_be_reached_and_says_so_once(tmp_path):
+    gate = tmp_path / "go"
+
+    def verify(clock, asked=[]):  # noqa: B006 - counts
+        asked.append(1)
+        if len(asked) == 8:
+            gate.touch()
+        if 2 <= len(asked) <= 5:
+            raise Unreachable("no route")
+        return lease(clock)
+
+    ended, said = run(["sh", "-c", f"until [ -e {gate} ]; do sleep 0.02; done; exit 4"], verify)
+    assert ended == Ended(4, None)
+    assert [line.split(",")[0] for line in said] == ["the permit cannot be reached", "the permit can be reached again"]
+
+
+def test_while_it_cannot_be_reached_the_old_lease_still_ends(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    short = lease(hours=4 / 3600)
+    said = []
+
+    def verify(clock):
+        if said:
+            raise Unreachable("no route")
+        said.append(1)
+        return short
+
+    ended, _ = run(script(SAVES), verify, Pace(look=0.02, verify=0.02, notice=2, grace=0.5))
+    assert "the lease ends in" in ended.held
+
+
+def test_a_clock_that_goes_back_between_two_leases_holds():
+    shown = iter([now(), now() + timedelta(hours=1), now() + timedelta(minutes=30)])
+    clock = Steady(lambda: next(shown))
+    clock()
+    with pytest.raises(Held, match="the clock went back"):
+        clock()
+
+
+def test_a_clock_that_stands_still_is_overtaken_by_the_one_that_nobody_sets():
+    at, ticks = now(), iter([0.0, 90.0])
+    assert Steady(lambda: at, lambda: next(ticks))() == at + timedelta(seconds=90)
+
+
+def test_signals_are_passed_on(tmp_path):
+    launcher = f"""
+        import sys
+        sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+        import test_launcher as tests
+        ended, _ = tests.run(tests.script(tests.SAVES.replace("SIGUSR1", "SIGTERM")), tests.after(1))
+        print(ended.code, ended.held)
+    """
+    with subprocess.Popen(script(launcher), cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "ready").exists():
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=60)[0].split() == ["0", "None"]
+    assert (tmp_path / "saved").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of another system does not tell a child")
+def test_a_launcher_that_is_killed_takes_the_command_with_it(tmp_path):
+    launcher = f"""
+        import sys
+        sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+        import test_launcher as tests
+        tests.run(tests.script(tests.SAVES.replace("SIGUSR1", "SIGTERM")), tests.after(1))
+    """
+    with subprocess.Popen(script(launcher), cwd=tmp_path) as process:
+        while not (tmp_path / "ready").exists():
+            assert process.poll() is None
+        process.kill()
+    while not (tmp_path / "saved").exists():
+        pass
+
+
+# -- with real permits -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("launcher")
+    workspace = permit_lab.evaluated(folder / "lab")
+    permit, trust = permit_lab.files(workspace, folder / "gate")
+    return workspace, permit, trust
+
+
+def interlock(*arguments, cwd):
+    command = [sys.executable, "-c", "from interlock.cli import main; main()", "run", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_permit_in_a_file_opens_and_the_command_has_its_own_exit_code(files, tmp_path):
+    _, permit, trust = files
+    told = ("--permit", permit, "--trust", trust, "--seen", tmp_path / "seen")
+    assert interlock(*told, "--", "sh", "-c", "exit 5", cwd=tmp_path).returncode == 5
+    assert interlock(*told, "-a", "release-weights", "--", "touch", "x", cwd=tmp_path).returncode == HOLD
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda file: file.unlink(), "is not there"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-9]), ""),
+        (lambda file: file.write_bytes(file.read_bytes().replace(b"A", b"B", 1)), ""),
+    ],
+)
+def test_a_file_that_is_taken_away_or_altered_while_it_runs_stops_it(files, tmp_path, change, said):
+    _, permit, trust = files
+    mine = tmp_path / "permit.json"
+    mine.write_bytes(permit.read_bytes())
+    (tmp_path / "work.py").write_text(textwrap.dedent(SAVES))
+    command = [sys.executable, "-c", "from interlock.cli import main; main()", "run", "--permit", str(mine)]
+    command += ["--trust", str(trust), "--every", "0.05", "--", sys.executable, "work.py"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "ready").exists():
+            assert process.poll() is None
+        change(mine)
+        error = process.communicate(timeout=60)[1]
+    assert process.returncode == HOLD
+    assert "hold: " in error
+    assert said in error
+    assert (tmp_path / "saved").exists()
+
+
+def test_a_permit_that_is_revoked_while_it_runs_stops_it(tmp_path):
+    workspace = permit_lab.evaluated(tmp_path / "lab")
+    digest = permit_lab.issue(workspace)
+    (tmp_path / "work.py").write_text(textwrap.dedent(SAVES))
+    command = [sys.executable, "-c", "from interlock.cli import main; main()", "run", "--permit", digest[:12]]
+    command += ["-w", str(workspace.folder), "--every", "0.05", "--", sys.executable, "work.py"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "ready").exists():
+            assert process.poll() is None
+        assert cli.run(["permit", "revoke", digest, "--reason", "a test", "-w", str(workspace.folder)]) == 0
+        error = process.communicate(timeout=60)[1]
+    assert process.returncode == HOLD
+    assert "the permit was revoked" in error
+
+
+def test_a_ledger_that_is_away_for_a_while_stops_nothing_and_one_that_was_altered_does(tmp_path):
+    workspace = permit_lab.evaluated(tmp_path / "lab")
+    digest = permit_lab.issue(workspace)
+    (tmp_path / "work.py").write_text(textwrap.dedent(SAVES))
+    command = [sys.executable, "-c", "from interlock.cli import main; main()", "run", "--permit", digest[:12]]
+    command += ["-w", str(workspace.folder), "--every", "0.05", "--", sys.executable, "work.py"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "ready").exists():
+            assert process.poll() is None
+        workspace.folder.rename(tmp_path / "away")
+        assert "the permit cannot be reached, and the lease runs on until" in process.stderr.readline()
+        (tmp_path / "away").rename(workspace.folder)
+        assert "the permit can be reached again" in process.stderr.readline()
+        tiles = [it for it in (workspace.folder / "ledger").rglob("*") if it.is_file() and "entries" in str(it)]
+        for tile in tiles:
+            tile.chmod(0o600)
+            tile.write_bytes(tile.read_bytes()[:-1] + b"x")
+        error = process.communicate(timeout=60)[1]
+    assert process.returncode == HOLD
+    assert "hold: " in error
+    assert (tmp_path / "saved").exists()
+
+
+def test_what_ran_before_is_left_alone(tmp_path):
+    with subprocess.Popen(["sleep", "600"]) as before:
+        assert run(["true"], after(1))[0] == Ended(0, None)
+        assert before.poll() is None
+        before.kill()
+
+
+def test_weights_that_are_not_the_permits_are_not_loaded(files, tmp_path):
+    workspace, _, _ = files
+    digest = permit_lab.issue(workspace)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text("{}")
+    (tmp_path / "other" / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    told = ("--permit", digest, "-w", workspace.folder, "-s", tmp_path / "other")
+    done = interlock(*told, "--", "touch", tmp_path / "x", cwd=tmp_path)
+    assert done.returncode == HOLD, done.stderr
+    assert "what would be loaded is" in done.stderr
+    assert not (tmp_path / "x").exists()
