@@ -98,6 +98,7 @@ _COMMANDS: Table = {
     "decide": "decisions:decide",
     "permit": "permits:app",
     "run": "launching:run",
+    "slurm": "slurm:app",
     "ledger": "ledger:ledger_app",
     "bundle": "bundles:app",
     "export": "exports:export_entry",
