@@ -21,6 +21,7 @@ from interlock.evidence.predicates import PermitPredicate, statement
 from interlock.gate import permit as permits
 from interlock.gate.narrowing import Less, narrow
 from interlock.gate.trainer import PermitCallback
+from interlock.gate.training import TrainingGate
 from interlock.subject import manifest
 from interlock.subject.compute import architecture, counted, flop
 from interlock.workspace import Place, now
@@ -85,13 +86,13 @@ def _trainer(gate, model, output, *others, steps=10, length=LENGTH, rows=None, *
         model=model,
         args=TrainingArguments(**arguments),
         train_dataset=rows or [{"input_ids": text, "labels": text}] * 64,
-        callbacks=[gate, *others],
+        callbacks=[PermitCallback(gate), *others],
     )
 
 
 def _gate(workspace, permit, weights, **settings):
     declared = {"tokens_per_step": TOKENS, "sequence": LENGTH, **settings}
-    return PermitCallback(workspace.folder, permit, weights=weights, **declared)
+    return TrainingGate(workspace.folder, permit, weights=weights, **declared)
 
 
 def _run(workspace, permit, weights, output, *, model=None, resume=None, **settings):
@@ -251,7 +252,7 @@ def test_a_step_in_which_no_sequence_was_seen_never_changes_the_weights(
     whole, permit, model_folder, tmp_path, monkeypatch
 ):
     """As if the model were called in a way that the gate does not watch."""
-    monkeypatch.setattr(PermitCallback, "_watch", lambda gate, model: None)
+    monkeypatch.setattr(TrainingGate, "_watch", lambda gate, model: None)
     model = _load(model_folder)
     with pytest.raises(permits.Held, match="no sequence was seen in this step"):
         _run(whole, permit, model_folder, tmp_path / "run", model=model)
@@ -332,15 +333,15 @@ def test_a_trainer_that_does_not_count_every_token_is_refused(whole, permit, mod
         _run(whole, permit, model_folder, tmp_path / "run", include_num_input_tokens_seen=counting)
 
 
-def test_a_step_in_which_the_trainer_counts_no_tokens_never_changes_the_weights(whole, permit, model_folder, tmp_path):
+def test_what_the_trainer_does_not_count_the_gate_does(whole, permit, model_folder, step_flop, tmp_path):
     """Embeddings instead of token ids: the Trainer only warns, and counts nothing."""
     model = _load(model_folder)
     with torch.no_grad():
         embedded = model.get_input_embeddings()(torch.arange(3, 3 + LENGTH)).clone()
     rows = [{"inputs_embeds": embedded, "labels": list(range(3, 3 + LENGTH))}] * 64
-    with pytest.raises(permits.Held, match="counted no tokens in this step"):
-        _run(whole, permit, model_folder, tmp_path / "run", model=model, rows=rows)
-    assert _unchanged(model, model_folder)
+    gate, trainer = _run(whole, permit, model_folder, tmp_path / "run", model=model, rows=rows)
+    assert trainer.state.num_input_tokens_seen == 0
+    assert (trainer.state.global_step, gate.spent) == (STEPS, lab.COMPUTE + STEPS * step_flop)
 
 
 def test_a_trainer_that_would_skip_the_snapshot_of_a_stop_is_refused(whole, permit, model_folder, tmp_path):

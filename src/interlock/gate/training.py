@@ -1,0 +1,455 @@
+"""The gate inside a training run: one core, that no trainer is needed for. The shims call it at each step.
+
+Guarantees: training does not begin without a permit that names the weights loaded; no optimizer step is taken that
+would pass the permit's most effective compute, nor begun after its end, by the wall clock or the monotonic one; the run
+stops with a snapshot that stands in the ledger; what is spent before a run resumes is what the ledger says, and a lease
+that has ended does not begin again, whatever the trainer's own memory says. Of several processes all stop at one step.
+
+What it leaves to the caller, and to an outside gate: snapshots are signed with the key of the role that issues permits,
+which must therefore be on this machine (that of rank 0); a gate can be removed by whoever owns the code. The tokens of
+a step are those that the model is given while it trains, or those that the trainer counts, whichever are more. A token
+takes what the formula says for the longest sequence declared, each position paired with every other
+(`subject.compute.flop`): no less than any kernel does, recomputation left out.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from interlock.errors import HOLD, InterlockError, UsageError
+from interlock.evidence.predicates import SnapshotPredicate, statement
+from interlock.gate.lease import Grant, Lease
+from interlock.gate.permit import Held, chain, find, verify
+from interlock.gate.ranks import PATIENCE, Ranks
+from interlock.subject import manifest
+from interlock.subject.compute import counted, flop
+from interlock.subject.compute.architecture import UnknownArchitectureError
+from interlock.workspace import Workspace, now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime, timedelta
+    from pathlib import Path
+
+    from interlock.evidence.read import Evidence, Permit
+
+__all__ = ["ACTION", "TrainingGate", "exit_code"]
+
+ACTION = "scale"
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """What let training begin."""
+
+    permit: Permit
+    lease: Lease
+    cost: int
+    spent: int
+    step: int
+
+
+class TrainingGate:
+    """Demands a permit for `scale`, and says before and after every step whether training may go on.
+
+    Args:
+        workspace: folder of the workspace whose ledger holds the permit.
+        permit: digest of the permit (`interlock permit issue --action scale`).
+        weights: folder from which the weights were loaded: the permit's subject, or a snapshot made under the permit.
+        tokens_per_step: the most tokens, padding included, that one optimizer step may see, in all processes together.
+        sequence: tokens of the longest sequence, padding included; a longer one ends the run. By default all of a step.
+        counted_flop: for an architecture that the formula does not know, FLOP of a token by torch's counter
+            (`subject.compute.counted.count`), on sequences of that length.
+        patience: how long a process waits for the others.
+        seen: a file that keeps the latest time seen over a restart (`gate.lease`).
+        clock: the time, for tests.
+
+    Attributes:
+        ended: why the run was stopped, and what would lift it; None while it runs.
+        spent: effective compute so far, in FLOP.
+        step: optimizer steps so far, of this run and of those that it goes on from.
+        open: whether a step has begun and is not over.
+        recorded: the optimizer step of the last snapshot that this run put into the ledger.
+    """
+
+    def __init__(
+        self,
+        workspace: Path,
+        permit: str,
+        *,
+        weights: Path,
+        tokens_per_step: int,
+        sequence: int | None = None,
+        counted_flop: int | None = None,
+        patience: timedelta = PATIENCE,
+        seen: Path | None = None,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        if tokens_per_step < 1:
+            raise UsageError(f"tokens_per_step is {tokens_per_step}, expected one or more")
+        if sequence is not None and not 1 <= sequence <= tokens_per_step:
+            raise UsageError(f"sequence is {sequence} tokens, expected 1 to the {tokens_per_step} of a step")
+        if counted_flop is not None and counted_flop < 1:
+            raise UsageError(f"counted_flop is {counted_flop}, expected one or more")
+        self._workspace = Workspace.open(workspace)
+        self._digest = permit
+        self._weights = weights
+        self._tokens_per_step = tokens_per_step
+        self._sequence = sequence or tokens_per_step
+        self._counted_flop = counted_flop
+        self._patience, self._seen, self._clock = patience, seen, clock
+        self._admitted: _Admitted | None = None
+        self._ranks: Ranks | None = None
+        self._watching: Any = None
+        self._tokens = self._longest = 0
+        self._counted = False
+        self.ended: str | None = None
+        self.open = False
+        self.spent = self.step = 0
+        self.recorded: int | None = None
+
+    # -- the run's course ----------------------------------------------------------------------------------------------
+
+    def begin(self, model: Any, *, step: int | None = None) -> None:
+        """Demand the permit, the weights that it names, and room for one step; from here on watch the model.
+
+        `model` is the one whose weights train, not a wrapper around it. `step` is the optimizer step at which the
+        trainer believes to be, if it believes anything.
+
+        Raises:
+            Held: training must not begin.
+            EvidenceError, LedgerError: the ledger cannot be relied on.
+        """
+        self._ranks = Ranks(self._patience)
+        self._together(self._refresh)
+        admitted = self._together(lambda: self._admit(model, step))
+        self._check_same(admitted)
+        self.spent, self.step, self._admitted = admitted.spent, admitted.step, admitted
+        self._watch(model)
+
+    def before_step(self) -> None:
+        """Ask before the first batch of a step is seen.
+
+        Raises:
+            Held: the step must not begin, here or in another process.
+        """
+        self._together(self._may_begin)
+        self._tokens = self._longest = 0
+        self.open, self._counted = True, False
+
+    def before_update(self, tokens: int = 0) -> None:
+        """Ask at the last point before the weights change: a step larger than declared must not pass the bound.
+
+        `tokens` are those of the step as the trainer counted them, in all processes together.
+
+        Raises:
+            Held: it would, or no sequence was seen, or one is longer than declared.
+        """
+        _, seen = self._heard(self._check_seen, amount=self._tokens)
+        self._check_room(max(seen, tokens))
+        self.spent += self._cost * max(seen, tokens)
+        self._counted = True
+
+    def after_step(self) -> str | None:
+        """Ask when the weights have changed. Returns why the run stops here, if it does: save a snapshot, then end it.
+
+        Raises:
+            Held: the step was not asked for.
+        """
+        reason = self._heard_reason(self._check_step)
+        if not (self.open and self._counted):
+            raise Held("the weights changed in a step that the gate was not asked for")
+        self.step += 1
+        self.open = False
+        self.ended = self.ended or reason
+        return self.ended
+
+    def snapshot(self, folder: Path) -> str | None:
+        """Put a snapshot, which lies whole in `folder`, into the ledger, and decide again. Rank 0 does so for all.
+
+        Returns why the run ends here, if it does.
+
+        Raises:
+            EvidenceError, LedgerError: it cannot be recorded.
+        """
+        self._begun()
+        reason = self._heard_reason(lambda: self._record(folder) if self.first else None)
+        self.recorded, self.ended = self.step, self.ended or reason
+        return self.ended
+
+    def stop(self, reason: str) -> None:
+        """End the run for a reason of its own: no further step begins."""
+        self.ended = self.ended or reason
+
+    def end(self) -> None:
+        """Leave the model as it was.
+
+        Raises:
+            Held: the run was stopped, and no snapshot of where it stopped is in the ledger.
+        """
+        self.release()
+        if self.ended is not None and self.recorded != self.step:
+            raise Held(f"the run was stopped, and its last step was not saved: {self.ended}")
+
+    def release(self) -> None:
+        """Watch the model no longer."""
+        if self._watching is not None:
+            self._watching.remove()
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that saves: the only one, or rank 0."""
+        return self._ranks is None or self._ranks.rank == 0
+
+    # -- several processes ---------------------------------------------------------------------------------------------
+
+    def together(self, local: Callable[[], Any]) -> Any:
+        """Do something in each process; what fails in one is a hold in all.
+
+        Raises:
+            Held: it failed in another process. What failed in this one is raised as it is.
+        """
+        return self._together(local)
+
+    def _together(self, local: Callable[[], Any]) -> Any:
+        return self._heard(local)[0]
+
+    def _heard(self, local: Callable[[], Any], *, amount: int = 0) -> tuple[Any, int]:
+        """Do `local` here, hear whether it held anywhere, and add up the amounts."""
+        if self._ranks is None:
+            raise Held("training began without asking for the permit: `begin` was not called")
+        found, error = None, None
+        try:
+            found = local()
+        except (InterlockError, OSError) as caught:
+            error = caught
+        reason, total = self._ranks.agree(str(error) if error else None, amount)
+        if error is not None:
+            raise error
+        if reason is not None:
+            raise Held(reason)
+        return found, total
+
+    def _heard_reason(self, local: Callable[[], Any]) -> str | None:
+        try:
+            self._heard(local)
+        except Held as held:
+            return str(held)
+        return None
+
+    def _check_same(self, admitted: _Admitted) -> None:
+        """All processes must be let in alike, else the bound that one keeps is not that of another."""
+        assert self._ranks is not None  # noqa: S101  set by `begin`
+        here = {
+            "permit": admitted.permit.digest[:12],
+            "step": admitted.step,
+            "compute so far": admitted.spent,
+            "FLOP a token": admitted.cost,
+            "tokens_per_step": self._tokens_per_step,
+            "sequence": self._sequence,
+        }
+        told = [json.loads(one) for one in self._ranks.gather(json.dumps(here))]
+        for rank, other in enumerate(told):
+            for name, value in other.items():
+                if value != told[0].get(name):
+                    raise Held(f"the processes differ in {name}: rank {rank} has {value}, rank 0 {told[0].get(name)}")
+
+    # -- the beginning -------------------------------------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        if self.first and self._workspace.can_sign_checkpoints():
+            self._workspace.refresh()
+
+    def _admit(self, model: Any, step: int | None) -> _Admitted:
+        evidence = self._workspace.read()
+        permit = verify(evidence, self._digest, action=ACTION, at=self._clock())
+        _check_unused(evidence, permit)
+        spent, reached = self._compute_of_weights(evidence, permit, step)
+        _check_loaded(model, self._weights)
+        cost = self._cost_of(model)
+        if spent + cost * self._tokens_per_step > permit.terms.most_compute:
+            raise Held(_bound(permit, spent, cost * self._tokens_per_step))
+        lease = Lease(Grant.of(evidence, permit), clock=self._clock, seen=self._seen)
+        return _Admitted(permit, lease, cost, spent, reached)
+
+    def _compute_of_weights(self, evidence: Evidence, permit: Permit, step: int | None) -> tuple[int, int]:
+        """Effective compute and step of the weights loaded, by the ledger: the permit's subject, or a snapshot."""
+        loaded = manifest.of(self._weights).digest
+        saved = [it.terms for it in evidence.snapshots if it.subject == loaded]
+        if loaded == permit.subject:
+            return permit.terms.start_compute, (step if step is not None else saved[-1].step if saved else 0)
+        held = {one.digest for one in chain(evidence, permit)}
+        snapshots = [terms for terms in saved if terms.permit in held]
+        if not snapshots:
+            raise Held(
+                f"the permit is for subject {permit.subject[:12]}, and the weights loaded are {loaded[:12]}, "
+                "neither that nor a snapshot made under the permit"
+            )
+        if step is not None and snapshots[-1].step != step:
+            raise Held(f"the weights loaded are of step {snapshots[-1].step}, and the trainer is at {step}")
+        return snapshots[-1].compute, snapshots[-1].step
+
+    def _cost_of(self, model: Any) -> int:
+        """FLOP of training on one token: by formula, else what the caller counted, which the formula must not deny."""
+        try:
+            made = counted.of_model(model)
+        except UnknownArchitectureError as error:
+            if self._counted_flop is None:
+                raise Held(
+                    f"the compute of a step is unknown: {error}; give counted_flop, a token's FLOP by torch's counter"
+                ) from error
+            return self._counted_flop
+        by_formula = flop.per_token(made, width=self._sequence)
+        if self._counted_flop is None:
+            return by_formula
+        try:
+            counted.agree(made, counted.Counted(self._counted_flop * self._sequence, 1, self._sequence))
+        except counted.GapError as error:
+            raise Held(f"counted_flop is not believed: {error}") from error
+        return max(by_formula, self._counted_flop)
+
+    # -- each step -----------------------------------------------------------------------------------------------------
+
+    def _begun(self) -> _Admitted:
+        if self._admitted is None:
+            raise Held("training began without asking for the permit: `begin` was not called")
+        return self._admitted
+
+    @property
+    def _cost(self) -> int:
+        return self._begun().cost
+
+    def _may_begin(self) -> None:
+        self._begun()
+        if self.ended is not None:
+            raise Held(f"the run was stopped, and goes on all the same: {self.ended}")
+        self._check_step()
+
+    def _check_step(self) -> None:
+        """The lease still runs, and the next step, as declared, is within the bound."""
+        admitted, takes = self._begun(), self._cost * self._tokens_per_step
+        if self.spent + takes > admitted.permit.terms.most_compute:
+            raise Held(_bound(admitted.permit, self.spent, takes))
+        admitted.lease.check()
+
+    def _check_room(self, tokens: int) -> None:
+        permit = self._begun().permit
+        if self.spent + self._cost * tokens > permit.terms.most_compute:
+            why = _bound(permit, self.spent, self._cost * tokens)
+            raise Held(f"a step was larger than the {self._tokens_per_step} tokens declared; {why}")
+
+    def _check_seen(self) -> None:
+        self._begun()
+        if self.ended is not None or not self.open:
+            raise Held(f"the weights are about to change in a step that the gate did not let begin: {self.ended or ''}")
+        if not self._longest:
+            raise Held("no sequence was seen in this step, so that nothing says how long they are")
+        if self._longest > self._sequence:
+            raise Held(
+                f"a sequence has {self._longest} tokens, more than the {self._sequence} declared, so a token takes "
+                "more compute than was counted; a gate with a greater `sequence` lifts this"
+            )
+
+    def _watch(self, model: Any) -> None:
+        """Count what the model is given while it trains; without a step that the gate let begin it is given nothing."""
+
+        def given(module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+            if module.training:
+                self._see([*positional, *named.values()])
+
+        self._watching = model.register_forward_pre_hook(given, with_kwargs=True)
+
+    def _see(self, given: list[Any]) -> None:
+        """Rows times columns of a batch, of the largest tensor: ids, embeddings, labels and masks alike.
+
+        Raises:
+            Held: no step was let begin, or this one would pass the bound.
+        """
+        if not self.open or self.ended is not None:
+            raise Held(f"the model trains, and no step was let begin: {self.ended or 'the gate was not asked'}")
+        shapes = [tuple(it.shape) for it in given if len(getattr(it, "shape", ())) > 1]
+        self._tokens += max((int(shape[0]) * int(shape[1]) for shape in shapes), default=0)
+        self._longest = max([self._longest, *(int(shape[1]) for shape in shapes)])
+        self._check_room(self._tokens)
+
+    # -- snapshots -----------------------------------------------------------------------------------------------------
+
+    def _record(self, folder: Path) -> None:
+        """Raises Held, once the snapshot stands in the ledger, if that ends the run."""
+        digest = manifest.of(folder).digest
+        self._refresh()
+        evidence = self._workspace.read()
+        permit = find(evidence, self._digest)
+        ended = self.ended or _hold(lambda: verify(evidence, self._digest, action=ACTION, at=self._clock()))
+        terms = SnapshotPredicate(permit.digest, permit.subject, self.step, self.spent, ended)
+        if not any(
+            (it.subject, it.terms) == (digest, terms) for it in evidence.snapshots
+        ):  # an epoch's end saves again
+            made = statement("snapshot", name=folder.name, digest=digest, predicate=terms.to_json())
+            self._workspace.append(made, self._workspace.signing(evidence, evidence.policy.permits.issued_by))
+        if ended is not None:
+            raise Held(ended)
+
+
+@contextmanager
+def exit_code(gate: TrainingGate) -> Iterator[None]:
+    """End the process with exit code 3, and one sentence on standard error, if the gate holds the run in this block."""
+    reason: str | None = None
+    try:
+        yield
+    except Held as held:
+        reason = str(held)
+    reason = reason or gate.ended
+    if reason is not None:
+        sys.stderr.write(f"hold: {reason}\n")
+        raise SystemExit(HOLD)
+
+
+def _hold(check: Callable[[], object]) -> str | None:
+    """Why a check holds; None: it does not."""
+    try:
+        check()
+    except Held as held:
+        return str(held)
+    return None
+
+
+def _bound(permit: Permit, spent: int, takes: int) -> str:
+    left = max(permit.terms.most_compute - spent, 0)
+    return (
+        f"the permit's bound of {permit.terms.most_compute} FLOP leaves {left}, and the next step takes {takes}; "
+        "evaluations of the snapshot and a new permit lift this"
+    )
+
+
+def _check_unused(evidence: Evidence, permit: Permit) -> None:
+    for snapshot in evidence.snapshots:
+        if snapshot.terms.permit == permit.digest and snapshot.terms.ended:
+            raise Held(f"the permit was used up at step {snapshot.terms.step}: {snapshot.terms.ended}")
+
+
+def _check_loaded(model: Any, folder: Path) -> None:
+    """The tensors in memory are those of the folder, bit for bit after the cast to the model's type, and no others.
+
+    Raises:
+        Held: a tensor of the folder is not in the model, or differs, or the model has one that the folder lacks.
+    """
+    import torch
+    from safetensors import safe_open
+
+    loaded, checked = model.state_dict(), set()
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as stored:
+            for name in stored.keys():  # noqa: SIM118  safe_open is no mapping
+                if name not in loaded or not torch.equal(
+                    loaded[name].cpu(), stored.get_tensor(name).to(loaded[name].dtype)
+                ):
+                    raise Held(f"the weights in memory are not those of `{folder}`: `{name}` differs")
+                checked.add(loaded[name].data_ptr())
+    for name, tensor in loaded.items():
+        if tensor.data_ptr() not in checked:  # tied weights are stored once, and share their memory
+            raise Held(f"the weights in memory are not those of `{folder}`: `{name}` is not in it")
