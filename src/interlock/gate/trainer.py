@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interlock.errors import UsageError, missing_extra
+from interlock.gate import saving
 
 try:
     from transformers import TrainerCallback
@@ -79,7 +80,9 @@ class PermitCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
         """Put the snapshot into the ledger, and decide again: a hold ends the run here."""
-        if self.gate.snapshot(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}") is not None:
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        self.gate.together(lambda: saving.durable(folder) if self.gate.first else None)
+        if self.gate.snapshot(folder) is not None:
             control.should_training_stop = True
         return control
 

@@ -74,6 +74,7 @@ class TrainingGate:
         step: optimizer steps so far, of this run and of those that it goes on from.
         open: whether a step has begun and is not over.
         recorded: the optimizer step of the last snapshot that this run put into the ledger.
+        trained: whether the weights have changed since the start, or since the last snapshot.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class TrainingGate:
         self.open = False
         self.spent = self.step = 0
         self.recorded: int | None = None
+        self.trained = False
 
     # -- the run's course ----------------------------------------------------------------------------------------------
 
@@ -164,7 +166,7 @@ class TrainingGate:
         if not (self.open and self._counted):
             raise Held("the weights changed in a step that the gate was not asked for")
         self.step += 1
-        self.open = False
+        self.open, self.trained = False, True
         self.ended = self.ended or reason
         return self.ended
 
@@ -178,7 +180,8 @@ class TrainingGate:
         """
         self._begun()
         reason = self._heard_reason(lambda: self._record(folder) if self.first else None)
-        self.recorded, self.ended = self.step, self.ended or reason
+        self.recorded, self.trained = self.step, False
+        self.ended = self.ended or reason
         return self.ended
 
     def stop(self, reason: str) -> None:
@@ -346,6 +349,8 @@ class TrainingGate:
         self._begun()
         if self.ended is not None or not self.open:
             raise Held(f"the weights are about to change in a step that the gate did not let begin: {self.ended or ''}")
+        if self._counted:
+            raise Held("the weights have changed already in this step, and nobody said that it is over")
         if not self._longest:
             raise Held("no sequence was seen in this step, so that nothing says how long they are")
         if self._longest > self._sequence:
