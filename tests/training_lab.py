@@ -60,6 +60,7 @@ class Loop:
 
     def __init__(self, folder):
         self.model = load(folder).train()
+        self.forward = self.model  # or what is wrapped around it
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-2)
         self.schedule = torch.optim.lr_scheduler.ExponentialLR(self.optimizer, 0.9)
         state = Path(folder) / "loop.pt"
@@ -76,7 +77,7 @@ class Loop:
     def train(self, of, output, *, steps=10, every=0, happens=nothing, save=None, batches=batch):
         with gated(self.model, self.optimizer, gate=of, save=save or self.save, output=output) as run:
             for step in range(run.step, steps):
-                self.model(**batches(step)).loss.backward()
+                self.forward(**batches(step)).loss.backward()
                 self.optimizer.step()
                 self.schedule.step()
                 self.optimizer.zero_grad()

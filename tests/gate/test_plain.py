@@ -17,6 +17,7 @@ from interlock.errors import InterlockError
 from interlock.gate import permit as permits
 from interlock.gate.plain import gated
 from interlock.gate.training import TrainingGate, exit_code
+from interlock.policy.load import loads
 from interlock.subject import manifest
 from interlock.workspace import now
 
@@ -279,6 +280,42 @@ def test_a_hold_that_arises_during_a_run_ends_it_at_the_next_snapshot(
         whole, permit, model_folder, tmp_path, match, every=2, happens=lambda n: n == 1 and comes(whole)
     )
     assert [(it.step, it.ended) for it in _terms(whole)] == [(2, gate.ended)]
+
+
+@pytest.fixture
+def hasty(tmp_path, model_folder, monkeypatch):
+    """A workspace whose policy may be amended from one day to the next, and that text."""
+    text = lab.POLICY.read_text().replace("notice: 30 days", "notice: 2 days")
+    monkeypatch.setattr(lab, "POLICY", tmp_path / "policy.yaml")
+    lab.POLICY.write_text(text)
+    workspace = lab.make(tmp_path / "hasty", model_folder)
+    lab.announce(workspace, "few-shot")
+    lab.announce(workspace, "fine-tuned", 16)
+    lab.run_open_plans(workspace)
+    lab.attest_everything(workspace)
+    return workspace, text
+
+
+def test_a_stricter_version_of_the_policy_ends_a_run_at_the_next_snapshot(hasty, model_folder, tmp_path):
+    workspace, text = hasty
+    effective = permits.timestamp(now() + timedelta(days=3))
+    for old, new in {
+        "version: 1.0.0": "version: 1.1.0",
+        "effective: 2026-01-01T00:00:00Z": f"effective: {effective}",
+        "confidence: 0.95": "confidence: 0.99",
+    }.items():
+        assert old in text
+        text = text.replace(old, new)
+    stricter = loads(text, name="policy.yaml", folder=workspace.folder)
+
+    def amend(step):
+        if step == 1:
+            workspace.amend(workspace.read(), stricter, changes="stricter")
+
+    permit = made.permit(workspace, model_folder)
+    match = "reaches further than the evidence now allows"
+    gate, _ = made.held(workspace, permit, model_folder, tmp_path, match, every=2, happens=amend)
+    assert [(it.step, it.ended) for it in _terms(workspace)] == [(2, gate.ended)]
 
 
 # -- crashes -----------------------------------------------------------------------------------------------------------

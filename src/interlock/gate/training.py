@@ -18,7 +18,7 @@ import json
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from interlock.errors import HOLD, InterlockError, UsageError
 from interlock.evidence.predicates import SnapshotPredicate, statement
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from interlock.evidence.read import Evidence, Permit
+
+T = TypeVar("T")
 
 __all__ = ["ACTION", "TrainingGate", "exit_code"]
 
@@ -127,8 +129,8 @@ class TrainingGate:
             EvidenceError, LedgerError: the ledger cannot be relied on.
         """
         self._ranks = Ranks(self._patience)
-        self._together(self._refresh)
-        admitted = self._together(lambda: self._admit(model, step))
+        self.together(self._refresh)
+        admitted = self.together(lambda: self._admit(model, step))
         self._check_same(admitted)
         self.spent, self.step, self._admitted = admitted.spent, admitted.step, admitted
         self._watch(model)
@@ -139,7 +141,7 @@ class TrainingGate:
         Raises:
             Held: the step must not begin, here or in another process.
         """
-        self._together(self._may_begin)
+        self.together(self._may_begin)
         self._tokens = self._longest = 0
         self.open, self._counted = True, False
 
@@ -210,29 +212,24 @@ class TrainingGate:
 
     # -- several processes ---------------------------------------------------------------------------------------------
 
-    def together(self, local: Callable[[], Any]) -> Any:
-        """Do something in each process; what fails in one is a hold in all.
+    def together(self, local: Callable[[], T]) -> T:
+        """Do something in each process; what fails in one is a hold in all. Returns what it gave in this one.
 
         Raises:
             Held: it failed in another process. What failed in this one is raised as it is.
         """
-        return self._together(local)
-
-    def _together(self, local: Callable[[], Any]) -> Any:
         return self._heard(local)[0]
 
-    def _heard(self, local: Callable[[], Any], *, amount: int = 0) -> tuple[Any, int]:
+    def _heard(self, local: Callable[[], T], *, amount: int = 0) -> tuple[T, int]:
         """Do `local` here, hear whether it held anywhere, and add up the amounts."""
         if self._ranks is None:
             raise Held("training began without asking for the permit: `begin` was not called")
-        found, error = None, None
         try:
             found = local()
-        except (InterlockError, OSError) as caught:
-            error = caught
-        reason, total = self._ranks.agree(str(error) if error else None, amount)
-        if error is not None:
-            raise error
+        except (InterlockError, OSError) as error:
+            self._ranks.agree(str(error), amount)
+            raise
+        reason, total = self._ranks.agree(None, amount)
         if reason is not None:
             raise Held(reason)
         return found, total
