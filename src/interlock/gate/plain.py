@@ -69,6 +69,19 @@ class Run:
             raise Held(reason)
         return saved
 
+    def asks(self, question: Callable[[], None]) -> None:
+        """Ask the gate something within a step, before the weights change.
+
+        Raises:
+            Held: the run ends here; what was trained in the steps before is saved.
+        """
+        try:
+            question()
+        except Held as held:
+            if self.gate.ended is not None:
+                raise
+            self._stop(str(held))
+
     def _save(self, folder: Path) -> Path:
         try:
             return saving.whole(folder, self._save_into)
@@ -86,20 +99,12 @@ class Run:
             self.snapshot()
         raise Held(reason)
 
-    def _asks(self, question: Callable[[], None]) -> None:
-        try:
-            question()
-        except Held as held:
-            if self.gate.ended is not None:
-                raise
-            self._stop(str(held))
-
     def _before_batch(self, module: Any, given: Any) -> None:
         if module.training and not self.gate.open:
-            self._asks(self.gate.before_step)
+            self.asks(self.gate.before_step)
 
     def _before_update(self, optimizer: Any, *given: Any) -> None:
-        self._asks(self.gate.before_update)
+        self.asks(self.gate.before_update)
 
 
 @contextmanager
