@@ -275,7 +275,7 @@ FORMS = json.loads("""{
 "permit:v2": {"action": "", "?deployment": "#", "decision": "#", "policies": ["#"], "lineage": ["#"],
   "effective_compute": {"start": "1", "most": "1"}, "not_before": "@", "not_after": "@", "single_use": true,
   "narrows": null}, "permit-spent:v1": {"destination": "", "at": "@"}, "revocation:v1": {"reason": "", "at": "@"},
-"policy:v1": true, "snapshot:v1": true, "decision:v3": true, "forecast:v1": true, "judgement:v1": true,
+"policy:v1": true, "snapshot:v2": true, "decision:v3": true, "forecast:v1": true, "judgement:v1": true,
 "approval:v1": true, "assumption-check:v3": true,
 "decision": {"action": "", "subject": "#", "deployment": null, "at": "@", "verdict": "", "bounds": true,
   "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true, "resume": true}

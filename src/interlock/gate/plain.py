@@ -45,13 +45,13 @@ class Run:
         """Optimizer steps so far, by the ledger at the start: where the data goes on."""
         return self.gate.step
 
-    def step_done(self) -> None:
-        """Say that a step is over.
+    def step_done(self, loss: Any = None) -> None:
+        """Say that a step is over. `loss` is for the transcript, where it is not the model that computes it.
 
         Raises:
             Held: the run ends here, with a snapshot that stands in the ledger.
         """
-        reason = self.gate.after_step()
+        reason = self.gate.after_step(loss)
         if reason is not None:
             self._stop(reason)
 

@@ -20,14 +20,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from interlock.decide.decision import timestamp
 from interlock.errors import HOLD, InterlockError, UsageError
 from interlock.evidence.predicates import SnapshotPredicate, statement
+from interlock.gate import admission, transcript
 from interlock.gate.lease import Grant, Lease
-from interlock.gate.permit import Held, chain, find, verify
+from interlock.gate.permit import Held, find, verify
 from interlock.gate.ranks import PATIENCE, Ranks
+from interlock.gate.transcript import Transcript
 from interlock.subject import manifest
-from interlock.subject.compute import counted, flop
-from interlock.subject.compute.architecture import UnknownArchitectureError
 from interlock.workspace import Workspace, now
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from interlock.evidence.read import Evidence, Permit
+    from interlock.gate.transcript import DataOrder
 
 T = TypeVar("T")
 
@@ -45,14 +47,13 @@ ACTION = "scale"
 
 
 @dataclass(frozen=True, slots=True)
-class _Admitted:
-    """What let training begin."""
+class Admitted:
+    """What let training begin: the permit, its running lease, FLOP of a token, and where the run starts."""
 
     permit: Permit
     lease: Lease
     cost: int
-    spent: int
-    step: int
+    start: admission.Start
 
 
 class TrainingGate:
@@ -66,6 +67,7 @@ class TrainingGate:
         sequence: tokens of the longest sequence, padding included; a longer one ends the run. By default all of a step.
         counted_flop: for an architecture that the formula does not know, FLOP of a token by torch's counter
             (`subject.compute.counted.count`), on sequences of that length.
+        data: which samples the run will see, and in which order, if that is known before it begins.
         patience: how long a process waits for the others.
         seen: a file that keeps the latest time seen over a restart (`gate.lease`).
         clock: the time, for tests.
@@ -76,6 +78,7 @@ class TrainingGate:
         step: optimizer steps so far, of this run and of those that it goes on from.
         open: whether a step has begun and is not over.
         recorded: the optimizer step of the last snapshot that this run put into the ledger.
+        transcript: what the process that saves has written down of this run.
         trained: whether the weights have changed since the start, or since the last snapshot.
     """
 
@@ -88,6 +91,7 @@ class TrainingGate:
         tokens_per_step: int,
         sequence: int | None = None,
         counted_flop: int | None = None,
+        data: DataOrder | None = None,
         patience: timedelta = PATIENCE,
         seen: Path | None = None,
         clock: Callable[[], datetime] = now,
@@ -104,12 +108,15 @@ class TrainingGate:
         self._tokens_per_step = tokens_per_step
         self._sequence = sequence or tokens_per_step
         self._counted_flop = counted_flop
+        self._data = data
         self._patience, self._seen, self._clock = patience, seen, clock
-        self._admitted: _Admitted | None = None
+        self._admitted: Admitted | None = None
         self._ranks: Ranks | None = None
-        self._watching: Any = None
+        self._watching: list[Any] = []
         self._tokens = self._longest = 0
         self._counted = False
+        self._losses: list[Any] = []
+        self.transcript: Transcript | None = None
         self.ended: str | None = None
         self.open = False
         self.spent = self.step = 0
@@ -132,7 +139,8 @@ class TrainingGate:
         self.together(self._refresh)
         admitted = self.together(lambda: self._admit(model, step))
         self._check_same(admitted)
-        self.spent, self.step, self._admitted = admitted.spent, admitted.step, admitted
+        self.spent, self.step, self._admitted = admitted.start.spent, admitted.start.step, admitted
+        self.together(self._open_transcript)
         self._watch(model)
 
     def before_step(self) -> None:
@@ -142,7 +150,7 @@ class TrainingGate:
             Held: the step must not begin, here or in another process.
         """
         self.together(self._may_begin)
-        self._tokens = self._longest = 0
+        self._tokens, self._longest, self._losses = 0, 0, []
         self.open, self._counted = True, False
 
     def before_update(self, tokens: int = 0) -> None:
@@ -154,21 +162,25 @@ class TrainingGate:
             Held: it would, or no sequence was seen, or one is longer than declared.
         """
         _, seen = self._heard(self._check_seen, amount=self._tokens)
-        self._check_room(max(seen, tokens))
-        self.spent += self._cost * max(seen, tokens)
+        self._tokens = max(seen, tokens)
+        self._check_room(self._tokens)
+        self.spent += self._cost * self._tokens
         self._counted = True
 
-    def after_step(self) -> str | None:
+    def after_step(self, loss: Any = None) -> str | None:
         """Ask when the weights have changed. Returns why the run stops here, if it does: save a snapshot, then end it.
+
+        `loss` is for the transcript; without one, it is the mean of those that the model gave for the step's batches.
 
         Raises:
             Held: the step was not asked for.
         """
-        reason = self._heard_reason(self._check_step)
         if not (self.open and self._counted):
-            raise Held("the weights changed in a step that the gate was not asked for")
+            self.ended = self.ended or "the weights changed in a step that the gate was not asked for"
+            raise Held(self.ended)
         self.step += 1
         self.open, self.trained = False, True
+        reason = self._heard_reason(lambda: self._close_step(loss))
         self.ended = self.ended or reason
         return self.ended
 
@@ -178,12 +190,12 @@ class TrainingGate:
         Returns why the run ends here, if it does.
 
         Raises:
+            Held: another process is gone, or the transcript cannot be written.
             EvidenceError, LedgerError: it cannot be recorded.
         """
-        self._begun()
-        reason = self._heard_reason(lambda: self._record(folder) if self.first else None)
+        reason = self.together(lambda: self._record(folder) if self.first else None)
+        self.ended = self.ended or self._from_first(reason)
         self.recorded, self.trained = self.step, False
-        self.ended = self.ended or reason
         return self.ended
 
     def stop(self, reason: str) -> None:
@@ -201,9 +213,12 @@ class TrainingGate:
             raise Held(f"the run was stopped, and its last step was not saved: {self.ended}")
 
     def release(self) -> None:
-        """Watch the model no longer."""
-        if self._watching is not None:
-            self._watching.remove()
+        """Watch the model no longer, and close the transcript."""
+        for hook in self._watching:
+            hook.remove()
+        if self.transcript is not None:
+            written, self.transcript = self.transcript, None
+            written.add("end", {"optimizer_step": self.step, "ended": self.ended or "no"})
 
     @property
     def first(self) -> bool:
@@ -241,13 +256,17 @@ class TrainingGate:
             return str(held)
         return None
 
-    def _check_same(self, admitted: _Admitted) -> None:
+    def _from_first(self, said: str | None) -> str | None:
+        """What the process that saves says, in every process."""
+        return (self._ranks.gather(said or "")[0] if self._ranks else said) or None
+
+    def _check_same(self, admitted: Admitted) -> None:
         """All processes must be let in alike, else the bound that one keeps is not that of another."""
         assert self._ranks is not None  # noqa: S101  set by `begin`
         here = {
             "permit": admitted.permit.digest[:12],
-            "step": admitted.step,
-            "compute so far": admitted.spent,
+            "step": admitted.start.step,
+            "compute so far": admitted.start.spent,
             "FLOP a token": admitted.cost,
             "tokens_per_step": self._tokens_per_step,
             "sequence": self._sequence,
@@ -264,57 +283,20 @@ class TrainingGate:
         if self.first and self._workspace.can_sign_checkpoints():
             self._workspace.refresh()
 
-    def _admit(self, model: Any, step: int | None) -> _Admitted:
+    def _admit(self, model: Any, step: int | None) -> Admitted:
         evidence = self._workspace.read()
         permit = verify(evidence, self._digest, action=ACTION, at=self._clock())
-        _check_unused(evidence, permit)
-        spent, reached = self._compute_of_weights(evidence, permit, step)
-        _check_loaded(model, self._weights)
-        cost = self._cost_of(model)
-        if spent + cost * self._tokens_per_step > permit.terms.most_compute:
-            raise Held(_bound(permit, spent, cost * self._tokens_per_step))
+        start = admission.start(evidence, permit, self._weights, step)
+        admission.check_loaded(model, self._weights)
+        cost = admission.cost(model, sequence=self._sequence, counted_flop=self._counted_flop)
+        if start.spent + cost * self._tokens_per_step > permit.terms.most_compute:
+            raise Held(admission.bound(permit, start.spent, cost * self._tokens_per_step))
         lease = Lease(Grant.of(evidence, permit), clock=self._clock, seen=self._seen)
-        return _Admitted(permit, lease, cost, spent, reached)
-
-    def _compute_of_weights(self, evidence: Evidence, permit: Permit, step: int | None) -> tuple[int, int]:
-        """Effective compute and step of the weights loaded, by the ledger: the permit's subject, or a snapshot."""
-        loaded = manifest.of(self._weights).digest
-        saved = [it.terms for it in evidence.snapshots if it.subject == loaded]
-        if loaded == permit.subject:
-            return permit.terms.start_compute, (step if step is not None else saved[-1].step if saved else 0)
-        held = {one.digest for one in chain(evidence, permit)}
-        snapshots = [terms for terms in saved if terms.permit in held]
-        if not snapshots:
-            raise Held(
-                f"the permit is for subject {permit.subject[:12]}, and the weights loaded are {loaded[:12]}, "
-                "neither that nor a snapshot made under the permit"
-            )
-        if step is not None and snapshots[-1].step != step:
-            raise Held(f"the weights loaded are of step {snapshots[-1].step}, and the trainer is at {step}")
-        return snapshots[-1].compute, snapshots[-1].step
-
-    def _cost_of(self, model: Any) -> int:
-        """FLOP of training on one token: by formula, else what the caller counted, which the formula must not deny."""
-        try:
-            made = counted.of_model(model)
-        except UnknownArchitectureError as error:
-            if self._counted_flop is None:
-                raise Held(
-                    f"the compute of a step is unknown: {error}; give counted_flop, a token's FLOP by torch's counter"
-                ) from error
-            return self._counted_flop
-        by_formula = flop.per_token(made, width=self._sequence)
-        if self._counted_flop is None:
-            return by_formula
-        try:
-            counted.agree(made, counted.Counted(self._counted_flop * self._sequence, 1, self._sequence))
-        except counted.GapError as error:
-            raise Held(f"counted_flop is not believed: {error}") from error
-        return max(by_formula, self._counted_flop)
+        return Admitted(permit, lease, cost, start)
 
     # -- each step -----------------------------------------------------------------------------------------------------
 
-    def _begun(self) -> _Admitted:
+    def _begun(self) -> Admitted:
         if self._admitted is None:
             raise Held("training began without asking for the permit: `begin` was not called")
         return self._admitted
@@ -333,13 +315,13 @@ class TrainingGate:
         """The lease still runs, and the next step, as declared, is within the bound."""
         admitted, takes = self._begun(), self._cost * self._tokens_per_step
         if self.spent + takes > admitted.permit.terms.most_compute:
-            raise Held(_bound(admitted.permit, self.spent, takes))
+            raise Held(admission.bound(admitted.permit, self.spent, takes))
         admitted.lease.check()
 
     def _check_room(self, tokens: int) -> None:
         permit = self._begun().permit
         if self.spent + self._cost * tokens > permit.terms.most_compute:
-            why = _bound(permit, self.spent, self._cost * tokens)
+            why = admission.bound(permit, self.spent, self._cost * tokens)
             raise Held(f"a step was larger than the {self._tokens_per_step} tokens declared; {why}")
 
     def _check_seen(self) -> None:
@@ -363,7 +345,15 @@ class TrainingGate:
             if module.training:
                 self._see([*positional, *named.values()])
 
-        self._watching = model.register_forward_pre_hook(given, with_kwargs=True)
+        def gave(module: Any, _: tuple[Any, ...], output: Any) -> None:
+            loss = getattr(output, "loss", None)
+            if module.training and loss is not None:
+                self._losses.append(loss.detach())
+
+        self._watching = [
+            model.register_forward_pre_hook(given, with_kwargs=True),
+            model.register_forward_hook(gave),
+        ]
 
     def _see(self, given: list[Any]) -> None:
         """Rows times columns of a batch, of the largest tensor: ids, embeddings, labels and masks alike.
@@ -380,21 +370,72 @@ class TrainingGate:
 
     # -- snapshots -----------------------------------------------------------------------------------------------------
 
-    def _record(self, folder: Path) -> None:
-        """Raises Held, once the snapshot stands in the ledger, if that ends the run."""
+    def _record(self, folder: Path) -> str | None:
+        """Why the run ends with this snapshot; None: it does not."""
         digest = manifest.of(folder).digest
         self._refresh()
         evidence = self._workspace.read()
         permit = find(evidence, self._digest)
         ended = self.ended or _hold(lambda: verify(evidence, self._digest, action=ACTION, at=self._clock()))
-        terms = SnapshotPredicate(permit.digest, permit.subject, self.step, self.spent, ended)
-        if not any(
-            (it.subject, it.terms) == (digest, terms) for it in evidence.snapshots
-        ):  # an epoch's end saves again
+        if not self._stands(evidence, digest, ended):  # the trainer saves the end of an epoch again
+            told = {"optimizer_step": self.step, "name": folder.name, "digest": digest, "ended": ended or "no"}
+            head = self._written.add("snapshot", told)
+            # crash point: the transcript tells of a snapshot that is not in the ledger, and which nothing goes on from
+            terms = SnapshotPredicate(permit.digest, permit.subject, self.step, self.spent, ended, head)
             made = statement("snapshot", name=folder.name, digest=digest, predicate=terms.to_json())
             self._workspace.append(made, self._workspace.signing(evidence, evidence.policy.permits.issued_by))
-        if ended is not None:
-            raise Held(ended)
+        return ended
+
+    def _stands(self, evidence: Evidence, digest: str, ended: str | None) -> bool:
+        """Whether this very snapshot is in the ledger."""
+        here = (digest, self._begun().permit.digest, self.step, self.spent, ended)
+        there = (
+            (it.subject, it.terms.permit, it.terms.step, it.terms.compute, it.terms.ended) for it in evidence.snapshots
+        )
+        return here in there
+
+    # -- the transcript ------------------------------------------------------------------------------------------------
+
+    @property
+    def _written(self) -> Transcript:
+        if self.transcript is None:
+            raise Held("the run has no transcript")
+        return self.transcript
+
+    def _open_transcript(self) -> None:
+        if not self.first:
+            return
+        admitted = self._begun()
+        self.transcript = Transcript(
+            self._workspace.folder / "transcripts", admitted.permit.digest[:16], before=admitted.start.head
+        )
+        told = {
+            "format": transcript.FORMAT,
+            "permit": admitted.permit.digest,
+            "parent": admitted.permit.subject,
+            "weights": admitted.start.weights,
+            "optimizer_step": admitted.start.step,
+            "effective_compute": str(admitted.start.spent),
+            "flop_per_token": str(admitted.cost),
+            "tokens_per_step": self._tokens_per_step,
+            "sequence": self._sequence,
+            "processes": self._ranks.size if self._ranks else 1,
+            "data": self._data.to_json() if self._data else None,
+            "at": timestamp(self._clock()),
+        }
+        self.transcript.add("begin", told | transcript.machine())
+
+    def _close_step(self, loss: Any) -> None:
+        """Tell of the step, and say whether there may be another."""
+        if self.first:
+            told = {
+                "optimizer_step": self.step,
+                "loss": transcript.mean([loss] if loss is not None else self._losses),
+                "tokens": self._tokens,
+                "effective_compute": str(self.spent),
+            }
+            self._written.add("step", told)
+        self._check_step()
 
 
 @contextmanager
@@ -418,40 +459,3 @@ def _hold(check: Callable[[], object]) -> str | None:
     except Held as held:
         return str(held)
     return None
-
-
-def _bound(permit: Permit, spent: int, takes: int) -> str:
-    left = max(permit.terms.most_compute - spent, 0)
-    return (
-        f"the permit's bound of {permit.terms.most_compute} FLOP leaves {left}, and the next step takes {takes}; "
-        "evaluations of the snapshot and a new permit lift this"
-    )
-
-
-def _check_unused(evidence: Evidence, permit: Permit) -> None:
-    for snapshot in evidence.snapshots:
-        if snapshot.terms.permit == permit.digest and snapshot.terms.ended:
-            raise Held(f"the permit was used up at step {snapshot.terms.step}: {snapshot.terms.ended}")
-
-
-def _check_loaded(model: Any, folder: Path) -> None:
-    """The tensors in memory are those of the folder, bit for bit after the cast to the model's type, and no others.
-
-    Raises:
-        Held: a tensor of the folder is not in the model, or differs, or the model has one that the folder lacks.
-    """
-    import torch
-    from safetensors import safe_open
-
-    loaded, checked = model.state_dict(), set()
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as stored:
-            for name in stored.keys():  # noqa: SIM118  safe_open is no mapping
-                if name not in loaded or not torch.equal(
-                    loaded[name].cpu(), stored.get_tensor(name).to(loaded[name].dtype)
-                ):
-                    raise Held(f"the weights in memory are not those of `{folder}`: `{name}` differs")
-                checked.add(loaded[name].data_ptr())
-    for name, tensor in loaded.items():
-        if tensor.data_ptr() not in checked:  # tied weights are stored once, and share their memory
-            raise Held(f"the weights in memory are not those of `{folder}`: `{name}` is not in it")
