@@ -116,10 +116,13 @@ def bare(folder, steps):
     return loop.model
 
 
-def lifted(workspace, snapshot, steps, folder):
-    """The snapshot as a subject of its own, with evidence; a permit for that, with room for so many steps more."""
+def lifted(workspace, snapshot, steps, folder, *, less=0):
+    """The snapshot as a subject of its own, with evidence; a permit for that, with room for so many steps more.
+
+    It is registered as having spent `less` FLOP less than it has.
+    """
     spent = next(it.terms.compute for it in reversed(workspace.read().snapshots))
-    made_from = [From("honest", "continued", spent - lab.COMPUTE)]
+    made_from = [From("honest", "continued", spent - lab.COMPUTE - less)]
     subject = register(workspace, Place(Path(snapshot), None), name="next", made_from=made_from)
     evidence_as_of_the_parent(workspace, "next")
     workspace.refresh()

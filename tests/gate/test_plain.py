@@ -137,6 +137,44 @@ def test_a_sequence_longer_than_declared_ends_the_run_with_a_snapshot_of_the_ste
     assert [(it.step, it.ended is None) for it in _terms(whole)] == [(2, False)]
 
 
+def test_batches_in_evaluation_mode_count_where_they_leave_gradients(whole, permit, model_folder, tmp_path):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    loop.model.eval()
+    with pytest.raises(permits.Held, match="a new permit lift this"):
+        loop.train(gate, tmp_path)
+    assert (gate.step, gate.spent) == (made.STEPS, lab.COMPUTE + made.STEPS * made.step_flop(model_folder))
+    loop, gate = made.Loop(model_folder), made.gate(whole, made.permit(whole, model_folder), model_folder)
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path) as run:
+        loop.model(**made.batch(0)).loss.backward()
+        loop.model.eval()
+        with pytest.raises(permits.Held, match="larger than the 32 tokens declared"):
+            loop.model(**made.batch(1, rows=8 * made.ROWS)).loss.backward()
+        assert run.step == 0
+    assert made.same(loop.model, made.load(model_folder))
+
+
+def test_an_evaluation_between_steps_is_not_training(whole, permit, model_folder, tmp_path):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+
+    def evaluate(step):
+        loop.model.eval()
+        with torch.no_grad():
+            loop.model(**made.batch(0, rows=64))
+        loop.model.train()
+
+    loop.train(gate, tmp_path, steps=2, happens=evaluate)
+    assert gate.spent == lab.COMPUTE + 2 * made.step_flop(model_folder)
+
+
+def test_a_snapshot_that_is_registered_with_less_than_it_spent_gains_no_room(whole, permit, model_folder, tmp_path):
+    made.held(whole, permit, model_folder, tmp_path, "a new permit lift this")
+    spent = _terms(whole)[-1].compute
+    takes = made.step_flop(model_folder)
+    lifted = made.lifted(whole, tmp_path / "checkpoint-3", 2, model_folder, less=takes)
+    gate, _ = made.held(whole, lifted, tmp_path / "checkpoint-3", tmp_path, "a new permit lift this")
+    assert gate.spent == spent + takes  # and not two
+
+
 # -- the permit, its file's ledger, and the weights --------------------------------------------------------------------
 
 

@@ -43,18 +43,19 @@ def start(evidence: Evidence, permit: Permit, weights: Path, step: int | None) -
     """
     _check_unused(evidence, permit)
     loaded = manifest.of(weights).digest
-    saved = [it.terms for it in evidence.snapshots if it.subject == loaded]
+    # the ledger's word on a snapshot counts also where somebody registered it as a subject that had spent less
+    saved = sorted((it.terms for it in evidence.snapshots if it.subject == loaded), key=lambda terms: terms.compute)
     if loaded == permit.subject:
+        spent = max([permit.terms.start_compute, *(terms.compute for terms in saved)])
         reached, head = (saved[-1].step, saved[-1].transcript) if saved else (0, None)
-        return Start(loaded, permit.terms.start_compute, reached if step is None else step, head)
+        return Start(loaded, spent, reached if step is None else step, head)
     held = {one.digest for one in chain(evidence, permit)}
-    snapshots = [terms for terms in saved if terms.permit in held]
-    if not snapshots:
+    if not any(terms.permit in held for terms in saved):
         raise Held(
             f"the permit is for subject {permit.subject[:12]}, and the weights loaded are {loaded[:12]}, "
             "neither that nor a snapshot made under the permit"
         )
-    last = snapshots[-1]
+    last = saved[-1]
     if step is not None and last.step != step:
         raise Held(f"the weights loaded are of step {last.step}, and the trainer is at {step}")
     return Start(loaded, last.compute, last.step, last.transcript)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.gate import saving
 from interlock.gate.permit import Held
+from interlock.gate.training import watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,7 +101,7 @@ class Run:
         raise Held(reason)
 
     def _before_batch(self, module: Any, given: Any) -> None:
-        if module.training and not self.gate.open:
+        if watched(module) and not self.gate.open:
             self.asks(self.gate.before_step)
 
     def _before_update(self, optimizer: Any, *given: Any) -> None:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["ACTION", "TrainingGate", "exit_code"]
+__all__ = ["ACTION", "TrainingGate", "exit_code", "watched"]
 
 ACTION = "scale"
 
@@ -342,12 +342,12 @@ class TrainingGate:
         """Count what the model is given while it trains; without a step that the gate let begin it is given nothing."""
 
         def given(module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
-            if module.training:
+            if watched(module):
                 self._see([*positional, *named.values()])
 
         def gave(module: Any, _: tuple[Any, ...], output: Any) -> None:
             loss = getattr(output, "loss", None)
-            if module.training and loss is not None:
+            if watched(module) and loss is not None:
                 self._losses.append(loss.detach())
 
         self._watching = [
@@ -436,6 +436,13 @@ class TrainingGate:
             }
             self._written.add("step", told)
         self._check_step()
+
+
+def watched(module: Any) -> bool:
+    """Whether a model that is called now may leave gradients, or says that it trains."""
+    import torch
+
+    return bool(module.training) or torch.is_grad_enabled()
 
 
 @contextmanager
