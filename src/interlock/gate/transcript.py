@@ -12,6 +12,7 @@ import hashlib
 import os
 import platform
 import sys
+import weakref
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -74,9 +75,10 @@ class Transcript:
         try:
             folder.mkdir(exist_ok=True)
             self.path = next(it for n in count(1) if not (it := folder / f"run-{name}-{n}.jsonl").exists())
-            self.path.touch(exist_ok=False)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         except OSError as error:
             raise Held(f"the run's transcript cannot be written in `{folder}`: {error.strerror}") from error
+        weakref.finalize(self, os.close, self._file)
 
     def add(self, tells: str, members: Mapping[str, Any]) -> str:
         """Write one line. Returns its digest: the head by now.
@@ -86,13 +88,13 @@ class Transcript:
         """
         line = canonical.dumps({"before": self.head, "tells": tells, **members})
         try:
-            with self.path.open("ab") as file:
-                file.write(line + b"\n")
-                file.flush()
-                if tells != "step":  # a step's line outlives the process; a snapshot's the machine, too
-                    os.fsync(file.fileno())
+            written = os.write(self._file, line + b"\n")
+            if tells != "step":  # a step's line outlives the process; a snapshot's the machine, too
+                os.fsync(self._file)
         except OSError as error:
             raise Held(f"the run's transcript `{self.path}` cannot be written: {error.strerror}") from error
+        if written != len(line) + 1:
+            raise Held(f"the run's transcript `{self.path}` cannot be written: the disk took half a line")
         self.head = hashlib.sha256(line).hexdigest()
         return self.head
 
