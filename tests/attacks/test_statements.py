@@ -558,7 +558,7 @@ def _permit_statement(workspace, **terms):
 
 def _snapshot_statement(workspace, permit, **members):
     parent = workspace.read().subject("honest").digest
-    usual = SnapshotPredicate(permit, parent, 1, lab.COMPUTE + 1, None)
+    usual = SnapshotPredicate(permit, parent, 1, lab.COMPUTE + 1, None, "1" * 64)
     predicate = replace(usual, **members).to_json()
     return statement("snapshot", name="checkpoint-1", digest="0" * 64, predicate=predicate)
 

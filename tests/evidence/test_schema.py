@@ -46,7 +46,7 @@ def ledger(tmp_path_factory, finished_lab):
     permit = workspace.read().permits[0]
     once = permits.issue(workspace, subject="honest", action="scale", at=now(), single_use=True)
     spend(workspace, once.permit, action="scale", destination="here", at=now())
-    terms = SnapshotPredicate(permit.digest, permit.subject, 1, permit.terms.start_compute, None)
+    terms = SnapshotPredicate(permit.digest, permit.subject, 1, permit.terms.start_compute, None, "cd" * 32)
     made = statement("snapshot", name="saved", digest="ab" * 32, predicate=terms.to_json())
     workspace.append(made, [lab.key(workspace, "gatekeeper")])
     run = foreign.inspect(min(workspace.folder.glob("logs/*/*.eval")), workspace.folder / "other.eval")

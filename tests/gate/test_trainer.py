@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import shutil
@@ -10,24 +11,25 @@ from datetime import timedelta
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import lab
+import training_lab as made
 from interlock.cli.subjects import From, register
 from interlock.decide.decision import timestamp, to_json
 from interlock.errors import UsageError
 from interlock.evaluate import local
-from interlock.evidence.predicates import PermitPredicate, statement
+from interlock.evidence.predicates import PermitPredicate
 from interlock.gate import permit as permits
 from interlock.gate.narrowing import Less, narrow
 from interlock.gate.trainer import PermitCallback
+from interlock.gate.training import TrainingGate
 from interlock.subject import manifest
 from interlock.subject.compute import architecture, counted, flop
 from interlock.workspace import Place, now
 
-ROWS, LENGTH = 2, 16
-TOKENS = ROWS * LENGTH
-STEPS = 3  # that a permit of `_lease` has room for
+ROWS, LENGTH, TOKENS = made.ROWS, made.LENGTH, made.TOKENS
+STEPS = 3  # that a permit of `permit` has room for
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +49,7 @@ def _quietly():
 @pytest.fixture(scope="module")
 def step_flop(model_folder):
     """FLOP of one optimizer step of the runs below."""
-    return flop.training(architecture.load(model_folder), rows=ROWS, width=LENGTH)
+    return made.step_flop(model_folder)
 
 
 @pytest.fixture
@@ -58,11 +60,6 @@ def permit(whole, step_flop):
 
 def _lease(workspace, room):
     return lab.issue(workspace, most_compute=lab.COMPUTE + room)
-
-
-def _load(folder):
-    with local.quiet():
-        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
 
 
 def _trainer(gate, model, output, *others, steps=10, length=LENGTH, rows=None, **settings):
@@ -85,32 +82,32 @@ def _trainer(gate, model, output, *others, steps=10, length=LENGTH, rows=None, *
         model=model,
         args=TrainingArguments(**arguments),
         train_dataset=rows or [{"input_ids": text, "labels": text}] * 64,
-        callbacks=[gate, *others],
+        callbacks=[*([PermitCallback(gate)] if gate else []), *others],
     )
 
 
 def _gate(workspace, permit, weights, **settings):
     declared = {"tokens_per_step": TOKENS, "sequence": LENGTH, **settings}
-    return PermitCallback(workspace.folder, permit, weights=weights, **declared)
+    return TrainingGate(workspace.folder, permit, weights=weights, **declared)
 
 
 def _run(workspace, permit, weights, output, *, model=None, resume=None, **settings):
     """Train behind a gate; returns the gate and the trainer."""
     gate = _gate(workspace, permit, weights)
-    trainer = _trainer(gate, model or _load(weights), output, **settings)
+    trainer = _trainer(gate, model or made.load(weights), output, **settings)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     return gate, trainer
 
 
 def _unchanged(model, folder):
-    before = _load(folder).state_dict()
+    before = made.load(folder).state_dict()
     return all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 def _held(workspace, permit, weights, output, match, **settings):
     """Training does not begin, and no weight changes."""
     gate = _gate(workspace, permit, weights)
-    model = settings.pop("model", None) or _load(weights)
+    model = settings.pop("model", None) or made.load(weights)
     resume = settings.pop("resume", None)
     trainer = _trainer(gate, model, output, **settings)
     size, before = lab.size(workspace), {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -167,7 +164,7 @@ class _Crash(TrainerCallback):
 def crashed(whole, permit, model_folder, tmp_path):
     """The snapshot of step 2, after a crash in step 3 of a run whose lease has room for three steps."""
     gate = _gate(whole, permit, model_folder)
-    trainer = _trainer(gate, _load(model_folder), tmp_path / "run", _Crash(3), save_strategy="steps", save_steps=2)
+    trainer = _trainer(gate, made.load(model_folder), tmp_path / "run", _Crash(3), save_strategy="steps", save_steps=2)
     with pytest.raises(RuntimeError, match="the machine crashed"):
         trainer.train()
     return tmp_path / "run" / "checkpoint-2"
@@ -225,7 +222,7 @@ def test_a_crashed_run_does_not_begin_at_step_zero_with_trained_weights(whole, p
 
 def test_a_step_larger_than_declared_never_changes_the_weights(whole, model_folder, step_flop, tmp_path):
     permit = _lease(whole, 2 * step_flop)
-    model = _load(model_folder)
+    model = made.load(model_folder)
     with pytest.raises(permits.Held, match="a step was larger than the 32 tokens declared"):
         _run(whole, permit, model_folder, tmp_path / "run", model=model, length=3 * LENGTH)
     assert _unchanged(model, model_folder)
@@ -233,7 +230,7 @@ def test_a_step_larger_than_declared_never_changes_the_weights(whole, model_fold
 
 def test_a_larger_batch_by_accumulation_never_changes_the_weights(whole, model_folder, step_flop, tmp_path):
     permit = _lease(whole, 2 * step_flop)
-    model = _load(model_folder)
+    model = made.load(model_folder)
     with pytest.raises(permits.Held, match="a step was larger than the 32 tokens declared"):
         _run(whole, permit, model_folder, tmp_path / "run", model=model, gradient_accumulation_steps=4)
     assert _unchanged(model, model_folder)
@@ -241,7 +238,7 @@ def test_a_larger_batch_by_accumulation_never_changes_the_weights(whole, model_f
 
 def test_a_sequence_longer_than_declared_never_changes_the_weights(whole, model_folder, step_flop, tmp_path):
     """As many tokens as declared, in one row: each takes more compute, since it is paired with more."""
-    permit, model = _lease(whole, 9 * step_flop), _load(model_folder)
+    permit, model = _lease(whole, 9 * step_flop), made.load(model_folder)
     with pytest.raises(permits.Held, match="a sequence has 32 tokens, more than the 16 declared"):
         _run(whole, permit, model_folder, tmp_path / "run", model=model, length=TOKENS, per_device_train_batch_size=1)
     assert _unchanged(model, model_folder)
@@ -251,8 +248,8 @@ def test_a_step_in_which_no_sequence_was_seen_never_changes_the_weights(
     whole, permit, model_folder, tmp_path, monkeypatch
 ):
     """As if the model were called in a way that the gate does not watch."""
-    monkeypatch.setattr(PermitCallback, "_watch", lambda gate, model: None)
-    model = _load(model_folder)
+    monkeypatch.setattr(TrainingGate, "_watch", lambda gate, model: None)
+    model = made.load(model_folder)
     with pytest.raises(permits.Held, match="no sequence was seen in this step"):
         _run(whole, permit, model_folder, tmp_path / "run", model=model)
     assert _unchanged(model, model_folder)
@@ -261,13 +258,13 @@ def test_a_step_in_which_no_sequence_was_seen_never_changes_the_weights(
 def test_longer_sequences_take_more_compute_a_token_so_fewer_steps_fit(whole, permit, model_folder, tmp_path):
     """The same number of tokens a step, and the same permit; nothing is declared, so all may be in one sequence."""
     gate = _gate(whole, permit, model_folder, sequence=None)
-    trainer = _trainer(gate, _load(model_folder), tmp_path / "run", length=TOKENS, per_device_train_batch_size=1)
+    trainer = _trainer(gate, made.load(model_folder), tmp_path / "run", length=TOKENS, per_device_train_batch_size=1)
     trainer.train()
-    made = architecture.load(model_folder)
-    assert trainer.state.global_step == STEPS - 1 + (flop.training(made, rows=1, width=TOKENS) * STEPS <= gate.spent)
+    config = architecture.load(model_folder)
+    assert trainer.state.global_step == STEPS - 1 + (flop.training(config, rows=1, width=TOKENS) * STEPS <= gate.spent)
     taken = gate.spent - lab.COMPUTE
-    assert taken == trainer.state.global_step * flop.training(made, rows=1, width=TOKENS)
-    assert taken > trainer.state.global_step * flop.training(made, rows=ROWS, width=LENGTH)
+    assert taken == trainer.state.global_step * flop.training(config, rows=1, width=TOKENS)
+    assert taken > trainer.state.global_step * flop.training(config, rows=ROWS, width=LENGTH)
 
 
 class _Unknown(TrainerCallback):
@@ -278,7 +275,7 @@ class _Unknown(TrainerCallback):
 
 
 def _unknown(workspace, permit, weights, output, **settings):
-    model = _load(weights)
+    model = made.load(weights)
     gate = _gate(workspace, permit, weights, **settings)
     trainer = _trainer(gate, model, output)
     trainer.callback_handler.callbacks.insert(0, _Unknown())
@@ -295,7 +292,7 @@ def test_an_architecture_that_the_formula_does_not_know_holds(whole, permit, mod
 def test_what_torch_counted_stands_in_for_a_formula_that_does_not_know(
     whole, permit, model_folder, step_flop, tmp_path
 ):
-    found = counted.count(_load(model_folder), rows=ROWS, width=LENGTH)
+    found = counted.count(made.load(model_folder), rows=ROWS, width=LENGTH)
     assert found.flop == step_flop
     gate, trainer, _ = _unknown(whole, permit, model_folder, tmp_path / "run", counted_flop=found.per_token)
     trainer.train()
@@ -304,7 +301,7 @@ def test_what_torch_counted_stands_in_for_a_formula_that_does_not_know(
 
 def test_a_count_that_the_formula_denies_holds(whole, permit, model_folder, step_flop, tmp_path):
     gate = _gate(whole, permit, model_folder, counted_flop=step_flop // TOKENS // 2)
-    trainer = _trainer(gate, _load(model_folder), tmp_path / "run")
+    trainer = _trainer(gate, made.load(model_folder), tmp_path / "run")
     with pytest.raises(permits.Held, match=r"counted_flop is not believed: .* apart"):
         trainer.train()
 
@@ -312,7 +309,7 @@ def test_a_count_that_the_formula_denies_holds(whole, permit, model_folder, step
 def test_a_count_a_little_above_the_formula_is_what_counts(whole, permit, model_folder, step_flop, tmp_path):
     more = step_flop // TOKENS * 103 // 100
     gate = _gate(whole, permit, model_folder, counted_flop=more)
-    _trainer(gate, _load(model_folder), tmp_path / "run", steps=2).train()
+    _trainer(gate, made.load(model_folder), tmp_path / "run", steps=2).train()
     assert gate.spent == lab.COMPUTE + 2 * more * TOKENS
 
 
@@ -332,19 +329,19 @@ def test_a_trainer_that_does_not_count_every_token_is_refused(whole, permit, mod
         _run(whole, permit, model_folder, tmp_path / "run", include_num_input_tokens_seen=counting)
 
 
-def test_a_step_in_which_the_trainer_counts_no_tokens_never_changes_the_weights(whole, permit, model_folder, tmp_path):
+def test_what_the_trainer_does_not_count_the_gate_does(whole, permit, model_folder, step_flop, tmp_path):
     """Embeddings instead of token ids: the Trainer only warns, and counts nothing."""
-    model = _load(model_folder)
+    model = made.load(model_folder)
     with torch.no_grad():
         embedded = model.get_input_embeddings()(torch.arange(3, 3 + LENGTH)).clone()
     rows = [{"inputs_embeds": embedded, "labels": list(range(3, 3 + LENGTH))}] * 64
-    with pytest.raises(permits.Held, match="counted no tokens in this step"):
-        _run(whole, permit, model_folder, tmp_path / "run", model=model, rows=rows)
-    assert _unchanged(model, model_folder)
+    gate, trainer = _run(whole, permit, model_folder, tmp_path / "run", model=model, rows=rows)
+    assert trainer.state.num_input_tokens_seen == 0
+    assert (trainer.state.global_step, gate.spent) == (STEPS, lab.COMPUTE + STEPS * step_flop)
 
 
 def test_a_trainer_that_would_skip_the_snapshot_of_a_stop_is_refused(whole, permit, model_folder, tmp_path):
-    trainer = _trainer(_gate(whole, permit, model_folder), _load(model_folder), tmp_path / "run")
+    trainer = _trainer(_gate(whole, permit, model_folder), made.load(model_folder), tmp_path / "run")
     trainer.args.save_strategy = "best"
     with pytest.raises(UsageError, match="save_strategy is `best`"):
         trainer.train()
@@ -387,7 +384,7 @@ def test_a_permit_for_another_action_does_not_begin_training(whole, model_folder
 def test_a_permit_that_is_over_does_not_begin_training(whole, permit, model_folder, tmp_path):
     end = permits.find(whole.read(), permit).terms.not_after
     gate = _gate(whole, permit, model_folder, clock=lambda: end)
-    model = _load(model_folder)
+    model = made.load(model_folder)
     with pytest.raises(permits.Held, match="the permit ended at"):
         _trainer(gate, model, tmp_path / "run").train()
     assert _unchanged(model, model_folder)
@@ -411,7 +408,7 @@ class _Clock(TrainerCallback):
 def test_a_permit_that_ends_during_a_run_stops_it_with_a_snapshot(whole, permit, model_folder, tmp_path):
     clock = _Clock(permits.find(whole.read(), permit).terms.not_after, "on_step_begin")
     gate = _gate(whole, permit, model_folder, clock=clock)
-    trainer = _trainer(gate, _load(model_folder), tmp_path / "run", clock)
+    trainer = _trainer(gate, made.load(model_folder), tmp_path / "run", clock)
     trainer.train()
     assert trainer.state.global_step == 2  # the clock turned after the gate let the second step begin
     (snapshot,) = whole.read().snapshots
@@ -425,7 +422,7 @@ def test_no_step_begins_after_the_permits_end_however_long_the_step_before_took(
     """Between a step's end and the next one's begin there may be an evaluation of hours."""
     clock = _Clock(permits.find(whole.read(), permit).terms.not_after, "on_log")
     gate = _gate(whole, permit, model_folder, clock=clock)
-    trainer = _trainer(gate, _load(model_folder), tmp_path / "run", clock, logging_steps=1)
+    trainer = _trainer(gate, made.load(model_folder), tmp_path / "run", clock, logging_steps=1)
     with pytest.raises(permits.Held, match="the permit ended at"):
         trainer.train()
     assert trainer.state.global_step == 1
@@ -459,7 +456,7 @@ def test_a_permit_that_rests_on_a_lie_does_not_begin_training(few_shot, model_fo
 def test_an_altered_ledger_does_not_begin_training(whole, permit, model_folder, tmp_path):
     path = lab.bundle(whole)
     path.write_bytes(path.read_bytes().replace(b"a", b"b", 1))
-    trainer = _trainer(_gate(whole, permit, model_folder), _load(model_folder), tmp_path / "run")
+    trainer = _trainer(_gate(whole, permit, model_folder), made.load(model_folder), tmp_path / "run")
     with pytest.raises(Exception, match=r"tile/.*differ|history") as caught:
         trainer.train()
     assert caught.value.exit_code == 4
@@ -475,21 +472,21 @@ def test_weights_of_another_folder_do_not_begin_training(whole, permit, model_fo
 
 
 def test_tensors_that_were_altered_in_memory_do_not_begin_training(whole, permit, model_folder, tmp_path):
-    model = _load(model_folder)
+    model = made.load(model_folder)
     with torch.no_grad():
         model.model.layers[1].mlp.up_proj.weight[3, 4] += 1e-3
     _held(whole, permit, model_folder, tmp_path / "run", "up_proj.weight` differs", model=model)
 
 
 def test_tensors_that_the_folder_lacks_do_not_begin_training(whole, permit, model_folder, tmp_path):
-    model = _load(model_folder)
+    model = made.load(model_folder)
     model.extra = torch.nn.Linear(2, 2)
     _held(whole, permit, model_folder, tmp_path / "run", "`extra.weight` is not in it", model=model)
 
 
 def test_untied_weights_do_not_begin_training(whole, permit, model_folder, tmp_path):
     """The output matrix is stored once, as the input matrix; in memory it is another."""
-    model = _load(model_folder)
+    model = made.load(model_folder)
     model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone() + 1)
     _held(whole, permit, model_folder, tmp_path / "run", "`lm_head.weight` is not in it", model=model)
 
@@ -532,7 +529,7 @@ def test_a_hold_that_arises_during_a_run_stops_it_at_the_next_snapshot(
 ):
     gate = _gate(whole, permit, model_folder)
     others = _At(1, lambda: happens(whole))
-    trainer = _trainer(gate, _load(model_folder), tmp_path / "run", others, save_strategy="steps", save_steps=2)
+    trainer = _trainer(gate, made.load(model_folder), tmp_path / "run", others, save_strategy="steps", save_steps=2)
     trainer.train()
     assert trainer.state.global_step == 2
     assert why in gate.ended
@@ -547,30 +544,100 @@ def test_a_snapshot_that_cannot_be_recorded_ends_the_run(whole, permit, model_fo
 
     gate = _gate(whole, permit, model_folder)
     others = _At(1, lose_the_log)
-    trainer = _trainer(gate, _load(model_folder), tmp_path / "run", others, save_strategy="steps", save_steps=2)
+    trainer = _trainer(gate, made.load(model_folder), tmp_path / "run", others, save_strategy="steps", save_steps=2)
     with pytest.raises(Exception, match="tile/entries") as caught:
         trainer.train()
     assert caught.value.exit_code == 4
     assert trainer.state.global_step == 2
 
 
+# -- the list of callbacks, and the disk -------------------------------------------------------------------------------
+
+
+def _trained(folder, steps):
+    """The weights after so many steps of the runs above, without a gate."""
+    trainer = _trainer(None, made.load(folder), folder.parent / "unused", steps=steps, rows=_rows(), **CONSTANT)
+    trainer.train()
+    return trainer.model
+
+
+def _rows():
+    ids = [made.batch(row, rows=1)["input_ids"][0].tolist() for row in range(64)]
+    return [{"input_ids": row, "labels": row} for row in ids]
+
+
+CONSTANT = {"lr_scheduler_type": "constant"}
+
+
+def test_a_callback_that_is_taken_off_the_list_ends_the_run_at_the_next_batch(whole, permit, model_folder, tmp_path):
+    gate = _gate(whole, permit, model_folder)
+    drop = _At(1, lambda: trainer.remove_callback(PermitCallback))
+    trainer = _trainer(gate, made.load(model_folder), tmp_path / "run", drop, rows=_rows(), **CONSTANT)
+    with pytest.raises(permits.Held, match="no step was let begin: the gate was not asked"):
+        trainer.train()
+    assert made.same(trainer.model, _trained(model_folder, 1))
+
+
+class _GoesOn(TrainerCallback):
+    """Stands behind the gate, and takes back what it said."""
+
+    def __init__(self, *said):
+        self.said = said
+
+    def on_step_end(self, args, state, control, **_):
+        for said in self.said:
+            setattr(control, said, False)
+        return control
+
+
+@pytest.mark.parametrize(
+    ("said", "match"),
+    [
+        (["should_save"], "its last step was not saved: the permit's bound"),
+        (["should_training_stop", "should_save"], "the run was stopped, and goes on all the same: the permit's bound"),
+    ],
+    ids=["does not save", "neither saves nor stops"],
+)
+def test_a_callback_that_overrules_the_gate_trains_no_further(whole, permit, model_folder, tmp_path, said, match):
+    gate = _gate(whole, permit, model_folder)
+    trainer = _trainer(gate, made.load(model_folder), tmp_path / "run", _GoesOn(*said), rows=_rows(), **CONSTANT)
+    with pytest.raises(permits.Held, match=match):
+        trainer.train()
+    assert made.same(trainer.model, _trained(model_folder, STEPS))
+
+
+def test_a_callback_that_takes_back_the_stop_alone_takes_back_nothing(whole, permit, model_folder, tmp_path):
+    gate, others = _gate(whole, permit, model_folder), _GoesOn("should_training_stop")
+    trainer = _trainer(gate, made.load(model_folder), tmp_path / "run", others)
+    trainer.train()
+    assert (trainer.state.global_step, gate.recorded) == (STEPS, STEPS)
+    assert gate.ended
+
+
+def test_a_disk_that_is_full_at_the_save_leaves_the_snapshot_before(
+    whole, permit, model_folder, step_flop, tmp_path, monkeypatch
+):
+    """The Trainer writes into a folder that has its name already: what is half written is not in the ledger."""
+    save = Trainer._save
+
+    def full(trainer, output_dir=None, state_dict=None):
+        save(trainer, output_dir, state_dict)
+        if trainer.state.global_step == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Trainer, "_save", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        _run(whole, permit, model_folder, tmp_path / "run", save_strategy="steps", save_steps=1)
+    monkeypatch.undo()
+    assert [it.terms.step for it in whole.read().snapshots] == [1]
+    half = tmp_path / "run" / "checkpoint-2"
+    _held(whole, permit, half, tmp_path / "run", "neither that nor a snapshot made under the permit")
+    first = tmp_path / "run" / "checkpoint-1"
+    gate, trainer = _run(whole, permit, first, tmp_path / "run", resume=first)
+    assert (trainer.state.global_step, gate.spent) == (STEPS, lab.COMPUTE + STEPS * step_flop)
+
+
 # -- going on under a new permit ---------------------------------------------------------------------------------------
-
-
-def _evidence_as_of_the_parent(workspace, name):
-    """Plans, results and attestations for a subject, as the honest one has them."""
-    subject, team = workspace.read().subject(name), [lab.key(workspace, "evaluation-team")]
-    for number in range(2):
-        plan = statement(
-            "plan", name=name, digest=subject.digest, predicate=lab.payload(workspace, "plan", number).predicate
-        )
-        digest = workspace.append(plan, team)
-        result = lab.result_of(workspace, number, plan=digest)
-        workspace.append(
-            statement("result", name=name, digest=subject.digest, predicate=result.predicate),
-            team,
-        )
-    lab.attest_everything(workspace, name)
 
 
 @pytest.mark.parametrize(
@@ -594,10 +661,23 @@ def test_a_snapshot_goes_on_under_a_permit_of_its_own(whole, permit, model_folde
     continued = permits.issue(whole, subject="next", action="scale", at=now())
     assert continued.decision.bounds.most_effective_compute == 4 * lab.COMPUTE < 4 * subject.ec_low
     assert permits.issue(whole, subject="next", action="deploy-internal", at=now()).permit is None
-    _evidence_as_of_the_parent(whole, "next")
+    made.evidence_as_of_the_parent(whole, "next")
     whole.refresh()
     most = subject.ec_high + 2 * step_flop
     issued = permits.issue(whole, subject="next", action="scale", at=now(), most_compute=most)
     gate, trainer = _run(whole, issued.permit, snapshot, tmp_path / "run", resume=snapshot)
     assert (trainer.state.global_step, gate.spent) == (STEPS + 2, most)
     _held(whole, permit, snapshot, tmp_path / "run", "was used up", resume=snapshot)
+
+
+def test_a_run_that_was_stopped_and_resumed_has_the_weights_of_one_that_was_not_bit_for_bit(
+    whole, permit, model_folder, tmp_path
+):
+    settings = {"rows": _rows(), **CONSTANT}
+    _run(whole, permit, model_folder, tmp_path / "run", **settings)
+    snapshot = tmp_path / "run" / f"checkpoint-{STEPS}"
+    lifted = made.lifted(whole, snapshot, 2, model_folder)
+    gate, trainer = _run(whole, lifted, snapshot, tmp_path / "run", resume=snapshot, **settings)
+    assert (trainer.state.global_step, gate.step) == (STEPS + 2, STEPS + 2)
+    assert made.same(trainer.model, _trained(model_folder, STEPS + 2))
+    assert made.same(made.load(tmp_path / "run" / f"checkpoint-{STEPS + 2}"), trainer.model)

@@ -162,7 +162,9 @@ def told():
     story.permit(HONEST, "scale", datetime(2026, 12, 20, tzinfo=UTC))
     story.permit(HONEST, "deploy-internal", datetime(2026, 11, 22, tzinfo=UTC))
     story.snapshots.append(
-        Snapshot(story.entry, "5" * 64, SnapshotPredicate(story.permits[0].digest, HONEST, 500, 12 * 10**20, None))
+        Snapshot(
+            story.entry, "5" * 64, SnapshotPredicate(story.permits[0].digest, HONEST, 500, 12 * 10**20, None, "6" * 64)
+        )
     )
     return story.evidence()
 

@@ -1,11 +1,12 @@
-"""`audit`: ask some samples of a recorded result again, and compare."""
+"""`audit`: ask some samples of a recorded result again, or train some segments of a run again, and compare."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +18,8 @@ from interlock.evidence.predicates import statement
 from interlock.workspace import Workspace, now, write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from interlock.evaluate.rerun import Report
     from interlock.evidence.statement import Statement
 
@@ -26,6 +29,14 @@ def audit(
         str | None, typer.Argument(help="Entry number or digest of a result.", show_default="the latest one")
     ] = None,
     rerun: Annotated[int, typer.Option("--rerun", min=1, help="How many of its samples to ask again.")] = 50,
+    replay: Annotated[
+        int | None, typer.Option(min=1, help="How many segments of a training run to train again, in place of that.")
+    ] = None,
+    transcript: Annotated[Path | None, typer.Option(help="The run's transcript.")] = None,
+    snapshots: Annotated[Path | None, typer.Option(help="The folder that holds its snapshots.")] = None,
+    by_function: Annotated[
+        str | None, typer.Option("--with", metavar="FILE.py:FUNCTION", help="What trains a segment again.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The report.", show_default="audits/RESULT-SIZE-N.json")
     ] = None,
@@ -43,10 +54,18 @@ def audit(
     seen is signed into the ledger: one sample that disagrees, or was asked out of turn, ends what the result shows in
     favour. Exit code 0 if all agree, 5 if one does not, 4 if the log or the subject's files are not the recorded ones.
 
+    With --replay, segments of a training run between snapshots are trained again by FUNCTION(start, segment, into),
+    which gives the loss of each step, and compared bit for bit. On another machine, with other threads or versions, the
+    answer is "not comparable" and the exit code 5.
+
     \b
         interlock audit --rerun 50
         interlock audit 12 --rerun 120 --by external-auditor
+        interlock audit --replay 3 --transcript run.jsonl --snapshots runs --with train.py:again
     """
+    if replay is not None:
+        opened = Workspace.open(workspace, passphrases(passphrase_file))
+        return _replay(opened, replay, transcript, snapshots, by_function, as_json=as_json)
     from interlock.cli.show import progress
     from interlock.evaluate import rerun as again
 
@@ -79,6 +98,58 @@ def audit(
             f"signed as audit {digest[:12]}" if digest else "it is not signed; --by ROLE signs it into the ledger"
         )
     return OK if report.passed else FAILED
+
+
+def _replay(
+    opened: Workspace, count: int, transcript: Path | None, snapshots: Path | None, again: str | None, *, as_json: bool
+) -> int:
+    from interlock.gate import replay
+
+    if transcript is None or snapshots is None or again is None:
+        raise UsageError("--replay needs --transcript, --snapshots and --with")
+    try:
+        data = transcript.read_bytes()
+        folders = [found for found in snapshots.iterdir() if (found / "config.json").is_file()]
+    except OSError as error:
+        raise UsageError(f"`{error.filename}` cannot be read: {error.strerror}") from error
+    folders += [place.folder for place in opened.places().values() if place.adapter is None]
+    report = replay.replay(opened.read(), data, count=count, folders=folders, again=_function(again))
+    chance = report.detects(1)
+    told = {
+        "verdict": report.verdict,
+        "segments": report.total,
+        "drawn": list(report.drawn),
+        "root": report.root,
+        "differs": dict(report.differs),
+        "environment": {name: list(pair) for name, pair in report.environment.items()},
+        "detects_one_altered": f"{chance.numerator}/{chance.denominator}",
+    }
+    if as_json:
+        print_json(told)
+    else:
+        typer.echo(
+            f"{report.verdict}: {len(report.drawn)} of {report.total} segments trained again, drawn by root "
+            f"{report.root[:16]}; one altered segment is among them with a chance of {float(chance):.0%}"
+        )
+        for name, how in report.differs.items():
+            typer.echo(f"  - {name}: {how} differs")
+        for name, (recorded, here) in report.environment.items():
+            typer.echo(f"  - {name}: recorded {recorded!r}, here {here!r}")
+    return OK if report.verdict == "agrees" else FAILED
+
+
+def _function(named: str) -> Callable[..., Any]:
+    """A function in a file, by `FILE.py:FUNCTION`."""
+    file, _, name = named.rpartition(":")
+    spec = importlib.util.spec_from_file_location("again", file) if file.endswith(".py") else None
+    if spec is None or spec.loader is None or not Path(file).is_file():
+        raise UsageError(f"got `{named}`, expected FILE.py:FUNCTION")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: Callable[..., Any] | None = getattr(module, name, None)
+    if not callable(found):
+        raise UsageError(f"`{file}` has no function `{name}`")
+    return found
 
 
 def _statement(report: Report, sha256: str) -> Statement:

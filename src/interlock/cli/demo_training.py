@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from interlock.errors import missing_extra
 from interlock.evaluate import local
 from interlock.gate.trainer import PermitCallback
+from interlock.gate.training import TrainingGate
 from interlock.subject.compute import architecture, flop
 
 try:
@@ -65,7 +66,7 @@ def run(
     Raises:
         Held: the permit does not let the run begin.
     """
-    gate = PermitCallback(workspace.folder, permit, weights=weights, tokens_per_step=ROWS * LENGTH, sequence=LENGTH)
+    gate = TrainingGate(workspace.folder, permit, weights=weights, tokens_per_step=ROWS * LENGTH, sequence=LENGTH)
     watch = _Watch(steps, report)
     with local.quiet():
         tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True)
@@ -74,7 +75,7 @@ def run(
             args=_arguments(output, steps),
             train_dataset=_rows(tokenizer),
             processing_class=tokenizer,  # so that a snapshot is a whole model again
-            callbacks=[gate, watch],
+            callbacks=[PermitCallback(gate), watch],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(weights) if resume else None)

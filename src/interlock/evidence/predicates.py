@@ -41,6 +41,7 @@ _VERSIONS = {
     "assumption-check": 3,
     "decision": 4,
     "permit": 2,
+    "snapshot": 2,
     "duty": 2,
 }  # of all others it is 1
 
@@ -701,24 +702,32 @@ class PermitPredicate:
         return None
 
 
+_CONTINUED = "continued"
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotPredicate:
-    """A model's saved state under a permit: how much of the lease is spent, and whether the run has ended."""
+    """A model's saved state under a permit, `continued` from its parent: how much of the lease is spent, whether the
+    run has ended, and the head of its transcript.
+    """
 
     permit: str
     parent: str
     step: int
     compute: int
     ended: str | None
+    transcript: str
 
     def to_json(self) -> dict[str, Any]:
         """The predicate as JSON."""
         return {
             "permit": self.permit,
             "parent": self.parent,
-            "step": self.step,
+            "step": _CONTINUED,
+            "optimizer_step": self.step,
             "effective_compute": str(self.compute),
             "ended": self.ended or "no",
+            "transcript": self.transcript,
         }
 
     @classmethod
@@ -729,13 +738,17 @@ class SnapshotPredicate:
             EvidenceError: anything unexpected.
         """
         fields = Fields(value, where)
-        ended = fields.text("ended") if isinstance(value, dict) else ""
+        made = fields.text("step")
+        if made != _CONTINUED:
+            raise EvidenceError(f"{where}: a snapshot's step is `{made}`, expected `{_CONTINUED}`")
+        ended = fields.text("ended")
         read = cls(
             permit=fields.digest("permit"),
             parent=fields.digest("parent"),
-            step=fields.count("step"),
+            step=fields.count("optimizer_step"),
             compute=fields.flop("effective_compute"),
             ended=None if ended == "no" else ended,
+            transcript=fields.digest("transcript"),
         )
         fields.done()
         return read

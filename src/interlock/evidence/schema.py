@@ -405,5 +405,13 @@ _PREDICATES: dict[str, Schema] = {
         ),
         deployment=_DIGEST,
     ),
-    "snapshot": _object(permit=_DIGEST, parent=_DIGEST, step=_COUNT, effective_compute=_FLOP, ended=_TEXT),
+    "snapshot": _object(
+        permit=_DIGEST,
+        parent=_DIGEST,
+        step={"const": "continued"},
+        optimizer_step=_COUNT,
+        effective_compute=_FLOP,
+        ended=_TEXT,
+        transcript=_DIGEST,
+    ),
 }

@@ -1,0 +1,124 @@
+"""What must be so before training begins: where the weights loaded stand in the ledger, and what a token takes.
+
+Guarantees: the effective compute at the start is what the ledger says of these very weights; what is in memory is what
+lies in their folder; a token takes no less than the formula says, or training does not begin.
+What it leaves to the caller: verifying the permit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from interlock.gate.permit import Held, chain
+from interlock.subject import manifest
+from interlock.subject.compute import counted, flop
+from interlock.subject.compute.architecture import UnknownArchitectureError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from interlock.evidence.read import Evidence, Permit
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a run starts, by the ledger: the digest of the weights, effective compute in FLOP, the optimizer step, and
+    the head of the transcript that it goes on from, if there is one.
+    """
+
+    weights: str
+    spent: int
+    step: int
+    head: str | None
+
+
+def start(evidence: Evidence, permit: Permit, weights: Path, step: int | None) -> Start:
+    """Where a run of the weights in a folder starts: as the permit's subject, or as a snapshot made under the permit.
+
+    `step` is the optimizer step at which the trainer believes to be, if it believes anything.
+
+    Raises:
+        Held: they are neither, or of another step, or the permit was used up.
+    """
+    _check_unused(evidence, permit)
+    loaded = manifest.of(weights).digest
+    # the ledger's word on a snapshot counts also where somebody registered it as a subject that had spent less
+    saved = sorted((it.terms for it in evidence.snapshots if it.subject == loaded), key=lambda terms: terms.compute)
+    if loaded == permit.subject:
+        spent = max([permit.terms.start_compute, *(terms.compute for terms in saved)])
+        reached, head = (saved[-1].step, saved[-1].transcript) if saved else (0, None)
+        return Start(loaded, spent, reached if step is None else step, head)
+    held = {one.digest for one in chain(evidence, permit)}
+    if not any(terms.permit in held for terms in saved):
+        raise Held(
+            f"the permit is for subject {permit.subject[:12]}, and the weights loaded are {loaded[:12]}, "
+            "neither that nor a snapshot made under the permit"
+        )
+    last = saved[-1]
+    if step is not None and last.step != step:
+        raise Held(f"the weights loaded are of step {last.step}, and the trainer is at {step}")
+    return Start(loaded, last.compute, last.step, last.transcript)
+
+
+def _check_unused(evidence: Evidence, permit: Permit) -> None:
+    for snapshot in evidence.snapshots:
+        if snapshot.terms.permit == permit.digest and snapshot.terms.ended:
+            raise Held(f"the permit was used up at step {snapshot.terms.step}: {snapshot.terms.ended}")
+
+
+def cost(model: Any, *, sequence: int, counted_flop: int | None) -> int:
+    """FLOP of training on one token: by formula, else what the caller counted, which the formula must not deny.
+
+    Raises:
+        Held: it is unknown, or the caller's count is not believed.
+    """
+    try:
+        made = counted.of_model(model)
+    except UnknownArchitectureError as error:
+        if counted_flop is None:
+            raise Held(
+                f"the compute of a step is unknown: {error}; give counted_flop, a token's FLOP by torch's counter"
+            ) from error
+        return counted_flop
+    by_formula = flop.per_token(made, width=sequence)
+    if counted_flop is None:
+        return by_formula
+    try:
+        counted.agree(made, counted.Counted(counted_flop * sequence, 1, sequence))
+    except counted.GapError as error:
+        raise Held(f"counted_flop is not believed: {error}") from error
+    return max(by_formula, counted_flop)
+
+
+def bound(permit: Permit, spent: int, takes: int) -> str:
+    """That the next step would pass the permit's bound, in words."""
+    left = max(permit.terms.most_compute - spent, 0)
+    return (
+        f"the permit's bound of {permit.terms.most_compute} FLOP leaves {left}, and the next step takes {takes}; "
+        "evaluations of the snapshot and a new permit lift this"
+    )
+
+
+def check_loaded(model: Any, folder: Path) -> None:
+    """Check that the tensors in memory are those of the folder, bit for bit after the cast to the model's type, and no
+    others.
+
+    Raises:
+        Held: a tensor of the folder is not in the model, or differs, or the model has one that the folder lacks.
+    """
+    import torch
+    from safetensors import safe_open
+
+    loaded, checked = model.state_dict(), set()
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as stored:
+            for name in stored.keys():  # noqa: SIM118  safe_open is no mapping
+                if name not in loaded or not torch.equal(
+                    loaded[name].cpu(), stored.get_tensor(name).to(loaded[name].dtype)
+                ):
+                    raise Held(f"the weights in memory are not those of `{folder}`: `{name}` differs")
+                checked.add(loaded[name].data_ptr())
+    for name, tensor in loaded.items():
+        if tensor.data_ptr() not in checked:  # tied weights are stored once, and share their memory
+            raise Held(f"the weights in memory are not those of `{folder}`: `{name}` is not in it")

@@ -1,0 +1,135 @@
+"""The gate around a training loop of one's own, in plain torch, in one process or in several.
+
+    gate = TrainingGate(workspace, permit, weights=folder, tokens_per_step=4 * 64)
+    with exit_code(gate), gated(model, optimizer, gate=gate, save=save, output=runs) as run:
+        for batch in batches[run.step :]:
+            model(**batch).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            run.step_done()
+
+Guarantees: what `gate.training` does; a hold inside a step, before the weights change, comes out of the model's or the
+optimizer's own call, whatever the loop does; every snapshot is written whole, and stands in the ledger.
+What it leaves to the caller: one call of `step_done` when a step is over, all that belongs to it included (scheduler,
+random state); and a `save` that writes what a resume needs. `model` is the bare one, also where the loop calls
+`DistributedDataParallel(model)`.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from interlock.gate import saving
+from interlock.gate.permit import Held
+from interlock.gate.training import watched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from interlock.gate.training import TrainingGate
+
+__all__ = ["Run", "gated"]
+
+
+class Run:
+    """A training run behind a gate."""
+
+    def __init__(self, gate: TrainingGate, save: Callable[[Path], object], output: Path) -> None:
+        self.gate = gate
+        self._save_into = save
+        self._output = output
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps so far, by the ledger at the start: where the data goes on."""
+        return self.gate.step
+
+    def step_done(self, loss: Any = None) -> None:
+        """Say that a step is over. `loss` is for the transcript, where it is not the model that computes it.
+
+        Raises:
+            Held: the run ends here, with a snapshot that stands in the ledger.
+        """
+        reason = self.gate.after_step(loss)
+        if reason is not None:
+            self._stop(reason)
+
+    def snapshot(self) -> Path:
+        """Save the model as it is, and put it into the ledger. Returns its folder.
+
+        Raises:
+            Held: the run ends here, since the rule holds by now, or since it could not be saved.
+            EvidenceError, LedgerError: it cannot be recorded; the run ends here, too.
+        """
+        folder = self._output / f"checkpoint-{self.step}"
+        saved = self.gate.together(lambda: self._save(folder) if self.gate.first else folder)
+        reason = self.gate.snapshot(saved)
+        if reason is not None:
+            raise Held(reason)
+        return saved
+
+    def asks(self, question: Callable[[], None]) -> None:
+        """Ask the gate something within a step, before the weights change.
+
+        Raises:
+            Held: the run ends here; what was trained in the steps before is saved.
+        """
+        try:
+            question()
+        except Held as held:
+            if self.gate.ended is not None:
+                raise
+            self._stop(str(held))
+
+    def _save(self, folder: Path) -> Path:
+        try:
+            return saving.whole(folder, self._save_into)
+        except Exception as error:  # whatever a full disk makes of a save
+            self.gate.stop(f"the snapshot of step {self.step} cannot be saved ({error})")
+            raise Held(
+                f"the snapshot of step {self.step} cannot be saved ({error}); the ledger's last snapshot stands, and a "
+                "run that starts from it with the same permit lifts this"
+            ) from error
+
+    def _stop(self, reason: str) -> None:
+        """End the run; what was trained since the last snapshot is saved."""
+        self.gate.stop(reason)
+        if self.gate.trained:
+            self.snapshot()
+        raise Held(reason)
+
+    def _before_batch(self, module: Any, given: Any) -> None:
+        if watched(module) and not self.gate.open:
+            self.asks(self.gate.before_step)
+
+    def _before_update(self, optimizer: Any, *given: Any) -> None:
+        self.asks(self.gate.before_update)
+
+
+@contextmanager
+def gated(
+    model: Any, optimizer: Any, *, gate: TrainingGate, save: Callable[[Path], object], output: Path
+) -> Iterator[Run]:
+    """A run of `model` behind `gate`, for as long as the block lasts.
+
+    `save` fills an empty folder: the weights as a transformers folder, and whatever else a resume needs. Snapshots lie
+    in `output`, as `checkpoint-STEP`.
+
+    Raises:
+        Held: training must not begin, or it ends here.
+        EvidenceError, LedgerError: the ledger cannot be relied on.
+    """
+    gate.begin(model)
+    run = Run(gate, save, output)
+    hooks = [
+        model.register_forward_pre_hook(run._before_batch, prepend=True),
+        optimizer.register_step_pre_hook(run._before_update),
+    ]
+    try:
+        yield run
+    finally:
+        gate.release()
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,468 @@
+"""The gate inside a training run: one core, that no trainer is needed for. The shims call it at each step.
+
+Guarantees: training does not begin without a permit that names the weights loaded; no optimizer step is taken that
+would pass the permit's most effective compute, nor begun after its end, by the wall clock or the monotonic one; the run
+stops with a snapshot that stands in the ledger; what is spent before a run resumes is what the ledger says, and a lease
+that has ended does not begin again, whatever the trainer's own memory says. Of several processes all stop at one step.
+
+What it leaves to the caller, and to an outside gate: snapshots are signed with the key of the role that issues permits,
+which must therefore be on this machine (that of rank 0); a gate can be removed by whoever owns the code. The tokens of
+a step are those that the model is given while it trains, or those that the trainer counts, whichever are more. A token
+takes what the formula says for the longest sequence declared, each position paired with every other
+(`subject.compute.flop`): no less than any kernel does, recomputation left out.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from interlock.decide.decision import timestamp
+from interlock.errors import HOLD, InterlockError, UsageError
+from interlock.evidence.predicates import SnapshotPredicate, statement
+from interlock.gate import admission, transcript
+from interlock.gate.lease import Grant, Lease
+from interlock.gate.permit import Held, find, verify
+from interlock.gate.ranks import PATIENCE, Ranks
+from interlock.gate.transcript import Transcript
+from interlock.subject import manifest
+from interlock.workspace import Workspace, now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime, timedelta
+    from pathlib import Path
+
+    from interlock.evidence.read import Evidence, Permit
+    from interlock.gate.transcript import DataOrder
+
+T = TypeVar("T")
+
+__all__ = ["ACTION", "TrainingGate", "exit_code", "watched"]
+
+ACTION = "scale"
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What let training begin: the permit, its running lease, FLOP of a token, and where the run starts."""
+
+    permit: Permit
+    lease: Lease
+    cost: int
+    start: admission.Start
+
+
+class TrainingGate:
+    """Demands a permit for `scale`, and says before and after every step whether training may go on.
+
+    Args:
+        workspace: folder of the workspace whose ledger holds the permit.
+        permit: digest of the permit (`interlock permit issue --action scale`).
+        weights: folder from which the weights were loaded: the permit's subject, or a snapshot made under the permit.
+        tokens_per_step: the most tokens, padding included, that one optimizer step may see, in all processes together.
+        sequence: tokens of the longest sequence, padding included; a longer one ends the run. By default all of a step.
+        counted_flop: for an architecture that the formula does not know, FLOP of a token by torch's counter
+            (`subject.compute.counted.count`), on sequences of that length.
+        data: which samples the run will see, and in which order, if that is known before it begins.
+        patience: how long a process waits for the others.
+        seen: a file that keeps the latest time seen over a restart (`gate.lease`).
+        clock: the time, for tests.
+
+    Attributes:
+        ended: why the run was stopped, and what would lift it; None while it runs.
+        spent: effective compute so far, in FLOP.
+        step: optimizer steps so far, of this run and of those that it goes on from.
+        open: whether a step has begun and is not over.
+        recorded: the optimizer step of the last snapshot that this run put into the ledger.
+        transcript: what the process that saves has written down of this run.
+        trained: whether the weights have changed since the start, or since the last snapshot.
+    """
+
+    def __init__(
+        self,
+        workspace: Path,
+        permit: str,
+        *,
+        weights: Path,
+        tokens_per_step: int,
+        sequence: int | None = None,
+        counted_flop: int | None = None,
+        data: DataOrder | None = None,
+        patience: timedelta = PATIENCE,
+        seen: Path | None = None,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        if tokens_per_step < 1:
+            raise UsageError(f"tokens_per_step is {tokens_per_step}, expected one or more")
+        if sequence is not None and not 1 <= sequence <= tokens_per_step:
+            raise UsageError(f"sequence is {sequence} tokens, expected 1 to the {tokens_per_step} of a step")
+        if counted_flop is not None and counted_flop < 1:
+            raise UsageError(f"counted_flop is {counted_flop}, expected one or more")
+        self._workspace = Workspace.open(workspace)
+        self._digest = permit
+        self._weights = weights
+        self._tokens_per_step = tokens_per_step
+        self._sequence = sequence or tokens_per_step
+        self._counted_flop = counted_flop
+        self._data = data
+        self._patience, self._seen, self._clock = patience, seen, clock
+        self._admitted: Admitted | None = None
+        self._ranks: Ranks | None = None
+        self._watching: list[Any] = []
+        self._tokens = self._longest = 0
+        self._counted = False
+        self._losses: list[Any] = []
+        self.transcript: Transcript | None = None
+        self.ended: str | None = None
+        self.open = False
+        self.spent = self.step = 0
+        self.recorded: int | None = None
+        self.trained = False
+
+    # -- the run's course ----------------------------------------------------------------------------------------------
+
+    def begin(self, model: Any, *, step: int | None = None) -> None:
+        """Demand the permit, the weights that it names, and room for one step; from here on watch the model.
+
+        `model` is the one whose weights train, not a wrapper around it. `step` is the optimizer step at which the
+        trainer believes to be, if it believes anything.
+
+        Raises:
+            Held: training must not begin.
+            EvidenceError, LedgerError: the ledger cannot be relied on.
+        """
+        self._ranks = Ranks(self._patience)
+        self.together(self._refresh)
+        admitted = self.together(lambda: self._admit(model, step))
+        self._check_same(admitted)
+        self.spent, self.step, self._admitted = admitted.start.spent, admitted.start.step, admitted
+        self.together(self._open_transcript)
+        self._watch(model)
+
+    def before_step(self) -> None:
+        """Ask before the first batch of a step is seen.
+
+        Raises:
+            Held: the step must not begin, here or in another process.
+        """
+        self.together(self._may_begin)
+        self._tokens, self._longest, self._losses = 0, 0, []
+        self.open, self._counted = True, False
+
+    def before_update(self, tokens: int = 0) -> None:
+        """Ask at the last point before the weights change: a step larger than declared must not pass the bound.
+
+        `tokens` are those of the step as the trainer counted them, in all processes together.
+
+        Raises:
+            Held: it would, or no sequence was seen, or one is longer than declared.
+        """
+        _, seen = self._heard(self._check_seen, amount=self._tokens)
+        self._tokens = max(seen, tokens)
+        self._check_room(self._tokens)
+        self.spent += self._cost * self._tokens
+        self._counted = True
+
+    def after_step(self, loss: Any = None) -> str | None:
+        """Ask when the weights have changed. Returns why the run stops here, if it does: save a snapshot, then end it.
+
+        `loss` is for the transcript; without one, it is the mean of those that the model gave for the step's batches.
+
+        Raises:
+            Held: the step was not asked for.
+        """
+        if not (self.open and self._counted):
+            self.ended = self.ended or "the weights changed in a step that the gate was not asked for"
+            raise Held(self.ended)
+        self.step += 1
+        self.open, self.trained = False, True
+        reason = self._heard_reason(lambda: self._close_step(loss))
+        self.ended = self.ended or reason
+        return self.ended
+
+    def snapshot(self, folder: Path) -> str | None:
+        """Put a snapshot, which lies whole in `folder`, into the ledger, and decide again. Rank 0 does so for all.
+
+        Returns why the run ends here, if it does.
+
+        Raises:
+            Held: another process is gone, or the transcript cannot be written.
+            EvidenceError, LedgerError: it cannot be recorded.
+        """
+        reason = self.together(lambda: self._record(folder) if self.first else None)
+        self.ended = self.ended or self._from_first(reason)
+        self.recorded, self.trained = self.step, False
+        return self.ended
+
+    def stop(self, reason: str) -> None:
+        """End the run for a reason of its own: no further step begins."""
+        self.ended = self.ended or reason
+
+    def end(self) -> None:
+        """Leave the model as it was.
+
+        Raises:
+            Held: the run was stopped, and no snapshot of where it stopped is in the ledger.
+        """
+        self.release()
+        if self.ended is not None and self.recorded != self.step:
+            raise Held(f"the run was stopped, and its last step was not saved: {self.ended}")
+
+    def release(self) -> None:
+        """Watch the model no longer, and close the transcript."""
+        for hook in self._watching:
+            hook.remove()
+        if self.transcript is not None:
+            written, self.transcript = self.transcript, None
+            written.add("end", {"optimizer_step": self.step, "ended": self.ended or "no"})
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that saves: the only one, or rank 0."""
+        return self._ranks is None or self._ranks.rank == 0
+
+    # -- several processes ---------------------------------------------------------------------------------------------
+
+    def together(self, local: Callable[[], T]) -> T:
+        """Do something in each process; what fails in one is a hold in all. Returns what it gave in this one.
+
+        Raises:
+            Held: it failed in another process. What failed in this one is raised as it is.
+        """
+        return self._heard(local)[0]
+
+    def _heard(self, local: Callable[[], T], *, amount: int = 0) -> tuple[T, int]:
+        """Do `local` here, hear whether it held anywhere, and add up the amounts."""
+        if self._ranks is None:
+            raise Held("training began without asking for the permit: `begin` was not called")
+        try:
+            found = local()
+        except (InterlockError, OSError) as error:
+            self._ranks.agree(str(error), amount)
+            raise
+        reason, total = self._ranks.agree(None, amount)
+        if reason is not None:
+            raise Held(reason)
+        return found, total
+
+    def _heard_reason(self, local: Callable[[], Any]) -> str | None:
+        try:
+            self._heard(local)
+        except Held as held:
+            return str(held)
+        return None
+
+    def _from_first(self, said: str | None) -> str | None:
+        """What the process that saves says, in every process."""
+        return (self._ranks.gather(said or "")[0] if self._ranks else said) or None
+
+    def _check_same(self, admitted: Admitted) -> None:
+        """All processes must be let in alike, else the bound that one keeps is not that of another."""
+        assert self._ranks is not None  # noqa: S101  set by `begin`
+        here = {
+            "permit": admitted.permit.digest[:12],
+            "step": admitted.start.step,
+            "compute so far": admitted.start.spent,
+            "FLOP a token": admitted.cost,
+            "tokens_per_step": self._tokens_per_step,
+            "sequence": self._sequence,
+        }
+        told = [json.loads(one) for one in self._ranks.gather(json.dumps(here))]
+        for rank, other in enumerate(told):
+            for name, value in other.items():
+                if value != told[0].get(name):
+                    raise Held(f"the processes differ in {name}: rank {rank} has {value}, rank 0 {told[0].get(name)}")
+
+    # -- the beginning -------------------------------------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        if self.first and self._workspace.can_sign_checkpoints():
+            self._workspace.refresh()
+
+    def _admit(self, model: Any, step: int | None) -> Admitted:
+        evidence = self._workspace.read()
+        permit = verify(evidence, self._digest, action=ACTION, at=self._clock())
+        start = admission.start(evidence, permit, self._weights, step)
+        admission.check_loaded(model, self._weights)
+        cost = admission.cost(model, sequence=self._sequence, counted_flop=self._counted_flop)
+        if start.spent + cost * self._tokens_per_step > permit.terms.most_compute:
+            raise Held(admission.bound(permit, start.spent, cost * self._tokens_per_step))
+        lease = Lease(Grant.of(evidence, permit), clock=self._clock, seen=self._seen)
+        return Admitted(permit, lease, cost, start)
+
+    # -- each step -----------------------------------------------------------------------------------------------------
+
+    def _begun(self) -> Admitted:
+        if self._admitted is None:
+            raise Held("training began without asking for the permit: `begin` was not called")
+        return self._admitted
+
+    @property
+    def _cost(self) -> int:
+        return self._begun().cost
+
+    def _may_begin(self) -> None:
+        self._begun()
+        if self.ended is not None:
+            raise Held(f"the run was stopped, and goes on all the same: {self.ended}")
+        self._check_step()
+
+    def _check_step(self) -> None:
+        """The lease still runs, and the next step, as declared, is within the bound."""
+        admitted, takes = self._begun(), self._cost * self._tokens_per_step
+        if self.spent + takes > admitted.permit.terms.most_compute:
+            raise Held(admission.bound(admitted.permit, self.spent, takes))
+        admitted.lease.check()
+
+    def _check_room(self, tokens: int) -> None:
+        permit = self._begun().permit
+        if self.spent + self._cost * tokens > permit.terms.most_compute:
+            why = admission.bound(permit, self.spent, self._cost * tokens)
+            raise Held(f"a step was larger than the {self._tokens_per_step} tokens declared; {why}")
+
+    def _check_seen(self) -> None:
+        self._begun()
+        if self.ended is not None or not self.open:
+            raise Held(f"the weights are about to change in a step that the gate did not let begin: {self.ended or ''}")
+        if self._counted:
+            raise Held("the weights have changed already in this step, and nobody said that it is over")
+        if not self._longest:
+            raise Held("no sequence was seen in this step, so that nothing says how long they are")
+        if self._longest > self._sequence:
+            raise Held(
+                f"a sequence has {self._longest} tokens, more than the {self._sequence} declared, so a token takes "
+                "more compute than was counted; a gate with a greater `sequence` lifts this"
+            )
+
+    def _watch(self, model: Any) -> None:
+        """Count what the model is given while it trains; without a step that the gate let begin it is given nothing."""
+
+        def given(module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+            if watched(module):
+                self._see([*positional, *named.values()])
+
+        def gave(module: Any, _: tuple[Any, ...], output: Any) -> None:
+            loss = getattr(output, "loss", None)
+            if watched(module) and loss is not None:
+                self._losses.append(loss.detach())
+
+        self._watching = [
+            model.register_forward_pre_hook(given, with_kwargs=True),
+            model.register_forward_hook(gave),
+        ]
+
+    def _see(self, given: list[Any]) -> None:
+        """Rows times columns of a batch, of the largest tensor: ids, embeddings, labels and masks alike.
+
+        Raises:
+            Held: no step was let begin, or this one would pass the bound.
+        """
+        if not self.open or self.ended is not None:
+            raise Held(f"the model trains, and no step was let begin: {self.ended or 'the gate was not asked'}")
+        shapes = [tuple(it.shape) for it in given if len(getattr(it, "shape", ())) > 1]
+        self._tokens += max((int(shape[0]) * int(shape[1]) for shape in shapes), default=0)
+        self._longest = max([self._longest, *(int(shape[1]) for shape in shapes)])
+        self._check_room(self._tokens)
+
+    # -- snapshots -----------------------------------------------------------------------------------------------------
+
+    def _record(self, folder: Path) -> str | None:
+        """Why the run ends with this snapshot; None: it does not."""
+        digest = manifest.of(folder).digest
+        self._refresh()
+        evidence = self._workspace.read()
+        permit = find(evidence, self._digest)
+        ended = self.ended or _hold(lambda: verify(evidence, self._digest, action=ACTION, at=self._clock()))
+        if not self._stands(evidence, digest, ended):  # the trainer saves the end of an epoch again
+            told = {"optimizer_step": self.step, "name": folder.name, "digest": digest, "ended": ended or "no"}
+            head = self._written.add("snapshot", told)
+            # crash point: the transcript tells of a snapshot that is not in the ledger, and which nothing goes on from
+            terms = SnapshotPredicate(permit.digest, permit.subject, self.step, self.spent, ended, head)
+            made = statement("snapshot", name=folder.name, digest=digest, predicate=terms.to_json())
+            self._workspace.append(made, self._workspace.signing(evidence, evidence.policy.permits.issued_by))
+        return ended
+
+    def _stands(self, evidence: Evidence, digest: str, ended: str | None) -> bool:
+        """Whether this very snapshot is in the ledger."""
+        here = (digest, self._begun().permit.digest, self.step, self.spent, ended)
+        there = (
+            (it.subject, it.terms.permit, it.terms.step, it.terms.compute, it.terms.ended) for it in evidence.snapshots
+        )
+        return here in there
+
+    # -- the transcript ------------------------------------------------------------------------------------------------
+
+    @property
+    def _written(self) -> Transcript:
+        if self.transcript is None:
+            raise Held("the run has no transcript")
+        return self.transcript
+
+    def _open_transcript(self) -> None:
+        if not self.first:
+            return
+        admitted = self._begun()
+        self.transcript = Transcript(
+            self._workspace.folder / "transcripts", admitted.permit.digest[:16], before=admitted.start.head
+        )
+        told = {
+            "format": transcript.FORMAT,
+            "permit": admitted.permit.digest,
+            "parent": admitted.permit.subject,
+            "weights": admitted.start.weights,
+            "optimizer_step": admitted.start.step,
+            "effective_compute": str(admitted.start.spent),
+            "flop_per_token": str(admitted.cost),
+            "tokens_per_step": self._tokens_per_step,
+            "sequence": self._sequence,
+            "processes": self._ranks.size if self._ranks else 1,
+            "data": self._data.to_json() if self._data else None,
+            "at": timestamp(self._clock()),
+        }
+        self.transcript.add("begin", told | transcript.machine())
+
+    def _close_step(self, loss: Any) -> None:
+        """Tell of the step, and say whether there may be another."""
+        if self.first:
+            told = {
+                "optimizer_step": self.step,
+                "loss": transcript.mean([loss] if loss is not None else self._losses),
+                "tokens": self._tokens,
+                "effective_compute": str(self.spent),
+            }
+            self._written.add("step", told)
+        self._check_step()
+
+
+def watched(module: Any) -> bool:
+    """Whether a model that is called now may leave gradients, or says that it trains."""
+    import torch
+
+    return bool(module.training) or torch.is_grad_enabled()
+
+
+@contextmanager
+def exit_code(gate: TrainingGate) -> Iterator[None]:
+    """End the process with exit code 3, and one sentence on standard error, if the gate holds the run in this block."""
+    reason: str | None = None
+    try:
+        yield
+    except Held as held:
+        reason = str(held)
+    reason = reason or gate.ended
+    if reason is not None:
+        sys.stderr.write(f"hold: {reason}\n")
+        raise SystemExit(HOLD)
+
+
+def _hold(check: Callable[[], object]) -> str | None:
+    """Why a check holds; None: it does not."""
+    try:
+        check()
+    except Held as held:
+        return str(held)
+    return None

@@ -1,0 +1,452 @@
+"""The gate around a plain torch loop: the bound, and what goes on bit for bit after it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+from datetime import timedelta
+
+import pytest
+import torch
+
+import lab
+import training_lab as made
+from interlock.errors import InterlockError
+from interlock.gate import permit as permits
+from interlock.gate.plain import gated
+from interlock.gate.training import TrainingGate, exit_code
+from interlock.policy.load import loads
+from interlock.subject import manifest
+from interlock.workspace import now
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the model is too small for more
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def permit(whole, model_folder):
+    return made.permit(whole, model_folder)
+
+
+def _terms(workspace):
+    return [it.terms for it in workspace.read().snapshots]
+
+
+# -- the bound ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_stops_before_the_step_that_would_pass_the_bound_and_a_new_permit_goes_on_bit_for_bit(
+    whole, permit, model_folder, tmp_path
+):
+    takes, runs = made.step_flop(model_folder), tmp_path / "runs"
+    gate, loop = made.held(whole, permit, model_folder, runs, "evaluations of the snapshot and a new permit lift this")
+    assert (gate.step, gate.spent) == (made.STEPS, lab.COMPUTE + made.STEPS * takes)
+    (snapshot,) = whole.read().snapshots
+    folder = runs / f"checkpoint-{made.STEPS}"
+    assert snapshot.subject == manifest.of(folder).digest
+    assert (snapshot.terms.step, snapshot.terms.compute, snapshot.terms.ended) == (gate.step, gate.spent, gate.ended)
+    assert made.same(loop.model, made.bare(model_folder, made.STEPS))
+    made.held(whole, permit, folder, runs, "was used up at step 3")
+    lifted = made.lifted(whole, folder, 2, model_folder)
+    resumed, loop = made.held(whole, lifted, folder, runs, "a new permit lift this")
+    assert resumed.step == made.STEPS + 2
+    assert made.same(loop.model, made.bare(model_folder, made.STEPS + 2))
+    assert made.same(made.load(runs / "checkpoint-5"), loop.model)
+
+
+def test_a_hold_ends_the_process_with_code_3_and_says_what_lifts_it(whole, permit, model_folder, tmp_path, capsys):
+    gate, loop = made.gate(whole, permit, model_folder), made.Loop(model_folder)
+    with pytest.raises(SystemExit) as ended, exit_code(gate):
+        loop.train(gate, tmp_path)
+    assert ended.value.code == 3
+    assert capsys.readouterr().err.endswith(f"hold: {gate.ended}\n")
+    assert "evaluations of the snapshot and a new permit lift this" in gate.ended
+
+
+def test_a_run_that_ends_by_itself_leaves_its_lease_open(whole, permit, model_folder, tmp_path):
+    gate = made.gate(whole, permit, model_folder)
+    with exit_code(gate):
+        made.Loop(model_folder).train(gate, tmp_path, steps=2, every=1)
+    assert [(it.step, it.ended) for it in _terms(whole)] == [(1, None), (2, None)]
+    made.held(whole, permit, tmp_path / "checkpoint-2", tmp_path, "evaluations")
+    assert _terms(whole)[-1].step == made.STEPS
+
+
+def test_a_loop_that_catches_the_hold_changes_no_weight_after_it(whole, permit, model_folder, tmp_path):
+    loop, gate, held = made.Loop(model_folder), made.gate(whole, permit, model_folder), 0
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path) as run:
+        for step in range(6):
+            try:
+                loop.model(**made.batch(step)).loss.backward()
+                loop.optimizer.step()
+                loop.schedule.step()
+                loop.optimizer.zero_grad()
+                run.step_done()
+            except permits.Held:
+                held += 1
+        with pytest.raises(permits.Held):
+            loop.optimizer.step()
+    assert held == 4
+    assert made.same(loop.model, made.bare(model_folder, made.STEPS))
+
+
+def test_a_step_that_nobody_said_was_over_is_the_last(whole, permit, model_folder, tmp_path):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path):
+        loop.model(**made.batch(0)).loss.backward()
+        loop.optimizer.step()
+        with pytest.raises(permits.Held, match="the weights have changed already in this step"):
+            loop.optimizer.step()
+
+
+def test_a_second_update_on_the_same_gradients_is_not_free(whole, permit, model_folder, tmp_path):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path) as run:
+        loop.model(**made.batch(0)).loss.backward()
+        loop.optimizer.step()
+        run.step_done()
+        with pytest.raises(permits.Held, match="did not let begin"):
+            loop.optimizer.step()
+    assert made.same(loop.model, made.bare(model_folder, 1))
+
+
+def test_a_step_larger_than_declared_ends_the_run_before_the_weights_change(whole, permit, model_folder, tmp_path):
+    def batches(step):
+        return made.batch(step, rows=made.ROWS if step < 2 else 3 * made.ROWS)
+
+    _, loop = made.held(whole, permit, model_folder, tmp_path, "larger than the 32 tokens declared", batches=batches)
+    assert made.same(loop.model, made.bare(model_folder, 2))
+
+
+def test_a_sequence_longer_than_declared_ends_the_run_with_a_snapshot_of_the_step_before(
+    whole, permit, model_folder, tmp_path
+):
+    def batches(step):
+        return made.batch(step) if step < 2 else made.batch(step, rows=1, length=made.TOKENS)
+
+    match = "a sequence has 32 tokens, more than the 16 declared"
+    _, loop = made.held(whole, permit, model_folder, tmp_path, match, batches=batches)
+    assert made.same(loop.model, made.bare(model_folder, 2))
+    assert [(it.step, it.ended is None) for it in _terms(whole)] == [(2, False)]
+
+
+def test_batches_in_evaluation_mode_count_where_they_leave_gradients(whole, permit, model_folder, tmp_path):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    loop.model.eval()
+    with pytest.raises(permits.Held, match="a new permit lift this"):
+        loop.train(gate, tmp_path)
+    assert (gate.step, gate.spent) == (made.STEPS, lab.COMPUTE + made.STEPS * made.step_flop(model_folder))
+    loop, gate = made.Loop(model_folder), made.gate(whole, made.permit(whole, model_folder), model_folder)
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path) as run:
+        loop.model(**made.batch(0)).loss.backward()
+        loop.model.eval()
+        with pytest.raises(permits.Held, match="larger than the 32 tokens declared"):
+            loop.model(**made.batch(1, rows=8 * made.ROWS)).loss.backward()
+        assert run.step == 0
+    assert made.same(loop.model, made.load(model_folder))
+
+
+def test_an_evaluation_between_steps_is_not_training(whole, permit, model_folder, tmp_path):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+
+    def evaluate(step):
+        loop.model.eval()
+        with torch.no_grad():
+            loop.model(**made.batch(0, rows=64))
+        loop.model.train()
+
+    loop.train(gate, tmp_path, steps=2, happens=evaluate)
+    assert gate.spent == lab.COMPUTE + 2 * made.step_flop(model_folder)
+
+
+def test_a_snapshot_that_is_registered_with_less_than_it_spent_gains_no_room(whole, permit, model_folder, tmp_path):
+    made.held(whole, permit, model_folder, tmp_path, "a new permit lift this")
+    spent = _terms(whole)[-1].compute
+    takes = made.step_flop(model_folder)
+    lifted = made.lifted(whole, tmp_path / "checkpoint-3", 2, model_folder, less=takes)
+    gate, _ = made.held(whole, lifted, tmp_path / "checkpoint-3", tmp_path, "a new permit lift this")
+    assert gate.spent == spent + takes  # and not two
+
+
+# -- the permit, its file's ledger, and the weights --------------------------------------------------------------------
+
+
+def test_a_permit_for_a_model_opens_nothing_for_another_nor_for_one_outside_its_lineage(
+    whole, permit, model_folder, tmp_path
+):
+    other = shutil.copytree(model_folder, tmp_path / "other")
+    (other / "generation_config.json").write_text("{}")
+    made.held(whole, permit, other, tmp_path, "the permit is for subject .* and the weights loaded are")
+    runs = tmp_path / "runs"
+    made.Loop(model_folder).train(made.gate(whole, permit, model_folder), runs, steps=1)
+    api = permits.issue(whole, subject="honest", action="deploy-api", at=now()).permit
+    made.held(whole, api, model_folder, tmp_path, "the permit is for `deploy-api`, expected one for `scale`")
+    again = permits.issue(whole, subject="honest", action="scale", at=now()).permit
+    made.held(whole, again, runs / "checkpoint-1", tmp_path, "neither that nor a snapshot made under the permit")
+
+
+def test_weights_that_were_swapped_after_the_permit_begin_nothing(whole, permit, model_folder, tmp_path):
+    swapped = shutil.copytree(model_folder, tmp_path / "swapped")
+    made.bare(model_folder, 1).save_pretrained(swapped)
+    made.held(whole, permit, swapped, tmp_path, "the weights loaded are")
+    made.held(whole, permit, model_folder, tmp_path, "differs", loop=made.Loop(swapped))
+
+
+def _delete(path):
+    path.unlink()
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def _flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [_delete, _truncate, _flip])
+@pytest.mark.parametrize("which", ["entries", "checkpoint"])
+def test_a_ledger_that_is_damaged_begins_nothing_and_ends_a_run_at_its_snapshot(
+    whole, permit, model_folder, tmp_path, damage, which
+):
+    def harm():
+        damage(lab.bundle(whole) if which == "entries" else whole.ledger.folder / "checkpoint")
+
+    loop = made.Loop(model_folder)
+    with pytest.raises(InterlockError) as caught:
+        loop.train(made.gate(whole, permit, model_folder), tmp_path, every=2, happens=lambda n: n == 2 and harm())
+    assert caught.value.exit_code == 4
+    assert made.same(loop.model, made.bare(model_folder, 2))
+    with pytest.raises(InterlockError) as caught:
+        made.Loop(model_folder).train(made.gate(whole, permit, model_folder), tmp_path)
+    assert caught.value.exit_code == 4
+
+
+def test_a_ledger_that_cannot_be_reached_begins_nothing_and_ends_a_run_at_its_snapshot(
+    whole, permit, model_folder, tmp_path
+):
+    ledger = whole.ledger.folder
+    loop = made.Loop(model_folder)
+    with pytest.raises(InterlockError) as caught:
+        loop.train(
+            made.gate(whole, permit, model_folder),
+            tmp_path,
+            every=2,
+            happens=lambda n: n == 2 and ledger.rename(tmp_path / "away"),
+        )
+    assert caught.value.exit_code != 0
+    assert made.same(loop.model, made.bare(model_folder, 2))
+
+
+# -- time --------------------------------------------------------------------------------------------------------------
+
+
+class _Clock:
+    """The time, which somebody sets after a step."""
+
+    def __init__(self):
+        self.moved = timedelta()
+
+    def __call__(self):
+        return now() + self.moved
+
+    def set(self, by, at):
+        def happens(step):
+            self.moved = by if step == at else self.moved
+
+        return happens
+
+
+def test_a_permit_that_expires_within_a_step_ends_the_run_at_the_end_of_it(whole, permit, model_folder, tmp_path):
+    clock = _Clock()
+    later = permits.find(whole.read(), permit).terms.not_after - now()
+    gate, loop = made.held(
+        whole, permit, model_folder, tmp_path, "the permit ended at", clock=clock, happens=clock.set(later, 2)
+    )
+    assert [(it.step, it.ended) for it in _terms(whole)] == [(2, gate.ended)]
+    assert made.same(loop.model, made.bare(model_folder, 2))
+    made.held(whole, permit, model_folder, tmp_path, "was used up at step 2")
+
+
+@pytest.mark.parametrize(
+    ("by", "match"),
+    [(timedelta(seconds=-9), "the clock went back"), (timedelta(days=999), "the permit ended at")],
+    ids=["back", "forward"],
+)
+def test_a_clock_that_is_set_ends_the_run_with_a_snapshot(whole, permit, model_folder, tmp_path, by, match):
+    clock = _Clock()
+    made.held(whole, permit, model_folder, tmp_path, match, clock=clock, happens=clock.set(by, 2))
+    assert [(it.step, it.ended is None) for it in _terms(whole)] == [(2, False)]
+
+
+def test_a_clock_that_is_behind_the_ledgers_time_begins_nothing(whole, permit, model_folder, tmp_path):
+    made.held(whole, permit, model_folder, tmp_path, "starts at|before", clock=lambda: now() - timedelta(hours=1))
+
+
+# -- what comes into the ledger while a run goes on --------------------------------------------------------------------
+
+
+def _adverse(workspace):
+    found = lab.result_of(workspace, plan="0" * 64, counts=lab.counts(120))
+    workspace.append(found, [lab.key(workspace, "external-auditor")])
+
+
+def _revoked(workspace):
+    permit = workspace.read().permits[-1]
+    taken = permits.statement("revocation", name="scale", digest=permit.digest, predicate=_because())
+    workspace.append(taken, [lab.key(workspace, "gatekeeper")])
+
+
+def _because():
+    return {"reason": "a test", "at": permits.timestamp(now())}
+
+
+@pytest.mark.parametrize(("comes", "match"), [(_adverse, "evidence shows"), (_revoked, "revoked by gatekeeper")])
+def test_a_hold_that_arises_during_a_run_ends_it_at_the_next_snapshot(
+    whole, permit, model_folder, tmp_path, comes, match
+):
+    gate, _ = made.held(
+        whole, permit, model_folder, tmp_path, match, every=2, happens=lambda n: n == 1 and comes(whole)
+    )
+    assert [(it.step, it.ended) for it in _terms(whole)] == [(2, gate.ended)]
+
+
+@pytest.fixture
+def hasty(tmp_path, model_folder, monkeypatch):
+    """A workspace whose policy may be amended from one day to the next, and that text."""
+    text = lab.POLICY.read_text().replace("notice: 30 days", "notice: 2 days")
+    monkeypatch.setattr(lab, "POLICY", tmp_path / "policy.yaml")
+    lab.POLICY.write_text(text)
+    workspace = lab.make(tmp_path / "hasty", model_folder)
+    lab.announce(workspace, "few-shot")
+    lab.announce(workspace, "fine-tuned", 16)
+    lab.run_open_plans(workspace)
+    lab.attest_everything(workspace)
+    return workspace, text
+
+
+def test_a_stricter_version_of_the_policy_ends_a_run_at_the_next_snapshot(hasty, model_folder, tmp_path):
+    workspace, text = hasty
+    effective = permits.timestamp(now() + timedelta(days=3))
+    for old, new in {
+        "version: 1.0.0": "version: 1.1.0",
+        "effective: 2026-01-01T00:00:00Z": f"effective: {effective}",
+        "confidence: 0.95": "confidence: 0.99",
+    }.items():
+        assert old in text
+        text = text.replace(old, new)
+    stricter = loads(text, name="policy.yaml", folder=workspace.folder)
+
+    def amend(step):
+        if step == 1:
+            workspace.amend(workspace.read(), stricter, changes="stricter")
+
+    permit = made.permit(workspace, model_folder)
+    match = "reaches further than the evidence now allows"
+    gate, _ = made.held(workspace, permit, model_folder, tmp_path, match, every=2, happens=amend)
+    assert [(it.step, it.ended) for it in _terms(workspace)] == [(2, gate.ended)]
+
+
+# -- crashes -----------------------------------------------------------------------------------------------------------
+
+
+def _in_a_child(work):
+    """Do something in a process that is killed."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(7)  # it was not killed
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("moment", ["before the save", "in the save", "after the save", "after the record"])
+def test_a_run_that_is_killed_around_a_save_loses_no_snapshot_and_gains_no_compute(
+    whole, permit, model_folder, tmp_path, moment, monkeypatch
+):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+
+    def save(folder):
+        if gate.step == 2 and moment == "before the save":
+            _die()
+        loop.save(folder)
+        if gate.step == 2 and moment == "in the save":
+            (folder / "model.safetensors").write_bytes(b"half")
+            _die()
+
+    def work():
+        if moment == "after the save":
+            record = TrainingGate.snapshot
+            monkeypatch.setattr(TrainingGate, "snapshot", lambda of, at: _die() if of.step == 2 else record(of, at))
+        happens = (lambda n: n == 3 and _die()) if moment == "after the record" else made.nothing
+        loop.train(gate, tmp_path, every=1, save=save, happens=happens)
+
+    assert _in_a_child(work) == -signal.SIGKILL
+    last = 2 if moment == "after the record" else 1
+    assert [it.step for it in _terms(whole)] == list(range(1, last + 1))
+    for found in tmp_path.glob("checkpoint-*"):
+        made.load(found)  # nothing that has its name is half written
+    made.held(whole, permit, tmp_path / f"checkpoint-{last}", tmp_path, "a new permit lift this")
+    assert [it.step for it in _terms(whole)][last:] == [made.STEPS]
+    assert made.same(made.load(tmp_path / f"checkpoint-{made.STEPS}"), made.bare(model_folder, made.STEPS))
+    assert not list(tmp_path.glob(".checkpoint-3*"))
+
+
+def test_a_snapshot_that_was_saved_and_not_recorded_begins_nothing(whole, permit, model_folder, tmp_path):
+    bare = shutil.copytree(model_folder, tmp_path / "checkpoint-2")
+    made.bare(model_folder, 2).save_pretrained(bare)
+    made.held(whole, permit, bare, tmp_path, "neither that nor a snapshot made under the permit")
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("file write failed")])
+def test_a_disk_that_is_full_at_the_save_holds_and_leaves_the_snapshot_before(
+    whole, permit, model_folder, tmp_path, error
+):
+    loop = made.Loop(model_folder)
+
+    def save(folder):
+        loop.save(folder)
+        if len(_terms(whole)) == 1:
+            raise error
+
+    match = "the snapshot of step 2 cannot be saved .*the ledger's last snapshot stands"
+    gate, _ = made.held(whole, permit, model_folder, tmp_path, match, loop=loop, every=1, save=save)
+    assert [path.name for path in tmp_path.iterdir() if "checkpoint" in path.name] == ["checkpoint-1"]
+    assert "cannot be saved" in gate.ended
+    made.held(whole, permit, tmp_path / "checkpoint-1", tmp_path, "a new permit lift this")
+    assert made.same(made.load(tmp_path / "checkpoint-3"), made.bare(model_folder, made.STEPS))
+
+
+def test_a_resume_that_forgets_the_stop_does_not_begin(whole, permit, model_folder, tmp_path):
+    """No memory of the run at all: other folder, other process, the weights of the start."""
+    made.held(whole, permit, model_folder, tmp_path / "one", "a new permit lift this")
+    made.held(whole, permit, model_folder, tmp_path / "other", "was used up at step 3")
+
+
+def test_no_folder_that_stands_is_replaced(whole, permit, model_folder, tmp_path):
+    (tmp_path / "checkpoint-3").mkdir()
+    (tmp_path / "checkpoint-3" / "notes").write_text("mine")
+    made.held(whole, permit, model_folder, tmp_path, "a new permit lift this")
+    assert (tmp_path / "checkpoint-3" / "notes").read_text() == "mine"
+    (snapshot,) = whole.read().snapshots
+    assert snapshot.subject == manifest.of(tmp_path / "checkpoint-3.2").digest
+
+
+def test_a_save_that_writes_no_model_holds(whole, permit, model_folder, tmp_path):
+    made.held(whole, permit, model_folder, tmp_path, "has no config.json", save=lambda folder: None)
+    assert _terms(whole) == []

@@ -1,0 +1,201 @@
+"""Two processes of one run (torch.distributed, gloo) behind the gate: they stop together, or hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from datetime import timedelta
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+import lab
+import training_lab as made
+from interlock.gate import permit as permits
+from interlock.workspace import now
+
+ENDS = 100  # seconds after which a test's process is killed: no exchange waits that long
+SIZE = 2
+
+
+@pytest.fixture
+def permit(whole, model_folder):
+    """A permit with room for three steps of both processes together, and a half."""
+    return made.permit(whole, model_folder, 2 * made.STEPS)
+
+
+def _share(rank):
+    return lambda step: made.batch(SIZE * step + rank)
+
+
+def _run(folder, weights, output, rank, *, gate=None, happens=made.nothing, steps=6, batches=None):
+    """One process: what held it, the step it came to, and its weights."""
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=SIZE, timeout=timedelta(seconds=60)
+    )
+    loop, held = made.Loop(weights), None
+    loop.forward = DistributedDataParallel(loop.model)
+    batches = batches or _share(rank)
+    try:
+        if gate is None:
+            for step in range(steps):
+                loop.forward(**batches(step)).loss.backward()
+                loop.optimizer.step()
+                loop.schedule.step()
+                loop.optimizer.zero_grad()
+        else:
+            loop.train(gate, output, steps=steps, happens=happens, batches=batches)
+    except permits.Held as caught:
+        held = str(caught)
+    torch.save(loop.model.state_dict(), folder / f"weights-{rank}.pt")
+    return {"held": held, "step": gate.step if gate else steps, "ended": gate.ended if gate else None}
+
+
+def _two(folder, work):
+    """Run `work(rank)` in two processes; what each said, None where it was killed."""
+    folder.mkdir()
+    children = [_child(folder, work, rank) for rank in range(SIZE)]
+    for child in children:
+        os.waitpid(child, 0)
+    paths = [folder / f"said-{rank}.json" for rank in range(SIZE)]
+    return [json.loads(path.read_text()) if path.exists() else None for path in paths]
+
+
+def _child(folder, work, rank):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(ENDS)
+        torch.set_num_threads(1)
+        try:
+            said = work(rank)
+        except BaseException as error:  # noqa: BLE001  for the test to see
+            said = {"raised": repr(error)}
+        (folder / f"said-{rank}.json").write_text(json.dumps(said))
+        os._exit(0)
+    return child
+
+
+def _gate(workspace, digest, weights, **settings):
+    declared = {"tokens_per_step": SIZE * made.TOKENS, "patience": timedelta(seconds=20), **settings}
+    return made.gate(workspace, digest, weights, **declared)
+
+
+def _weights(folder, rank):
+    return torch.load(folder / f"weights-{rank}.pt", weights_only=True)
+
+
+def _equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def _behind(folder, workspace, digest, weights, output, **settings):
+    return _two(
+        folder,
+        lambda rank: _run(folder, weights, output, rank, gate=_gate(workspace, digest, weights), **settings),
+    )
+
+
+def test_both_processes_stop_at_the_same_step_and_go_on_bit_for_bit(whole, permit, model_folder, tmp_path):
+    said = _behind(tmp_path / "one", whole, permit, model_folder, tmp_path / "runs")
+    assert [one["step"] for one in said] == [made.STEPS, made.STEPS], said
+    assert all("a new permit lift this" in one["held"] for one in said)
+    (snapshot,) = whole.read().snapshots
+    assert snapshot.terms.compute == lab.COMPUTE + SIZE * made.STEPS * made.step_flop(model_folder)
+    folder = tmp_path / "runs" / "checkpoint-3"
+    lifted = made.lifted(whole, folder, 2 * SIZE, model_folder)
+    said = _behind(tmp_path / "two", whole, lifted, folder, tmp_path / "runs")
+    assert [one["step"] for one in said] == [5, 5], said
+    _two(tmp_path / "bare", lambda rank: _run(tmp_path / "bare", model_folder, None, rank, steps=5))
+    for rank in range(SIZE):
+        assert _equal(_weights(tmp_path / "two", rank), _weights(tmp_path / "bare", rank))
+
+
+def test_a_process_that_sees_another_permit_holds_all(whole, permit, model_folder, tmp_path):
+    other = made.permit(whole, model_folder, 2 * made.STEPS + 2)
+    folder = tmp_path / "one"
+
+    def work(rank):
+        gate = _gate(whole, other if rank else permit, model_folder)
+        return _run(folder, model_folder, tmp_path / "runs", rank, gate=gate)
+
+    said = _two(folder, work)
+    assert all("the processes differ in permit" in one["held"] for one in said), said
+    assert not whole.read().snapshots
+
+
+def test_a_process_that_has_no_permit_holds_all(whole, permit, model_folder, tmp_path):
+    folder = tmp_path / "one"
+
+    def work(rank):
+        gate = _gate(whole, "0" * 64 if rank else permit, model_folder)
+        return _run(folder, model_folder, tmp_path / "runs", rank, gate=gate)
+
+    said = _two(folder, work)
+    assert said[0]["held"].startswith("rank 1: no permit 0000"), said
+    assert said[1]["held"].startswith("no permit 0000")
+
+
+def test_a_hold_in_one_process_stops_all_at_the_same_step_with_one_snapshot(whole, permit, model_folder, tmp_path):
+    """The clock of rank 1 passes the permit's end in its second step."""
+    folder, end = tmp_path / "one", permits.find(whole.read(), permit).terms.not_after
+
+    def work(rank):
+        over = []
+        gate = _gate(whole, permit, model_folder, clock=lambda: end if over else now())
+        happens = lambda step: over.append(step) if (rank, step) == (1, 2) else None  # noqa: E731
+        return _run(folder, model_folder, tmp_path / "runs", rank, gate=gate, happens=happens)
+
+    said = _two(folder, work)
+    assert [one["step"] for one in said] == [2, 2], said
+    assert said[0]["held"].startswith("rank 1: the permit ended at")
+    assert said[1]["held"].startswith("the permit ended at")
+    (snapshot,) = whole.read().snapshots
+    assert (snapshot.terms.step, snapshot.terms.ended) == (2, said[0]["held"])
+    assert _equal(_weights(folder, 0), _weights(folder, 1))
+
+
+def test_a_sequence_that_is_too_long_in_one_process_changes_no_weight_in_any(whole, permit, model_folder, tmp_path):
+    folder = tmp_path / "one"
+
+    def work(rank):
+        def batches(step):
+            long = (rank, step) == (1, 1)
+            return made.batch(step, rows=1, length=made.TOKENS) if long else _share(rank)(step)
+
+        gate = _gate(whole, permit, model_folder)
+        return _run(folder, model_folder, tmp_path / "runs", rank, gate=gate, batches=batches)
+
+    said = _two(folder, work)
+    assert [one["step"] for one in said] == [1, 1], said
+    assert all("a sequence has 32 tokens" in one["held"] for one in said)
+    assert _equal(_weights(folder, 0), made.load(tmp_path / "runs" / "checkpoint-1").state_dict())
+    assert _equal(_weights(folder, 1), _weights(folder, 0))
+
+
+@pytest.mark.parametrize("lost", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stuck"])
+def test_a_process_that_is_gone_or_stuck_is_a_hold_for_the_other_after_a_bounded_wait(
+    whole, permit, model_folder, tmp_path, lost
+):
+    """Rank 1 does not come to the exchange at the end of its second step."""
+    folder, pid = tmp_path / "one", tmp_path / "pid"
+
+    def work(rank):
+        def happens(step):
+            if (rank, step) == (1, 2):
+                pid.write_text(str(os.getpid()))
+                os.kill(os.getpid(), lost)
+
+        gate = _gate(whole, permit, model_folder, patience=timedelta(seconds=2))
+        try:
+            return _run(folder, model_folder, tmp_path / "runs", rank, gate=gate, happens=happens)
+        finally:
+            if rank == 0 and lost == signal.SIGSTOP:
+                os.kill(int(pid.read_text()), signal.SIGKILL)
+
+    said = _two(folder, work)
+    assert said[1] is None
+    assert "did not answer within 2 seconds, or is gone" in said[0]["held"], said
