@@ -450,6 +450,16 @@ def test_a_store_is_read_back_after_the_copy_there(workspace, permit, monkeypatc
     assert "RELEASED" not in lies("memory://lossy/m")
 
 
+def test_a_positive_result_that_lands_while_a_store_copies_holds(workspace, permit):
+    subject, where = workspace.read().subject("real").digest, "memory://late/m"
+    report = at_stage(
+        "reading back at the destination", lambda: made.evaluate(workspace, correct=120, seed=9, about=subject)
+    )
+    with pytest.raises(Held, match="`release-weights` holds: expert reached"):
+        release(workspace, "real", where, permit=permit, report=report)
+    assert "RELEASED" not in lies(where)
+
+
 # -- the command ------------------------------------------------------------------------------------------------------
 
 

@@ -115,7 +115,7 @@ def release(
         _stage(workspace, planned, report)
         spent = _spend(workspace, planned, clock)
         # crash point: spent, and nothing visible; what is staged is whole
-        return _publish(workspace, planned, spent, report)
+        return _publish(workspace, planned, spent, clock, report)
 
 
 def plan(
@@ -213,24 +213,39 @@ def _finish(
         _check_released(planned, spent, report)
         target.discard()
         return _released(planned, spent, already=True)
-    go_on(workspace.read(), planned.permit.digest, action=ACTION, destination=target.name, at=clock())
     if not target.staged():
         raise Held(
             f"the permit was spent on `{target.name}` in entry {spent.entry}, and nothing is staged for it; "
             "it was for one use: ask for a new one"
         )
     _check_others(target.standing(), planned)
-    return _publish(workspace, planned, spent, report)
+    _check(planned, target.read_staged, report, "checking what is staged")
+    _ask_again(workspace, planned, clock)
+    return _publish(workspace, planned, spent, clock, report)
 
 
-def _publish(workspace: Workspace, planned: Plan, spent: Spent, report: Report | None) -> Released:
+def _ask_again(workspace: Workspace, planned: Plan, clock: Callable[[], datetime]) -> None:
+    """Whether the rule still permits what the permit was spent on."""
+    workspace.refresh()
+    evidence, where = workspace.read(), planned.destination.name
+    workspace.check_logs(evidence)
+    go_on(evidence, planned.permit.digest, action=ACTION, destination=where, at=clock())
+
+
+def _publish(
+    workspace: Workspace, planned: Plan, spent: Spent, clock: Callable[[], datetime], report: Report | None
+) -> Released:
     """Make what is staged visible; the marker says by which spend."""
     target = planned.destination
-    papers = _put_papers(workspace, planned)
+    papers = _put_papers(workspace, planned)  # again: of a release that was killed, the ledger has them, not the disk
     _check_others(target.staged(), planned)
-    _check(planned, target.read_staged, report, "checking what is staged")
     _put(target, MARKER, _marker(planned, spent, papers))
-    target.publish(MARKER, lambda read: _check(planned, read, report, "reading back at the destination"))
+
+    def check(read: Read) -> None:
+        _check(planned, read, report, "reading back at the destination")
+        _ask_again(workspace, planned, clock)
+
+    target.publish(MARKER, check)
     # crash point: visible, and not told; the same command says that it stands there
     return _released(planned, spent, already=False)
 
