@@ -33,6 +33,7 @@ The loop, from a policy to a gate:
     interlock duties list | run | done        what must be done by when; carry it out by a playbook; what was missed
     interlock permit issue ...                a bounded lease for a gate; also: narrow, show, verify, revoke, trust
     interlock release SUBJECT DEST ...        weights leave, under a permit that is spent on where they go
+    interlock mlflow reconcile --guard FILE   take away aliases that no permit opens
     interlock amend POLICY.yaml               the next version of the policy; `except` opens one of its exceptions
     interlock ledger verify                   recompute everything
     interlock audit --rerun 50                ask samples of a result again, and compare
@@ -98,6 +99,7 @@ _COMMANDS: Table = {
     "decide": "decisions:decide",
     "permit": "permits:app",
     "release": "releasing:release",
+    "mlflow": "aliasing:app",
     "ledger": "ledger:ledger_app",
     "bundle": "bundles:app",
     "export": "exports:export_entry",
