@@ -72,6 +72,7 @@ def _guarded(made: Any, guard: Guard, method: Callable[..., Any]) -> Callable[..
 
 def _check(made: Any, guard: Guard, name: str, version: str, alias: str) -> None:  # noqa: ANN401
     from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import PERMISSION_DENIED  # 403: the client does not try it again
 
     if guard.guarded(alias) is None:
         return
@@ -79,4 +80,4 @@ def _check(made: Any, guard: Guard, name: str, version: str, alias: str) -> None
     try:
         guard.check(alias, source=found.source, tags=found.tags)
     except Held as held:
-        raise MlflowException(f"held by interlock: {held}", "PERMISSION_DENIED") from held
+        raise MlflowException(f"held by interlock: {held}", PERMISSION_DENIED) from held
