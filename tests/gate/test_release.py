@@ -115,6 +115,18 @@ def test_the_weights_of_a_release_are_the_subject(workspace, permit, tmp_path):
     assert manifest.of(tmp_path / "out" / "weights").digest == workspace.read().subject("real").digest
 
 
+def test_an_adapter_stands_beside_the_weights(workspace, tmp_path):
+    """As two folders that `manifest.of` and a reader can load."""
+    adapter = tmp_path / "adapter"
+    release_lab.weights(adapter, seed=3, size=1000)
+    (adapter / "config.json").rename(adapter / "adapter_config.json")
+    place = Place(release_lab.weights(tmp_path / "base", seed=2), adapter)
+    digest = release_lab.evaluated(workspace, place, "adapted", seed=2)
+    done = release(workspace, "adapted", str(tmp_path / "out"), permit=issue(workspace, subject="adapted"))
+    assert "adapter/adapter_config.json" in done.files
+    assert manifest.of(tmp_path / "out" / "weights", adapter=tmp_path / "out" / "adapter").digest == digest
+
+
 def test_a_link_to_a_place_is_that_place(workspace, permit, tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
@@ -405,6 +417,25 @@ def test_attack_what_was_staged_at_the_kill_is_changed(workspace, permit, tmp_pa
     nothing(workspace, permit, str(out), spent=True)
 
 
+def test_attack_a_folder_that_others_write_to_in_the_place_of_what_is_staged(workspace, permit, tmp_path):
+    out = tmp_path / "out"
+    killed(workspace, out, permit, "release", "_publish")
+    (staged,) = tmp_path.glob(".out.release-*")
+    staged.chmod(0o777)
+    with pytest.raises(UsageError, match="is somebody else's"):
+        release(workspace, "real", str(out), permit=permit)
+    nothing(workspace, permit, str(out), spent=True)
+
+
+def test_attack_a_link_in_the_place_of_what_is_staged(workspace, permit, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / f".out.release-{permit[:16]}").symlink_to(tmp_path / "theirs")
+    with pytest.raises(OSError, match="symbolic link"):
+        release(workspace, "real", str(tmp_path / "out"), permit=permit)
+    nothing(workspace, permit, str(tmp_path / "out"))
+    assert not list((tmp_path / "theirs").iterdir())
+
+
 def test_a_permit_that_is_revoked_after_the_kill_finishes_nothing(workspace, permit, tmp_path, capsys):
     out = tmp_path / "out"
     killed(workspace, out, permit, "release", "_publish")
@@ -483,6 +514,24 @@ def test_a_dry_run_copies_and_spends_nothing(workspace, permit, capsys, destinat
     assert set(told["papers"]) == PAPERS
     nothing(workspace, permit, destination)
     assert beside(destination) == []
+
+
+def test_a_dry_run_holds_where_the_release_would(workspace, permit, capsys, tmp_path):
+    assert lab.command(capsys, workspace, "permit", "revoke", permit, "--reason", "no").code == 0
+    said = lab.command(capsys, workspace, "release", "real", str(tmp_path / "out"), "-p", permit, "--dry-run")
+    assert (said.code, said.out) == (3, "")
+    assert "the permit was revoked by" in said.err
+
+
+def test_a_destination_that_is_not_empty_and_a_model_that_was_swapped_exit_as_what_they_are(
+    workspace, permit, capsys, tmp_path
+):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "theirs").mkdir()
+    assert lab.command(capsys, workspace, "release", "real", str(tmp_path / "out"), "-p", permit).code == 2
+    model = workspace.places()[workspace.read().subject("real").digest].folder
+    (model / "config.json").write_text("{ }")
+    assert lab.command(capsys, workspace, "release", "real", str(tmp_path / "new"), "-p", permit).code == 4
 
 
 def test_the_command_releases_once(workspace, permit, capsys, destination):

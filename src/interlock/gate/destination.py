@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -114,6 +115,7 @@ class Local:
         """Write a file and have the disk take it."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._staging.mkdir(mode=0o700, exist_ok=True)
+        _check_own(self._staging)
         path = self._staging / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb", buffering=0) as file:
@@ -242,6 +244,17 @@ def _leaves(folder: Path) -> list[str]:
         for it in found
         if it.is_symlink() or not it.is_dir() or next(it.iterdir(), None) is None
     )
+
+
+def _check_own(folder: Path) -> None:
+    """Check that nobody else put a folder there first, as one may where everybody can write.
+
+    Raises:
+        UsageError: somebody did, or others may write to it.
+    """
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise UsageError(f"`{folder}` is somebody else's; expected a destination beside which nobody else writes")
 
 
 def _write(descriptor: int, piece: bytes) -> None:
