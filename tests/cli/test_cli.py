@@ -29,7 +29,8 @@ from interlock.workspace import Place, Workspace
 COMMANDS = [
     "policy", "what-if", "init", "keys", "subject", "deployment", "plan", "evaluate", "import", "attest", "approve",
     "judge", "check-assumption", "forecast", "withdraw", "set-aside", "incident", "audit", "record-audit", "duties",
-    "amend", "except", "decide", "permit", "ledger", "bundle", "witness", "schema", "report", "demo",
+    "amend", "except", "decide", "permit", "release", "mlflow", "ledger", "bundle", "witness", "schema",
+    "report", "demo",
 ]  # fmt: skip
 
 

@@ -33,6 +33,8 @@ The loop, from a policy to a gate:
     interlock duties list | run | done        what must be done by when; carry it out by a playbook; what was missed
     interlock permit issue ...                a bounded lease for a gate; also: narrow, show, verify, revoke, trust
     interlock run --permit P -- COMMAND       run it while the permit opens; stopped when that ends or holds
+    interlock release SUBJECT DEST ...        weights leave, under a permit that is spent on where they go
+    interlock mlflow reconcile --guard FILE   take away aliases that no permit opens
     interlock amend POLICY.yaml               the next version of the policy; `except` opens one of its exceptions
     interlock ledger verify                   recompute everything
     interlock audit --rerun 50                ask samples of a result again, and compare
@@ -99,6 +101,8 @@ _COMMANDS: Table = {
     "permit": "permits:app",
     "run": "launching:run",
     "slurm": "slurm:app",
+    "release": "releasing:release",
+    "mlflow": "aliasing:app",
     "ledger": "ledger:ledger_app",
     "bundle": "bundles:app",
     "export": "exports:export_entry",

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from interlock.evidence.bundle import Verified
     from interlock.evidence.read import Record
-    from interlock.ledger.log import LedgerView
 
 app = typer.Typer(
     help="Hand a decision over as one file, and verify such a file.", no_args_is_help=True, rich_markup_mode=None
@@ -54,7 +53,7 @@ def export(
     opened = Workspace.open(workspace)
     ledger, view = opened.ledger, opened.ledger.read()
     record = _decision(read(view, pinned_policy=opened.policy_digest).records, decision)
-    data, _ = bundle_of(opened, view, record.entry)
+    data, _ = bundle.checked(ledger, view, record.entry, policy=opened.policy_digest)
     path = output or Path(f"decision-{record.entry}.bundle.json")
     write(path, data)
     vkey = NoteKey(ledger.origin, ledger.key).vkey
@@ -64,17 +63,6 @@ def export(
         return
     typer.echo(f"{path}: {len(data)} bytes, {record.entry + 1} entries, the decision {record.digest[:12]} the last")
     typer.echo(f"to check it: interlock bundle verify {path} --vkey {vkey} --policy {opened.policy_digest}")
-
-
-def bundle_of(opened: Workspace, view: LedgerView, entry: int) -> tuple[bytes, Verified]:
-    """The bundle of a decision, and what it shows: what no reader would take is not handed out.
-
-    Raises:
-        EvidenceError, LedgerError, UsageError: it does not verify, or cannot be made.
-    """
-    data = bundle.export(opened.ledger, view, entry)
-    # which witnesses to believe is for the reader to say
-    return data, bundle.verify(data, opened.ledger.log, policy=opened.policy_digest, cosigners=lambda _: ())
 
 
 def write(path: Path, data: bytes) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from interlock.cli.bundles import bundle_of, write
+from interlock.cli.bundles import write
 from interlock.cli.options import HERE, JsonOption, PassphraseOption, WorkspaceOption, fresh, print_json
 from interlock.errors import UsageError
-from interlock.evidence import dsse, export
+from interlock.evidence import bundle, dsse, export
 from interlock.evidence.read import read
 from interlock.evidence.statement import PAYLOAD_TYPE
 
@@ -70,7 +70,7 @@ def _made(opened: Workspace, entry: int, by: str) -> Statement:
     evidence = read(view, pinned_policy=opened.policy_digest)
     kind = evidence.records[entry].kind if entry < len(evidence.records) else None
     if kind == "decision":
-        return export.vsa(bundle_of(opened, view, entry)[1], by=by)
+        return export.vsa(bundle.checked(opened.ledger, view, entry, policy=opened.policy_digest)[1], by=by)
     if kind == "result":
         return export.test_result(view, evidence, entry)
     got = f"entry {entry} is a `{kind}`" if kind else f"the ledger has {len(evidence.records)} statements, got {entry}"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from interlock.ledger.log import Ledger, LedgerView
     from interlock.ledger.prefix import Shown
 
-__all__ = ["FORMAT", "LIMIT", "Verified", "export", "parse", "to_bytes", "verify"]
+__all__ = ["FORMAT", "LIMIT", "Verified", "checked", "export", "parse", "to_bytes", "verify"]
 
 FORMAT = "urn:interlock:bundle:v1"
 LIMIT = 1 << 26
@@ -90,6 +90,16 @@ def export(ledger: Ledger, view: LedgerView, index: int) -> bytes:
     if len(data) > LIMIT:
         raise UsageError(f"the ledger up to entry {index} makes {len(data)} bytes, a bundle has at most {LIMIT}")
     return data
+
+
+def checked(ledger: Ledger, view: LedgerView, index: int, *, policy: str) -> tuple[bytes, Verified]:
+    """The bundle of a decision, and what it shows: what no reader would take is not handed out. `policy` is a digest.
+
+    Raises:
+        EvidenceError, LedgerError, UsageError: it does not verify, or cannot be made.
+    """
+    data = export(ledger, view, index)
+    return data, verify(data, ledger.log, policy=policy, cosigners=lambda _: ())  # whom to believe, the reader says
 
 
 def to_bytes(prefix: Prefix) -> bytes:

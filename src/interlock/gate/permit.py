@@ -172,6 +172,19 @@ def check_not_ended(evidence: Evidence, permit: Permit) -> None:
     Raises:
         Held: it was revoked, narrowed, or spent.
     """
+    check_not_taken_back(evidence, permit)
+    used = evidence.spent.get(permit.digest)
+    if used is not None:
+        by = ", ".join(sorted(used.signers))
+        raise Held(f"the permit was spent by {by} in entry {used.entry}, on `{used.destination}`; it was for one use")
+
+
+def check_not_taken_back(evidence: Evidence, permit: Permit) -> None:
+    """Check 2, of a permit that was spent and whose use is not over.
+
+    Raises:
+        Held: it was revoked, or narrowed.
+    """
     for one in chain(evidence, permit):
         taken_back = evidence.revoked.get(one.digest)
         if taken_back is not None:
@@ -179,10 +192,6 @@ def check_not_ended(evidence: Evidence, permit: Permit) -> None:
             raise Held(f"the permit was revoked by {by} in entry {taken_back.entry}: {taken_back.reason}")
     if permit.digest in evidence.narrowed:
         raise Held(f"the permit was narrowed by {evidence.narrowed[permit.digest][:12]}, which has its place")
-    used = evidence.spent.get(permit.digest)
-    if used is not None:
-        by = ", ".join(sorted(used.signers))
-        raise Held(f"the permit was spent by {by} in entry {used.entry}, on `{used.destination}`; it was for one use")
 
 
 def ended(evidence: Evidence, permit: Permit) -> str | None:

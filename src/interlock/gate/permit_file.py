@@ -31,10 +31,11 @@ from interlock.ledger.proof import InclusionProof, prove
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from interlock.evidence.read import Permit
     from interlock.gate.trust import Trust, Trusted
     from interlock.workspace import Workspace
 
-__all__ = ["FORMAT", "LIMIT", "PermitFile", "export", "read"]
+__all__ = ["FORMAT", "LIMIT", "PermitFile", "export", "read", "written"]
 
 FORMAT = "urn:interlock:permit-file:v1"
 LIMIT = 1 << 18
@@ -108,6 +109,15 @@ def export(workspace: Workspace, digest: str) -> bytes:
     evidence = workspace.read()
     permit = find(evidence, digest)
     check_not_ended(evidence, permit)
+    return written(workspace, permit)
+
+
+def written(workspace: Workspace, permit: Permit) -> bytes:
+    """The file of a permit, ended or not.
+
+    Raises:
+        LedgerError: the ledger cannot be relied on.
+    """
     data = workspace.ledger.read().entries[permit.entry].data
     proof = prove(workspace.ledger, permit.entry, data)
     return canonical.dumps({"permit_file": FORMAT, "entry": data.decode(), "proof": proof.to_bytes().decode()})

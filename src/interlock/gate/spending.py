@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from interlock.decide.decision import timestamp
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence.predicates import statement
-from interlock.gate.permit import check, check_not_ended, examine, find
+from interlock.gate.permit import Held, check, check_not_ended, check_not_taken_back, examine, find
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from interlock.evidence.read import Evidence
     from interlock.evidence.testimony import Spent
     from interlock.workspace import Workspace
 
@@ -59,3 +60,24 @@ def spend(
     later = max(at, evidence.facts.checkpoint.time)  # the ledger's own time has gone on
     check(evidence, find(evidence, permit.digest), action=action, at=later, deployment=offered)
     return next(it for it in evidence.spent.values() if it.digest == spent)
+
+
+def go_on(
+    evidence: Evidence, digest: str, *, action: str, destination: str, at: datetime, deployment: str | None = None
+) -> Spent:
+    """The spend under which what was begun for `destination`, and broken off, may be finished: the rule is asked again.
+
+    Raises:
+        Held: the permit is not spent, or on something else; it was taken back since; or the rule holds now.
+    """
+    permit = find(evidence, digest)
+    used = evidence.spent.get(permit.digest)
+    if used is None:
+        raise Held(f"permit {permit.digest[:12]} is not spent, so that nothing goes on under it")
+    if used.destination != destination:
+        check_not_ended(evidence, permit)
+    check_not_taken_back(evidence, permit)
+    later = max(at, evidence.facts.checkpoint.time)
+    offered = evidence.deployment(deployment) if deployment else None
+    check(evidence, permit, action=action, at=later, deployment=offered)
+    return used

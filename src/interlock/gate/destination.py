@@ -1,0 +1,278 @@
+"""Where weights are released to: a folder of this machine, or a place that fsspec knows, such as `s3://bucket/m`.
+
+Guarantees: what is staged lies beside the destination, under a name of its own that follows from destination and
+permit, until `publish`; nothing is written at a destination before. On this machine `publish` is one rename, and the
+staged folder is its owner's alone until then. Elsewhere there is no rename of many objects at once: they are copied one
+by one, checked where they are, and the marker comes last.
+What it leaves to the caller: the order of steps, and that one release at a time runs (`interlock.gate.release`); and
+that nobody else reads the staged place of a store whose rights go by bucket and not by object.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from interlock.errors import UsageError, missing_extra
+
+__all__ = ["Destination", "Local", "Read", "Remote", "at"]
+
+#: Reads a file by its name, in pieces.
+Read = Callable[[str], Iterator[bytes]]
+_CHUNK = 1 << 20
+
+
+class Destination(Protocol):
+    """A place to release to. `name` is how the ledger records it: one spelling a place."""
+
+    @property
+    def name(self) -> str:
+        """The whole path, or the URL."""
+
+    def standing(self) -> list[str]:
+        """What lies at the destination, by name; empty where there is nothing, or an empty folder.
+
+        Raises:
+            UsageError: it is something that no release can take the place of.
+        """
+
+    def staged(self) -> list[str]:
+        """What is staged, by name."""
+
+    def stage(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Write a file, beside the destination; it is durable when this returns.
+
+        Raises:
+            OSError: it cannot be written, as where the disk is full.
+        """
+
+    def read_staged(self, name: str) -> Iterator[bytes]:
+        """Read back what was staged."""
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """Read what lies at the destination."""
+
+    def publish(self, marker: str, check: Callable[[Read], None]) -> None:
+        """Make all that is staged visible at the destination, `marker` last. `check` is given what reads it there."""
+
+    def discard(self) -> None:
+        """Remove what is staged."""
+
+
+def at(destination: str, permit: str) -> Destination:
+    """The place that a path or URL names, for a release under a permit (its digest).
+
+    Raises:
+        UsageError: it names none, or says a password.
+    """
+    if "://" not in destination:
+        return Local(Path(destination), permit)
+    parts = urlsplit(destination)
+    if parts.scheme == "file":
+        return Local(Path(parts.path), permit)
+    if "::" in destination or parts.query or parts.fragment:
+        raise UsageError(f"`{destination[:200]}`: expected a plain path or URL, without `::`, `?` or `#`")
+    if "@" in parts.netloc:
+        raise UsageError("the destination names a user, and the ledger would record it; give that to fsspec's config")
+    return Remote(destination, permit)
+
+
+class Local:
+    """A folder of this machine. It becomes visible by one rename, which takes the place of nothing but an empty folder.
+
+    Raises:
+        UsageError: the path is no place for a folder.
+    """
+
+    def __init__(self, path: Path, permit: str) -> None:
+        resolved = path.resolve()
+        if not resolved.name or os.path.ismount(resolved):
+            raise UsageError(f"`{path}` is no folder that a release can make; name one inside it")
+        self._path = resolved
+        self._staging = resolved.with_name(f".{resolved.name}.release-{permit[:16]}")
+
+    @property
+    def name(self) -> str:
+        """The whole path, without links."""
+        return str(self._path)
+
+    def standing(self) -> list[str]:
+        """What lies there; an empty folder within counts, since a rename would not take its place."""
+        if self._path.exists() and not self._path.is_dir():
+            raise UsageError(f"`{self._path}` is a file, expected nothing there, or an empty folder")
+        return _leaves(self._path)
+
+    def staged(self) -> list[str]:
+        """What is staged."""
+        return _leaves(self._staging)
+
+    def stage(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Write a file and have the disk take it."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._staging.mkdir(mode=0o700, exist_ok=True)
+        _check_own(self._staging)
+        path = self._staging / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb", buffering=0) as file:
+            for piece in pieces:
+                _write(file.fileno(), piece)
+            os.fsync(file.fileno())
+            if hasattr(os, "posix_fadvise"):  # to be read back from the disk, not from memory
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def read_staged(self, name: str) -> Iterator[bytes]:
+        """Read back what was staged."""
+        return _pieces(self._staging / name)
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """Read what lies there."""
+        return _pieces(self._path / name)
+
+    def publish(self, marker: str, check: Callable[[Read], None]) -> None:  # noqa: ARG002  the rename is at once
+        """Rename the staged folder, which was checked where it is."""
+        for folder in [self._staging, *(it for it in self._staging.rglob("*") if it.is_dir())]:
+            _sync(folder)
+        self._staging.chmod(0o755)
+        # crash point: whole, and its marker in it, under the staged name
+        self._staging.rename(self._path)
+        _sync(self._path.parent)
+
+    def discard(self) -> None:
+        """Remove what is staged."""
+        if self._staging.exists():
+            shutil.rmtree(self._staging)
+
+
+class Remote:
+    """A place that fsspec knows.
+
+    Raises:
+        UsageError: fsspec, or what it needs for this protocol, is not here.
+    """
+
+    def __init__(self, url: str, permit: str) -> None:
+        try:
+            import fsspec
+        except ImportError as error:
+            raise missing_extra("release", "fsspec") from error
+        try:
+            self._fs, path = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise UsageError(f"`{url[:200]}`: fsspec cannot write there: {str(error)[:200]}") from error
+        self._path: str = str(path).rstrip("/")
+        if not self._path.strip("/"):
+            raise UsageError(f"`{url[:200]}` names no place in its store")
+        self._staging = f"{self._path}.release-{permit[:16]}"
+
+    @property
+    def name(self) -> str:
+        """The URL."""
+        return str(self._fs.unstrip_protocol(self._path))
+
+    def standing(self) -> list[str]:
+        """The objects that lie there."""
+        return self._names(self._path)
+
+    def staged(self) -> list[str]:
+        """The objects that are staged."""
+        return self._names(self._staging)
+
+    def stage(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Upload an object."""
+        self._write(f"{self._staging}/{name}", pieces)
+
+    def read_staged(self, name: str) -> Iterator[bytes]:
+        """Read back what was staged."""
+        return self._pieces(f"{self._staging}/{name}")
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """Read what lies there."""
+        return self._pieces(f"{self._path}/{name}")
+
+    def publish(self, marker: str, check: Callable[[Read], None]) -> None:
+        """Copy object by object, check them where they are, and write the marker."""
+        for name in self.staged():
+            if name != marker:
+                # crash point: some of the objects are there, without the marker; going on copies all again
+                self._copy(name)
+        check(self.read)
+        self._copy(marker)
+        # crash point: released, and the staged objects are left
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove what is staged."""
+        self._fs.invalidate_cache()
+        if self._fs.exists(self._staging):
+            self._fs.rm(self._staging, recursive=True)
+
+    def _copy(self, name: str) -> None:
+        target = f"{self._path}/{name}"
+        self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+        self._fs.cp_file(f"{self._staging}/{name}", target)
+
+    def _names(self, root: str) -> list[str]:
+        self._fs.invalidate_cache()
+        return sorted(str(it)[len(root) :].lstrip("/") or str(it) for it in self._fs.find(root))
+
+    def _write(self, path: str, pieces: Iterable[bytes]) -> None:
+        try:
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            with self._fs.open(path, "wb") as file:
+                for piece in pieces:
+                    file.write(piece)
+        except NotImplementedError as error:
+            raise UsageError(f"`{self.name}`: fsspec cannot write there") from error
+
+    def _pieces(self, path: str) -> Iterator[bytes]:
+        opened: Any = self._fs.open(path, "rb")
+        with opened as file:
+            while piece := file.read(_CHUNK):
+                yield piece
+
+
+def _leaves(folder: Path) -> list[str]:
+    """Everything in a folder that has nothing in it: files, links, empty folders."""
+    found = folder.rglob("*") if folder.is_dir() else ()
+    return sorted(
+        it.relative_to(folder).as_posix()
+        for it in found
+        if it.is_symlink() or not it.is_dir() or next(it.iterdir(), None) is None
+    )
+
+
+def _check_own(folder: Path) -> None:
+    """Check that nobody else put a folder there first, as one may where everybody can write.
+
+    Raises:
+        UsageError: somebody did, or others may write to it.
+    """
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise UsageError(f"`{folder}` is somebody else's; expected a destination beside which nobody else writes")
+
+
+def _write(descriptor: int, piece: bytes) -> None:
+    left = memoryview(piece)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(_CHUNK):
+            yield piece
+
+
+def _sync(folder: Path) -> None:
+    """Have the disk take a folder's entries."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

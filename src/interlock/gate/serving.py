@@ -1,0 +1,295 @@
+"""The gate in serving code: nothing is offered unless a permit opens the action on the weights that lie there.
+
+Guarantees: `requires_permit` hashes every file of the folder, and returns only if a permit opens the action on exactly
+these, for exactly this deployment; `check` then holds once the lease ends, a clock goes back, or the last verification
+held; `renew` verifies again, by the ledger with the rule asked anew, and holds on whatever it cannot read or believe.
+The one exception is a ledger that cannot be reached: then the rest of the lease counts, and nothing beyond.
+What it leaves to the caller: to load this folder and nothing else, after `requires_permit`, and `renew` once it is
+loaded, which sees a file that was touched meanwhile; and to ask `check` before every answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
+
+from interlock.errors import EvidenceError, InterlockError, LedgerError, UsageError
+from interlock.gate import permit_file
+from interlock.gate.lease import Grant, Lease
+from interlock.gate.permit import Held, find, verify
+from interlock.gate.trust import Trust
+from interlock.subject import manifest
+from interlock.subject.deployment import Deployment
+from interlock.workspace import Place, Workspace, now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+    from types import TracebackType
+
+    from interlock.subject._folder import Listed
+
+__all__ = ["Asked", "ByFile", "ByLedger", "Serving", "UnreachableError", "requires_permit"]
+
+_Given = ParamSpec("_Given")
+_Answer = TypeVar("_Answer")
+_MOST_TRUST = 1 << 20
+
+
+class UnreachableError(LedgerError):
+    """The ledger is not there to be asked. It says nothing, neither for nor against."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a gate is about to do: an action, with a subject, as a deployment or bare (None); both by digest."""
+
+    action: str
+    subject: str
+    deployment: str | None
+
+    @property
+    def lift(self) -> str:
+        """What would lift any hold: the command that asks for a permit."""
+        offered = f" -d {self.deployment}" if self.deployment else ""
+        return f"interlock permit issue -s {self.subject} -a {self.action}{offered}"
+
+
+class Source(Protocol):
+    """Where a permit is verified."""
+
+    def grant(self, asked: Asked) -> Grant:
+        """What the permit grants now.
+
+        Raises:
+            Held: it does not open what is asked.
+            UnreachableError: the ledger is not there to be asked.
+            InterlockError: the permit or the ledger is not as it should be.
+        """
+
+    def lease(self, grant: Grant) -> Lease:
+        """A lease on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByLedger:
+    """A permit, by its digest, in the ledger of a workspace: the rule is asked again each time."""
+
+    workspace: Path
+    permit: str
+
+    def grant(self, asked: Asked) -> Grant:
+        """What it grants now: checks 1 to 9."""
+        try:
+            opened = self._open()
+            with contextlib.suppress(LedgerError, OSError):  # one that is too old, the rule refuses
+                if opened.can_sign_checkpoints():
+                    opened.refresh()
+            evidence = opened.read()
+            opened.check_logs(evidence)
+        except OSError as error:
+            raise _unreachable(self.workspace, error) from error
+        except LedgerError as error:
+            if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError):
+                raise _unreachable(self.workspace, error.__cause__) from error
+            raise
+        wanted = find(evidence, self.permit)
+        if wanted.subject != asked.subject:
+            raise Held(f"the permit is for subject {wanted.subject[:12]}, expected one for {asked.subject[:12]}")
+        offered = None
+        if asked.deployment is not None:
+            offered = evidence.facts.deployments.get(asked.deployment)
+            if offered is None:
+                raise Held(f"the ledger has no deployment {asked.deployment[:12]}: interlock deployment add")
+        return Grant.of(evidence, verify(evidence, wanted.digest, action=asked.action, at=now(), deployment=offered))
+
+    def lease(self, grant: Grant) -> Lease:
+        """A lease on it."""
+        return Lease(grant)
+
+    def _open(self) -> Workspace:
+        (self.workspace / "interlock.json").read_bytes()  # an outage is told from a workspace that is malformed
+        return Workspace.open(self.workspace)
+
+
+@dataclass(frozen=True, slots=True)
+class ByFile:
+    """A permit's file, by what a trust file says, without the ledger (docs/permits.md). A newer file in its place is
+    seen at the next `renew`. `seen` keeps the latest time over a restart.
+    """
+
+    permit: Path
+    trust: Path
+    seen: Path | None = None
+
+    def grant(self, asked: Asked) -> Grant:
+        """What it grants now."""
+        trust = Trust.parse(_bytes(self.trust, _MOST_TRUST))
+        read = permit_file.read(_bytes(self.permit, permit_file.LIMIT), trust, at=now())
+        return read.verify(action=asked.action, subject=asked.subject, at=now(), deployment=asked.deployment)
+
+    def lease(self, grant: Grant) -> Lease:
+        """A lease on it."""
+        return Lease(grant, seen=self.seen)
+
+
+def requires_permit(
+    action: str,
+    *,
+    subject: Path,
+    by: ByLedger | ByFile,
+    deployment: Deployment | str | None = None,
+    adapter: Path | None = None,
+    report: manifest.Report | None = None,
+) -> Serving:
+    """Demand a permit for an action on the weights in a folder, and go on only with it.
+
+    `subject` is the folder that is loaded, with its peft `adapter` if it has one. `deployment` is what is offered, or
+    its digest; None is the bare model. The answer holds the lease; it is a decorator and a context manager as well.
+
+    Raises:
+        Held: no permit opens it; the message says why, and what would lift it.
+        UsageError, EvidenceError, LedgerError: the folder is no model, or something is not as it should be.
+    """
+    loaded = _Loaded.of(Place(subject, adapter), report)
+    if isinstance(deployment, Deployment):
+        if deployment.subject != loaded.digest:
+            raise Held(f"the deployment is of subject {deployment.subject[:12]}, and {loaded.digest[:12]} is loaded")
+        deployment = deployment.digest
+    return Serving(Asked(action, loaded.digest, deployment), loaded, by)
+
+
+class Serving:
+    """An action that a permit has opened. It may be asked from several threads.
+
+    Raises:
+        As `requires_permit`.
+    """
+
+    def __init__(self, asked: Asked, loaded: _Loaded, by: Source) -> None:
+        self.asked = asked
+        self._loaded, self._by, self._lock = loaded, by, threading.Lock()
+        self._held: str | None = None
+        self._for_good = False
+        self.lease = by.lease(by.grant(asked))
+        self._loaded.check()
+
+    def check(self) -> timedelta:
+        """Check that it is still open; returns the time that is left. It takes microseconds.
+
+        Raises:
+            Held: the lease is over, a clock went back, or the last `renew` held.
+        """
+        held = self._held
+        if held is not None:
+            raise Held(held)
+        return self.lease.check()
+
+    def renew(self) -> None:
+        """Verify again: the permit, by where it is, and that nobody touched the weights.
+
+        A hold stays until a later `renew` lifts it; that of a clock that went back, or of touched weights, for good.
+
+        Raises:
+            Held: it is not open any more.
+            UnreachableError: the ledger cannot be asked; the lease counts, and a hold that stands goes on.
+        """
+        with self._lock:
+            if self._for_good:
+                raise Held(self._held or "held")
+            try:
+                self._renew()
+            except UnreachableError:
+                raise
+            except Held as held:
+                self._held = str(held)
+                raise
+            except Exception as error:  # whatever it is, nothing shows that it is open
+                told = str(error) if isinstance(error, InterlockError) else f"{type(error).__name__}: {error}"
+                self._held = f"the permit cannot be verified: {told}"
+                raise Held(self._held) from error
+
+    def _renew(self) -> None:
+        self._for_good = True  # until both have passed
+        self._loaded.check()
+        self._check_clock()
+        self._for_good = False
+        grant = self._by.grant(self.asked)
+        self.lease, self._held = self._by.lease(grant), None
+
+    def _check_clock(self) -> None:
+        """A lease that holds before its end holds for a clock, and a new one must not forget that."""
+        try:
+            self.lease.check()
+        except Held:
+            if now() < self.lease.grant.ends:
+                raise
+
+    def __call__(self, function: Callable[_Given, _Answer]) -> Callable[_Given, _Answer]:
+        """A function that is called only while it is open."""
+
+        @functools.wraps(function)
+        def guarded(*arguments: _Given.args, **named: _Given.kwargs) -> _Answer:
+            self.check()
+            return function(*arguments, **named)
+
+        return guarded
+
+    def __enter__(self) -> Lease:
+        """The lease, if it is open now."""
+        self.check()
+        return self.lease
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is left to do: a lease is not given back."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A folder of weights as it was hashed: its digest, and each file as the system listed it then."""
+
+    place: Place
+    digest: str
+    files: dict[str, Listed]
+
+    @classmethod
+    def of(cls, place: Place, report: manifest.Report | None) -> _Loaded:
+        from interlock.subject import _folder
+
+        before = _folder.listing(place.folder, place.adapter)
+        digest = manifest.of(place.folder, adapter=place.adapter, progress=report).digest
+        loaded = cls(place, digest, before)
+        loaded.check()
+        return loaded
+
+    def check(self) -> None:
+        """Check that no file was touched since.
+
+        Raises:
+            Held: one was.
+        """
+        from interlock.subject import _folder
+
+        try:
+            _folder.unchanged(self.files, _folder.listing(self.place.folder, self.place.adapter))
+        except (EvidenceError, UsageError, OSError) as error:
+            raise Held(f"the weights in `{self.place.folder}` are not as they were hashed: {error}") from error
+
+
+def _unreachable(workspace: Path, error: OSError) -> UnreachableError:
+    return UnreachableError(f"the ledger in `{workspace}` cannot be reached: {error.strerror or error}")
+
+
+def _bytes(path: Path, limit: int) -> bytes:
+    """A file, up to one byte more than may be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except OSError as error:
+        raise UsageError(f"`{path}`: cannot read it ({error.strerror})") from error

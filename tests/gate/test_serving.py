@@ -1,0 +1,292 @@
+"""Serving code: what `requires_permit` demands, what it goes on demanding, and an outage of the ledger."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+import lab
+import ledger_lab as made
+import release_lab
+from interlock.cli.deployments import register as offer
+from interlock.errors import InterlockError, UsageError
+from interlock.gate import lease as lease_module
+from interlock.gate import permit_file
+from interlock.gate.narrowing import Less, narrow
+from interlock.gate.permit import Held
+from interlock.gate.serving import ByFile, ByLedger, UnreachableError, requires_permit
+from interlock.gate.trust import Trust
+from interlock.subject.deployment import Deployment
+from interlock.workspace import now
+from release_lab import issue
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def _lab(tmp_path_factory):
+    return release_lab.make(tmp_path_factory.mktemp("serving"))
+
+
+@pytest.fixture
+def workspace(tmp_path, _lab):
+    return release_lab.copy(_lab, tmp_path / "here")
+
+
+@pytest.fixture
+def permit(workspace):
+    return issue(workspace, "deploy-api")
+
+
+def model(workspace):
+    return workspace.folder.parent / "model"
+
+
+def subject(workspace):
+    return workspace.read().subject("real").digest
+
+
+def by_ledger(workspace, permit, **asked):
+    return requires_permit("deploy-api", subject=model(workspace), by=ByLedger(workspace.folder, permit), **asked)
+
+
+def written(workspace, permit):
+    """A permit's file and the trust file, where a gate has them."""
+    folder = workspace.folder.parent / "gate"
+    folder.mkdir(exist_ok=True)
+    (folder / "permit.json").write_bytes(permit_file.export(workspace, permit))
+    trust = Trust.of(workspace.read(), workspace.ledger.log, at=now())
+    (folder / "trust.json").write_bytes(trust.to_bytes())
+    return ByFile(folder / "permit.json", folder / "trust.json", folder / "seen")
+
+
+def by_file(workspace, permit, **asked):
+    return requires_permit("deploy-api", subject=model(workspace), by=written(workspace, permit), **asked)
+
+
+@pytest.fixture(params=[by_ledger, by_file], ids=["by the ledger", "by a file"])
+def demand(request):
+    return request.param
+
+
+def later(monkeypatch, length):
+    """The machine's clock from now on, for decisions and leases."""
+    moment = now() + length
+    lab.later(monkeypatch, moment)
+    monkeypatch.setattr(lease_module, "datetime", lab.workspace_module.datetime)
+
+
+# -- what it demands --------------------------------------------------------------------------------------------------
+
+
+def test_a_permit_opens_a_function_a_block_and_a_lease(workspace, permit, demand):
+    serving = demand(workspace, permit)
+    assert serving.asked.subject == subject(workspace)
+    assert timedelta() < serving.check() <= 30 * DAY
+
+    @serving
+    def answer(prompt):
+        """Answers."""
+        return prompt.upper()
+
+    assert (answer("x"), answer.__name__, answer.__doc__) == ("X", "answer", "Answers.")
+    with serving as lease:
+        assert lease.check() <= 30 * DAY
+
+
+def test_attack_other_weights_in_the_folder(workspace, permit, demand):
+    shutil.rmtree(model(workspace))
+    release_lab.weights(model(workspace), seed=7)
+    with pytest.raises(Held, match="the permit is for subject"):
+        demand(workspace, permit)
+
+
+def test_attack_code_beside_the_weights(workspace, permit, demand):
+    (model(workspace) / "modeling.py").write_text("print()")
+    with pytest.raises(Held, match="the permit is for subject"):
+        demand(workspace, permit)
+
+
+def test_attack_a_permit_for_another_action(workspace, demand):
+    with pytest.raises(Held, match="the permit is for `scale`, expected one for `deploy-api`"):
+        demand(workspace, issue(workspace, "scale"))
+
+
+def test_attack_a_permit_for_one_use_serves_again_and_again(workspace, demand):
+    with pytest.raises(Held, match="for one use"):
+        demand(workspace, issue(workspace, "deploy-api", single_use=True))
+
+
+def test_attack_a_permit_for_weights_is_used_for_an_api(workspace, demand):
+    with pytest.raises(Held, match="the permit is for `release-weights`"):
+        demand(workspace, issue(workspace))
+
+
+def test_a_folder_that_is_no_model(workspace, permit, tmp_path):
+    with pytest.raises(UsageError, match="no such model folder"):
+        requires_permit("deploy-api", subject=tmp_path / "none", by=ByLedger(workspace.folder, permit))
+
+
+def test_the_deployment_is_what_the_code_offers(workspace, demand):
+    offered = Deployment(subject(workspace), "5e" * 32, (), (), "api", "public", {})
+    offer(workspace, name="api", offered=offered)
+    permit, bare = issue(workspace, "deploy-api", deployment="api"), issue(workspace, "deploy-api")
+    assert demand(workspace, permit, deployment=offered).check()
+    assert demand(workspace, permit, deployment=offered.digest).asked.deployment == offered.digest
+    other = replace(offered, system_prompt=None)
+    offer(workspace, name="other", offered=other)
+    for held, what in ((permit, None), (permit, other), (bare, offered)):
+        with pytest.raises(Held, match="expected one for"):
+            demand(workspace, held, deployment=what)
+    with pytest.raises(Held, match="the deployment is of subject 111111111111"):
+        demand(workspace, permit, deployment=replace(offered, subject="1" * 64))
+
+
+@pytest.mark.parametrize("name", ["permit.json", "trust.json"])
+def test_attack_a_file_with_one_bit_turned(workspace, permit, name):
+    files = written(workspace, permit)
+    path = files.permit.with_name(name)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InterlockError, match="file"):
+        requires_permit("deploy-api", subject=model(workspace), by=files)
+
+
+# -- while it runs ----------------------------------------------------------------------------------------------------
+
+
+def test_it_holds_when_the_lease_ends(workspace, permit, demand, monkeypatch):
+    serving = demand(workspace, permit)
+    later(monkeypatch, 31 * DAY)
+    for ask in (serving.check, serving.renew, serving.check):
+        with pytest.raises(Held):
+            ask()
+
+
+def test_weights_swapped_while_it_runs_hold_for_good(workspace, permit, demand):
+    serving = demand(workspace, permit)
+    config = model(workspace) / "config.json"
+    before = config.read_bytes()
+    config.write_bytes(before.replace(b"llama", b"other"))
+    with pytest.raises(Held, match="are not as they were hashed"):
+        serving.renew()
+    config.write_bytes(before)
+    for ask in (serving.check, serving.renew):
+        with pytest.raises(Held, match="are not as they were hashed"):
+            ask()
+
+
+def test_a_clock_that_goes_back_holds_for_good(workspace, permit, demand, monkeypatch):
+    serving = demand(workspace, permit)
+    later(monkeypatch, 3 * DAY)
+    assert serving.check()
+    later(monkeypatch, -DAY)
+    for ask in (serving.check, serving.renew, serving.check, serving.renew):
+        with pytest.raises(Held, match="the clock"):
+            ask()
+
+
+def test_a_revoked_permit_ends_at_the_next_renewal(workspace, permit, capsys):
+    serving = by_ledger(workspace, permit)
+    assert lab.command(capsys, workspace, "permit", "revoke", permit, "--reason", "no").code == 0
+    assert serving.check()
+    with pytest.raises(Held, match="the permit was revoked by"):
+        serving.renew()
+    with pytest.raises(Held, match="the permit was revoked by"):
+        serving.check()
+
+
+def test_a_positive_result_ends_it_and_what_lifts_the_hold_opens_it_again(workspace, permit):
+    serving = by_ledger(workspace, permit)
+    made.evaluate(workspace, correct=120, seed=5, about=subject(workspace))
+    with pytest.raises(Held, match="`deploy-api` holds: adept reached"):
+        serving.renew()
+    with pytest.raises(Held, match="`deploy-api` holds: adept reached"):
+        serving.check()
+
+
+def test_a_newer_file_in_its_place_is_seen(workspace, permit, monkeypatch):
+    files = written(workspace, permit)
+    short = narrow(workspace, permit, Less(not_after=now() + 2 * DAY), at=now())
+    files.permit.write_bytes(permit_file.export(workspace, short))
+    serving = requires_permit("deploy-api", subject=model(workspace), by=files)
+    assert serving.check() <= 2 * DAY
+    later(monkeypatch, 3 * DAY)
+    with pytest.raises(Held, match="the permit ended at"):
+        serving.check()
+    files.permit.write_bytes(permit_file.export(workspace, issue(workspace, "deploy-api")))
+    serving.renew()
+    assert serving.check() > 2 * DAY
+
+
+@pytest.mark.parametrize("name", ["permit", "trust"])
+def test_a_file_that_is_gone_or_cut_off_holds(workspace, permit, name):
+    files = written(workspace, permit)
+    serving = requires_permit("deploy-api", subject=model(workspace), by=files)
+    path = getattr(files, name)
+    whole = path.read_bytes()
+    for spoil in (lambda: path.write_bytes(whole[:-9]), path.unlink):
+        spoil()
+        with pytest.raises(Held, match="the permit cannot be verified"):
+            serving.renew()
+        with pytest.raises(Held, match="the permit cannot be verified"):
+            serving.check()
+    path.write_bytes(whole)
+    serving.renew()
+    assert serving.check()
+
+
+# -- the ledger is out ------------------------------------------------------------------------------------------------
+
+
+def test_an_outage_of_the_ledger_leaves_the_rest_of_the_lease(workspace, permit, monkeypatch):
+    serving = by_ledger(workspace, permit)
+    away = workspace.folder.rename(workspace.folder.with_name("away"))
+    with pytest.raises(UnreachableError, match="cannot be reached"):
+        serving.renew()
+    assert serving.check()
+    with monkeypatch.context() as patched:
+        later(patched, 31 * DAY)
+        with pytest.raises(Held, match="the permit ended at"):
+            serving.check()
+    away.rename(workspace.folder)
+
+
+def test_an_outage_lifts_no_hold(workspace, permit, capsys):
+    serving = by_ledger(workspace, permit)
+    lab.command(capsys, workspace, "permit", "revoke", permit, "--reason", "no")
+    with pytest.raises(Held):
+        serving.renew()
+    workspace.folder.rename(workspace.folder.with_name("away"))
+    with pytest.raises(UnreachableError):
+        serving.renew()
+    with pytest.raises(Held, match="the permit was revoked by"):
+        serving.check()
+
+
+def test_nothing_begins_in_an_outage(workspace, permit):
+    asked = ByLedger(workspace.folder.with_name("nowhere"), permit)
+    with pytest.raises(UnreachableError):
+        requires_permit("deploy-api", subject=model(workspace), by=asked)
+
+
+SPOILT = {
+    "its ledger is gone": lambda it: shutil.rmtree(it / "ledger"),
+    "its configuration is cut off": lambda it: (it / "interlock.json").write_text("{"),
+    "a log was altered": lambda it: (it / "logs" / "log.json").write_text("{ }"),
+    "a checkpoint was altered": lambda it: (it / "ledger" / "checkpoint").write_text("x"),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+def test_attack_a_workspace_that_is_spoilt_is_no_outage(workspace, permit, spoil):
+    serving = by_ledger(workspace, permit)
+    spoil(workspace.folder)
+    with pytest.raises(Held, match="the permit cannot be verified"):
+        serving.renew()
+    with pytest.raises(Held, match="the permit cannot be verified"):
+        serving.check()
