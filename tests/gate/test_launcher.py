@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -268,6 +269,18 @@ def interlock(*arguments, cwd):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
 
 
+@contextmanager
+def working(folder, *options):
+    """`interlock run` over a command that saves when it is told to, once that has begun."""
+    (folder / "work.py").write_text(textwrap.dedent(SAVES))
+    command = [sys.executable, "-c", "from interlock.cli import main; main()", "run", *map(str, options)]
+    command += ["--every", "0.05", "--", sys.executable, "work.py"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        while not (folder / "ready").exists():
+            assert process.poll() is None
+        yield process
+
+
 def test_a_permit_in_a_file_opens_and_the_command_has_its_own_exit_code(files, tmp_path):
     _, permit, trust = files
     told = ("--permit", permit, "--trust", trust, "--seen", tmp_path / "seen")
@@ -288,12 +301,7 @@ def test_a_file_that_is_taken_away_or_altered_while_it_runs_stops_it(files, tmp_
     _, permit, trust = files
     mine = tmp_path / "permit.json"
     mine.write_bytes(permit.read_bytes())
-    (tmp_path / "work.py").write_text(textwrap.dedent(SAVES))
-    command = [sys.executable, "-c", "from interlock.cli import main; main()", "run", "--permit", str(mine)]
-    command += ["--trust", str(trust), "--every", "0.05", "--", sys.executable, "work.py"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        while not (tmp_path / "ready").exists():
-            assert process.poll() is None
+    with working(tmp_path, "--permit", mine, "--trust", trust) as process:
         change(mine)
         error = process.communicate(timeout=60)[1]
     assert process.returncode == HOLD
@@ -305,12 +313,7 @@ def test_a_file_that_is_taken_away_or_altered_while_it_runs_stops_it(files, tmp_
 def test_a_permit_that_is_revoked_while_it_runs_stops_it(tmp_path):
     workspace = permit_lab.evaluated(tmp_path / "lab")
     digest = permit_lab.issue(workspace)
-    (tmp_path / "work.py").write_text(textwrap.dedent(SAVES))
-    command = [sys.executable, "-c", "from interlock.cli import main; main()", "run", "--permit", digest[:12]]
-    command += ["-w", str(workspace.folder), "--every", "0.05", "--", sys.executable, "work.py"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        while not (tmp_path / "ready").exists():
-            assert process.poll() is None
+    with working(tmp_path, "--permit", digest[:12], "-w", workspace.folder) as process:
         assert cli.run(["permit", "revoke", digest, "--reason", "a test", "-w", str(workspace.folder)]) == 0
         error = process.communicate(timeout=60)[1]
     assert process.returncode == HOLD
@@ -320,12 +323,7 @@ def test_a_permit_that_is_revoked_while_it_runs_stops_it(tmp_path):
 def test_a_ledger_that_is_away_for_a_while_stops_nothing_and_one_that_was_altered_does(tmp_path):
     workspace = permit_lab.evaluated(tmp_path / "lab")
     digest = permit_lab.issue(workspace)
-    (tmp_path / "work.py").write_text(textwrap.dedent(SAVES))
-    command = [sys.executable, "-c", "from interlock.cli import main; main()", "run", "--permit", digest[:12]]
-    command += ["-w", str(workspace.folder), "--every", "0.05", "--", sys.executable, "work.py"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        while not (tmp_path / "ready").exists():
-            assert process.poll() is None
+    with working(tmp_path, "--permit", digest[:12], "-w", workspace.folder) as process:
         workspace.folder.rename(tmp_path / "away")
         assert "the permit cannot be reached, and the lease runs on until" in process.stderr.readline()
         (tmp_path / "away").rename(workspace.folder)

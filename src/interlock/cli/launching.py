@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from interlock.cli.options import HERE, DeploymentOption, PassphraseOption, WorkspaceOption, fresh
-from interlock.cli.permits import ActionOption, read_trust, subject_of
+from interlock.cli.permits import ActionOption, AdapterOption, SeenOption, TrustOption, read_trust, subject_of
 from interlock.errors import HOLD, OK, UsageError
 from interlock.gate import permit as permits
 from interlock.gate import permit_file
@@ -32,14 +32,10 @@ def run(
             "--subject", "-s", help="Folder of the weights that the command loads.", show_default="not looked at"
         ),
     ] = None,
-    adapter: Annotated[Path | None, typer.Option(help="Folder of the adapter, if the subject has one.")] = None,
+    adapter: AdapterOption = None,
     deployment: DeploymentOption = None,
-    trust: Annotated[
-        Path | None, typer.Option(help="Verify a file, without the ledger, by what this trust file says.")
-    ] = None,
-    seen: Annotated[
-        Path | None, typer.Option(help="With --trust: keep the latest time seen here; a clock set back then holds.")
-    ] = None,
+    trust: TrustOption = None,
+    seen: SeenOption = None,
     notice: Annotated[float, typer.Option(help="Seconds from SIGUSR1 (save, and stop) to SIGTERM.")] = 60.0,
     grace: Annotated[float, typer.Option(help="Seconds from SIGTERM to SIGKILL.")] = 30.0,
     every: Annotated[

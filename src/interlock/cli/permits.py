@@ -46,6 +46,13 @@ OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Write the p
 MostOption = Annotated[
     str | None, typer.Option(help="Ask for less effective compute (FLOP) than would be allowed.", show_default="all")
 ]
+AdapterOption = Annotated[Path | None, typer.Option(help="Folder of the adapter, if the subject has one.")]
+TrustOption = Annotated[
+    Path | None, typer.Option(help="Verify a file, without the ledger, by what this trust file says.")
+]
+SeenOption = Annotated[
+    Path | None, typer.Option(help="With --trust: keep the latest time seen here; a clock set back then holds.")
+]
 OnceOption = Annotated[
     bool, typer.Option("--single-use", help="One use ends it; always so for what cannot be taken back.")
 ]
@@ -130,17 +137,13 @@ def verify(
         str | None,
         typer.Option("--subject", "-s", help="What the gate has: a folder of weights, or a digest; offline always."),
     ] = None,
-    adapter: Annotated[Path | None, typer.Option(help="Folder of the adapter, if the subject has one.")] = None,
+    adapter: AdapterOption = None,
     deployment: DeploymentOption = None,
     effective_compute: Annotated[
         str | None, typer.Option(help="Effective compute (FLOP) that will have been spent; must be within the bound.")
     ] = None,
-    trust: Annotated[
-        Path | None, typer.Option(help="Verify a file, without the ledger, by what this trust file says.")
-    ] = None,
-    seen: Annotated[
-        Path | None, typer.Option(help="With --trust: keep the latest time seen here; a clock set back then holds.")
-    ] = None,
+    trust: TrustOption = None,
+    seen: SeenOption = None,
     spend_on: Annotated[
         str | None, typer.Option("--spend", metavar="DESTINATION", help="Use a permit that is for one use, on this.")
     ] = None,
