@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ import lab
 import training_lab as made
 from interlock.errors import InterlockError
 from interlock.gate import permit as permits
+from interlock.gate import saving
 from interlock.gate.plain import gated
 from interlock.gate.training import TrainingGate, exit_code
 from interlock.policy.load import loads
@@ -436,6 +438,20 @@ def test_a_resume_that_forgets_the_stop_does_not_begin(whole, permit, model_fold
     """No memory of the run at all: other folder, other process, the weights of the start."""
     made.held(whole, permit, model_folder, tmp_path / "one", "a new permit lift this")
     made.held(whole, permit, model_folder, tmp_path / "other", "was used up at step 3")
+
+
+def test_a_folder_that_is_named_from_here_is_saved_whole(model_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def save(into):
+        shutil.copytree(model_folder, into, dirs_exist_ok=True)
+        (into / "more").mkdir()
+        (into / "more" / "state").write_text("x")
+
+    place = saving.whole(Path("runs/checkpoint-1"), save)
+    assert (place / "more" / "state").read_text() == "x"
+    assert not list(Path("runs").glob(".*"))
+    saving.durable(place)
 
 
 def test_no_folder_that_stands_is_replaced(whole, permit, model_folder, tmp_path):

@@ -46,10 +46,8 @@ def whole(folder: Path, save: Callable[[Path], object]) -> Path:
 
 def durable(folder: Path) -> None:
     """Have every file below a folder, and every name, on the disk."""
-    for inside, _, files in os.walk(folder):
-        for name in files:
-            _sync(folder / inside / name)
-        _sync(folder / inside)
+    for path in [folder, *folder.rglob("*")]:
+        _sync(path)
 
 
 def _place(folder: Path, made: Path) -> Path:
