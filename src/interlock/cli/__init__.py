@@ -101,6 +101,7 @@ _COMMANDS: Table = {
     "permit": "permits:app",
     "run": "launching:run",
     "slurm": "slurm:app",
+    "admission": "admitting:app",
     "release": "releasing:release",
     "mlflow": "aliasing:app",
     "ledger": "ledger:ledger_app",
