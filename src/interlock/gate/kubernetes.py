@@ -1,13 +1,14 @@
 """The door of a Kubernetes cluster: may this Pod be made, under the permit that it names?
 
 A Pod names its permit, a file that lies at the gate, in the annotation `interlock/permit`, and what it will load, if it
-says so, in `interlock/subject`; `spec.activeDeadlineSeconds` must end it before the permit ends. Which action it is
+says so, in `interlock/subject`; `spec.activeDeadlineSeconds` must be no more than the permit leaves. Which action it is
 for, the gate says and not the Pod.
 
 Guarantees: `answer` allows nothing that it did not verify; a Pod that runs cannot be put under another permit, nor be
 given more time; one that is deleted always may be. What cannot be read is refused.
-What it leaves to others: that the cluster asks (`failurePolicy: Fail`), which weights a container loads, and what was
-revoked while a Pod runs. docs/launching.md has more.
+What it leaves to others: a Pod that waits for its node, whose deadline counts from its start; that the cluster asks
+(`failurePolicy: Fail`); which weights a container loads; and what was revoked while a Pod runs. docs/launching.md has
+more.
 """
 
 from __future__ import annotations
