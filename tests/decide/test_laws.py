@@ -226,15 +226,24 @@ def test_fail_closed(case):
 @law
 @given(questions)
 def test_holes_hold(case):
+    """Of a version's own gate, and of cells that an earlier version had and a later one leaves out."""
     decision = case.decide()
     for ruling in decision.rulings:
-        policy = next(v.policy for v in case.in_force if v.policy.id == ruling.policy)
         for cell in ruling.cells:
-            names = policy.gates[case.action][cell.finding.threshold].requires
-            if cell.finding.state != "below" and any(never_met(policy, name) for name in names):
+            names = tuple(it.name for it in cell.requirements)
+            asked = gated_by(case, ruling.policy, cell.finding.threshold, names)
+            assert asked
+            if cell.finding.state != "below" and all(any(never_met(it, name) for name in names) for it in asked):
                 event("a hole that is not ruled out")
                 assert not cell.opens
                 assert decision.verdict == "hold"
+
+
+def gated_by(case: Case, policy: str, threshold: str, names: tuple[str, ...]) -> list[model.Policy]:
+    """The versions of a policy that ask for just these requirements where the threshold is not below."""
+    versions = (it.policy for it in case.versions if it.policy.id == policy)
+    gates = ((it, it.gates.get(case.action, {})) for it in versions)
+    return [it for it, gate in gates if threshold in gate and tuple(gate[threshold].requires) == names]
 
 
 def never_met(policy: model.Policy, name: str) -> bool:
