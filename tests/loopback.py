@@ -39,8 +39,10 @@ class Mailbox(socketserver.ThreadingTCPServer):
 
     allow_reuse_address = daemon_threads = True
 
-    def __init__(self, *, tls=None, password=None, refuses=()):
+    def __init__(self, *, tls=None, password=None, refuses=(), at_once=False):
+        """With `tls` it offers STARTTLS, or speaks nothing else if `at_once`."""
         super().__init__(("127.0.0.1", 0), _Session)
+        self.at_once = at_once
         self.tls, self.password, self.refuses = tls, password, set(refuses)
         self.messages, self.seen = [], []
 
@@ -55,6 +57,8 @@ class _Session(socketserver.StreamRequestHandler):
 
     def handle(self):
         self.encrypted, self.known, self.to = False, self.server.password is None, []
+        if self.server.at_once:
+            self.encrypt()
         self.say("220 here")
         while line := self.rfile.readline():
             self.server.seen.append(line)
@@ -76,6 +80,9 @@ class _Session(socketserver.StreamRequestHandler):
 
     def do_starttls(self, _):
         self.say("220 go ahead")
+        self.encrypt()
+
+    def encrypt(self):
         self.request = self.server.tls.wrap_socket(self.request, server_side=True)
         self.setup()
         self.encrypted = True

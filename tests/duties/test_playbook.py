@@ -47,7 +47,7 @@ def test_all_that_it_can_say(tmp_path, policy):
     assert made.mail == Server(
         "smtp.lab.example",
         587,
-        starttls=True,
+        encryption="starttls",
         sender=sender,
         user="interlock",
         password_from=secret,
@@ -78,7 +78,7 @@ MISTAKES = {  # sentence: (old, new, what is told at the place that `^` marks)
     "a sender without a domain": ("from: interlock@lab.example", "from: ^interlock", "expected an address"),
     "a sender with a second line": ("interlock@lab.example", '^"a@lab.example\\nBcc: x@y"', "expected an address"),
     "a password without a user": ("  user: interlock\n", "", "expected both of `user` and `password_from`"),
-    "a password in the clear": ("  user:", "  starttls: false\n  user:", "expected `starttls: true`"),
+    "a password in the clear": ("  user:", "  encryption: none\n  user:", "expected an `encryption`"),
     "a secret itself": ("MAIL_PASSWORD", "^hunter2", "expected the name of an environment variable"),
     "a role that is not there": ("  gatekeeper:", "  ^gatekeper:", "role `gatekeper` is not one of the policy's"),
     "a duty that is not there": ("  told:", "  ^tell-it:", "duty or answer to a hold `tell-it` is not one"),

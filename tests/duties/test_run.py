@@ -50,7 +50,7 @@ def playbook(told, text):
 def by_mail(told, server, *, more=""):
     return playbook(
         told,
-        f"mail: {{host: 127.0.0.1, port: {server.port}, from: interlock@lab.example, starttls: false{more}}}\n"
+        f"mail: {{host: 127.0.0.1, port: {server.port}, from: interlock@lab.example, encryption: none{more}}}\n"
         f"tell: {{board: [{{mail: [{CHAIR}, {VICE}]}}]}}",
     )
 
@@ -91,11 +91,11 @@ def test_the_board_is_told_by_mail_once_and_that_is_on_record(held):
     assert [(it.role, it.through, it.at) for it in word.told] == [("board", "e-mail", NOW)]
 
 
-def encrypted(told, server, authorities):
+def encrypted(told, server, authorities, encryption="starttls"):
     return playbook(
         told,
         f"mail: {{host: 127.0.0.1, port: {server.port}, from: a@lab.example, user: a, "
-        f"password_from: MAIL_PASSWORD, ca_file: {authorities}}}\nretry: {{times: 1}}\n"
+        f"password_from: MAIL_PASSWORD, ca_file: {authorities}, encryption: {encryption}}}\nretry: {{times: 1}}\n"
         "tell: {board: {mail: chair@lab.example}}",
     )
 
@@ -108,6 +108,23 @@ def test_mail_is_encrypted_where_there_is_a_password(hidden, tmp_path):
     assert len(server.messages) == 1
 
 
+def test_mail_is_encrypted_from_the_start_of_the_connection_where_that_is_asked(hidden, tmp_path):
+    public, context = certificate(tmp_path)
+    with mailbox(tls=context, password=PASSWORD, at_once=True) as server:
+        encrypted(hidden, server, public, "tls")
+        run(hidden)
+    assert len(server.messages) == 1
+    assert not any(b"STARTTLS" in line for line in server.seen)
+
+
+def test_attack_a_server_in_between_that_takes_out_the_encryption_from_the_start(hidden, tmp_path):
+    public, _ = certificate(tmp_path)
+    with mailbox(password=PASSWORD) as server:
+        encrypted(hidden, server, public, "tls")
+        assert "SSL" in run(hidden, code=5)["failed"][0]
+    assert not any(b"AUTH" in line for line in server.seen)
+
+
 def test_attack_a_server_in_between_that_takes_out_the_encryption(hidden, tmp_path):
     public, _ = certificate(tmp_path)
     with mailbox(password=PASSWORD) as server:
@@ -116,11 +133,12 @@ def test_attack_a_server_in_between_that_takes_out_the_encryption(hidden, tmp_pa
     assert not any(b"AUTH" in line for line in server.seen)
 
 
-def test_attack_a_server_in_between_with_a_certificate_of_its_own(hidden, tmp_path):
+@pytest.mark.parametrize("encryption", ["starttls", "tls"])
+def test_attack_a_server_in_between_with_a_certificate_of_its_own(hidden, tmp_path, encryption):
     (tmp_path / "other").mkdir()
     (public, _), (_, theirs) = certificate(tmp_path), certificate(tmp_path / "other")
-    with mailbox(tls=theirs, password=PASSWORD) as server:
-        encrypted(hidden, server, public)
+    with mailbox(tls=theirs, password=PASSWORD, at_once=encryption == "tls") as server:
+        encrypted(hidden, server, public, encryption)
         assert "CERTIFICATE_VERIFY_FAILED" in run(hidden, code=5)["failed"][0]
     assert not any(b"AUTH" in line for line in server.seen)
 

@@ -86,14 +86,27 @@ def _mail(channel: Mail, told: Mapping[str, Any], key: str, server: Server | Non
     message = _message(channel, told, key, server.sender)
     password, domain = _secret(server.password_from) if server.password_from else None, server.sender.rpartition("@")[2]
     try:
-        with smtplib.SMTP(server.host, server.port, local_hostname=domain, timeout=_PATIENCE) as smtp:
-            if server.starttls:
-                smtp.starttls(context=ssl.create_default_context(cafile=server.ca_file))
+        with _connection(server, domain) as smtp:
             if server.user is not None and password is not None:
                 smtp.login(server.user, password)
             smtp.send_message(message)
     except (smtplib.SMTPException, OSError) as error:
         raise Undelivered(f"{server.host}:{server.port}: {_said(error)}") from None
+
+
+def _connection(server: Server, domain: str) -> smtplib.SMTP:
+    if server.encryption == "none":
+        return smtplib.SMTP(server.host, server.port, local_hostname=domain, timeout=_PATIENCE)
+    context = ssl.create_default_context(cafile=server.ca_file)
+    if server.encryption == "tls":
+        return smtplib.SMTP_SSL(server.host, server.port, local_hostname=domain, timeout=_PATIENCE, context=context)
+    smtp = smtplib.SMTP(server.host, server.port, local_hostname=domain, timeout=_PATIENCE)
+    try:
+        smtp.starttls(context=context)
+    except BaseException:
+        smtp.close()
+        raise
+    return smtp
 
 
 def _message(channel: Mail, told: Mapping[str, Any], key: str, sender: str) -> EmailMessage:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from interlock.errors import PolicyError
@@ -43,15 +43,19 @@ _HOST = re.compile(r"[A-Za-z0-9.:-]{1,255}")
 _LIMIT, _LONGEST = 60, 3600
 
 
+Encryption = Literal["starttls", "tls", "none"]
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
-    """How e-mail leaves. With `starttls` the connection is encrypted, and checked against the system's authorities or
-    those in `ca_file`; a password is never sent without.
+    """How e-mail leaves. Unless `encryption` is `none`, the connection is encrypted, from its start (`tls`, RFC 8314)
+    or before anything is said (`starttls`), and checked against the system's authorities or those in `ca_file`; a
+    password is never sent without.
     """
 
     host: str
     port: int
-    starttls: bool
+    encryption: Encryption
     sender: str
     user: str | None
     password_from: str | None
@@ -223,10 +227,11 @@ class _Reading:
         return {name: node for name, node in nodes.items() if name in names}
 
     def _server(self, entry: Entry) -> Server:
+        encryption = entry.get("encryption", scalar.one_of(*get_args(Encryption)), "starttls")
         made = Server(
             host=entry.need("host", _matching(_HOST, "a host such as `smtp.example.org`")),
-            port=entry.get("port", _port, 587),
-            starttls=entry.get("starttls", scalar.truth, default=True),
+            port=entry.get("port", _port, 465 if encryption == "tls" else 587),
+            encryption=encryption,
             sender=entry.need("from", _address),
             user=entry.get("user", scalar.prose, None),
             password_from=entry.get("password_from", _variable, None),
@@ -234,8 +239,8 @@ class _Reading:
         )
         if (made.user is None) != (made.password_from is None):
             entry.wrong(entry.node, "expected both of `user` and `password_from`, or neither")
-        if made.password_from and not made.starttls:
-            entry.wrong(entry.node, "expected `starttls: true` where a password is sent, got `false`")
+        if made.password_from and made.encryption == "none":
+            entry.wrong(entry.node, "expected an `encryption` where a password is sent, got `none`")
         entry.end()
         return made
 
