@@ -24,6 +24,8 @@ check: $(INSTALLED)
 
 # What the proofs of elicitation have done so far lies here: killed, `make proofs` goes on.
 PROOFS ?= proofs
+# Organisms that only learn from: a margin, and a rule for sandbagging.
+CALIBRATION := honest-weak,locked,rerouted,wrong-by-rule,wrong-at-random,under-elicited,weak-with-habit
 
 # Slow proofs: every line and branch of the rule is tested, and changes to it are noticed (see docs/results); a ledger
 # whose four writers are killed a thousand times loses nothing that it acknowledged; no bit of a bundle can be another;
@@ -38,9 +40,10 @@ proofs: $(INSTALLED)
 	$(BIN)/python benchmarks/evaluation_statistics.py
 	mkdir -p $(PROOFS)
 	$(BIN)/interlock organism suite --seeds 0,1 --out $(PROOFS)/suite || test $$? -eq 5  # some were refused: told later
-	$(BIN)/interlock elicit certify fine-tune-lora --set steps=100 --set learning_rates=3e-3 --share 0.1 \
-		--suite $(PROOFS)/suite --out $(PROOFS)/certified --plot $(PROOFS)/certified.svg
-	$(BIN)/interlock elicit roc --suite $(PROOFS)/suite --calibrate 0 --out $(PROOFS)/told --plot $(PROOFS)/told.svg
+	$(BIN)/interlock organism suite --seeds 2 --kinds $(CALIBRATION) --out $(PROOFS)/suite || test $$? -eq 5
+	$(BIN)/interlock elicit certify fine-tune-full --set steps=40 --set learning_rates=5e-4 --share 0.1 \
+		--suite $(PROOFS)/suite --calibrate 2 --target 0.9 --out $(PROOFS)/certified --plot $(PROOFS)/certified.svg
+	$(BIN)/interlock elicit roc --suite $(PROOFS)/suite --calibrate 2 --out $(PROOFS)/told --plot $(PROOFS)/told.svg
 	$(BIN)/python benchmarks/demonstrations.py --out $(PROOFS)/demonstrations --plot $(PROOFS)/demonstrations.svg
 	$(BIN)/python benchmarks/exploration.py --out $(PROOFS)/exploration --plot $(PROOFS)/exploration.svg
 	$(BIN)/python benchmarks/chain.py --out $(PROOFS)/chain --plot $(PROOFS)/chain.svg
