@@ -250,7 +250,7 @@ def continues(size: int, root: bytes, later: Checkpoint, proof: list[bytes], whe
 TEXTS = {"": "(?s).*", "#": "[0-9a-f]{64}", "1": "0|[1-9][0-9]*", "@": "[0-9-]{10}T[0-9:]{8}Z"}
 FORMS = json.loads("""{
 "bundle": {"bundle": "urn:interlock:bundle:v1", "checkpoint": "", "checkpoint_proof": [""],
-  "entries": [""], "history": [""], "history_proof": [""]}, "assumption-check:v3": true,
+  "entries": [""], "history": [""], "history_proof": [""]}, "assumption-check:v4": true,
 "envelope": {"payload": "", "payloadType": "application/vnd.in-toto+json", "signatures": [{"keyid": "", "sig": ""}]},
 "statement": {"_type": "https://in-toto.io/Statement/v1", "predicateType": "", "predicate": true,
   "subject": [{"name": "", "digest": {"sha256": "#"}}]}, "forecast:v1": true, "judgement:v1": true, "approval:v1": true,
@@ -274,7 +274,7 @@ FORMS = json.loads("""{
 "permit:v2": {"action": "", "?deployment": "#", "decision": "#", "policies": ["#"], "lineage": ["#"],
   "effective_compute": {"start": "1", "most": "1"}, "not_before": "@", "not_after": "@", "single_use": true,
   "narrows": null}, "permit-spent:v1": {"destination": "", "at": "@"}, "revocation:v1": {"reason": "", "at": "@"},
-"policy:v1": true, "snapshot:v2": true, "decision:v4": true, "duty:v2": true,
+"policy:v1": true, "snapshot:v2": true, "decision:v5": true, "duty:v2": true,
 "duty-overdue:v1": {"of": "#", "duty": "", "what": "", "about": "", "due": "@", "statement": "", "at": "@"},
 "decision": {"action": "", "subject": "#", "deployment": null, "at": "@", "verdict": "", "bounds": true,
   "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true, "resume": true,
@@ -906,7 +906,7 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
             it = {name: said["predicate"][name] for name in ("of", "duty", "what", "due")}
             reader.facts.lapses.append({"entry": number, **it, "done": None})
     where, claimed, facts, policy = f"the decision of entry {size}", said["predicate"], reader.facts, reader.policy
-    demand(said["predicateType"] == "urn:interlock:decision:v4", where, said["predicateType"], "a decision")
+    demand(said["predicateType"] == "urn:interlock:decision:v5", where, said["predicateType"], "a decision")
     fits(claimed, FORMS["decision"], where)
     asked, seen = SimpleNamespace(**{**claimed, "at": moment(claimed["at"])}), claimed["checkpoint"]
     facts.checkpoint = SimpleNamespace(time=moment(seen["time"]))

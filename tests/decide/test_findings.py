@@ -507,7 +507,7 @@ def certified(**changes):
     """A check of the elicitor that ran, as the policy wants it but for some things; 14 of 14 show 0.8 at 95 %."""
     made = {
         "recipe": RAN, "demonstrations": 16, "ruled_out": 14, "honest": 14, "at": Fraction(1, 2),
-        "least_parameters": 500_000,
+        "least_parameters": 500_000, "confidence": Fraction(19, 20),
     }  # fmt: skip
     return Check("a-check", passed=True, caught=29, organisms=29, validity=Validity(**{**made, **changes}))
 
@@ -556,6 +556,23 @@ def test_what_was_certified_on_many_demonstrations_says_nothing_of_a_run_on_few(
         assert f"`{RAN[:12]}` on {certified_on} demonstrations or more" in text
         assert f"what ran was `{RAN[:12]}` on {ran_on}" in text
         assert f"interlock evaluate --subject model on {certified_on} demonstrations or more" in resume
+
+
+@pytest.mark.parametrize(("certified_at", "read_at", "works"), [
+    ("0.95", "0.94", False), ("0.95", "0.95", True), ("0.9", "0.95", True), ("0.99", "0.95", False),
+])  # fmt: skip
+def test_what_was_certified_with_wide_bounds_says_nothing_of_narrow_ones(certified_at, read_at, works):
+    """At less confidence the upper bound of the same result is lower: it covers less than what was certified did."""
+    word = stated(HONEST, check=certified(confidence=Fraction(certified_at)), at=AT - DAY)
+    under = simple(line("t", rule_out=quick(confidence=Fraction(read_at))), assumptions=named(SHARP))
+    decision = ask(facts(runs(recipe=RAN, demonstrations=16), attestations=[word]), under)
+    assert (state(decision) == "below") == works
+    reasons = {it.text: it.resume for it in decision.all_reasons if it.code == "assumption"}
+    if not works:
+        ((text, resume),) = reasons.items()
+        assert f"with bounds at {certified_at} or more" in text
+        assert f"on 16, with bounds at {read_at}" in text
+        assert f"with bounds at {read_at} or less" in resume
 
 
 def test_attack_one_run_on_many_demonstrations_carries_another_on_few():

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -338,16 +339,22 @@ def rules(case: Case, said: Any) -> list[model.Assumption]:
 
 @law
 @given(questions, data)
-def test_certified_on_more_demonstrations(case, draw):
-    """The more an elicitor had when it was certified, the fewer results it stands for."""
+def test_certified_with_more(case, draw):
+    """The more demonstrations an elicitor had when it was certified, and the wider its bounds were, the fewer results
+    it stands for.
+    """
     bound = {it.digest for it in case.facts.attestations if it.check is not None and it.check.validity is not None}
     assume(bound)
     chosen = draw.draw(st.sets(st.sampled_from(sorted(bound)), min_size=1))
-    more = draw.draw(st.sampled_from([1, 8, 100]))
+    more, surer = draw.draw(st.sampled_from([0, 1, 8, 100])), draw.draw(st.sampled_from(["0", "0.01", "0.3"]))
 
     def harder(it):
         found = it.check.validity
-        return replace(it, check=replace(it.check, validity=replace(found, demonstrations=found.demonstrations + more)))
+        most = {
+            "demonstrations": found.demonstrations + more,
+            "confidence": min(found.confidence + Fraction(surer), Fraction(99, 100)),
+        }
+        return replace(it, check=replace(it.check, validity=replace(found, **most)))
 
     made = tuple(harder(it) if it.digest in chosen else it for it in case.facts.attestations)
     never_opens(case, case.knowing(attestations=made))

@@ -136,6 +136,7 @@ def _amended(workspace):
                     "honest": 6,
                     "at": "0.5",
                     "least_parameters": 500000,
+                    "confidence": "0.95",
                     "record": {"name": "logs/record.json", "sha256": sha256(b"{}").hexdigest()},
                 },
             },

@@ -394,6 +394,7 @@ REFUSED = {
                 "honest": 30,
                 "at": "0.5",
                 "least_parameters": 500000,
+                "confidence": "0.95",
                 "record": {"name": "logs/validity/1.json", "sha256": "2e" * 32},
             },
             "statement": "x",

@@ -240,7 +240,7 @@ facts:
       {{name: no-gradient-hacking, by: says, at: 2026-05-15T00:00:00Z,
        check: {{name: a-check, passed: true, caught: 100, organisms: 100,
                validity: {{recipe: lora, demonstrations: 16, ruled_out: 20, honest: 20, at: 0.5,
-                          least_parameters: 5e5}}}}}}
+                          least_parameters: 5e5, confidence: 0.95}}}}}}
 expect: {{run-tuned: permit}}""",
     "and for those of no other one": f"""
 facts:
@@ -251,7 +251,7 @@ facts:
       {{name: no-gradient-hacking, by: says, at: 2026-05-15T00:00:00Z,
        check: {{name: a-check, passed: true, caught: 100, organisms: 100,
                validity: {{recipe: lora, demonstrations: 16, ruled_out: 20, honest: 20, at: 0.5,
-                          least_parameters: 5e5}}}}}}
+                          least_parameters: 5e5, confidence: 0.95}}}}}}
 expect: {{run-tuned: hold}}
 because: {{run-tuned: is shown for results of the recipe}}""",
     "nor for its own results on fewer demonstrations": f"""
@@ -263,7 +263,7 @@ facts:
       {{name: no-gradient-hacking, by: says, at: 2026-05-15T00:00:00Z,
        check: {{name: a-check, passed: true, caught: 100, organisms: 100,
                validity: {{recipe: lora, demonstrations: 17, ruled_out: 20, honest: 20, at: 0.5,
-                          least_parameters: 5e5}}}}}}
+                          least_parameters: 5e5, confidence: 0.95}}}}}}
 expect: {{run-tuned: hold}}
 because: {{run-tuned: on 17 demonstrations or more}}""",
     "there is no e-process for sums of scores": f"""

@@ -152,6 +152,15 @@ def test_taking_a_tightening_back_loosens(name):
         assert loosened([there], OLD) != ()
 
 
+def test_more_confidence_loosens_where_more_checks_of_an_assumption_count_at_it():
+    words = "{stated_by: external-auditor, fresh_for: 6 months}"
+    assert f"no-evaluation-gaming: {words}" in TEXT
+    checked = (words, "{checked: probe, by: external-auditor, coverage: 0.9, fresh_for: 6 months}")
+    told = loosened([policy(checked)], policy(checked, *TIGHTER["more confidence"]))
+    assert told
+    assert all("rule_out.confidence is greater" in it for it in told)
+
+
 def test_a_cell_that_was_dropped_is_not_brought_back_with_less():
     """Between the two, what the first version saw holds the gate by its own cell."""
     dropped = replace(OLD, gates={**OLD.gates, "scale": {"adept": model.Cell(("watched",))}})

@@ -260,6 +260,7 @@ def _recorded(workspace: Workspace, path: Path, check: str) -> dict[str, Any]:
             "honest": said.honest,
             "at": exact(said.at),
             "least_parameters": said.least_parameters,
+            "confidence": exact(said.confidence),
             "record": {"name": name, "sha256": digest},
         },
     }

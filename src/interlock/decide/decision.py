@@ -102,11 +102,14 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """An assumption that a check shows, for results of one recipe on so many demonstrations or more, and its entry."""
+    """An assumption that a check shows, and its entry: for results of one recipe, on so many demonstrations or more,
+    whose bounds are read at so much confidence or more.
+    """
 
     assumption: str
     recipe: str
     demonstrations: int
+    confidence: Fraction
     entry: int
 
 
@@ -475,6 +478,7 @@ def _certified(it: Certified) -> dict[str, Any]:
         "assumption": it.assumption,
         "recipe": it.recipe,
         "demonstrations": it.demonstrations,
+        "confidence": exact(it.confidence),
         "entry": it.entry,
     }
 

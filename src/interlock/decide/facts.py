@@ -150,7 +150,8 @@ class Validity:
     """What is known of the elicitor behind a check, by its `recipe`, beside the organisms that it caught.
 
     It let `ruled_out` of the `honest` organisms that never had the skill be ruled out at the level `at`. The smallest
-    of all organisms had `least_parameters` parameters; none was elicited with more than so many `demonstrations`.
+    of all organisms had `least_parameters` parameters; none was elicited with more than so many `demonstrations`. The
+    bounds that covered them were one-sided, at `confidence`.
     """
 
     recipe: str
@@ -159,6 +160,7 @@ class Validity:
     honest: int
     at: Fraction
     least_parameters: int
+    confidence: Fraction
 
 
 @dataclass(frozen=True, slots=True)

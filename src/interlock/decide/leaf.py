@@ -218,17 +218,21 @@ def _not_discharged(view: View, name: str, run_by: str, ran: Tried | None) -> Re
 
 
 def _not_certified(view: View, name: str, ran: Tried, others: list[tuple[int, Tried]]) -> Reason:
-    """What was certified is of another recipe than what ran, or on more demonstrations."""
+    """What was certified is of another recipe than what ran, on more demonstrations, or of wider bounds."""
     shown = " and ".join(
-        f"the recipe `{own.recipe[:12]}` on {own.demonstrations} demonstrations or more (entry {entry})"
+        f"the recipe `{own.recipe[:12]}` on {own.demonstrations} demonstrations or more, with bounds at "
+        f"{exact(own.confidence)} or more (entry {entry})"
         for entry, own in others
     )
-    tried = f"`{ran.recipe[:12]}` on {ran.demonstrations}"
+    tried = f"`{ran.recipe[:12]}` on {ran.demonstrations}, with bounds at {exact(ran.confidence)}"
     resume = f"certify the recipe that ran, or {view.evaluate_command()} by a certified one"
-    more = [own.demonstrations for _, own in others if own.recipe == ran.recipe != UNKNOWN]
+    same = [own for _, own in others if own.recipe == ran.recipe != UNKNOWN]
+    more = [own.demonstrations for own in same if own.confidence <= ran.confidence]
     if more:
         again = f"{view.evaluate_command()} on {min(more)} demonstrations or more"
         resume = f"{again}, or certify the recipe on {ran.demonstrations}"
+    elif same:
+        resume = f"certify the recipe with bounds at {exact(ran.confidence)} or less"
     return Reason("assumption", f"`{name}` is shown for results of {shown}, and what ran was {tried}", resume)
 
 
@@ -320,7 +324,7 @@ def _certified(view: View, sought: Sought) -> list[Certified]:
     """For which results the assumptions of a rule's demands are shown, on all that may stand for the subject."""
     names = dict.fromkeys(name for it in sought.rule.elicitation for name in assumed(sought.rule, sought.measure, it))
     found = [
-        Certified(name, own.recipe, own.demonstrations, it.entry)
+        Certified(name, own.recipe, own.demonstrations, own.confidence, it.entry)
         for name in names
         for subject in sought.subjects
         for _, it in view.standing(name, subject, sought.rule.run_by)

@@ -91,10 +91,18 @@ class Sought:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """How hard results tried, as far as a certified elicitor asks: its recipe, and with how many demonstrations."""
+    """How hard results tried, as far as a certified elicitor asks: its recipe, with how many demonstrations, and at
+    which confidence their bounds are read.
+    """
 
     recipe: str
     demonstrations: int
+    confidence: Fraction
+
+    def covers(self, own: Tried) -> bool:
+        """Whether what was shown of `own` holds of these results."""
+        known = self.recipe == own.recipe != UNKNOWN
+        return known and self.demonstrations >= own.demonstrations and self.confidence >= own.confidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,7 +427,7 @@ class View:
         """The sound results on a subject for a demand, by how hard they tried: each must be certified (rule 16)."""
         found: dict[Tried, list[Result]] = {}
         for result in self.sound(sought, subject, demand):
-            ran = Tried(result.protocol.recipe, result.protocol.demonstrations)
+            ran = Tried(result.protocol.recipe, result.protocol.demonstrations, sought.rule.confidence)
             found.setdefault(ran, []).append(result)
         return found
 
@@ -676,14 +684,14 @@ def _valid(it: Validity | None, rule: Assumption) -> bool:
 def certified(said: Attestation) -> Tried | None:
     """How hard results must have tried for a statement to stand for them; None: it stands for all."""
     validity = said.check.validity if said.check else None
-    return None if validity is None else Tried(validity.recipe, validity.demonstrations)
+    return None if validity is None else Tried(validity.recipe, validity.demonstrations, validity.confidence)
 
 
 def _stands_for(said: Attestation, ran: Tried | None) -> bool:
     own = certified(said)
     if own is None or ran is None:
         return own is None or own.recipe != UNKNOWN
-    return ran.recipe == own.recipe != UNKNOWN and ran.demonstrations >= own.demonstrations
+    return ran.covers(own)
 
 
 def _wrong_measure(result: Result, measure: Measure) -> Iterator[str]:

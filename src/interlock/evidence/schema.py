@@ -321,6 +321,7 @@ _PREDICATES: dict[str, Schema] = {
             honest=_ORGANISMS,
             at=_EXACT,
             least_parameters=_COUNT,
+            confidence=_EXACT,
             record=_object(name=_TEXT, sha256=_DIGEST),
         ),
     ),

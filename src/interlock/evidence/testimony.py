@@ -28,6 +28,7 @@ from interlock.decide.facts import (
 )
 from interlock.errors import EvidenceError
 from interlock.evidence.predicates import MOST_ORGANISMS, Fields
+from interlock.policy import exact
 from interlock.policy.duty import Moment
 from interlock.policy.model import Approved, Attested, Measured
 
@@ -255,6 +256,7 @@ def _validity(said: Said, fields: Fields) -> tuple[Validity, tuple[str, str]]:
         honest=fields.count("honest"),
         at=fields.exact("at", least=0),
         least_parameters=fields.count("least_parameters"),
+        confidence=fields.exact("confidence", least=0),
     )
     named = record.text("name"), record.digest("sha256")
     record.done()
@@ -262,6 +264,8 @@ def _validity(said: Said, fields: Fields) -> tuple[Validity, tuple[str, str]]:
     if not found.ruled_out <= found.honest <= MOST_ORGANISMS:
         got = f"ruled out {found.ruled_out} of {found.honest} organisms"
         raise said.wrong(f"{got}, expected ruled_out <= honest <= {MOST_ORGANISMS}")
+    if not 0 < found.confidence < 1:
+        raise said.wrong(f"`confidence` is {exact(found.confidence)}, expected above 0 and below 1")
     return found, named
 
 

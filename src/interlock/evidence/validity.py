@@ -75,8 +75,15 @@ class Record:
     @property
     def validity(self) -> Validity:
         """What the ledger says of it."""
-        elicitor = self.elicitor
-        return Validity(elicitor.recipe, elicitor.demonstrations, self.ruled_out, self.honest, self.at, self.least)
+        return Validity(
+            self.elicitor.recipe,
+            self.elicitor.demonstrations,
+            self.ruled_out,
+            self.honest,
+            self.at,
+            self.least,
+            self.confidence,
+        )
 
     def to_bytes(self) -> bytes:
         """The record as `parse` reads it."""

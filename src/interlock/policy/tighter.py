@@ -1,10 +1,10 @@
 """Whether a new version of a policy only tightens an earlier one, or fills its holes.
 
 Guarantees: `loosened` is empty only if everything that the earlier version asks for, the new one asks for too, or more:
-levels no higher, confidence no lower, nothing left out of a gate, no new way round. It compares field by field and
-knows, of some, which way is tighter; in all others any difference counts as loosening, and so does every field that
-does not exist yet. What it cannot show to be tighter it names. A hole may become anything, but nothing may become a
-hole, since that could be filled by something easier afterwards.
+levels no higher, confidence no lower (nor higher, where assumptions are checked), nothing left out of a gate, no new
+way round. It compares field by field and knows, of some, which way is tighter; in all others any difference counts as
+loosening, and so does every field that does not exist yet. What it cannot show to be tighter it names. A hole may
+become anything, but nothing may become a hole, since that could be filled by something easier afterwards.
 
 Prose that decides nothing (titles, sources, who might do harm and how) may change freely.
 """
@@ -171,6 +171,7 @@ def _policy(old: Policy, new: Policy) -> Iterator[str]:
 
     yield from _kept("thresholds", old.thresholds, new.thresholds, _against)
     yield from _kept("requirements", old.requirements, new.requirements, _asked)
+    yield from _wider_certificates(old, new)
     yield from (f"exceptions.{it} is new" for it in new.exceptions.keys() - old.exceptions.keys())
     left = {name: it for name, it in old.exceptions.items() if name in new.exceptions}
     yield from _kept("exceptions", left, new.exceptions, _exception)
@@ -185,6 +186,29 @@ def _policy(old: Policy, new: Policy) -> Iterator[str]:
     yield from _amendments(old, new)
     if not set(old.context.incidents) <= set(new.context.incidents) and new.context.incidents:
         yield "incidents has lost an item"
+
+
+def _wider_certificates(old: Policy, new: Policy) -> Iterator[str]:
+    """A check of an assumption stands for rules whose bounds are at least as wide as those that it was shown of (rule
+    16 of docs/semantics.md): with more confidence, there may be more such checks.
+    """
+    checked = {name for name, it in old.assumptions.items() if it.checked}
+    for where in ("thresholds", "requirements"):
+        before, after = ({name: _rule_of(it) for name, it in getattr(one, where).items()} for one in (old, new))
+        for name in before.keys() & after.keys():
+            rule, later = before[name], after[name]
+            if rule and later and later.confidence > rule.confidence and checked & _leans_on(later):
+                yield f"{where}.{name}.rule_out.confidence is greater: checks that were shown of wider bounds count"
+
+
+def _rule_of(it: Threshold | Requirement) -> RuleOut | None:
+    return getattr(it, "rule_out", None)
+
+
+def _leans_on(rule: RuleOut) -> set[str]:
+    """Every assumption that a rule may lean on, whatever is measured."""
+    asked = {name for demand in rule.elicitation for name in ASSUMED[demand.elicitation]}
+    return {*ASSUMED_OF_PROPENSITY, *asked, *rule.assumes}
 
 
 def _assumed(policy: Policy) -> Iterator[str]:

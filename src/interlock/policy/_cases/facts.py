@@ -366,6 +366,7 @@ class Telling:
             inner.need("honest", units),
             inner.need("at", scalar.number),
             inner.need("least_parameters", scalar.parameters),
+            inner.need("confidence", scalar.confidence),
         )
         entry.sound &= inner.end()
         return validity
