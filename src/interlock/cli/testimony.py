@@ -207,9 +207,10 @@ def check_assumption(
     interlock check-assumption no-gradient-hacking -s NAME --passed --caught 60 --organisms 60
     interlock check-assumption no-gradient-hacking -s NAME --passed --record validity.json
 
-    A validity record says which elicitor was tried, on how many demonstrations, how many model organisms it caught, how
-    many of those without the skill it let be ruled out, and how large they were. Then the check stands for results of
-    that very elicitor alone, on at least as many demonstrations.
+    A validity record says which elicitor was tried, on how many demonstrations, with bounds at which confidence, how
+    many model organisms it caught, how many of those without the skill it let be ruled out, and how large they were.
+    Then the check stands for results of that very elicitor alone, on at least as many demonstrations, under rules of at
+    least that confidence.
     """
     opened, evidence = _opened(workspace, passphrase_file)
     model, wanted = evidence.subject(subject), rule(evidence.policy.assumptions, "assumption", assumption)

@@ -133,7 +133,7 @@ def _validity(it: Assumption) -> str:
         )
     if it.least_parameters:
         asks.append(f"be tried on none of fewer than {words.number(Fraction(it.least_parameters))} parameters")
-    own = "its own way of eliciting, on as many examples or more"
+    own = "its own way of eliciting, on as many examples or more, and for bounds as wide or wider"
     return f"; it must also {' and '.join(asks)}, and counts only for {own}" if asks else ""
 
 
