@@ -174,10 +174,16 @@ def interlock(folder: str, items: Items) -> Callable[[], list[int | None]]:
     return run
 
 
-def interlock_alone(folder: str, items: Items) -> Callable[[], list[int | None]]:
-    """`choices.score` without Inspect: what the provider costs is the difference."""
+def interlock_alone(folder: str, items: Items, *, dtype: str = "") -> Callable[[], list[int | None]]:
+    """`choices.score` without Inspect: what the provider costs is the difference. With `dtype` not in the CPU's own
+    number format.
+    """
+    import torch
+
     from interlock.evaluate import choices, local
 
+    if dtype:
+        local.number_format = lambda: getattr(torch, dtype)
     model = local.load(Path(folder))
 
     def run() -> list[int | None]:

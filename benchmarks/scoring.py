@@ -1,11 +1,14 @@
 """How fast multiple choice is scored, beside lm-evaluation-harness, Inspect's `hf` provider and a bare loop. One run.
 
-    python benchmarks/scoring.py [--items 500] [--shots 5] [--rounds 3] [--texts] [--markdown FILE] [--json FILE]
+    python benchmarks/scoring.py [--items 500] [--shots 5] [--rounds 3] [--exact 60] [--texts]
+        [--markdown FILE] [--json FILE]
 
 SmolLM2-135M-Instruct answers the same questions of MMLU in every peer, from the same prompts, token for token: first
 all shots, then the question. Peers take turns, each in a process of its own, so that what else the machine does meets
 them all; compare medians, and seconds of CPU where others use the machine too. Loading is not counted. With `--texts`
-the choices are the answers' texts and not their letters; Inspect's provider, which only writes, is then left out.
+the choices are the answers' texts and not their letters; Inspect's provider, which only writes, is then left out. Where
+peers compute in bfloat16, its rounding decides between choices that are nearly as probable, and depends on the shape of
+a batch: how many answers are the same in float32 is told of the first `--exact` items.
 
 The questions come from the wheel of openai `evals` (MIT; MMLU, MIT), lm-evaluation-harness from an environment that
 sees this one's packages. Both are installed by pip into the user's cache at the first run; nothing else is fetched.
@@ -139,6 +142,18 @@ def measure(asked: list[dict[str, Any]], *, rounds: int, texts: bool) -> dict[st
     return found
 
 
+def in_float32(asked: list[dict[str, Any]]) -> str:
+    """How many answers are the same where the number format rounds next to nothing."""
+    exact = ("dtype=float32",)
+    ours = run("interlock-alone", asked, *exact)["answers"]
+    same = {
+        name: sum(a == b for a, b in zip(run(peer, asked, *exact, "batch=4", python=by)["answers"], ours, strict=True))
+        for name, peer, by in (("lm-evaluation-harness", "lm-eval", harness()), ("bare loop", "loop", sys.executable))
+    }
+    told = ", ".join(f"{name} {count}" for name, count in same.items())
+    return f"In float32, of the first {len(asked)} items answered as interlock does: {told}."
+
+
 def table(found: dict[str, list[Figures]], asked: list[dict[str, Any]]) -> str:
     """As markdown: medians, how many times slower than interlock, and agreement with its answers."""
     (mine,) = [name for name in found if name.startswith("interlock (")]
@@ -175,6 +190,7 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--texts", action="store_true", help="choices are texts of several tokens, not letters")
+    parser.add_argument("--exact", type=int, default=60, help="items that are answered in float32, too")
     parser.add_argument("--markdown", type=Path, help="keep the table")
     parser.add_argument("--json", type=Path, help="keep every figure and answer")
     given = parser.parse_args()
@@ -185,7 +201,7 @@ def main() -> None:
         f"{'texts' if given.texts else 'letters'}; {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"{', '.join(f'{name} {version(name)}' for name in ('torch', 'transformers', 'inspect-ai'))}, {_LM_EVAL}"
     )
-    text = f"{told}\n\n{table(found, asked)}\n"
+    text = f"{told}\n\n{table(found, asked)}\n\n{in_float32(asked[: given.exact])}\n"
     print(text, end="")
     if given.markdown:
         given.markdown.write_text(text)
