@@ -81,6 +81,7 @@ class PermitCallback(TrainerCallback):
     ) -> TrainerControl:
         """Put the snapshot into the ledger, and decide again: a hold ends the run here."""
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        self.gate.together(lambda: None)  # every process has written its part: each keeps its own random state
         self.gate.together(lambda: saving.durable(folder) if self.gate.first else None)
         if self.gate.snapshot(folder) is not None:
             control.should_training_stop = True
