@@ -29,7 +29,8 @@ CALIBRATION := honest-weak,locked,rerouted,wrong-by-rule,wrong-at-random,under-e
 
 # Slow proofs: every line and branch of the rule is tested, and changes to it are noticed (see docs/results); a ledger
 # whose four writers are killed a thousand times loses nothing that it acknowledged; no bit of a bundle can be another;
-# no interval, test or e-process is wrong more often than it says; and what elicitation brings out of model organisms.
+# no interval, test or e-process is wrong more often than it says; what elicitation brings out of model organisms; and a
+# training run that its permit stopped ends, under a new one, with the bits of one that nothing stopped.
 proofs: $(INSTALLED)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[proofs,interop]'
 	$(BIN)/coverage run -m pytest tests/decide tests/policy tests/conformance
@@ -47,6 +48,8 @@ proofs: $(INSTALLED)
 	$(BIN)/python benchmarks/demonstrations.py --out $(PROOFS)/demonstrations --plot $(PROOFS)/demonstrations.svg
 	$(BIN)/python benchmarks/exploration.py --out $(PROOFS)/exploration --plot $(PROOFS)/exploration.svg
 	$(BIN)/python benchmarks/chain.py --out $(PROOFS)/chain --plot $(PROOFS)/chain.svg
+	rm -rf $(PROOFS)/continued
+	$(BIN)/python benchmarks/continued.py --out $(PROOFS)/continued
 
 # Mutation testing of the rule: fails while a change survives that scripts/survivors.txt does not explain.
 mutants: $(INSTALLED)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from datetime import timedelta
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 import lab
+import ranks_lab as ranks
 import training_lab as made
 from interlock.gate import permit as permits
+from interlock.gate.plain import Run
+from interlock.gate.training import TrainingGate
 from interlock.workspace import now
 
-ENDS = 100  # seconds after which a test's process is killed: no exchange waits that long
-SIZE = 2
+SIZE = ranks.SIZE
 
 
 @pytest.fixture
@@ -31,14 +31,17 @@ def _share(rank):
     return lambda step: made.batch(SIZE * step + rank)
 
 
-def _run(folder, weights, output, rank, *, gate=None, happens=made.nothing, steps=6, batches=None):
+def _run(
+    folder, weights, output, rank, *, gate=None, happens=made.nothing, steps=6, batches=None, every=0, compiled=False
+):
     """One process: what held it, the step it came to, and its weights."""
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=SIZE, timeout=timedelta(seconds=60)
-    )
+    ranks.join(folder, rank)
     loop, held = made.Loop(weights), None
     loop.forward = DistributedDataParallel(loop.model)
+    if compiled:
+        loop.forward = torch.compile(loop.forward, backend="eager")
+        loop.forward(**_share(rank)(0)).loss.backward()  # compiled before there is a gate
+        loop.optimizer.zero_grad()
     batches = batches or _share(rank)
     try:
         if gate is None:
@@ -48,35 +51,11 @@ def _run(folder, weights, output, rank, *, gate=None, happens=made.nothing, step
                 loop.schedule.step()
                 loop.optimizer.zero_grad()
         else:
-            loop.train(gate, output, steps=steps, happens=happens, batches=batches)
+            loop.train(gate, output, steps=steps, happens=happens, batches=batches, every=every)
     except permits.Held as caught:
         held = str(caught)
-    torch.save(loop.model.state_dict(), folder / f"weights-{rank}.pt")
+    ranks.keep(folder, rank, loop.model)
     return {"held": held, "step": gate.step if gate else steps, "ended": gate.ended if gate else None}
-
-
-def _two(folder, work):
-    """Run `work(rank)` in two processes; what each said, None where it was killed."""
-    folder.mkdir()
-    children = [_child(folder, work, rank) for rank in range(SIZE)]
-    for child in children:
-        os.waitpid(child, 0)
-    paths = [folder / f"said-{rank}.json" for rank in range(SIZE)]
-    return [json.loads(path.read_text()) if path.exists() else None for path in paths]
-
-
-def _child(folder, work, rank):
-    child = os.fork()
-    if child == 0:
-        signal.alarm(ENDS)
-        torch.set_num_threads(1)
-        try:
-            said = work(rank)
-        except BaseException as error:  # noqa: BLE001  for the test to see
-            said = {"raised": repr(error)}
-        (folder / f"said-{rank}.json").write_text(json.dumps(said))
-        os._exit(0)
-    return child
 
 
 def _gate(workspace, digest, weights, **settings):
@@ -84,16 +63,8 @@ def _gate(workspace, digest, weights, **settings):
     return made.gate(workspace, digest, weights, **declared)
 
 
-def _weights(folder, rank):
-    return torch.load(folder / f"weights-{rank}.pt", weights_only=True)
-
-
-def _equal(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
 def _behind(folder, workspace, digest, weights, output, **settings):
-    return _two(
+    return ranks.two(
         folder,
         lambda rank: _run(folder, weights, output, rank, gate=_gate(workspace, digest, weights), **settings),
     )
@@ -109,9 +80,19 @@ def test_both_processes_stop_at_the_same_step_and_go_on_bit_for_bit(whole, permi
     lifted = made.lifted(whole, folder, 2 * SIZE, model_folder)
     said = _behind(tmp_path / "two", whole, lifted, folder, tmp_path / "runs")
     assert [one["step"] for one in said] == [5, 5], said
-    _two(tmp_path / "bare", lambda rank: _run(tmp_path / "bare", model_folder, None, rank, steps=5))
+    ranks.two(tmp_path / "bare", lambda rank: _run(tmp_path / "bare", model_folder, None, rank, steps=5))
     for rank in range(SIZE):
-        assert _equal(_weights(tmp_path / "two", rank), _weights(tmp_path / "bare", rank))
+        assert ranks.equal(ranks.weights(tmp_path / "two", rank), ranks.weights(tmp_path / "bare", rank))
+
+
+def test_compiled_processes_are_counted_and_stopped_as_any_other(whole, permit, model_folder, tmp_path):
+    said = _behind(tmp_path / "one", whole, permit, model_folder, tmp_path / "runs", compiled=True)
+    assert [one.get("step") for one in said] == [made.STEPS, made.STEPS], said
+    (snapshot,) = whole.read().snapshots
+    assert snapshot.terms.compute == lab.COMPUTE + SIZE * made.STEPS * made.step_flop(model_folder)
+    ranks.two(tmp_path / "bare", lambda rank: _run(tmp_path / "bare", model_folder, None, rank, steps=made.STEPS))
+    for rank in range(SIZE):
+        assert ranks.equal(ranks.weights(tmp_path / "one", rank), ranks.weights(tmp_path / "bare", rank))
 
 
 def test_a_process_that_sees_another_permit_holds_all(whole, permit, model_folder, tmp_path):
@@ -122,7 +103,7 @@ def test_a_process_that_sees_another_permit_holds_all(whole, permit, model_folde
         gate = _gate(whole, other if rank else permit, model_folder)
         return _run(folder, model_folder, tmp_path / "runs", rank, gate=gate)
 
-    said = _two(folder, work)
+    said = ranks.two(folder, work)
     assert all("the processes differ in permit" in one["held"] for one in said), said
     assert not whole.read().snapshots
 
@@ -134,7 +115,7 @@ def test_a_process_that_has_no_permit_holds_all(whole, permit, model_folder, tmp
         gate = _gate(whole, "0" * 64 if rank else permit, model_folder)
         return _run(folder, model_folder, tmp_path / "runs", rank, gate=gate)
 
-    said = _two(folder, work)
+    said = ranks.two(folder, work)
     assert said[0]["held"].startswith("rank 1: no permit 0000"), said
     assert said[1]["held"].startswith("no permit 0000")
 
@@ -149,13 +130,13 @@ def test_a_hold_in_one_process_stops_all_at_the_same_step_with_one_snapshot(whol
         happens = lambda step: over.append(step) if (rank, step) == (1, 2) else None  # noqa: E731
         return _run(folder, model_folder, tmp_path / "runs", rank, gate=gate, happens=happens)
 
-    said = _two(folder, work)
+    said = ranks.two(folder, work)
     assert [one["step"] for one in said] == [2, 2], said
     assert said[0]["held"].startswith("rank 1: the permit ended at")
     assert said[1]["held"].startswith("the permit ended at")
     (snapshot,) = whole.read().snapshots
     assert (snapshot.terms.step, snapshot.terms.ended) == (2, said[0]["held"])
-    assert _equal(_weights(folder, 0), _weights(folder, 1))
+    assert ranks.equal(ranks.weights(folder, 0), ranks.weights(folder, 1))
 
 
 def test_a_sequence_that_is_too_long_in_one_process_changes_no_weight_in_any(whole, permit, model_folder, tmp_path):
@@ -169,11 +150,11 @@ def test_a_sequence_that_is_too_long_in_one_process_changes_no_weight_in_any(who
         gate = _gate(whole, permit, model_folder)
         return _run(folder, model_folder, tmp_path / "runs", rank, gate=gate, batches=batches)
 
-    said = _two(folder, work)
+    said = ranks.two(folder, work)
     assert [one["step"] for one in said] == [1, 1], said
     assert all("a sequence has 32 tokens" in one["held"] for one in said)
-    assert _equal(_weights(folder, 0), made.load(tmp_path / "runs" / "checkpoint-1").state_dict())
-    assert _equal(_weights(folder, 1), _weights(folder, 0))
+    assert ranks.equal(ranks.weights(folder, 0), made.load(tmp_path / "runs" / "checkpoint-1").state_dict())
+    assert ranks.equal(ranks.weights(folder, 1), ranks.weights(folder, 0))
 
 
 @pytest.mark.parametrize("lost", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stuck"])
@@ -196,6 +177,53 @@ def test_a_process_that_is_gone_or_stuck_is_a_hold_for_the_other_after_a_bounded
             if rank == 0 and lost == signal.SIGSTOP:
                 os.kill(int(pid.read_text()), signal.SIGKILL)
 
-    said = _two(folder, work)
+    said = ranks.two(folder, work)
     assert said[1] is None
     assert "did not answer within 2 seconds, or is gone" in said[0]["held"], said
+
+
+def _kill(moment):
+    """Have this process be killed at its second snapshot; patched in the fork alone."""
+    save, snapshot, record = made.Loop.save, Run.snapshot, TrainingGate.snapshot
+
+    def half(loop, folder):
+        save(loop, folder)
+        if folder.name == ".checkpoint-2.partial":
+            (folder / "model.safetensors").write_bytes(b"half")
+            ranks.die()
+
+    if moment == "before the save":
+        Run.snapshot = lambda run: ranks.die() if run.step == 2 else snapshot(run)
+    elif moment == "in the save":
+        made.Loop.save = half
+    else:
+        TrainingGate.snapshot = lambda of, at: ranks.die() if of.step == 2 else record(of, at)
+
+
+@pytest.mark.parametrize(
+    ("moment", "victim"),
+    [("before the save", 0), ("before the save", 1), ("in the save", 0), ("after the save", 0), ("after the save", 1)],
+)
+def test_a_process_that_is_killed_around_a_save_holds_the_other_and_loses_no_snapshot(
+    whole, permit, model_folder, tmp_path, moment, victim
+):
+    runs = tmp_path / "runs"
+
+    def work(rank):
+        if rank == victim:
+            _kill(moment)
+        return _run(tmp_path / "one", model_folder, runs, rank, gate=_gate(whole, permit, model_folder), every=1)
+
+    said = ranks.two(tmp_path / "one", work)
+    assert said[victim] is None
+    assert "did not answer within 20 seconds, or is gone" in said[1 - victim].get("held", ""), said
+    # rank 0 records, so that a snapshot of which rank 1 does not hear any more stands all the same
+    last = 2 if (moment, victim) == ("after the save", 1) else 1
+    assert [(it.terms.step, it.terms.ended) for it in whole.read().snapshots] == [(n, None) for n in range(1, last + 1)]
+    for found in runs.glob("checkpoint-*"):
+        made.load(found)  # nothing that has its name is half written
+    said = _behind(tmp_path / "two", whole, permit, runs / f"checkpoint-{last}", runs)
+    assert [one.get("step") for one in said] == [made.STEPS, made.STEPS], said
+    ranks.two(tmp_path / "bare", lambda rank: _run(tmp_path / "bare", model_folder, None, rank, steps=made.STEPS))
+    for rank in range(SIZE):
+        assert ranks.equal(ranks.weights(tmp_path / "two", rank), ranks.weights(tmp_path / "bare", rank))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from interlock.gate import compiled
 from interlock.gate.permit import Held, chain
 from interlock.subject import manifest
 from interlock.subject.compute import counted, flop
@@ -105,12 +106,18 @@ def check_loaded(model: Any, folder: Path) -> None:
     others.
 
     Raises:
-        Held: a tensor of the folder is not in the model, or differs, or the model has one that the folder lacks.
+        Held: a tensor of the folder is not in the model, or differs, or the model has one that the folder lacks, or a
+            part of it would be saved under other names than it was loaded from.
     """
     import torch
     from safetensors import safe_open
 
     loaded, checked = model.state_dict(), set()
+    if part := compiled.wrapped_part(loaded):
+        raise Held(
+            f"`{part}` is wrapped by torch.compile, so that its weights would be saved under names from which nobody "
+            "can load them; wrap the whole model, or compile the part in place: module.compile()"
+        )
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as stored:
             for name in stored.keys():  # noqa: SIM118  safe_open is no mapping

@@ -7,7 +7,8 @@
 
 Guarantees: what `gate.training` does. A stop comes out of `Trainer.fit` as `Held`, once the snapshot stands in the
 ledger; a run goes on with `fit(..., ckpt_path=folder / "lightning.ckpt")` and `weights=folder`. A callback that is
-taken off the list ends the run at the next batch, since the gate watches the model itself.
+taken off the list ends the run at the next batch, since the gate watches the model itself. Of several processes
+(strategy `ddp`) all stop at one step, and rank 0 saves.
 What it leaves to the caller: to put the callback on the list; and the order of the data, which Lightning does not keep
 by itself when it goes on within an epoch.
 """
@@ -55,17 +56,16 @@ class PermitCallback(Callback):  # type: ignore[misc, unused-ignore]  # where li
 
         Raises:
             Held: training must not begin.
-            UsageError: the run has several processes, whose snapshots only Lightning itself could save.
+            UsageError: the run has several processes, and no one of them has all of the model and its optimizer.
         """
-        if trainer.world_size != 1:
-            raise UsageError(
-                f"the run has {trainer.world_size} processes, expected one; for several use interlock.gate.plain"
-            )
+        _check_whole(trainer)
         model = self._model(pl_module)
 
         def save(folder: Path) -> None:
             model.save_pretrained(folder)
-            trainer.save_checkpoint(folder / "lightning.ckpt")
+            # not trainer.save_checkpoint, which waits for the other processes, and they wait for this one at the gate
+            state = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+            trainer.strategy.save_checkpoint(state, folder / "lightning.ckpt")
 
         self.gate.begin(model, step=trainer.global_step)
         self._run = Run(self.gate, save, self._output)
@@ -108,3 +108,18 @@ class PermitCallback(Callback):  # type: ignore[misc, unused-ignore]  # where li
         if self._run is None:
             raise UsageError("training began without asking for the permit: on_train_start was not called")
         return self._run
+
+
+def _check_whole(trainer: Any) -> None:
+    """The process that saves has all that there is to save."""
+    from lightning.pytorch.strategies import DDPStrategy
+
+    if trainer.world_size == 1:
+        return
+    if type(trainer.strategy) is not DDPStrategy:  # others build on it, and spread the model
+        raise UsageError(
+            f"the run has {trainer.world_size} processes and the strategy {type(trainer.strategy).__name__}, expected "
+            "`ddp` or one process"
+        )
+    if any(hasattr(optimizer, "consolidate_state_dict") for optimizer in trainer.optimizers):
+        raise UsageError("the optimizer's state is spread over the processes, expected all of it in each")

@@ -12,7 +12,7 @@ Guarantees: what `gate.training` does; a hold inside a step, before the weights 
 optimizer's own call, whatever the loop does; every snapshot is written whole, and stands in the ledger.
 What it leaves to the caller: one call of `step_done` when a step is over, all that belongs to it included (scheduler,
 random state); and a `save` that writes what a resume needs. `model` is the bare one, also where the loop calls
-`DistributedDataParallel(model)`.
+`DistributedDataParallel(model)`; a wrapper of `torch.compile` is taken off.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from interlock.gate import saving
+from interlock.gate import compiled, saving
 from interlock.gate.permit import Held
 from interlock.gate.training import watched
 
@@ -124,8 +124,8 @@ def gated(
     gate.begin(model)
     run = Run(gate, save, output)
     hooks = [
-        model.register_forward_pre_hook(run._before_batch, prepend=True),
-        optimizer.register_step_pre_hook(run._before_update),
+        compiled.bare(model).register_forward_pre_hook(compiled.hook(run._before_batch), prepend=True),
+        optimizer.register_step_pre_hook(compiled.hook(run._before_update)),
     ]
     try:
         yield run

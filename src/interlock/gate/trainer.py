@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interlock.errors import UsageError, missing_extra
-from interlock.gate import saving
+from interlock.gate import compiled, saving
 
 try:
     from transformers import TrainerCallback
@@ -39,9 +39,15 @@ class PermitCallback(TrainerCallback):
 
         Raises:
             Held: training must not begin.
-            UsageError: the trainer does not count tokens, or would not save a snapshot when told to.
+            UsageError: the trainer does not count tokens, would not save a snapshot when told to, or would save it
+                under other names.
         """
         _check_settings(args)
+        if compiled.bare(kwargs["model"]) is not kwargs["model"]:
+            raise UsageError(
+                "the model is wrapped by torch.compile, and the Trainer would save its weights under names from which "
+                "they cannot be loaded: give it the model itself, and torch_compile=True"
+            )
         self.gate.begin(kwargs["model"], step=state.global_step)
         self._seen = int(state.num_input_tokens_seen)
 
@@ -81,6 +87,7 @@ class PermitCallback(TrainerCallback):
     ) -> TrainerControl:
         """Put the snapshot into the ledger, and decide again: a hold ends the run here."""
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        self.gate.together(lambda: None)  # every process has written its part: each keeps its own random state
         self.gate.together(lambda: saving.durable(folder) if self.gate.first else None)
         if self.gate.snapshot(folder) is not None:
             control.should_training_stop = True

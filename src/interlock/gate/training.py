@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from interlock.decide.decision import timestamp
 from interlock.errors import HOLD, InterlockError, UsageError
 from interlock.evidence.predicates import SnapshotPredicate, statement
-from interlock.gate import admission, transcript
+from interlock.gate import admission, compiled, transcript
 from interlock.gate.lease import Grant, Lease
 from interlock.gate.permit import Held, find, verify
 from interlock.gate.ranks import PATIENCE, Ranks
@@ -128,13 +128,14 @@ class TrainingGate:
     def begin(self, model: Any, *, step: int | None = None) -> None:
         """Demand the permit, the weights that it names, and room for one step; from here on watch the model.
 
-        `model` is the one whose weights train, not a wrapper around it. `step` is the optimizer step at which the
-        trainer believes to be, if it believes anything.
+        `model` is the one whose weights train, not a wrapper around it, save that of `torch.compile`. `step` is the
+        optimizer step at which the trainer believes to be, if it believes anything.
 
         Raises:
             Held: training must not begin.
             EvidenceError, LedgerError: the ledger cannot be relied on.
         """
+        model = compiled.bare(model)
         self._ranks = Ranks(self._patience)
         self.together(self._refresh)
         admitted = self.together(lambda: self._admit(model, step))
@@ -351,9 +352,10 @@ class TrainingGate:
                 self._losses.append(loss.detach())
 
         self._watching = [
-            model.register_forward_pre_hook(given, with_kwargs=True),
-            model.register_forward_hook(gave),
+            model.register_forward_pre_hook(compiled.hook(given), with_kwargs=True),
+            model.register_forward_hook(compiled.hook(gave)),
         ]
+        compiled.forget()
 
     def _see(self, given: list[Any]) -> None:
         """Rows times columns of a batch, of the largest tensor: ids, embeddings, labels and masks alike.
