@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
 from interlock.errors import PolicyError
@@ -227,7 +227,7 @@ class _Reading:
         return {name: node for name, node in nodes.items() if name in names}
 
     def _server(self, entry: Entry) -> Server:
-        encryption = entry.get("encryption", scalar.one_of(*get_args(Encryption)), "starttls")
+        encryption = cast("Encryption", entry.get("encryption", scalar.one_of(*get_args(Encryption)), "starttls"))
         made = Server(
             host=entry.need("host", _matching(_HOST, "a host such as `smtp.example.org`")),
             port=entry.get("port", _port, 465 if encryption == "tls" else 587),
