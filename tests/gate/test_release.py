@@ -120,6 +120,7 @@ def test_an_adapter_stands_beside_the_weights(workspace, tmp_path):
     adapter = tmp_path / "adapter"
     release_lab.weights(adapter, seed=3, size=1000)
     (adapter / "config.json").rename(adapter / "adapter_config.json")
+    (adapter / "model.safetensors").rename(adapter / "adapter_model.safetensors")
     place = Place(release_lab.weights(tmp_path / "base", seed=2), adapter)
     digest = release_lab.evaluated(workspace, place, "adapted", seed=2)
     done = release(workspace, "adapted", str(tmp_path / "out"), permit=issue(workspace, subject="adapted"))
@@ -192,6 +193,34 @@ def test_attack_weights_swapped_after_the_permit(workspace, permit, destination)
     with pytest.raises(EvidenceError, match=r"is not what was registered as `real`: `model.safetensors` is"):
         release(workspace, "real", destination, permit=permit)
     nothing(workspace, permit, destination)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "real/model.safetensors"])
+def test_attack_a_second_model_leaves_under_the_permit_of_the_first(workspace, permit, destination, name):
+    """Neither registered with it, nor put beside it later."""
+    folder = workspace.places()[workspace.read().subject("real").digest].folder
+    (folder / name).parent.mkdir(exist_ok=True)
+    shutil.copy(folder / "model.safetensors", folder / name)
+    with pytest.raises(EvidenceError, match=f"`{name}` has the name of weights"):
+        release_lab.evaluated(workspace, Place(folder, None), "two")
+    with pytest.raises(EvidenceError, match=f"`{name}` has the name of weights"):
+        release(workspace, "real", destination, permit=permit)
+    nothing(workspace, permit, destination)
+
+
+def test_attack_weights_leave_as_training_state(workspace, destination, tmp_path, capsys):
+    """A snapshot may be evaluated with it; the door lets the model out and no more."""
+    folder = release_lab.weights(tmp_path / "snapshot", seed=2)
+    (folder / "optimizer.pt").write_bytes(b"PK\x03\x04 any weights")
+    release_lab.evaluated(workspace, Place(folder, None), "snapshot", seed=2)
+    permit = issue(workspace, subject="snapshot")
+    with pytest.raises(Held, match=r"`snapshot` has `optimizer\.pt`, .*; it is not released"):
+        release(workspace, "snapshot", destination, permit=permit)
+    nothing(workspace, permit, destination)
+    said = lab.command(
+        capsys, workspace, "subject", "add", str(folder), "--name", "snapshot", "--compute", str(made.COMPUTE)
+    )
+    assert said.err.splitlines()[-1].startswith("note: it has `optimizer.pt`, so that it cannot be released")
 
 
 def test_attack_a_permit_for_another_subject(workspace, tmp_path):
