@@ -253,9 +253,13 @@ def _publish(
 
     def check(read: Read) -> None:
         _check(planned, read, report, "reading back at the destination")
+
+    def ask() -> None:
+        _check_others(target.standing(), planned)
         _ask_again(workspace, planned, clock)
 
-    target.publish(MARKER, check)
+    _check_others(target.standing(), planned)  # before anything is copied beside what somebody put there meanwhile
+    target.publish(MARKER, check, ask)
     # crash point: visible, and not told; the same command says that it stands there
     return _released(planned, spent, already=False)
 
