@@ -483,7 +483,9 @@ def _shard(folder, *numbers, count=3, index=True, rest=""):
     """A sharded model of three files, of which some are here; the index names all."""
     (folder / WEIGHTS).unlink(missing_ok=True)
     for number in numbers:
-        (folder / f"model-{number:05}-of-{count:05}{rest}.safetensors").write_bytes(_safetensors({"a": bytes(number)}))
+        (folder / f"model-{number:05}-of-{count:05}{rest}.safetensors").write_bytes(
+            _safetensors({f"t{number}": bytes(number)})
+        )
     if index:
         named = {f"t{n}": f"model-{n:05}-of-{count:05}{rest}.safetensors" for n in range(1, count + 1)}
         (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": named}))
@@ -610,6 +612,22 @@ def test_attack_a_shard_in_a_folder_of_its_own_is_another_model_to_who_names_tha
     (folder / WEIGHTS).rename(folder / "real" / WEIGHTS)
     (folder / "model.safetensors.index.json").write_text('{"weight_map": {"t": "real/model.safetensors"}}')
     with pytest.raises(EvidenceError, match=r"`real/model\.safetensors` has the name of weights"):
+        manifest.of(folder)
+
+
+def test_attack_a_shard_that_loads_by_itself_as_a_variant(folder):
+    """`from_pretrained(..., variant="fp16")` takes that file for the whole model."""
+    (folder / WEIGHTS).rename(folder / "model.fp16.safetensors")
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model.fp16.safetensors"}}')
+    with pytest.raises(EvidenceError, match=r"`model\.fp16\.safetensors` has the name of weights"):
+        manifest.of(folder)
+
+
+def test_attack_a_tensor_in_two_shards(folder):
+    """One loader goes by the index, another reads all shards and keeps the last: two models in one folder."""
+    _shard(folder, 1, 2, 3)
+    (folder / "model-00003-of-00003.safetensors").write_bytes(_safetensors({"t3": b"x", "t1": b"y"}))
+    with pytest.raises(EvidenceError, match=r"`model-00001-of-00003\.safetensors` and `model-00003-.* the tensor 't1'"):
         manifest.of(folder)
 
 

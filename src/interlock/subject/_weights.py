@@ -30,27 +30,29 @@ def check(files: Mapping[str, Path], folder: Path) -> None:
     """Check every weights file of a folder, given by name.
 
     Raises:
-        EvidenceError: a shard is missing, or named by no index; or a file is truncated, too long or cannot be read.
+        EvidenceError: a shard is missing, or named by no index; a tensor is in two of them; or a file is truncated, too
+            long or cannot be read.
     """
     named = _shards(files)
     for shard in named:
         if shard not in files:
             raise EvidenceError(f"`{folder}`: the shard `{shard}` is missing; `{INDEX}` names it")
     _check_numbers(files, named, folder)
-    for name, path in sorted(files.items()):
-        if name.endswith(".safetensors"):
-            _check_safetensors(path)
+    tensors = {name: _tensors(path) for name, path in sorted(files.items()) if name.endswith(".safetensors")}
+    _check_once({name: tensors[name] for name in named if name in tensors}, folder)
 
 
 def loaded(files: Mapping[str, Path]) -> frozenset[str]:
-    """Of a model's files, those that transformers loads as its weights, and their index. They lie at the top.
+    """Of a model's files, those that transformers loads as its weights, and their index.
+
+    Shards lie at the top and are called so: under another name one could be loaded by itself, as a model of its own.
 
     Raises:
         EvidenceError: the index cannot be read.
     """
     if WHOLE in files or INDEX not in files:
         return frozenset({WHOLE})
-    return frozenset({INDEX, *(shard for shard in _shards(files) if "/" not in shard)})
+    return frozenset({INDEX, *(shard for shard in _shards(files) if "/" not in shard and _SHARD.fullmatch(shard))})
 
 
 def _shards(files: Mapping[str, Path]) -> list[str]:
@@ -83,8 +85,18 @@ def _check_numbers(files: Mapping[str, Path], named: list[str], folder: Path) ->
             )
 
 
-def _check_safetensors(path: Path) -> None:
-    """Check that a safetensors file is as long as its header says."""
+def _check_once(shards: Mapping[str, list[str]], folder: Path) -> None:
+    """A tensor is in one shard: of two, loaders differ in which they take."""
+    seen = dict[str, str]()
+    for shard, tensors in shards.items():
+        for tensor in tensors:
+            if tensor in seen:
+                raise EvidenceError(f"`{folder}`: `{seen[tensor]}` and `{shard}` both have the tensor {tensor!a:.80}")
+            seen[tensor] = shard
+
+
+def _tensors(path: Path) -> list[str]:
+    """The names of the tensors in a safetensors file, which must be as long as its header says."""
     size = path.stat().st_size
     try:
         with path.open("rb") as file:
@@ -101,3 +113,4 @@ def _check_safetensors(path: Path) -> None:
     expected = 8 + length + max(ends, default=0)
     if size != expected:
         raise EvidenceError(f"`{path}` is truncated or altered: {size} bytes, expected {expected}")
+    return [name for name in header if name != "__metadata__"]
