@@ -416,6 +416,24 @@ def test_attack_somebody_puts_weights_into_the_destination_meanwhile(workspace, 
     is_whole(workspace, permit, f"memory:/{at}")
 
 
+def test_attack_a_destination_that_is_filled_at_the_last_moment_shows_what_is_staged(
+    workspace, permit, tmp_path, monkeypatch
+):
+    out, ask = tmp_path / "out", releases._ask_again
+
+    def then_fill(*arguments):
+        ask(*arguments)
+        out.mkdir()
+        (out / "theirs").write_text("theirs")
+
+    monkeypatch.setattr(releases, "_ask_again", then_fill)
+    with pytest.raises(OSError, match="not empty"):
+        release(workspace, "real", str(out), permit=permit)
+    (staged,) = tmp_path.glob(".out.release-*")
+    assert staged.stat().st_mode & 0o077 == 0
+    assert lies(str(out)) == {"theirs": b"theirs"}
+
+
 def test_attack_a_folder_called_a_store_is_staged_where_others_read(workspace, permit, tmp_path):
     out, seen = tmp_path / "out" / "m", []
 

@@ -157,7 +157,11 @@ class Local:
         ask()
         self._staging.chmod(0o755)
         # crash point: whole, and its marker in it, under the staged name
-        self._staging.rename(self._path)
+        try:
+            self._staging.rename(self._path)
+        except OSError:
+            self._staging.chmod(0o700)  # somebody was quicker: it stays out of sight
+            raise
         _sync(self._path.parent)
 
     def discard(self) -> None:
