@@ -42,8 +42,8 @@ def model(folder: Path, *, files: int, size: int) -> int:
     named = ", ".join(f'"t{n}": "{name}"' for n, name in enumerate(names))
     (folder / "model.safetensors.index.json").write_text(f'{{"weight_map": {{{named}}}}}')
     each = size // files
-    header = f'{{"t": {{"dtype": "U8", "shape": [{each}], "data_offsets": [0, {each}]}}}}'.encode()
-    for name in names:
+    for n, name in enumerate(names):
+        header = f'{{"t{n}": {{"dtype": "U8", "shape": [{each}], "data_offsets": [0, {each}]}}}}'.encode()
         with (folder / name).open("wb") as file:
             file.write(struct.pack("<Q", len(header)) + header)
             block = os.urandom(_BLOCK)

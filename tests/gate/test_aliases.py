@@ -81,8 +81,22 @@ def test_artifacts_of_the_server_lie_where_the_guard_file_says(workspace, source
     guard.check("production", source=f"mlflow-artifacts:/{folder.name}", tags={TAG: permit})
 
 
-@pytest.mark.parametrize("alias", ["production", "Production", "PRODUCTION"])
-def test_attack_an_alias_in_another_case(guard, source, alias):
+@pytest.mark.parametrize(
+    "alias",
+    [
+        "production",
+        "Production",
+        "PRODUCTION",
+        "pr\u00f6duction",
+        "pr\u00f8duct\u0131on",
+        "\uff50roduction",
+        "production ",
+        "pro\u200bduction",
+        "produc\u0301tion",
+    ],
+    ids=ascii,
+)
+def test_attack_an_alias_that_a_database_takes_for_the_guarded_one(guard, source, alias):
     with pytest.raises(Held, match=r"no tag `interlock\.permit`"):
         guard.check(alias, source=source, tags={})
 
@@ -127,11 +141,22 @@ def test_a_permit_that_was_revoked_or_a_result_that_turned(guard, source, worksp
         "m",
         "",
         "/a/../m",
+        "file://[m",
         "/%2e",
     ],
 )
 def test_a_source_that_cannot_be_hashed_here_holds(guard, permit, where):
     with pytest.raises(Held, match="its source"):
+        guard.check("production", source=where, tags={TAG: permit})
+
+
+@pytest.mark.parametrize(
+    "write", ["{}/mo\tdel", "file://{}/mo\tdel", "{}/mo\ndel", " {}/model", "{}/model ", "\x01{}/model"]
+)
+def test_attack_a_source_that_is_read_as_the_folder_of_another_model(guard, source, permit, write):
+    """MLflow serves the folder with a tab in its name; a URL is parsed without."""
+    where = write.format(Path(source).parent)
+    with pytest.raises(Held, match=r"its source .* is no plain place"):
         guard.check("production", source=where, tags={TAG: permit})
 
 

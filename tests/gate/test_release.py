@@ -120,6 +120,7 @@ def test_an_adapter_stands_beside_the_weights(workspace, tmp_path):
     adapter = tmp_path / "adapter"
     release_lab.weights(adapter, seed=3, size=1000)
     (adapter / "config.json").rename(adapter / "adapter_config.json")
+    (adapter / "model.safetensors").rename(adapter / "adapter_model.safetensors")
     place = Place(release_lab.weights(tmp_path / "base", seed=2), adapter)
     digest = release_lab.evaluated(workspace, place, "adapted", seed=2)
     done = release(workspace, "adapted", str(tmp_path / "out"), permit=issue(workspace, subject="adapted"))
@@ -194,6 +195,34 @@ def test_attack_weights_swapped_after_the_permit(workspace, permit, destination)
     nothing(workspace, permit, destination)
 
 
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "real/model.safetensors"])
+def test_attack_a_second_model_leaves_under_the_permit_of_the_first(workspace, permit, destination, name):
+    """Neither registered with it, nor put beside it later."""
+    folder = workspace.places()[workspace.read().subject("real").digest].folder
+    (folder / name).parent.mkdir(exist_ok=True)
+    shutil.copy(folder / "model.safetensors", folder / name)
+    with pytest.raises(EvidenceError, match=f"`{name}` has the name of weights"):
+        release_lab.evaluated(workspace, Place(folder, None), "two")
+    with pytest.raises(EvidenceError, match=f"`{name}` has the name of weights"):
+        release(workspace, "real", destination, permit=permit)
+    nothing(workspace, permit, destination)
+
+
+def test_attack_weights_leave_as_training_state(workspace, destination, tmp_path, capsys):
+    """A snapshot may be evaluated with it; the door lets the model out and no more."""
+    folder = release_lab.weights(tmp_path / "snapshot", seed=2)
+    (folder / "optimizer.pt").write_bytes(b"PK\x03\x04 any weights")
+    release_lab.evaluated(workspace, Place(folder, None), "snapshot", seed=2)
+    permit = issue(workspace, subject="snapshot")
+    with pytest.raises(Held, match=r"`snapshot` has `optimizer\.pt`, .*; it is not released"):
+        release(workspace, "snapshot", destination, permit=permit)
+    nothing(workspace, permit, destination)
+    said = lab.command(
+        capsys, workspace, "subject", "add", str(folder), "--name", "snapshot", "--compute", str(made.COMPUTE)
+    )
+    assert said.err.splitlines()[-1].startswith("note: it has `optimizer.pt`, so that it cannot be released")
+
+
 def test_attack_a_permit_for_another_subject(workspace, tmp_path):
     release_lab.evaluated(workspace, Place(release_lab.weights(tmp_path / "other", seed=1), None), "other", seed=1)
     other = issue(workspace, subject="other")
@@ -235,6 +264,10 @@ def test_a_destination_that_is_not_empty_is_left_alone(workspace, permit, destin
         ("simplecache::memory://m", "without `::`"),
         ("nosuch://m", "fsspec cannot write there"),
         ("memory://", "names no place"),
+        ("file://host/srv/m", "names a host"),
+        ("local://srv/m", "names a host"),
+        ("file:///srv/a\tb", "is not printable text"),
+        ("s3://[x/m", "is no URL"),
     ],
 )
 def test_a_destination_that_is_none(workspace, permit, where, match):
@@ -314,6 +347,103 @@ def test_a_positive_result_that_lands_after_the_spend_holds_and_goes_on_holding(
         with pytest.raises(Held, match="`release-weights` holds: expert reached"):
             release(workspace, "real", destination, permit=permit)
         nothing(workspace, permit, destination, spent=True)
+
+
+@pytest.fixture
+def revoke(workspace, permit, capsys):
+    def done():
+        assert lab.command(capsys, workspace, "permit", "revoke", permit, "--reason", "no").code == 0
+
+    return done
+
+
+def test_attack_a_revocation_between_the_spend_and_the_second_look_is_overlooked(
+    workspace, permit, destination, monkeypatch, revoke
+):
+    append = type(workspace).append
+
+    def then_a_revocation(self, statement, signing):
+        digest = append(self, statement, signing)
+        if "permit-spent" in statement.predicate_type:
+            monkeypatch.undo()
+            revoke()
+        return digest
+
+    monkeypatch.setattr(type(workspace), "append", then_a_revocation)
+    for _ in range(2):
+        with pytest.raises(Held, match="the permit was revoked by"):
+            release(workspace, "real", destination, permit=permit)
+        nothing(workspace, permit, destination, spent=True)
+
+
+def test_attack_a_revocation_after_the_second_look_is_overlooked(workspace, permit, destination, monkeypatch, revoke):
+    marker = releases._marker
+
+    def after_a_revocation(*arguments):
+        monkeypatch.undo()
+        revoke()
+        return marker(*arguments)
+
+    monkeypatch.setattr(releases, "_marker", after_a_revocation)
+    for _ in range(2):
+        with pytest.raises(Held, match="the permit was revoked by"):
+            release(workspace, "real", destination, permit=permit)
+        assert "RELEASED" not in lies(destination)
+
+
+@pytest.mark.parametrize("stage", ["_spend", "_check"], ids=["while it is staged", "while it is copied there"])
+def test_attack_somebody_puts_weights_into_the_destination_meanwhile(workspace, permit, monkeypatch, stage):
+    store, at = fsspec.filesystem("memory"), f"/more{stage}/m"
+    real, stages = getattr(releases, stage), []
+
+    def put(*arguments):
+        stages.append(arguments[-1])
+        if stage == "_spend" or stages[-1] == "reading back at the destination":
+            store.pipe_file(f"{at}/weights/pytorch_model.bin", b"theirs")
+        return real(*arguments)
+
+    monkeypatch.setattr(releases, stage, put)
+    with pytest.raises(
+        EvidenceError, match=r"got `weights/pytorch_model\.bin` at .*, expected the files of the release"
+    ):
+        release(workspace, "real", f"memory:/{at}", permit=permit)
+    assert "RELEASED" not in lies(f"memory:/{at}")
+    monkeypatch.undo()
+    with pytest.raises(EvidenceError, match=r"got `weights/pytorch_model\.bin`"):
+        release(workspace, "real", f"memory:/{at}", permit=permit)
+    store.rm_file(f"{at}/weights/pytorch_model.bin")
+    release(workspace, "real", f"memory:/{at}", permit=permit)
+    is_whole(workspace, permit, f"memory:/{at}")
+
+
+def test_attack_a_destination_that_is_filled_at_the_last_moment_shows_what_is_staged(
+    workspace, permit, tmp_path, monkeypatch
+):
+    out, ask = tmp_path / "out", releases._ask_again
+
+    def then_fill(*arguments):
+        ask(*arguments)
+        out.mkdir()
+        (out / "theirs").write_text("theirs")
+
+    monkeypatch.setattr(releases, "_ask_again", then_fill)
+    with pytest.raises(OSError, match="not empty"):
+        release(workspace, "real", str(out), permit=permit)
+    (staged,) = tmp_path.glob(".out.release-*")
+    assert staged.stat().st_mode & 0o077 == 0
+    assert lies(str(out)) == {"theirs": b"theirs"}
+
+
+def test_attack_a_folder_called_a_store_is_staged_where_others_read(workspace, permit, tmp_path):
+    out, seen = tmp_path / "out" / "m", []
+
+    def look():
+        (staged,) = out.parent.glob(".m.release-*")
+        seen.append(staged.stat().st_mode & 0o077)
+
+    release(workspace, "real", f"local://{out}", permit=permit, report=at_stage("reading back", look))
+    assert seen == [0]
+    is_whole(workspace, permit, str(out))
 
 
 def test_a_second_release_waits_for_no_lock(workspace, permit, destination, tmp_path):

@@ -20,6 +20,7 @@ from interlock.decide.decision import timestamp, to_json
 from interlock.errors import UsageError
 from interlock.evaluate import local
 from interlock.evidence.predicates import PermitPredicate
+from interlock.gate import admission
 from interlock.gate import permit as permits
 from interlock.gate.narrowing import Less, narrow
 from interlock.gate.trainer import PermitCallback
@@ -489,6 +490,20 @@ def test_untied_weights_do_not_begin_training(whole, permit, model_folder, tmp_p
     model = made.load(model_folder)
     model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone() + 1)
     _held(whole, permit, model_folder, tmp_path / "run", "`lm_head.weight` is not in it", model=model)
+
+
+def test_attack_weights_that_begin_where_the_folders_do_and_go_on(model_folder):
+    """A tensor that shares the beginning of its memory with one of the folder is not tied to it."""
+    model = made.load(model_folder)
+    model.lm_head.weight = model.get_input_embeddings().weight
+    admission.check_loaded(model, model_folder)
+    stored = model.get_input_embeddings().weight
+    longer = torch.cat([stored.detach(), torch.ones_like(stored)])
+    stored.data = longer[: len(stored)]
+    model.register_buffer("more", longer)
+    assert model.more.data_ptr() == stored.data_ptr()
+    with pytest.raises(permits.Held, match="`more` is not in it"):
+        admission.check_loaded(model, model_folder)
 
 
 def test_a_model_that_has_trained_does_not_begin_again_as_the_subject(whole, permit, model_folder, tmp_path):

@@ -118,14 +118,14 @@ def test_a_renamed_file_makes_another_subject(folder):
 
 def test_two_files_that_swap_their_contents_make_another_subject(folder):
     before = manifest.of(folder)
-    one, two = folder / "config.json", folder / "chat_template.jinja"
+    one, two = folder / ".hidden", folder / "chat_template.jinja"
     first, second = one.read_bytes(), two.read_bytes()
     one.write_bytes(second)
     two.write_bytes(first)
     assert manifest.of(folder).digest != before.digest
 
 
-@pytest.mark.parametrize("name", ["extra.json", ".extra", "deep/down/extra", "tokenizer.json", "pytorch_model.bin"])
+@pytest.mark.parametrize("name", ["extra.json", ".extra", "deep/down/extra", "tokenizer.json", "tokenizer.model"])
 def test_a_file_more_makes_another_subject(folder, name):
     before = manifest.of(folder)
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -483,7 +483,9 @@ def _shard(folder, *numbers, count=3, index=True, rest=""):
     """A sharded model of three files, of which some are here; the index names all."""
     (folder / WEIGHTS).unlink(missing_ok=True)
     for number in numbers:
-        (folder / f"model-{number:05}-of-{count:05}{rest}.safetensors").write_bytes(_safetensors({"a": bytes(number)}))
+        (folder / f"model-{number:05}-of-{count:05}{rest}.safetensors").write_bytes(
+            _safetensors({f"t{number}": bytes(number)})
+        )
     if index:
         named = {f"t{n}": f"model-{n:05}-of-{count:05}{rest}.safetensors" for n in range(1, count + 1)}
         (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": named}))
@@ -534,20 +536,6 @@ def test_an_index_that_names_a_file_outside_is_refused(folder, shard):
         manifest.of(folder)
 
 
-def test_weights_in_another_format_that_were_not_fetched_are_not_missed(folder):
-    (folder / "pytorch_model.bin.index.json").write_text('{"weight_map": {"t": "pytorch_model-00001-of-00002.bin"}}')
-    assert "pytorch_model.bin.index.json" in dict(manifest.of(folder).files)
-
-
-def test_an_index_in_a_folder_within_names_files_of_that_folder(folder):
-    (folder / "part").mkdir()
-    (folder / "part" / "x.safetensors.index.json").write_text('{"weight_map": {"t": "model.safetensors"}}')
-    with pytest.raises(EvidenceError, match=r"`part/model\.safetensors` is missing"):
-        manifest.of(folder)
-    shutil.copy(folder / WEIGHTS, folder / "part" / WEIGHTS)
-    manifest.of(folder)
-
-
 @pytest.mark.parametrize(
     "index",
     ["", "[]", "{}", '{"weight_map": []}', '{"weight_map": {}}', '{"weight_map": {"t": 1}}', "[" * 100_000, "\xff"],
@@ -558,6 +546,137 @@ def test_an_index_of_garbage_is_refused_in_one_line(folder, index):
     with pytest.raises(EvidenceError, match=r"index\.json` cannot be read, expected `weight_map`") as caught:
         manifest.of(folder)
     assert "\n" not in str(caught.value)
+
+
+# -- other weights ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pytorch_model.bin",
+        "PyTorch_Model.BIN",
+        "deep/pytorch_model.bin",
+        "real/model.safetensors",
+        "model.fp16.safetensors",
+        "Model.safetensors",
+        "adapter_model.safetensors",
+        "model-00001-of-00001.safetensors.index.json",
+        "pytorch_model.bin.index.json",
+        "model.safetensors.index.fp16.json",
+        "tf_model.h5",
+        "flax_model.msgpack",
+        "model.gguf",
+        "onnx/model.onnx",
+        "original/consolidated.00.pth",
+        "model.ckpt.data-00000-of-00001",
+        "weights.npz",
+        "deep/optimizer.pt",
+        "optimizer.bin",
+        "rng_state_x.pth",
+    ],
+)
+def test_attack_a_second_model_beside_the_one_that_is_evaluated(folder, name):
+    manifest.of(folder)
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(_safetensors({"a": bytes(40)}))
+    with pytest.raises(EvidenceError, match=rf"`{name}` has the name of weights, and evaluations do not load it"):
+        manifest.of(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors.bak", "README.md", "part/notes"])
+@pytest.mark.parametrize(
+    "data",
+    [_safetensors({"a": b"x"}), b"PK\x03\x04 torch", b"\x80\x02}q\x00.", b"GGUF\x03", b"\x89HDF\r\n", b"\x93NUMPY\x01"],
+    ids=["safetensors", "torch", "pickle", "gguf", "hdf5", "numpy"],
+)
+def test_attack_a_second_model_under_a_harmless_name(folder, name, data):
+    """transformers reads GGUF from whatever file it is told to, and torch a pickle."""
+    (folder / "part").mkdir()
+    (folder / name).write_bytes(data)
+    with pytest.raises(EvidenceError, match=rf"`{name}` begins as a file of weights does"):
+        manifest.of(folder)
+
+
+def test_attack_one_file_and_shards_are_two_models(folder):
+    whole = (folder / WEIGHTS).read_bytes()
+    _shard(folder, 1, 2, 3)
+    manifest.of(folder)
+    (folder / WEIGHTS).write_bytes(whole)
+    with pytest.raises(EvidenceError, match=r"`model-00001-of-00003\.safetensors` has the name of weights"):
+        manifest.of(folder)
+
+
+def test_attack_a_shard_in_a_folder_of_its_own_is_another_model_to_who_names_that_folder(folder):
+    (folder / "real").mkdir()
+    (folder / WEIGHTS).rename(folder / "real" / WEIGHTS)
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"t": "real/model.safetensors"}}')
+    with pytest.raises(EvidenceError, match=r"`real/model\.safetensors` has the name of weights"):
+        manifest.of(folder)
+
+
+def test_attack_a_shard_that_loads_by_itself_as_a_variant(folder):
+    """`from_pretrained(..., variant="fp16")` takes that file for the whole model."""
+    (folder / WEIGHTS).rename(folder / "model.fp16.safetensors")
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model.fp16.safetensors"}}')
+    with pytest.raises(EvidenceError, match=r"`model\.fp16\.safetensors` has the name of weights"):
+        manifest.of(folder)
+
+
+def test_attack_a_tensor_in_two_shards(folder):
+    """One loader goes by the index, another reads all shards and keeps the last: two models in one folder."""
+    _shard(folder, 1, 2, 3)
+    (folder / "model-00003-of-00003.safetensors").write_bytes(_safetensors({"t3": b"x", "t1": b"y"}))
+    with pytest.raises(EvidenceError, match=r"`model-00001-of-00003\.safetensors` and `model-00003-.* the tensor 't1'"):
+        manifest.of(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "deep/config.json", "config.5.0.0.json"])
+def test_attack_a_config_that_names_the_file_to_load(folder, name):
+    (folder / "deep").mkdir()
+    (folder / name).write_text('{"transformers\\u005fweights": "../other/model.safetensors"}')
+    with pytest.raises(EvidenceError, match="has `transformers_weights`, by which other weights are loaded"):
+        manifest.of(folder)
+
+
+@pytest.mark.parametrize("text", ["", "5", "{", "[" * 100_000, "\xff"], ids=lambda text: text[:9])
+def test_a_config_of_garbage_is_refused_in_one_line(folder, text):
+    (folder / "config.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(EvidenceError, match=r"config\.json` is not a config in JSON") as caught:
+        manifest.of(folder)
+    assert "\n" not in str(caught.value)
+
+
+STATE = [
+    "optimizer.pt",
+    "scheduler.pt",
+    "scaler.pt",
+    "loop.pt",
+    "rng_state.pth",
+    "rng_state_3.pth",
+    "training_args.bin",
+]
+
+
+@pytest.mark.parametrize("name", [*STATE, "lightning.ckpt"])
+def test_what_a_run_needs_to_go_on_may_lie_with_its_snapshot(folder, adapter, name):
+    assert manifest.of(folder, adapter=adapter).training_state == []
+    (folder / name).write_bytes(b"PK\x03\x04 as torch.save writes it")
+    shutil.copy(folder / name, adapter)
+    assert manifest.of(folder, adapter=adapter).training_state == [f"adapter/{name}", name]
+    (folder / name).write_bytes(b"GGUF, which transformers reads under any name")
+    with pytest.raises(EvidenceError, match=rf"`{name}` is not what `torch.save` writes"):
+        manifest.of(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "adapter_model.bin", "default/adapter_model.safetensors"])
+def test_attack_a_second_adapter_or_a_model_in_an_adapters_folder(folder, adapter, name):
+    (adapter / name).parent.mkdir(exist_ok=True)
+    (adapter / name).write_bytes(_safetensors({"a": b"x"}))
+    with pytest.raises(
+        EvidenceError, match=rf"`{name}` has the name of weights.*expected `adapter_model\.safetensors`"
+    ):
+        manifest.of(folder, adapter=adapter)
 
 
 # -- many at once -----------------------------------------------------------------------------------------------------
@@ -627,8 +746,23 @@ def test_an_adapter_is_part_of_the_subject(folder, adapter):
 def test_an_adapter_in_the_place_of_another_is_refused(folder, adapter):
     (folder / "adapter").mkdir()
     (folder / "adapter" / "adapter_config.json").write_text("{}")
-    with pytest.raises(EvidenceError, match="which the adapter's own files would hide"):
+    with pytest.raises(EvidenceError, match="has `adapter` in it, where only the files of an adapter stand"):
         manifest.of(folder, adapter=adapter)
+
+
+def test_attack_a_folder_that_contains_an_adapter_is_not_the_model_with_that_adapter(folder, adapter):
+    """Else a permit for the adapted model opened for the folder, of which a loader takes the bare weights."""
+    manifest.of(folder, adapter=adapter)
+    shutil.copytree(adapter, folder / "adapter")
+    with pytest.raises(EvidenceError, match="has `adapter` in it"):
+        manifest.of(folder)
+
+
+def test_attack_an_adapter_of_another_base_among_the_weights(folder):
+    """transformers would load the base that `adapter_config.json` names, which nobody hashes."""
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "../other"}')
+    with pytest.raises(EvidenceError, match=r"`adapter_config\.json` is of an adapter"):
+        manifest.of(folder)
 
 
 def test_what_is_no_adapter_is_refused(folder, adapter, tmp_path):

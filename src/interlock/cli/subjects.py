@@ -140,6 +140,18 @@ def add(
             source=source,
         )
     typer.echo(f"subject `{subject.name}`: {subject.digest}")
+    _tell_training_state(opened, subject)
+
+
+def _tell_training_state(workspace: Workspace, subject: Subject) -> None:
+    """Say at once what would only be found out when all evaluations are done."""
+    files = workspace.read().manifests.get(subject.digest)
+    if files is not None and (state := files.training_state):
+        typer.echo(
+            f"note: it has `{state[0]}`, so that it cannot be released: for that, register a folder without "
+            "what a run needs to go on",
+            err=True,
+        )
 
 
 def _estimated(file: Path, compute: list[str] | None) -> tuple[list[str] | None, Interval | None, ComputeSource]:

@@ -125,7 +125,12 @@ def check_loaded(model: Any, folder: Path) -> None:
                     loaded[name].cpu(), stored.get_tensor(name).to(loaded[name].dtype)
                 ):
                     raise Held(f"the weights in memory are not those of `{folder}`: `{name}` differs")
-                checked.add(loaded[name].data_ptr())
+                checked.add(_where(loaded[name]))
     for name, tensor in loaded.items():
-        if tensor.data_ptr() not in checked:  # tied weights are stored once, and share their memory
+        if _where(tensor) not in checked:  # tied weights are stored once, and share their memory
             raise Held(f"the weights in memory are not those of `{folder}`: `{name}` is not in it")
+
+
+def _where(tensor: Any) -> tuple[Any, ...]:
+    """Which memory a tensor shows, and how: one that merely begins where another does is another."""
+    return tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride()

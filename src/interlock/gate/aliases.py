@@ -9,10 +9,12 @@ reconcile`), and that whoever fetches a version fetches what lies at its source.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from interlock.errors import EvidenceError, InterlockError, UsageError
 from interlock.evidence import dsse
@@ -30,6 +32,7 @@ FORMAT = "urn:interlock:alias-guard:v1"
 TAG = "interlock.permit"
 """The tag of a model version that names its permit."""
 _MOST = 1 << 20
+_LATIN = re.compile(r"LATIN (?:SMALL|CAPITAL) (?:LETTER|LIGATURE) (?:DOTLESS )?([A-Z]{1,2})(?: WITH .+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +71,13 @@ class Guard:
             raise UsageError(f"`{path}`: cannot read it ({error.strerror})") from error
         except EvidenceError as error:
             raise UsageError(f"`{path}`: {error}") from error
-        if not aliases or len({it.alias.casefold() for it in aliases}) < len(aliases):
+        if not aliases or len({_compared(it.alias) for it in aliases}) < len(aliases):
             raise UsageError(f"`{path}`: expected one alias or more, each once")
         return read
 
     def guarded(self, alias: str) -> Guarded | None:
-        """The entry for an alias, in whatever case: some databases take no notice of it."""
-        return next((it for it in self.aliases if it.alias.casefold() == alias.casefold()), None)
+        """The entry for an alias, in whatever case and with whatever accents: some databases take no notice of them."""
+        return next((it for it in self.aliases if _compared(it.alias) == _compared(alias)), None)
 
     def check(self, alias: str, *, source: str, tags: Mapping[str, str]) -> None:
         """Check that a version, which lies at `source` and has these tags, may have an alias.
@@ -97,7 +100,7 @@ class Guard:
 
     def _folder(self, source: str) -> Path:
         """Where a version's files lie on this machine."""
-        parts = urlsplit(source)
+        parts = _parts(source)
         if {"..", "."} & set(parts.path.split("/")) or "%" in source or parts.netloc or parts.query or parts.fragment:
             raise Held(f"its source `{source[:200]}` is no plain place")
         if parts.scheme in {"", "file"} and parts.path.startswith("/"):
@@ -105,6 +108,27 @@ class Guard:
         if parts.scheme == "mlflow-artifacts" and self.artifacts is not None:
             return self.artifacts / parts.path.lstrip("/")
         raise Held(f"its source `{source[:200]}` does not lie on this machine, so that nothing shows what it is")
+
+
+def _parts(source: str) -> SplitResult:
+    if not source.isprintable() or source != source.strip():  # urlsplit leaves tabs out, and would name another folder
+        raise Held(f"its source {source!a:.200} is no plain place")
+    try:
+        return urlsplit(source)
+    except ValueError as error:
+        raise Held(f"its source `{source[:200]}` is no plain place: {error}") from error
+
+
+def _compared(alias: str) -> str:
+    """An alias as the laxest database compares it: without letter case, accents, width, spaces and what has no form."""
+    letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", alias).casefold())
+    return "".join(_base(it) for it in letters if unicodedata.category(it)[0] not in "MCZ")
+
+
+def _base(letter: str) -> str:
+    """The Latin letter without a stroke and the like, which are no marks in Unicode: `o` of `ø`, `ae` of `æ`."""
+    found = _LATIN.fullmatch(unicodedata.name(letter, ""))
+    return found[1].lower() if found else letter
 
 
 def _guarded(fields: Fields) -> Guarded:

@@ -16,7 +16,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from interlock.errors import UsageError, missing_extra
 
@@ -57,8 +57,14 @@ class Destination(Protocol):
     def read(self, name: str) -> Iterator[bytes]:
         """Read what lies at the destination."""
 
-    def publish(self, marker: str, check: Callable[[Read], None]) -> None:
-        """Make all that is staged visible at the destination, `marker` last. `check` is given what reads it there."""
+    def publish(self, marker: str, check: Callable[[Read], None], ask: Callable[[], None]) -> None:
+        """Make all that is staged visible at the destination, `marker` last.
+
+        `check` is given what reads it there, where it was copied; `ask` is called right before it is a release.
+
+        Raises:
+            Exception: what `check` or `ask` raises; there is no release then.
+        """
 
     def discard(self) -> None:
         """Remove what is staged."""
@@ -72,14 +78,25 @@ def at(destination: str, permit: str) -> Destination:
     """
     if "://" not in destination:
         return Local(Path(destination), permit)
-    parts = urlsplit(destination)
-    if parts.scheme == "file":
+    parts = _parts(destination)
+    if parts.scheme in {"file", "local"}:  # fsspec's two words for the file system; there is a rename
+        if parts.netloc:
+            raise UsageError(f"`{destination[:200]}` names a host; expected a path of this machine, as file:///srv/m")
         return Local(Path(parts.path), permit)
     if "::" in destination or parts.query or parts.fragment:
         raise UsageError(f"`{destination[:200]}`: expected a plain path or URL, without `::`, `?` or `#`")
     if "@" in parts.netloc:
         raise UsageError("the destination names a user, and the ledger would record it; give that to fsspec's config")
     return Remote(destination, permit)
+
+
+def _parts(destination: str) -> SplitResult:
+    if not destination.isprintable():  # urlsplit would leave out a tab
+        raise UsageError(f"the destination {destination!a:.200} is not printable text")
+    try:
+        return urlsplit(destination)
+    except ValueError as error:
+        raise UsageError(f"`{destination[:200]}` is no URL: {error}") from error
 
 
 class Local:
@@ -133,13 +150,18 @@ class Local:
         """Read what lies there."""
         return _pieces(self._path / name)
 
-    def publish(self, marker: str, check: Callable[[Read], None]) -> None:  # noqa: ARG002  the rename is at once
-        """Rename the staged folder, which was checked where it is."""
+    def publish(self, marker: str, check: Callable[[Read], None], ask: Callable[[], None]) -> None:  # noqa: ARG002
+        """Rename the staged folder, which was checked where it is, and is all there at once."""
         for folder in [self._staging, *(it for it in self._staging.rglob("*") if it.is_dir())]:
             _sync(folder)
+        ask()
         self._staging.chmod(0o755)
         # crash point: whole, and its marker in it, under the staged name
-        self._staging.rename(self._path)
+        try:
+            self._staging.rename(self._path)
+        except OSError:
+            self._staging.chmod(0o700)  # somebody was quicker: it stays out of sight
+            raise
         _sync(self._path.parent)
 
     def discard(self) -> None:
@@ -194,13 +216,14 @@ class Remote:
         """Read what lies there."""
         return self._pieces(f"{self._path}/{name}")
 
-    def publish(self, marker: str, check: Callable[[Read], None]) -> None:
+    def publish(self, marker: str, check: Callable[[Read], None], ask: Callable[[], None]) -> None:
         """Copy object by object, check them where they are, and write the marker."""
         for name in self.staged():
             if name != marker:
                 # crash point: some of the objects are there, without the marker; going on copies all again
                 self._copy(name)
         check(self.read)
+        ask()
         self._copy(marker)
         # crash point: released, and the staged objects are left
         self.discard()

@@ -142,6 +142,7 @@ def plan(
         raise UsageError(f"`{model.name}` is a run without weights, so that there is nothing to release")
     if place is None:
         raise UsageError(f"where the files of `{model.name}` lie is not known here: interlock subject add FOLDER")
+    _check_no_state(model.name, files)
     target = destinations.at(destination, wanted.digest)
     used = evidence.spent.get(wanted.digest)
     planned = Plan(model.name, wanted, place, files, target, used)
@@ -150,6 +151,15 @@ def plan(
         _check_ready(workspace, evidence, planned, clock())
         _check_source(planned, report)
     return planned
+
+
+def _check_no_state(name: str, files: Manifest) -> None:
+    """What a run needs to go on is no part of the model, and could hold weights that nobody evaluated."""
+    if state := files.training_state:
+        raise Held(
+            f"`{name}` has `{state[0]}`, which a run needs to go on and could hold any weights; it is not released: "
+            "register, evaluate and release a folder without it"
+        )
 
 
 def _check_ready(workspace: Workspace, evidence: Evidence, planned: Plan, at: datetime) -> None:
@@ -243,9 +253,13 @@ def _publish(
 
     def check(read: Read) -> None:
         _check(planned, read, report, "reading back at the destination")
+
+    def ask() -> None:
+        _check_others(target.standing(), planned)
         _ask_again(workspace, planned, clock)
 
-    target.publish(MARKER, check)
+    _check_others(target.standing(), planned)  # before anything is copied beside what somebody put there meanwhile
+    target.publish(MARKER, check, ask)
     # crash point: visible, and not told; the same command says that it stands there
     return _released(planned, spent, already=False)
 

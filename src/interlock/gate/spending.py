@@ -58,7 +58,9 @@ def spend(
     # crash point: spent, and nothing was done with it
     evidence = workspace.read()
     later = max(at, evidence.facts.checkpoint.time)  # the ledger's own time has gone on
-    check(evidence, find(evidence, permit.digest), action=action, at=later, deployment=offered)
+    permit = find(evidence, permit.digest)
+    check_not_taken_back(evidence, permit)
+    check(evidence, permit, action=action, at=later, deployment=offered)
     return next(it for it in evidence.spent.values() if it.digest == spent)
 
 

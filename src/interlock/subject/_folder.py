@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interlock.errors import EvidenceError, UsageError
-from interlock.subject import _weights
+from interlock.subject import _others, _weights
 
 _ADAPTER = "adapter/"
+_PEFT = "adapter_config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,15 @@ def listing(folder: Path, adapter: Path | None) -> dict[str, Listed]:
 
     Raises:
         UsageError: there is no such folder.
-        EvidenceError: something that is no plain file, or that the adapter's files would hide.
+        EvidenceError: something that is no plain file, or that has the place of an adapter's files.
     """
     files = _walk(folder)
+    if any(name.split("/")[0] == "adapter" for name in files):  # else bare weights would have an adapted model's digest
+        raise EvidenceError(
+            f"`{folder}` has `adapter` in it, where only the files of an adapter stand that is named beside the folder"
+        )
     if adapter is None:
         return files
-    if any(name.split("/")[0] == "adapter" for name in files):
-        raise EvidenceError(f"`{folder}` has a folder called `adapter`, which the adapter's own files would hide")
     return files | {f"{_ADAPTER}{name}": file for name, file in _walk(adapter).items()}
 
 
@@ -54,13 +57,19 @@ def check(files: dict[str, Listed], folder: Path, adapter: Path | None) -> None:
 
     Raises:
         UsageError: it is not one.
-        EvidenceError: weights are truncated or missing.
+        EvidenceError: weights are truncated or missing, or a loader could take something else for weights.
     """
-    adapted = {name: file.path for name, file in files.items() if adapter and name.startswith(_ADAPTER)}
-    _check_one({name: file.path for name, file in files.items() if name not in adapted}, folder, needs="config.json")
+    adapted = {name: file.path for name, file in files.items() if name.startswith(_ADAPTER)}
+    model = {name: file.path for name, file in files.items() if name not in adapted}
+    _check_one(model, folder, needs="config.json")
+    _others.check(model, folder, loaded=_weights.loaded(model))
+    for name in model:
+        if name.rpartition("/")[2].lower() == _PEFT:  # transformers would load the base that it names, from elsewhere
+            raise EvidenceError(f"`{folder}`: `{name}` is of an adapter; expected its folder beside, with --adapter")
     if adapter is not None:
         plain = {name.removeprefix(_ADAPTER): path for name, path in adapted.items()}
-        _check_one(plain, adapter, needs="adapter_config.json")
+        _check_one(plain, adapter, needs=_PEFT)
+        _others.check(plain, adapter, loaded=frozenset({_weights.ADAPTER}))
 
 
 def unchanged(before: dict[str, Listed], after: dict[str, Listed]) -> None:

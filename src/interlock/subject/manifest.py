@@ -2,7 +2,7 @@
 
 Guarantees: a manifest has one spelling; its digest follows every byte and every name; the digest that the OpenSSF
 model-signing tools give the same files can be read off it (docs/adr/0014). `of` hashes plain files only, all of them,
-and refuses a folder that changes meanwhile.
+and refuses a folder that changes meanwhile, or has weights besides those that are evaluated.
 What it leaves to the caller: that whoever loads the model loads this folder and nothing else.
 """
 
@@ -19,6 +19,7 @@ from typing import Any
 import rfc8785
 
 from interlock.errors import EvidenceError
+from interlock.subject import _others
 
 #: Called with bytes hashed and bytes in all, from the thread that asked.
 Report = Callable[[int, int], None]
@@ -61,6 +62,11 @@ class Manifest:
         """The files of weights among them: SHA-256 by name. Of other formats than safetensors nothing is loaded."""
         return {name: digest for name, digest in self.files if name.endswith(".safetensors")}
 
+    @property
+    def training_state(self) -> list[str]:
+        """The files among them that a run needs to go on, and a model does not: they may be there, and never leave."""
+        return [name for name, _ in self.files if _others.is_training_state(name)]
+
     def to_json(self) -> dict[str, Any]:
         """The layout of OpenSSF model signing, predicate v1.0: how the folder was read, and a resource a file."""
         resources = [{"name": name, "algorithm": "sha256", "digest": digest} for name, digest in self.files]
@@ -81,8 +87,9 @@ def of(folder: Path, *, adapter: Path | None = None, progress: Report | None = N
 
     Raises:
         UsageError: there is no such folder, or it is not a transformers model (or peft adapter) folder.
-        EvidenceError: weights are truncated or missing, there is something else than plain files, a name that cannot
-            stand in a manifest, or the folder changed while it was read.
+        EvidenceError: weights are truncated or missing, or there are others than those that are evaluated; there is
+            something else than plain files, a name that cannot stand in a manifest, or the folder changed while it was
+            read.
     """
     from interlock.subject import _folder, _hashing  # threads, which reading a ledger does without
 
