@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 import lab
 import training_lab as made
+from interlock.cli.subjects import register
 from interlock.errors import InterlockError
 from interlock.gate import permit as permits
 from interlock.gate import saving
@@ -21,7 +23,7 @@ from interlock.gate.plain import gated
 from interlock.gate.training import TrainingGate, exit_code
 from interlock.policy.load import loads
 from interlock.subject import manifest
-from interlock.workspace import now
+from interlock.workspace import Place, now
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +119,75 @@ def test_a_second_update_on_the_same_gradients_is_not_free(whole, permit, model_
         with pytest.raises(permits.Held, match="did not let begin"):
             loop.optimizer.step()
     assert made.same(loop.model, made.bare(model_folder, 1))
+
+
+PROBE = {"input_ids": torch.tensor([[5, 6]]), "labels": torch.tensor([[5, 6]])}
+
+
+def test_batches_between_the_update_and_the_end_of_its_step_are_not_free(whole, permit, model_folder, tmp_path):
+    """Two tokens are counted, and the gradients of a whole batch, made after that, are applied in the next step."""
+    loop, gate, seen = made.Loop(model_folder), made.gate(whole, permit, model_folder), []
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path) as run:
+        loop.model.register_forward_hook(lambda *_: seen.append(1))  # after the gate's own
+        loop.model(**PROBE).loss.backward()
+        loop.optimizer.step()
+        with pytest.raises(permits.Held, match="after the tokens of its step were counted"):
+            loop.model(**made.batch(0)).loss.backward()
+        assert len(seen) == 1
+        with pytest.raises(permits.Held, match="after the tokens of its step were counted"):
+            run.step_done()
+    assert [(it.step, it.ended) for it in _terms(whole)] == [(1, gate.ended)]
+
+
+def test_a_step_that_came_to_no_update_is_not_forgotten_when_the_next_begins(whole, permit, model_folder, tmp_path):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path):
+        for step in range(made.STEPS):
+            gate.before_step()
+            loop.model(**made.batch(step)).loss.backward()
+        with pytest.raises(permits.Held, match="larger than the 32 tokens declared"):
+            loop.model(**made.batch(made.STEPS)).loss.backward()
+
+
+def test_an_optimizer_that_makes_gradients_within_its_own_step_holds(whole, permit, model_folder, tmp_path):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    optimizer = torch.optim.LBFGS(loop.model.parameters(), max_iter=5)
+
+    def closure():
+        raise AssertionError("it was called")
+
+    with gated(loop.model, optimizer, gate=gate, save=loop.save, output=tmp_path):
+        loop.model(**PROBE)
+        with pytest.raises(permits.Held, match="the optimizer is given a closure"):
+            optimizer.step(closure)
+    assert made.same(loop.model, made.load(model_folder))
+
+
+def test_a_sequence_in_pieces_with_a_cache_is_not_taken_for_a_short_one(whole, permit, model_folder, tmp_path):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path):
+        cache = loop.model(**PROBE, use_cache=True).past_key_values
+        with pytest.raises(permits.Held, match="the model trains with `past_key_values`, a DynamicCache"):
+            loop.model(**PROBE, past_key_values=cache)
+
+
+def test_ids_that_a_model_flattens_are_not_taken_for_few(whole, tmp_path):
+    """GPT-2 makes rows of whatever it is given."""
+    weights = tmp_path / "gpt2"
+    config = GPT2Config(vocab_size=256, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
+    GPT2LMHeadModel(config).save_pretrained(weights)
+    register(whole, Place(weights, None), name="gpt2", compute=lab.COMPUTE)
+    made.evidence_as_of_the_parent(whole, "gpt2")
+    whole.refresh()
+    most = lab.COMPUTE + 4 * made.step_flop(weights)
+    issued = permits.issue(whole, subject="gpt2", action="scale", at=now(), most_compute=most)
+    loop, gate = made.Loop(weights), made.gate(whole, issued.permit, weights)
+    ids = torch.zeros((1, 2, 64), dtype=torch.long)
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path):
+        with pytest.raises(permits.Held, match=r"`input_ids` has the shape \(1, 2, 64\), expected 2 dimensions"):
+            loop.model(input_ids=ids, labels=ids)
+        with pytest.raises(permits.Held, match="no step was let begin: `input_ids` has the shape"):
+            loop.model(ids[0])
 
 
 def test_a_step_larger_than_declared_ends_the_run_before_the_weights_change(whole, permit, model_folder, tmp_path):

@@ -681,3 +681,21 @@ def test_a_run_that_was_stopped_and_resumed_has_the_weights_of_one_that_was_not_
     assert (trainer.state.global_step, gate.step) == (STEPS + 2, STEPS + 2)
     assert made.same(trainer.model, _trained(model_folder, STEPS + 2))
     assert made.same(made.load(tmp_path / "run" / f"checkpoint-{STEPS + 2}"), trainer.model)
+
+
+# -- what is trained beside the step -----------------------------------------------------------------------------------
+
+
+class _More(TrainerCallback):
+    """Trains when the step's tokens are counted, and before the step is over."""
+
+    def on_optimizer_step(self, args, state, control, model=None, **_):
+        model(**made.batch(state.global_step)).loss.backward()
+
+
+def test_a_callback_that_trains_after_the_update_ends_the_run(whole, permit, model_folder, tmp_path):
+    gate = _gate(whole, permit, model_folder)
+    with pytest.raises(permits.Held, match="after the tokens of its step were counted"):
+        _trainer(gate, made.load(model_folder), tmp_path, _More()).train()
+    assert gate.step == 0
+    assert "after the tokens of its step were counted" in gate.ended

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from interlock.decide.decision import timestamp
 from interlock.errors import HOLD, InterlockError, UsageError
 from interlock.evidence.predicates import SnapshotPredicate, statement
-from interlock.gate import admission, compiled, transcript
+from interlock.gate import admission, batches, compiled, transcript
 from interlock.gate.lease import Grant, Lease
 from interlock.gate.permit import Held, find, verify
 from interlock.gate.ranks import PATIENCE, Ranks
@@ -151,7 +151,8 @@ class TrainingGate:
             Held: the step must not begin, here or in another process.
         """
         self.together(self._may_begin)
-        self._tokens, self._longest, self._losses = 0, 0, []
+        if not self.open:  # what a step has seen that came to no update is not forgotten
+            self._tokens, self._longest, self._losses = 0, 0, []
         self.open, self._counted = True, False
 
     def before_update(self, tokens: int = 0) -> None:
@@ -310,6 +311,8 @@ class TrainingGate:
         self._begun()
         if self.ended is not None:
             raise Held(f"the run was stopped, and goes on all the same: {self.ended}")
+        if self.open and self._counted:
+            raise Held("the weights have changed in the step before, and nobody said that it is over")
         self._check_step()
 
     def _check_step(self) -> None:
@@ -344,7 +347,7 @@ class TrainingGate:
 
         def given(module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
             if watched(module):
-                self._see([*positional, *named.values()])
+                self._see(module, positional, named)
 
         def gave(module: Any, _: tuple[Any, ...], output: Any) -> None:
             loss = getattr(output, "loss", None)
@@ -357,18 +360,30 @@ class TrainingGate:
         ]
         compiled.forget()
 
-    def _see(self, given: list[Any]) -> None:
-        """Rows times columns of a batch, of the largest tensor: ids, embeddings, labels and masks alike.
+    def _see(self, module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """Count a batch before the model has it; a batch that is held ends the run, whoever catches the hold.
 
         Raises:
-            Held: no step was let begin, or this one would pass the bound.
+            Held: no step was let begin, or its tokens were counted already, or this batch would pass the bound, or
+                nobody can tell how large it is.
         """
+        try:
+            self._check_takes_batches()
+            batch = batches.size(module, positional, named)
+            self._tokens, self._longest = self._tokens + batch.tokens, max(self._longest, batch.longest)
+            self._check_room(self._tokens)
+        except Held as held:
+            self.stop(str(held))
+            raise
+
+    def _check_takes_batches(self) -> None:
         if not self.open or self.ended is not None:
             raise Held(f"the model trains, and no step was let begin: {self.ended or 'the gate was not asked'}")
-        shapes = [tuple(it.shape) for it in given if len(getattr(it, "shape", ())) > 1]
-        self._tokens += max((int(shape[0]) * int(shape[1]) for shape in shapes), default=0)
-        self._longest = max([self._longest, *(int(shape[1]) for shape in shapes)])
-        self._check_room(self._tokens)
+        if self._counted:
+            raise Held(
+                "the model trains after the tokens of its step were counted, and before the step is over; train before "
+                "the optimizer's step, and evaluate under torch.no_grad() in evaluation mode"
+            )
 
     # -- snapshots -----------------------------------------------------------------------------------------------------
 
