@@ -17,8 +17,8 @@ import lab
 import training_lab as made
 from interlock.cli.subjects import register
 from interlock.errors import InterlockError
+from interlock.gate import admission, saving
 from interlock.gate import permit as permits
-from interlock.gate import saving
 from interlock.gate.plain import gated
 from interlock.gate.training import TrainingGate, exit_code
 from interlock.policy.load import loads
@@ -537,3 +537,69 @@ def test_no_folder_that_stands_is_replaced(whole, permit, model_folder, tmp_path
 def test_a_save_that_writes_no_model_holds(whole, permit, model_folder, tmp_path):
     made.held(whole, permit, model_folder, tmp_path, "has no config.json", save=lambda folder: None)
     assert _terms(whole) == []
+
+
+def test_weights_from_elsewhere_are_no_snapshot_of_the_run(whole, permit, model_folder, tmp_path):
+    """`save` writes what 60 steps without any gate made."""
+    elsewhere = tmp_path / "elsewhere"
+    made.bare(model_folder, 2).save_pretrained(elsewhere)
+
+    def save(folder):
+        shutil.copytree(elsewhere, folder, dirs_exist_ok=True)
+
+    made.held(whole, permit, model_folder, tmp_path, "weights in memory are not those of", save=save, every=1)
+    assert _terms(whole) == []
+    made.held(whole, permit, tmp_path / "checkpoint-1", tmp_path, "neither that nor a snapshot made under the permit")
+
+
+def test_weights_that_changed_without_a_step_are_no_snapshot_of_the_run(whole, permit, model_folder, tmp_path):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path) as run:
+        run.snapshot()  # of the start, as it is
+        loop.model.load_state_dict(made.bare(model_folder, 2).state_dict())
+        with pytest.raises(permits.Held, match=r"weights in memory are not those of .*honest"):
+            run.snapshot()
+        with pytest.raises(permits.Held, match="goes on all the same"):
+            gate.before_step()
+    assert [it.step for it in _terms(whole)] == [0]
+
+
+def test_a_snapshot_that_is_rounded_when_it_is_saved_is_one_of_the_run(whole, permit, model_folder, tmp_path):
+    loop = made.Loop(model_folder)
+
+    def save(folder):
+        rounded = {name: tensor.bfloat16() for name, tensor in loop.model.state_dict().items()}
+        loop.model.save_pretrained(folder, state_dict=rounded)
+
+    loop.train(made.gate(whole, permit, model_folder), tmp_path, steps=1, save=save)
+    assert [it.step for it in _terms(whole)] == [1]
+
+
+def test_weights_that_are_no_numbers_any_more_are_saved_as_they_are(whole, permit, model_folder, tmp_path):
+    loop = made.Loop(model_folder)
+
+    def spoil(step):
+        with torch.no_grad():
+            next(loop.model.parameters()).fill_(torch.nan)
+
+    loop.train(made.gate(whole, permit, model_folder), tmp_path, steps=1, happens=spoil)
+    assert [it.step for it in _terms(whole)] == [1]
+
+
+def test_a_folder_that_is_swapped_between_its_digest_and_the_comparison_begins_nothing(
+    whole, permit, model_folder, tmp_path, monkeypatch
+):
+    place, other = shutil.copytree(model_folder, tmp_path / "place"), tmp_path / "other"
+    shutil.copytree(model_folder, other)
+    made.bare(model_folder, 2).save_pretrained(other)
+    loop, compare = made.Loop(other), admission.check_loaded
+
+    def swapped(model, folder):  # by another process, just then
+        place.rename(tmp_path / "away")
+        other.rename(place)
+        compare(model, folder)
+
+    monkeypatch.setattr(admission, "check_loaded", swapped)
+    with pytest.raises(InterlockError, match="changed while it was being read"):
+        loop.train(made.gate(whole, permit, place), tmp_path)
+    assert loop.optimizer.state == {}

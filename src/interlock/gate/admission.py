@@ -7,6 +7,7 @@ What it leaves to the caller: verifying the permit.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from interlock.subject.compute import counted, flop
 from interlock.subject.compute.architecture import UnknownArchitectureError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from interlock.evidence.read import Evidence, Permit
@@ -101,6 +103,20 @@ def bound(permit: Permit, spent: int, takes: int) -> str:
     )
 
 
+@contextmanager
+def still(folder: Path) -> Iterator[None]:
+    """A block in which a folder is read more than once: what is hashed and what is compared are the same files.
+
+    Raises:
+        EvidenceError: a file of it changed, or another took its place, by the end.
+    """
+    from interlock.subject import _folder
+
+    before = _folder.listing(folder, None)
+    yield
+    _folder.unchanged(before, _folder.listing(folder, None))
+
+
 def check_loaded(model: Any, folder: Path) -> None:
     """Check that the tensors in memory are those of the folder, bit for bit after the cast to the model's type, and no
     others.
@@ -109,7 +125,20 @@ def check_loaded(model: Any, folder: Path) -> None:
         Held: a tensor of the folder is not in the model, or differs, or the model has one that the folder lacks, or a
             part of it would be saved under other names than it was loaded from.
     """
-    import torch
+    _check_same(model, folder, lambda held, stored: _equal(held, stored.to(held.dtype)))
+
+
+def check_saved(model: Any, folder: Path) -> None:
+    """Check that a folder holds the tensors in memory, bit for bit after the cast to the type that they were saved in,
+    and no others.
+
+    Raises:
+        Held: as `check_loaded`.
+    """
+    _check_same(model, folder, lambda held, stored: _equal(held.to(stored.dtype), stored))
+
+
+def _check_same(model: Any, folder: Path, same: Callable[[Any, Any], bool]) -> None:
     from safetensors import safe_open
 
     loaded, checked = model.state_dict(), set()
@@ -121,11 +150,18 @@ def check_loaded(model: Any, folder: Path) -> None:
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as stored:
             for name in stored.keys():  # noqa: SIM118  safe_open is no mapping
-                if name not in loaded or not torch.equal(
-                    loaded[name].cpu(), stored.get_tensor(name).to(loaded[name].dtype)
-                ):
+                if name not in loaded or not same(loaded[name].cpu(), stored.get_tensor(name)):
                     raise Held(f"the weights in memory are not those of `{folder}`: `{name}` differs")
                 checked.add(loaded[name].data_ptr())
     for name, tensor in loaded.items():
         if tensor.data_ptr() not in checked:  # tied weights are stored once, and share their memory
             raise Held(f"the weights in memory are not those of `{folder}`: `{name}` is not in it")
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two tensors are the same; what is not a number in both is, too."""
+    import torch
+
+    if one.shape != other.shape:
+        return False
+    return torch.equal(one, other) or bool(((one == other) | ((one != one) & (other != other))).all())  # noqa: PLR0124

@@ -112,6 +112,7 @@ class TrainingGate:
         self._patience, self._seen, self._clock = patience, seen, clock
         self._admitted: Admitted | None = None
         self._ranks: Ranks | None = None
+        self._model: Any = None
         self._watching: list[Any] = []
         self._tokens = self._longest = 0
         self._counted = False
@@ -141,6 +142,7 @@ class TrainingGate:
         admitted = self.together(lambda: self._admit(model, step))
         self._check_same(admitted)
         self.spent, self.step, self._admitted = admitted.start.spent, admitted.start.step, admitted
+        self._model = model
         self.together(self._open_transcript)
         self._watch(model)
 
@@ -192,10 +194,15 @@ class TrainingGate:
         Returns why the run ends here, if it does.
 
         Raises:
-            Held: another process is gone, or the transcript cannot be written.
-            EvidenceError, LedgerError: it cannot be recorded.
+            Held: the folder holds other weights than the model in memory, or the weights changed and no step was
+                taken, or another process is gone, or the transcript cannot be written.
+            EvidenceError, LedgerError: it cannot be recorded, or changed while it was read.
         """
-        reason = self.together(lambda: self._record(folder) if self.first else None)
+        try:
+            reason = self.together(lambda: self._record(folder) if self.first else None)
+        except Held as held:
+            self.stop(str(held))
+            raise
         self.ended = self.ended or self._from_first(reason)
         self.recorded, self.trained = self.step, False
         return self.ended
@@ -288,8 +295,9 @@ class TrainingGate:
     def _admit(self, model: Any, step: int | None) -> Admitted:
         evidence = self._workspace.read()
         permit = verify(evidence, self._digest, action=ACTION, at=self._clock())
-        start = admission.start(evidence, permit, self._weights, step)
-        admission.check_loaded(model, self._weights)
+        with admission.still(self._weights):
+            start = admission.start(evidence, permit, self._weights, step)
+            admission.check_loaded(model, self._weights)
         cost = admission.cost(model, sequence=self._sequence, counted_flop=self._counted_flop)
         if start.spent + cost * self._tokens_per_step > permit.terms.most_compute:
             raise Held(admission.bound(permit, start.spent, cost * self._tokens_per_step))
@@ -389,7 +397,7 @@ class TrainingGate:
 
     def _record(self, folder: Path) -> str | None:
         """Why the run ends with this snapshot; None: it does not."""
-        digest = manifest.of(folder).digest
+        digest = self._saved(folder)
         self._refresh()
         evidence = self._workspace.read()
         permit = find(evidence, self._digest)
@@ -402,6 +410,20 @@ class TrainingGate:
             made = statement("snapshot", name=folder.name, digest=digest, predicate=terms.to_json())
             self._workspace.append(made, self._workspace.signing(evidence, evidence.policy.permits.issued_by))
         return ended
+
+    def _saved(self, folder: Path) -> str:
+        """The digest of a snapshot that holds what is in memory, and that no step is told of that was not taken.
+
+        Raises:
+            Held: it holds other weights, or they are not those of the start, and no step was taken.
+            EvidenceError: it is no model, or changed meanwhile.
+        """
+        with admission.still(folder):
+            digest = manifest.of(folder).digest
+            admission.check_saved(self._model, folder)
+        if self.step == self._begun().start.step and not self.trained:
+            admission.check_loaded(self._model, self._weights)
+        return digest
 
     def _stands(self, evidence: Evidence, digest: str, ended: str | None) -> bool:
         """Whether this very snapshot is in the ledger."""
