@@ -19,11 +19,12 @@ from interlock.cli.subjects import register
 from interlock.errors import InterlockError
 from interlock.gate import admission, saving
 from interlock.gate import permit as permits
+from interlock.gate.narrowing import Less, narrow
 from interlock.gate.plain import gated
 from interlock.gate.training import TrainingGate, exit_code
 from interlock.policy.load import loads
 from interlock.subject import manifest
-from interlock.workspace import Place, now
+from interlock.workspace import Place, Workspace, now
 
 
 @pytest.fixture(autouse=True)
@@ -427,6 +428,41 @@ def test_a_stricter_version_of_the_policy_ends_a_run_at_the_next_snapshot(hasty,
     match = "reaches further than the evidence now allows"
     gate, _ = made.held(workspace, permit, model_folder, tmp_path, match, every=2, happens=amend)
     assert [(it.step, it.ended) for it in _terms(workspace)] == [(2, gate.ended)]
+
+
+def test_a_stop_that_comes_in_while_the_permit_is_narrowed_is_not_forgotten(
+    whole, permit, model_folder, tmp_path, monkeypatch
+):
+    """`narrow` has looked, and not yet written, when the run is stopped."""
+    end, append = permits.find(whole.read(), permit).terms.not_after - timedelta(hours=1), Workspace.append
+
+    def stopped_before(workspace, made_one, signing):
+        monkeypatch.setattr(Workspace, "append", append)
+        gate = made.gate(whole, permit, model_folder)
+        with pytest.raises(permits.Held):
+            made.Loop(model_folder).train(gate, tmp_path, happens=lambda n: n == 2 and gate.stop("an operator said so"))
+        return append(workspace, made_one, signing)
+
+    monkeypatch.setattr(Workspace, "append", stopped_before)
+    narrower = narrow(whole, permit, Less(not_after=end), at=now())
+    made.held(whole, narrower, tmp_path / "checkpoint-2", tmp_path, "was used up at step 2: an operator said so")
+    with pytest.raises(permits.Held, match="was used up at step 2"):
+        narrow(whole, narrower, Less(not_after=end - timedelta(hours=1)), at=now())
+
+
+def test_a_run_that_stops_because_its_permit_was_narrowed_goes_on_under_the_narrower_one(
+    whole, permit, model_folder, tmp_path
+):
+    end, given = permits.find(whole.read(), permit).terms.not_after - timedelta(hours=1), []
+
+    def happens(step):
+        if step == 1:
+            given.append(narrow(whole, permit, Less(not_after=end), at=now()))
+
+    made.held(whole, permit, model_folder, tmp_path, "which has its place", every=2, happens=happens)
+    gate, _ = made.held(whole, given[0], tmp_path / "checkpoint-2", tmp_path, "a new permit lift this")
+    assert gate.step == made.STEPS
+    made.held(whole, given[0], tmp_path / "checkpoint-3", tmp_path, "was used up at step 3")
 
 
 # -- crashes -----------------------------------------------------------------------------------------------------------

@@ -299,6 +299,26 @@ def test_what_torch_counted_stands_in_for_a_formula_that_does_not_know(
     assert (trainer.state.global_step, gate.spent) == (STEPS, lab.COMPUTE + STEPS * step_flop)
 
 
+def test_a_count_for_an_unknown_architecture_that_is_too_low_holds(whole, permit, model_folder, tmp_path):
+    """However it is trained: frozen weights are counted, too."""
+    counts = counted.count(made.load(model_folder), rows=ROWS, width=LENGTH).per_token
+    _, trainer, model = _unknown(whole, permit, model_folder, tmp_path / "run", counted_flop=counts - 1)
+    next(model.parameters()).requires_grad = False
+    with pytest.raises(permits.Held, match=f"got {counts - 1} FLOP a token, torch's counter says {counts}"):
+        trainer.train()
+    assert [weight.requires_grad for weight in model.parameters()].count(False) == 1
+    assert _unchanged(model, model_folder)
+
+
+def test_a_count_for_an_unknown_architecture_that_cannot_be_repeated_holds(
+    whole, permit, model_folder, tmp_path, monkeypatch
+):
+    _, trainer, model = _unknown(whole, permit, model_folder, tmp_path / "run", counted_flop=10**9)
+    monkeypatch.setattr(model.model, "forward", None)
+    with pytest.raises(permits.Held, match="does not get through a sequence of 16 tokens"):
+        trainer.train()
+
+
 def test_a_count_that_the_formula_denies_holds(whole, permit, model_folder, step_flop, tmp_path):
     gate = _gate(whole, permit, model_folder, counted_flop=step_flop // TOKENS // 2)
     trainer = _trainer(gate, made.load(model_folder), tmp_path / "run")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from interlock.gate import compiled
-from interlock.gate.permit import Held, chain
+from interlock.gate.permit import Held, chain, check_unused
 from interlock.subject import manifest
 from interlock.subject.compute import counted, flop
 from interlock.subject.compute.architecture import UnknownArchitectureError
@@ -44,7 +44,7 @@ def start(evidence: Evidence, permit: Permit, weights: Path, step: int | None) -
     Raises:
         Held: they are neither, or of another step, or the permit was used up.
     """
-    _check_unused(evidence, permit)
+    check_unused(evidence, permit)
     loaded = manifest.of(weights).digest
     # the ledger's word on a snapshot counts also where somebody registered it as a subject that had spent less
     saved = sorted((it.terms for it in evidence.snapshots if it.subject == loaded), key=lambda terms: terms.compute)
@@ -64,14 +64,9 @@ def start(evidence: Evidence, permit: Permit, weights: Path, step: int | None) -
     return Start(loaded, last.compute, last.step, last.transcript)
 
 
-def _check_unused(evidence: Evidence, permit: Permit) -> None:
-    for snapshot in evidence.snapshots:
-        if snapshot.terms.permit == permit.digest and snapshot.terms.ended:
-            raise Held(f"the permit was used up at step {snapshot.terms.step}: {snapshot.terms.ended}")
-
-
 def cost(model: Any, *, sequence: int, counted_flop: int | None) -> int:
-    """FLOP of training on one token: by formula, else what the caller counted, which the formula must not deny.
+    """FLOP of training on one token: by formula, else what the caller counted, which the formula must not deny, nor
+    torch's counter where there is no formula.
 
     Raises:
         Held: it is unknown, or the caller's count is not believed.
@@ -83,6 +78,7 @@ def cost(model: Any, *, sequence: int, counted_flop: int | None) -> int:
             raise Held(
                 f"the compute of a step is unknown: {error}; give counted_flop, a token's FLOP by torch's counter"
             ) from error
+        _check_counted(model, sequence=sequence, counted_flop=counted_flop)
         return counted_flop
     by_formula = flop.per_token(made, width=sequence)
     if counted_flop is None:
@@ -92,6 +88,36 @@ def cost(model: Any, *, sequence: int, counted_flop: int | None) -> int:
     except counted.GapError as error:
         raise Held(f"counted_flop is not believed: {error}") from error
     return max(by_formula, counted_flop)
+
+
+def _check_counted(model: Any, *, sequence: int, counted_flop: int) -> None:
+    """Count again, one row of the longest sequence forward and back: the caller may say more, and not less."""
+    try:
+        with _thawed(model):
+            least = counted.count(model, rows=1, width=sequence).per_token
+    except Exception as error:  # whatever the model makes of a row that long
+        raise Held(
+            f"counted_flop is not believed: torch's counter does not get through a sequence of {sequence} tokens "
+            f"({error}); a lower `sequence` may lift this"
+        ) from error
+    if counted_flop < least:
+        raise Held(
+            f"counted_flop is not believed: got {counted_flop} FLOP a token, torch's counter says {least} in a "
+            f"sequence of {sequence}; that, or more, lifts this"
+        )
+
+
+@contextmanager
+def _thawed(model: Any) -> Iterator[None]:
+    """No weight is frozen meanwhile: a pass that leaves some out is not the most that it can be."""
+    frozen = [weight for weight in model.parameters() if not weight.requires_grad]
+    try:
+        for weight in frozen:
+            weight.requires_grad = True
+        yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad = False
 
 
 def bound(permit: Permit, spent: int, takes: int) -> str:
