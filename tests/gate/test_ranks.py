@@ -7,6 +7,7 @@ import signal
 from datetime import timedelta
 
 import pytest
+import torch
 from torch.nn.parallel import DistributedDataParallel
 
 import lab
@@ -30,11 +31,17 @@ def _share(rank):
     return lambda step: made.batch(SIZE * step + rank)
 
 
-def _run(folder, weights, output, rank, *, gate=None, happens=made.nothing, steps=6, batches=None, every=0):
+def _run(
+    folder, weights, output, rank, *, gate=None, happens=made.nothing, steps=6, batches=None, every=0, compiled=False
+):
     """One process: what held it, the step it came to, and its weights."""
     ranks.join(folder, rank)
     loop, held = made.Loop(weights), None
     loop.forward = DistributedDataParallel(loop.model)
+    if compiled:
+        loop.forward = torch.compile(loop.forward, backend="eager")
+        loop.forward(**_share(rank)(0)).loss.backward()  # compiled before there is a gate
+        loop.optimizer.zero_grad()
     batches = batches or _share(rank)
     try:
         if gate is None:
@@ -76,6 +83,16 @@ def test_both_processes_stop_at_the_same_step_and_go_on_bit_for_bit(whole, permi
     ranks.two(tmp_path / "bare", lambda rank: _run(tmp_path / "bare", model_folder, None, rank, steps=5))
     for rank in range(SIZE):
         assert ranks.equal(ranks.weights(tmp_path / "two", rank), ranks.weights(tmp_path / "bare", rank))
+
+
+def test_compiled_processes_are_counted_and_stopped_as_any_other(whole, permit, model_folder, tmp_path):
+    said = _behind(tmp_path / "one", whole, permit, model_folder, tmp_path / "runs", compiled=True)
+    assert [one.get("step") for one in said] == [made.STEPS, made.STEPS], said
+    (snapshot,) = whole.read().snapshots
+    assert snapshot.terms.compute == lab.COMPUTE + SIZE * made.STEPS * made.step_flop(model_folder)
+    ranks.two(tmp_path / "bare", lambda rank: _run(tmp_path / "bare", model_folder, None, rank, steps=made.STEPS))
+    for rank in range(SIZE):
+        assert ranks.equal(ranks.weights(tmp_path / "one", rank), ranks.weights(tmp_path / "bare", rank))
 
 
 def test_a_process_that_sees_another_permit_holds_all(whole, permit, model_folder, tmp_path):

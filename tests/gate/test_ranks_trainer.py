@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import time
+import select
 import warnings
 from datetime import timedelta
 
@@ -127,16 +127,16 @@ def test_a_snapshot_is_brought_to_the_disk_when_every_process_has_written_its_pa
     whole, permit, model_folder, tmp_path
 ):
     """Rank 1 writes its random state last, and waits a while for rank 0 to go on without it."""
-    went_on, rng = tmp_path / "went-on", Trainer._save_rng_state
+    there, rng = tmp_path / "there", Trainer._save_rng_state
+    goes_on, say = os.pipe()
 
     def late(trainer, folder):
-        ends = time.monotonic() + 0.5
-        while not went_on.exists() and time.monotonic() < ends:
-            time.sleep(0.01)
+        select.select([goes_on], [], [], 0.5)
         rng(trainer, folder)
 
     def brought(folder):
-        went_on.write_text(json.dumps(sorted(path.name for path in folder.iterdir())))
+        there.write_text(json.dumps(sorted(path.name for path in folder.iterdir())))
+        os.write(say, b"!")
 
     def work(rank):
         if rank == 0:
@@ -147,8 +147,10 @@ def test_a_snapshot_is_brought_to_the_disk_when_every_process_has_written_its_pa
         return _run(tmp_path / "one", model_folder, tmp_path / "runs", rank, gate=gate, steps=1)
 
     said = ranks.two(tmp_path / "one", work)
+    for end in (goes_on, say):
+        os.close(end)
     assert [one.get("step") for one in said] == [1, 1], said
-    assert {"rng_state_0.pth", "rng_state_1.pth"} <= set(json.loads(went_on.read_text()))
+    assert {"rng_state_0.pth", "rng_state_1.pth"} <= set(json.loads(there.read_text()))
 
 
 def _kill(moment):
