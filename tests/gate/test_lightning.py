@@ -127,3 +127,34 @@ def test_a_callback_that_is_taken_off_the_list_ends_the_run(whole, permit, model
     drop = _After(1, lambda trainer: trainer.callbacks.pop(0))
     _, module = _held(whole, permit, model_folder, tmp_path, "the gate was not asked", drop)
     assert made.same(module.model, made.bare(model_folder, 1))
+
+
+class _AfterUpdate(_Module):
+    """Trains by hand, on a whole batch when the step's few tokens are counted."""
+
+    def __init__(self, weights):
+        super().__init__(weights)
+        self.automatic_optimization = False
+
+    def training_step(self, batch, batch_idx):
+        optimizer = self.optimizers()
+        self.manual_backward(self.model(**made.batch(0, rows=1, length=2)).loss)
+        optimizer.step()
+        self.manual_backward(self.model(**made.batch(batch_idx)).loss)
+
+
+def test_a_batch_after_the_update_and_before_the_end_of_its_step_ends_the_run(whole, permit, model_folder, tmp_path):
+    module = _AfterUpdate(model_folder)
+    gate, _ = _held(whole, permit, model_folder, tmp_path, "after the tokens of its step were counted", module=module)
+    assert gate.step == 0
+
+
+class _Closure(_Module):
+    def configure_optimizers(self):
+        return torch.optim.LBFGS(self.model.parameters(), max_iter=5)
+
+
+def test_an_optimizer_that_trains_several_times_within_one_step_ends_the_run(whole, permit, model_folder, tmp_path):
+    module = _Closure(model_folder)
+    gate, _ = _held(whole, permit, model_folder, tmp_path, "after the tokens of its step were counted", module=module)
+    assert gate.spent == lab.COMPUTE + made.step_flop(model_folder)

@@ -11,17 +11,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 import lab
 import training_lab as made
+from interlock.cli.subjects import register
 from interlock.errors import InterlockError
+from interlock.gate import admission, saving
 from interlock.gate import permit as permits
-from interlock.gate import saving
+from interlock.gate.narrowing import Less, narrow
 from interlock.gate.plain import gated
 from interlock.gate.training import TrainingGate, exit_code
 from interlock.policy.load import loads
 from interlock.subject import manifest
-from interlock.workspace import now
+from interlock.workspace import Place, Workspace, now
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +120,75 @@ def test_a_second_update_on_the_same_gradients_is_not_free(whole, permit, model_
         with pytest.raises(permits.Held, match="did not let begin"):
             loop.optimizer.step()
     assert made.same(loop.model, made.bare(model_folder, 1))
+
+
+PROBE = {"input_ids": torch.tensor([[5, 6]]), "labels": torch.tensor([[5, 6]])}
+
+
+def test_batches_between_the_update_and_the_end_of_its_step_are_not_free(whole, permit, model_folder, tmp_path):
+    """Two tokens are counted, and the gradients of a whole batch, made after that, are applied in the next step."""
+    loop, gate, seen = made.Loop(model_folder), made.gate(whole, permit, model_folder), []
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path) as run:
+        loop.model.register_forward_hook(lambda *_: seen.append(1))  # after the gate's own
+        loop.model(**PROBE).loss.backward()
+        loop.optimizer.step()
+        with pytest.raises(permits.Held, match="after the tokens of its step were counted"):
+            loop.model(**made.batch(0)).loss.backward()
+        assert len(seen) == 1
+        with pytest.raises(permits.Held, match="after the tokens of its step were counted"):
+            run.step_done()
+    assert [(it.step, it.ended) for it in _terms(whole)] == [(1, gate.ended)]
+
+
+def test_a_step_that_came_to_no_update_is_not_forgotten_when_the_next_begins(whole, permit, model_folder, tmp_path):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path):
+        for step in range(made.STEPS):
+            gate.before_step()
+            loop.model(**made.batch(step)).loss.backward()
+        with pytest.raises(permits.Held, match="larger than the 32 tokens declared"):
+            loop.model(**made.batch(made.STEPS)).loss.backward()
+
+
+def test_an_optimizer_that_makes_gradients_within_its_own_step_holds(whole, permit, model_folder, tmp_path):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    optimizer = torch.optim.LBFGS(loop.model.parameters(), max_iter=5)
+
+    def closure():
+        raise AssertionError("it was called")
+
+    with gated(loop.model, optimizer, gate=gate, save=loop.save, output=tmp_path):
+        loop.model(**PROBE)
+        with pytest.raises(permits.Held, match="the optimizer is given a closure"):
+            optimizer.step(closure)
+    assert made.same(loop.model, made.load(model_folder))
+
+
+def test_a_sequence_in_pieces_with_a_cache_is_not_taken_for_a_short_one(whole, permit, model_folder, tmp_path):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path):
+        cache = loop.model(**PROBE, use_cache=True).past_key_values
+        with pytest.raises(permits.Held, match="the model trains with `past_key_values`, a DynamicCache"):
+            loop.model(**PROBE, past_key_values=cache)
+
+
+def test_ids_that_a_model_flattens_are_not_taken_for_few(whole, tmp_path):
+    """GPT-2 makes rows of whatever it is given."""
+    weights = tmp_path / "gpt2"
+    config = GPT2Config(vocab_size=256, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
+    GPT2LMHeadModel(config).save_pretrained(weights)
+    register(whole, Place(weights, None), name="gpt2", compute=lab.COMPUTE)
+    made.evidence_as_of_the_parent(whole, "gpt2")
+    whole.refresh()
+    most = lab.COMPUTE + 4 * made.step_flop(weights)
+    issued = permits.issue(whole, subject="gpt2", action="scale", at=now(), most_compute=most)
+    loop, gate = made.Loop(weights), made.gate(whole, issued.permit, weights)
+    ids = torch.zeros((1, 2, 64), dtype=torch.long)
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path):
+        with pytest.raises(permits.Held, match=r"`input_ids` has the shape \(1, 2, 64\), expected 2 dimensions"):
+            loop.model(input_ids=ids, labels=ids)
+        with pytest.raises(permits.Held, match="no step was let begin: `input_ids` has the shape"):
+            loop.model(ids[0])
 
 
 def test_a_step_larger_than_declared_ends_the_run_before_the_weights_change(whole, permit, model_folder, tmp_path):
@@ -358,6 +430,41 @@ def test_a_stricter_version_of_the_policy_ends_a_run_at_the_next_snapshot(hasty,
     assert [(it.step, it.ended) for it in _terms(workspace)] == [(2, gate.ended)]
 
 
+def test_a_stop_that_comes_in_while_the_permit_is_narrowed_is_not_forgotten(
+    whole, permit, model_folder, tmp_path, monkeypatch
+):
+    """`narrow` has looked, and not yet written, when the run is stopped."""
+    end, append = permits.find(whole.read(), permit).terms.not_after - timedelta(hours=1), Workspace.append
+
+    def stopped_before(workspace, made_one, signing):
+        monkeypatch.setattr(Workspace, "append", append)
+        gate = made.gate(whole, permit, model_folder)
+        with pytest.raises(permits.Held):
+            made.Loop(model_folder).train(gate, tmp_path, happens=lambda n: n == 2 and gate.stop("an operator said so"))
+        return append(workspace, made_one, signing)
+
+    monkeypatch.setattr(Workspace, "append", stopped_before)
+    narrower = narrow(whole, permit, Less(not_after=end), at=now())
+    made.held(whole, narrower, tmp_path / "checkpoint-2", tmp_path, "was used up at step 2: an operator said so")
+    with pytest.raises(permits.Held, match="was used up at step 2"):
+        narrow(whole, narrower, Less(not_after=end - timedelta(hours=1)), at=now())
+
+
+def test_a_run_that_stops_because_its_permit_was_narrowed_goes_on_under_the_narrower_one(
+    whole, permit, model_folder, tmp_path
+):
+    end, given = permits.find(whole.read(), permit).terms.not_after - timedelta(hours=1), []
+
+    def happens(step):
+        if step == 1:
+            given.append(narrow(whole, permit, Less(not_after=end), at=now()))
+
+    made.held(whole, permit, model_folder, tmp_path, "which has its place", every=2, happens=happens)
+    gate, _ = made.held(whole, given[0], tmp_path / "checkpoint-2", tmp_path, "a new permit lift this")
+    assert gate.step == made.STEPS
+    made.held(whole, given[0], tmp_path / "checkpoint-3", tmp_path, "was used up at step 3")
+
+
 # -- crashes -----------------------------------------------------------------------------------------------------------
 
 
@@ -466,3 +573,69 @@ def test_no_folder_that_stands_is_replaced(whole, permit, model_folder, tmp_path
 def test_a_save_that_writes_no_model_holds(whole, permit, model_folder, tmp_path):
     made.held(whole, permit, model_folder, tmp_path, "has no config.json", save=lambda folder: None)
     assert _terms(whole) == []
+
+
+def test_weights_from_elsewhere_are_no_snapshot_of_the_run(whole, permit, model_folder, tmp_path):
+    """`save` writes what 60 steps without any gate made."""
+    elsewhere = tmp_path / "elsewhere"
+    made.bare(model_folder, 2).save_pretrained(elsewhere)
+
+    def save(folder):
+        shutil.copytree(elsewhere, folder, dirs_exist_ok=True)
+
+    made.held(whole, permit, model_folder, tmp_path, "weights in memory are not those of", save=save, every=1)
+    assert _terms(whole) == []
+    made.held(whole, permit, tmp_path / "checkpoint-1", tmp_path, "neither that nor a snapshot made under the permit")
+
+
+def test_weights_that_changed_without_a_step_are_no_snapshot_of_the_run(whole, permit, model_folder, tmp_path):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path) as run:
+        run.snapshot()  # of the start, as it is
+        loop.model.load_state_dict(made.bare(model_folder, 2).state_dict())
+        with pytest.raises(permits.Held, match=r"weights in memory are not those of .*honest"):
+            run.snapshot()
+        with pytest.raises(permits.Held, match="goes on all the same"):
+            gate.before_step()
+    assert [it.step for it in _terms(whole)] == [0]
+
+
+def test_a_snapshot_that_is_rounded_when_it_is_saved_is_one_of_the_run(whole, permit, model_folder, tmp_path):
+    loop = made.Loop(model_folder)
+
+    def save(folder):
+        rounded = {name: tensor.bfloat16() for name, tensor in loop.model.state_dict().items()}
+        loop.model.save_pretrained(folder, state_dict=rounded)
+
+    loop.train(made.gate(whole, permit, model_folder), tmp_path, steps=1, save=save)
+    assert [it.step for it in _terms(whole)] == [1]
+
+
+def test_weights_that_are_no_numbers_any_more_are_saved_as_they_are(whole, permit, model_folder, tmp_path):
+    loop = made.Loop(model_folder)
+
+    def spoil(step):
+        with torch.no_grad():
+            next(loop.model.parameters()).fill_(torch.nan)
+
+    loop.train(made.gate(whole, permit, model_folder), tmp_path, steps=1, happens=spoil)
+    assert [it.step for it in _terms(whole)] == [1]
+
+
+def test_a_folder_that_is_swapped_between_its_digest_and_the_comparison_begins_nothing(
+    whole, permit, model_folder, tmp_path, monkeypatch
+):
+    place, other = shutil.copytree(model_folder, tmp_path / "place"), tmp_path / "other"
+    shutil.copytree(model_folder, other)
+    made.bare(model_folder, 2).save_pretrained(other)
+    loop, compare = made.Loop(other), admission.check_loaded
+
+    def swapped(model, folder):  # by another process, just then
+        place.rename(tmp_path / "away")
+        other.rename(place)
+        compare(model, folder)
+
+    monkeypatch.setattr(admission, "check_loaded", swapped)
+    with pytest.raises(InterlockError, match="changed while it was being read"):
+        loop.train(made.gate(whole, permit, place), tmp_path)
+    assert loop.optimizer.state == {}

@@ -157,6 +157,27 @@ def test_a_sequence_that_is_too_long_in_one_process_changes_no_weight_in_any(who
     assert ranks.equal(ranks.weights(folder, 1), ranks.weights(folder, 0))
 
 
+def test_batches_after_the_update_are_not_free_in_any_process(whole, permit, model_folder, tmp_path):
+    def work(rank):
+        ranks.join(tmp_path / "one", rank)
+        loop, gate, held = made.Loop(model_folder), _gate(whole, permit, model_folder), []
+        loop.forward = DistributedDataParallel(loop.model)
+
+        def more(step):
+            try:
+                loop.forward(**_share(rank)(step))
+            except permits.Held as caught:
+                held.append(str(caught))
+
+        with pytest.raises(permits.Held):
+            loop.train(gate, tmp_path / "runs", happens=more)
+        return {"held": held, "step": gate.step}
+
+    said = ranks.two(tmp_path / "one", work)
+    assert [one["step"] for one in said] == [1, 1], said
+    assert all("after the tokens of its step were counted" in one["held"][0] for one in said), said
+
+
 @pytest.mark.parametrize("lost", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stuck"])
 def test_a_process_that_is_gone_or_stuck_is_a_hold_for_the_other_after_a_bounded_wait(
     whole, permit, model_folder, tmp_path, lost

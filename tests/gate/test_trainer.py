@@ -300,6 +300,26 @@ def test_what_torch_counted_stands_in_for_a_formula_that_does_not_know(
     assert (trainer.state.global_step, gate.spent) == (STEPS, lab.COMPUTE + STEPS * step_flop)
 
 
+def test_a_count_for_an_unknown_architecture_that_is_too_low_holds(whole, permit, model_folder, tmp_path):
+    """However it is trained: frozen weights are counted, too."""
+    counts = counted.count(made.load(model_folder), rows=ROWS, width=LENGTH).per_token
+    _, trainer, model = _unknown(whole, permit, model_folder, tmp_path / "run", counted_flop=counts - 1)
+    next(model.parameters()).requires_grad = False
+    with pytest.raises(permits.Held, match=f"got {counts - 1} FLOP a token, torch's counter says {counts}"):
+        trainer.train()
+    assert [weight.requires_grad for weight in model.parameters()].count(False) == 1
+    assert _unchanged(model, model_folder)
+
+
+def test_a_count_for_an_unknown_architecture_that_cannot_be_repeated_holds(
+    whole, permit, model_folder, tmp_path, monkeypatch
+):
+    _, trainer, model = _unknown(whole, permit, model_folder, tmp_path / "run", counted_flop=10**9)
+    monkeypatch.setattr(model.model, "forward", None)
+    with pytest.raises(permits.Held, match="does not get through a sequence of 16 tokens"):
+        trainer.train()
+
+
 def test_a_count_that_the_formula_denies_holds(whole, permit, model_folder, step_flop, tmp_path):
     gate = _gate(whole, permit, model_folder, counted_flop=step_flop // TOKENS // 2)
     trainer = _trainer(gate, made.load(model_folder), tmp_path / "run")
@@ -696,3 +716,21 @@ def test_a_run_that_was_stopped_and_resumed_has_the_weights_of_one_that_was_not_
     assert (trainer.state.global_step, gate.step) == (STEPS + 2, STEPS + 2)
     assert made.same(trainer.model, _trained(model_folder, STEPS + 2))
     assert made.same(made.load(tmp_path / "run" / f"checkpoint-{STEPS + 2}"), trainer.model)
+
+
+# -- what is trained beside the step -----------------------------------------------------------------------------------
+
+
+class _More(TrainerCallback):
+    """Trains when the step's tokens are counted, and before the step is over."""
+
+    def on_optimizer_step(self, args, state, control, model=None, **_):
+        model(**made.batch(state.global_step)).loss.backward()
+
+
+def test_a_callback_that_trains_after_the_update_ends_the_run(whole, permit, model_folder, tmp_path):
+    gate = _gate(whole, permit, model_folder)
+    with pytest.raises(permits.Held, match="after the tokens of its step were counted"):
+        _trainer(gate, made.load(model_folder), tmp_path, _More()).train()
+    assert gate.step == 0
+    assert "after the tokens of its step were counted" in gate.ended

@@ -7,16 +7,18 @@ What it leaves to the caller: verifying the permit.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from interlock.gate import compiled
-from interlock.gate.permit import Held, chain
+from interlock.gate.permit import Held, chain, check_unused
 from interlock.subject import manifest
 from interlock.subject.compute import counted, flop
 from interlock.subject.compute.architecture import UnknownArchitectureError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from interlock.evidence.read import Evidence, Permit
@@ -42,7 +44,7 @@ def start(evidence: Evidence, permit: Permit, weights: Path, step: int | None) -
     Raises:
         Held: they are neither, or of another step, or the permit was used up.
     """
-    _check_unused(evidence, permit)
+    check_unused(evidence, permit)
     loaded = manifest.of(weights).digest
     # the ledger's word on a snapshot counts also where somebody registered it as a subject that had spent less
     saved = sorted((it.terms for it in evidence.snapshots if it.subject == loaded), key=lambda terms: terms.compute)
@@ -62,14 +64,9 @@ def start(evidence: Evidence, permit: Permit, weights: Path, step: int | None) -
     return Start(loaded, last.compute, last.step, last.transcript)
 
 
-def _check_unused(evidence: Evidence, permit: Permit) -> None:
-    for snapshot in evidence.snapshots:
-        if snapshot.terms.permit == permit.digest and snapshot.terms.ended:
-            raise Held(f"the permit was used up at step {snapshot.terms.step}: {snapshot.terms.ended}")
-
-
 def cost(model: Any, *, sequence: int, counted_flop: int | None) -> int:
-    """FLOP of training on one token: by formula, else what the caller counted, which the formula must not deny.
+    """FLOP of training on one token: by formula, else what the caller counted, which the formula must not deny, nor
+    torch's counter where there is no formula.
 
     Raises:
         Held: it is unknown, or the caller's count is not believed.
@@ -81,6 +78,7 @@ def cost(model: Any, *, sequence: int, counted_flop: int | None) -> int:
             raise Held(
                 f"the compute of a step is unknown: {error}; give counted_flop, a token's FLOP by torch's counter"
             ) from error
+        _check_counted(model, sequence=sequence, counted_flop=counted_flop)
         return counted_flop
     by_formula = flop.per_token(made, width=sequence)
     if counted_flop is None:
@@ -92,6 +90,36 @@ def cost(model: Any, *, sequence: int, counted_flop: int | None) -> int:
     return max(by_formula, counted_flop)
 
 
+def _check_counted(model: Any, *, sequence: int, counted_flop: int) -> None:
+    """Count again, one row of the longest sequence forward and back: the caller may say more, and not less."""
+    try:
+        with _thawed(model):
+            least = counted.count(model, rows=1, width=sequence).per_token
+    except Exception as error:  # whatever the model makes of a row that long
+        raise Held(
+            f"counted_flop is not believed: torch's counter does not get through a sequence of {sequence} tokens "
+            f"({error}); a lower `sequence` may lift this"
+        ) from error
+    if counted_flop < least:
+        raise Held(
+            f"counted_flop is not believed: got {counted_flop} FLOP a token, torch's counter says {least} in a "
+            f"sequence of {sequence}; that, or more, lifts this"
+        )
+
+
+@contextmanager
+def _thawed(model: Any) -> Iterator[None]:
+    """No weight is frozen meanwhile: a pass that leaves some out is not the most that it can be."""
+    frozen = [weight for weight in model.parameters() if not weight.requires_grad]
+    try:
+        for weight in frozen:
+            weight.requires_grad = True
+        yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad = False
+
+
 def bound(permit: Permit, spent: int, takes: int) -> str:
     """That the next step would pass the permit's bound, in words."""
     left = max(permit.terms.most_compute - spent, 0)
@@ -99,6 +127,20 @@ def bound(permit: Permit, spent: int, takes: int) -> str:
         f"the permit's bound of {permit.terms.most_compute} FLOP leaves {left}, and the next step takes {takes}; "
         "evaluations of the snapshot and a new permit lift this"
     )
+
+
+@contextmanager
+def still(folder: Path) -> Iterator[None]:
+    """A block in which a folder is read more than once: what is hashed and what is compared are the same files.
+
+    Raises:
+        EvidenceError: a file of it changed, or another took its place, by the end.
+    """
+    from interlock.subject import _folder
+
+    before = _folder.listing(folder, None)
+    yield
+    _folder.unchanged(before, _folder.listing(folder, None))
 
 
 def check_loaded(model: Any, folder: Path) -> None:
@@ -109,7 +151,20 @@ def check_loaded(model: Any, folder: Path) -> None:
         Held: a tensor of the folder is not in the model, or differs, or the model has one that the folder lacks, or a
             part of it would be saved under other names than it was loaded from.
     """
-    import torch
+    _check_same(model, folder, lambda held, stored: _equal(held, stored.to(held.dtype)))
+
+
+def check_saved(model: Any, folder: Path) -> None:
+    """Check that a folder holds the tensors in memory, bit for bit after the cast to the type that they were saved in,
+    and no others.
+
+    Raises:
+        Held: as `check_loaded`.
+    """
+    _check_same(model, folder, lambda held, stored: _equal(held.to(stored.dtype), stored))
+
+
+def _check_same(model: Any, folder: Path, same: Callable[[Any, Any], bool]) -> None:
     from safetensors import safe_open
 
     loaded, checked = model.state_dict(), set()
@@ -121,9 +176,7 @@ def check_loaded(model: Any, folder: Path) -> None:
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as stored:
             for name in stored.keys():  # noqa: SIM118  safe_open is no mapping
-                if name not in loaded or not torch.equal(
-                    loaded[name].cpu(), stored.get_tensor(name).to(loaded[name].dtype)
-                ):
+                if name not in loaded or not same(loaded[name].cpu(), stored.get_tensor(name)):
                     raise Held(f"the weights in memory are not those of `{folder}`: `{name}` differs")
                 checked.add(_where(loaded[name]))
     for name, tensor in loaded.items():
@@ -134,3 +187,12 @@ def check_loaded(model: Any, folder: Path) -> None:
 def _where(tensor: Any) -> tuple[Any, ...]:
     """Which memory a tensor shows, and how: one that merely begins where another does is another."""
     return tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride()
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two tensors are the same; what is not a number in both is, too."""
+    import torch
+
+    if one.shape != other.shape:
+        return False
+    return torch.equal(one, other) or bool(((one == other) | ((one != one) & (other != other))).all())  # noqa: PLR0124

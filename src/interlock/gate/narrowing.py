@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from interlock.decide.decision import timestamp
 from interlock.errors import UsageError
 from interlock.evidence.predicates import statement
-from interlock.gate.permit import Held, chain, check_not_ended, find
+from interlock.gate.permit import Held, check_not_ended, check_unused, find
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,10 +55,7 @@ def _check_alive(evidence: Evidence, permit: Permit, at: datetime) -> None:
     check_not_ended(evidence, permit)
     if at >= permit.terms.not_after:
         raise Held(f"the permit ended at {timestamp(permit.terms.not_after)}, so that there is nothing to narrow")
-    held = {one.digest for one in chain(evidence, permit)}
-    ended = next((it.terms for it in evidence.snapshots if it.terms.permit in held and it.terms.ended), None)
-    if ended is not None:
-        raise Held(f"the permit was used up at step {ended.step}: {ended.ended}")
+    check_unused(evidence, permit)
 
 
 def _narrower(permit: Permit, less: Less, at: datetime) -> PermitPredicate:

@@ -190,8 +190,28 @@ def check_not_taken_back(evidence: Evidence, permit: Permit) -> None:
         if taken_back is not None:
             by = ", ".join(sorted(taken_back.signers))
             raise Held(f"the permit was revoked by {by} in entry {taken_back.entry}: {taken_back.reason}")
-    if permit.digest in evidence.narrowed:
-        raise Held(f"the permit was narrowed by {evidence.narrowed[permit.digest][:12]}, which has its place")
+    if narrowed := _narrowed(evidence, permit):
+        raise Held(narrowed)
+
+
+def check_unused(evidence: Evidence, permit: Permit) -> None:
+    """Check that no run was stopped under the permit, nor under one that it narrows; save since it was narrowed.
+
+    A stop counts wherever it stands in the ledger: one that came in while somebody narrowed the permit, too.
+
+    Raises:
+        Held: one was.
+    """
+    held = {one.digest: one for one in chain(evidence, permit)}
+    for snapshot in evidence.snapshots:
+        terms = snapshot.terms
+        if terms.permit in held and terms.ended and terms.ended != _narrowed(evidence, held[terms.permit]):
+            raise Held(f"the permit was used up at step {terms.step}: {terms.ended}")
+
+
+def _narrowed(evidence: Evidence, permit: Permit) -> str | None:
+    narrower = evidence.narrowed.get(permit.digest)
+    return None if narrower is None else f"the permit was narrowed by {narrower[:12]}, which has its place"
 
 
 def ended(evidence: Evidence, permit: Permit) -> str | None:

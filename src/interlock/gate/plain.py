@@ -104,8 +104,20 @@ class Run:
         if watched(module) and not self.gate.open:
             self.asks(self.gate.before_step)
 
-    def _before_update(self, optimizer: Any, *given: Any) -> None:
-        self.asks(self.gate.before_update)
+    def _before_update(self, optimizer: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+        def question() -> None:
+            _check_no_closure(positional, named)
+            self.gate.before_update()
+
+        self.asks(question)
+
+
+def _check_no_closure(positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+    if any(callable(given) for given in [*positional, *named.values()]):
+        raise Held(
+            "the optimizer is given a closure, and makes gradients within its own step, when its tokens are counted "
+            "already; make them before, and call step() without one"
+        )
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from interlock.decide.decision import timestamp
 from interlock.errors import HOLD, InterlockError, UsageError
 from interlock.evidence.predicates import SnapshotPredicate, statement
-from interlock.gate import admission, compiled, transcript
+from interlock.gate import admission, batches, compiled, transcript
 from interlock.gate.lease import Grant, Lease
 from interlock.gate.permit import Held, find, verify
 from interlock.gate.ranks import PATIENCE, Ranks
@@ -112,6 +112,7 @@ class TrainingGate:
         self._patience, self._seen, self._clock = patience, seen, clock
         self._admitted: Admitted | None = None
         self._ranks: Ranks | None = None
+        self._model: Any = None
         self._watching: list[Any] = []
         self._tokens = self._longest = 0
         self._counted = False
@@ -141,6 +142,7 @@ class TrainingGate:
         admitted = self.together(lambda: self._admit(model, step))
         self._check_same(admitted)
         self.spent, self.step, self._admitted = admitted.start.spent, admitted.start.step, admitted
+        self._model = model
         self.together(self._open_transcript)
         self._watch(model)
 
@@ -151,7 +153,8 @@ class TrainingGate:
             Held: the step must not begin, here or in another process.
         """
         self.together(self._may_begin)
-        self._tokens, self._longest, self._losses = 0, 0, []
+        if not self.open:  # what a step has seen that came to no update is not forgotten
+            self._tokens, self._longest, self._losses = 0, 0, []
         self.open, self._counted = True, False
 
     def before_update(self, tokens: int = 0) -> None:
@@ -191,10 +194,15 @@ class TrainingGate:
         Returns why the run ends here, if it does.
 
         Raises:
-            Held: another process is gone, or the transcript cannot be written.
-            EvidenceError, LedgerError: it cannot be recorded.
+            Held: the folder holds other weights than the model in memory, or the weights changed and no step was
+                taken, or another process is gone, or the transcript cannot be written.
+            EvidenceError, LedgerError: it cannot be recorded, or changed while it was read.
         """
-        reason = self.together(lambda: self._record(folder) if self.first else None)
+        try:
+            reason = self.together(lambda: self._record(folder) if self.first else None)
+        except Held as held:
+            self.stop(str(held))
+            raise
         self.ended = self.ended or self._from_first(reason)
         self.recorded, self.trained = self.step, False
         return self.ended
@@ -287,8 +295,9 @@ class TrainingGate:
     def _admit(self, model: Any, step: int | None) -> Admitted:
         evidence = self._workspace.read()
         permit = verify(evidence, self._digest, action=ACTION, at=self._clock())
-        start = admission.start(evidence, permit, self._weights, step)
-        admission.check_loaded(model, self._weights)
+        with admission.still(self._weights):
+            start = admission.start(evidence, permit, self._weights, step)
+            admission.check_loaded(model, self._weights)
         cost = admission.cost(model, sequence=self._sequence, counted_flop=self._counted_flop)
         if start.spent + cost * self._tokens_per_step > permit.terms.most_compute:
             raise Held(admission.bound(permit, start.spent, cost * self._tokens_per_step))
@@ -310,6 +319,8 @@ class TrainingGate:
         self._begun()
         if self.ended is not None:
             raise Held(f"the run was stopped, and goes on all the same: {self.ended}")
+        if self.open and self._counted:
+            raise Held("the weights have changed in the step before, and nobody said that it is over")
         self._check_step()
 
     def _check_step(self) -> None:
@@ -344,7 +355,7 @@ class TrainingGate:
 
         def given(module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
             if watched(module):
-                self._see([*positional, *named.values()])
+                self._see(module, positional, named)
 
         def gave(module: Any, _: tuple[Any, ...], output: Any) -> None:
             loss = getattr(output, "loss", None)
@@ -357,24 +368,36 @@ class TrainingGate:
         ]
         compiled.forget()
 
-    def _see(self, given: list[Any]) -> None:
-        """Rows times columns of a batch, of the largest tensor: ids, embeddings, labels and masks alike.
+    def _see(self, module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """Count a batch before the model has it; a batch that is held ends the run, whoever catches the hold.
 
         Raises:
-            Held: no step was let begin, or this one would pass the bound.
+            Held: no step was let begin, or its tokens were counted already, or this batch would pass the bound, or
+                nobody can tell how large it is.
         """
+        try:
+            self._check_takes_batches()
+            batch = batches.size(module, positional, named)
+            self._tokens, self._longest = self._tokens + batch.tokens, max(self._longest, batch.longest)
+            self._check_room(self._tokens)
+        except Held as held:
+            self.stop(str(held))
+            raise
+
+    def _check_takes_batches(self) -> None:
         if not self.open or self.ended is not None:
             raise Held(f"the model trains, and no step was let begin: {self.ended or 'the gate was not asked'}")
-        shapes = [tuple(it.shape) for it in given if len(getattr(it, "shape", ())) > 1]
-        self._tokens += max((int(shape[0]) * int(shape[1]) for shape in shapes), default=0)
-        self._longest = max([self._longest, *(int(shape[1]) for shape in shapes)])
-        self._check_room(self._tokens)
+        if self._counted:
+            raise Held(
+                "the model trains after the tokens of its step were counted, and before the step is over; train before "
+                "the optimizer's step, and evaluate under torch.no_grad() in evaluation mode"
+            )
 
     # -- snapshots -----------------------------------------------------------------------------------------------------
 
     def _record(self, folder: Path) -> str | None:
         """Why the run ends with this snapshot; None: it does not."""
-        digest = manifest.of(folder).digest
+        digest = self._saved(folder)
         self._refresh()
         evidence = self._workspace.read()
         permit = find(evidence, self._digest)
@@ -387,6 +410,20 @@ class TrainingGate:
             made = statement("snapshot", name=folder.name, digest=digest, predicate=terms.to_json())
             self._workspace.append(made, self._workspace.signing(evidence, evidence.policy.permits.issued_by))
         return ended
+
+    def _saved(self, folder: Path) -> str:
+        """The digest of a snapshot that holds what is in memory, and that no step is told of that was not taken.
+
+        Raises:
+            Held: it holds other weights, or they are not those of the start, and no step was taken.
+            EvidenceError: it is no model, or changed meanwhile.
+        """
+        with admission.still(folder):
+            digest = manifest.of(folder).digest
+            admission.check_saved(self._model, folder)
+        if self.step == self._begun().start.step and not self.trained:
+            admission.check_loaded(self._model, self._weights)
+        return digest
 
     def _stands(self, evidence: Evidence, digest: str, ended: str | None) -> bool:
         """Whether this very snapshot is in the ledger."""

@@ -81,8 +81,10 @@ def test_a_model_is_left_as_it_was():
     model(input_ids=torch.zeros((1, 4), dtype=torch.long)).logits.sum().backward()
     weights = {name: weight.clone() for name, weight in model.named_parameters()}
     grads = {name: copy.deepcopy(weight.grad) for name, weight in model.named_parameters()}
+    model.model.norm.eval()  # a part in another mode than the whole
     count(model, rows=1, width=8)
     assert model.training
+    assert [part for part in model.modules() if not part.training] == [model.model.norm]
     assert model.config._attn_implementation == "sdpa"
     assert model.config._experts_implementation == "grouped_mm"
     for name, weight in model.named_parameters():

@@ -131,7 +131,7 @@ def of_model(model: Any) -> Architecture:
 @contextmanager
 def _taken_apart(model: Any) -> Iterator[None]:
     """Attention and experts in plain products, and nothing computed twice."""
-    config, training = model.config, model.training
+    config, modes = model.config, [(module, module.training) for module in model.modules()]
     attention, experts = config._attn_implementation, getattr(config, "_experts_implementation", None)
     meta = next(model.parameters()).device.type == "meta"
     try:
@@ -143,7 +143,8 @@ def _taken_apart(model: Any) -> Iterator[None]:
     except (AttributeError, ValueError) as error:
         raise UsageError(f"attention or experts cannot be counted in plain products: {error}") from error
     finally:
-        model.train(training)
+        for module, training in modes:  # a part may be in another mode than the whole
+            module.training = training
         model.set_attn_implementation(attention)
         if experts is not None:
             model.set_experts_implementation(experts)
