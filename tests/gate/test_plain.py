@@ -14,7 +14,7 @@ import torch
 
 import lab
 import training_lab as made
-from interlock.errors import InterlockError
+from interlock.errors import EvidenceError, InterlockError
 from interlock.gate import permit as permits
 from interlock.gate import saving
 from interlock.gate.plain import gated
@@ -168,13 +168,18 @@ def test_an_evaluation_between_steps_is_not_training(whole, permit, model_folder
     assert gate.spent == lab.COMPUTE + 2 * made.step_flop(model_folder)
 
 
-def test_a_snapshot_that_is_registered_with_less_than_it_spent_gains_no_room(whole, permit, model_folder, tmp_path):
+@pytest.mark.parametrize("left_out", [None, "loop.pt", "generation_config.json"])
+def test_a_snapshot_is_not_registered_with_less_than_it_spent_whatever_is_left_out(
+    whole, permit, model_folder, tmp_path, left_out
+):
     made.held(whole, permit, model_folder, tmp_path, "a new permit lift this")
-    spent = _terms(whole)[-1].compute
-    takes = made.step_flop(model_folder)
-    lifted = made.lifted(whole, tmp_path / "checkpoint-3", 2, model_folder, less=takes)
-    gate, _ = made.held(whole, lifted, tmp_path / "checkpoint-3", tmp_path, "a new permit lift this")
-    assert gate.spent == spent + takes  # and not two
+    spent, folder = _terms(whole)[-1].compute, tmp_path / "checkpoint-3"
+    if left_out:
+        (folder / left_out).unlink()
+    with pytest.raises(EvidenceError, match=r"the snapshot of entry .* has them and had spent more"):
+        made.lifted(whole, folder, 2, model_folder, less=1)
+    gate, _ = made.held(whole, made.lifted(whole, folder, 2, model_folder), folder, tmp_path, "a new permit lift this")
+    assert gate.spent == spent + 2 * made.step_flop(model_folder)
 
 
 # -- the permit, its file's ledger, and the weights --------------------------------------------------------------------

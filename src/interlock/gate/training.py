@@ -372,7 +372,8 @@ class TrainingGate:
 
     def _record(self, folder: Path) -> str | None:
         """Why the run ends with this snapshot; None: it does not."""
-        digest = manifest.of(folder).digest
+        files = manifest.of(folder)
+        digest = files.digest
         self._refresh()
         evidence = self._workspace.read()
         permit = find(evidence, self._digest)
@@ -381,7 +382,7 @@ class TrainingGate:
             told = {"optimizer_step": self.step, "name": folder.name, "digest": digest, "ended": ended or "no"}
             head = self._written.add("snapshot", told)
             # crash point: the transcript tells of a snapshot that is not in the ledger, and which nothing goes on from
-            terms = SnapshotPredicate(permit.digest, permit.subject, self.step, self.spent, ended, head)
+            terms = SnapshotPredicate(files, permit.digest, permit.subject, self.step, self.spent, ended, head)
             made = statement("snapshot", name=folder.name, digest=digest, predicate=terms.to_json())
             self._workspace.append(made, self._workspace.signing(evidence, evidence.policy.permits.issued_by))
         return ended
