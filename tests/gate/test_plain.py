@@ -14,11 +14,12 @@ import torch
 
 import lab
 import training_lab as made
-from interlock.errors import EvidenceError, InterlockError
+from interlock.errors import EvidenceError, InterlockError, LedgerError
 from interlock.gate import permit as permits
 from interlock.gate import saving
 from interlock.gate.plain import gated
 from interlock.gate.training import TrainingGate, exit_code
+from interlock.ledger import seen
 from interlock.policy.load import loads
 from interlock.subject import manifest
 from interlock.workspace import now
@@ -236,6 +237,23 @@ def test_a_ledger_that_is_damaged_begins_nothing_and_ends_a_run_at_its_snapshot(
     with pytest.raises(InterlockError) as caught:
         made.Loop(model_folder).train(made.gate(whole, permit, model_folder), tmp_path)
     assert caught.value.exit_code == 4
+
+
+def test_a_ledger_that_is_put_back_during_a_run_ends_it_at_its_next_snapshot(whole, permit, model_folder, tmp_path):
+    """The one before is gone from it: a run that began again would have spent nothing."""
+    ledger, kept = whole.ledger.folder, tmp_path / "kept"
+    shutil.copytree(ledger, kept)
+
+    def put_back():
+        shutil.rmtree(ledger)
+        shutil.copytree(kept, ledger)
+
+    loop = made.Loop(model_folder)
+    with pytest.raises(LedgerError, match="does not continue what it showed before"):
+        loop.train(made.gate(whole, permit, model_folder), tmp_path, every=1, happens=lambda n: n == 2 and put_back())
+    seen._here.clear()  # in another process
+    with pytest.raises(LedgerError, match="does not continue what it showed before"):
+        made.Loop(model_folder).train(made.gate(whole, permit, model_folder), tmp_path)
 
 
 def test_a_ledger_that_cannot_be_reached_begins_nothing_and_ends_a_run_at_its_snapshot(
