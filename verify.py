@@ -14,8 +14,6 @@ The rule is here for the core of the policy language ("The core" in docs/semanti
 is `not verified here`, always. Exit codes: 0 verified; 1 refused; 2 wrong use; 4 not verified here.
 """
 
-from __future__ import annotations
-
 import argparse
 import base64
 import calendar
@@ -61,8 +59,7 @@ def within(fine: object, what: str) -> None:  # the core
         raise Outside(what)
 
 
-def canonical(value: object) -> str:
-    """RFC 8785, of text, whole numbers below 2^53, true, false, null, lists and objects."""
+def canonical(value: object) -> str:  # RFC 8785, of text, whole numbers below 2^53, true, false, null, lists, objects
     if isinstance(value, dict):
         members = sorted(value.items(), key=lambda item: item[0].encode("utf-16-be"))
         return "{" + ",".join(f"{canonical(name)}:{canonical(inner)}" for name, inner in members) + "}"
@@ -152,9 +149,7 @@ def note_key(vkey: str, kind: int) -> NoteKey:  # kind: 1 for signatures, 4 for 
     return made
 
 
-class Witnesses:
-    """A file of witnesses, and of the quorum of them that is asked for (c2sp.org/tlog-policy)."""
-
+class Witnesses:  # a file of witnesses, and of the quorum of them that is asked for (c2sp.org/tlog-policy)
     def __init__(self, text: str, log: NoteKey) -> None:
         self.keys, self.quorum, self.groups = dict[str, NoteKey](), "", dict[str, tuple[int, list[str]]]()
         for words in filter(None, (line.partition("#")[0].split() for line in text.split("\n"))):
@@ -212,9 +207,7 @@ def node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def tree(leaves: list[bytes]) -> Callable[[int], bytes]:
-    """The root over so many of the first leaves, by their number (RFC 6962, section 2.1)."""
-
+def tree(leaves: list[bytes]) -> Callable[[int], bytes]:  # the root over so many first leaves (RFC 6962, 2.1)
     @cache
     def root(start: int, end: int) -> bytes:
         if end - start < 2:
@@ -231,9 +224,8 @@ def both_roots(old: int, new: int, root: bytes | None, proof: list[bytes]) -> tu
     if old == new:
         return last, last
     half = 1 << (new - 1).bit_length() - 1
-    left = old <= half
-    small, large = both_roots(old, half, root, proof) if left else both_roots(old - half, new - half, None, proof)
-    return (small, node(large, last)) if left else (node(last, small), node(last, large))
+    small, large = both_roots(*((old, half, root) if old <= half else (old - half, new - half, None)), proof)
+    return (small, node(large, last)) if old <= half else (node(last, small), node(last, large))
 
 
 def continues(size: int, root: bytes, later: Checkpoint, proof: list[bytes], where: str) -> None:
@@ -255,10 +247,10 @@ FORMS = json.loads("""{
 "statement": {"_type": "https://in-toto.io/Statement/v1", "predicateType": "", "predicate": true,
   "subject": [{"name": "", "digest": {"sha256": "#"}}]}, "forecast:v1": true, "judgement:v1": true, "approval:v1": true,
 "subject:v2": {"name": "", "training_compute": "1", "effective_compute": {"low": "1", "high": "1"},
-  "?compute_source": {"said": "", "?file_sha256": "#"},
-  "?run": {"config_sha256": "#", "data_sha256": "#"}, "steps": [{"parent": "#", "kind": "", "compute": "1"}],
-  "?model_signing_sha256": "#", "?manifest": {"resources": [{"name": "", "algorithm": "sha256", "digest": "#"}],
-  "serialization": {"method": "files", "hash_type": "sha256", "allow_symlinks": false, "ignore_paths": []}}},
+  "?compute_source": {"said": "", "?file_sha256": "#"}, "?run": {"config_sha256": "#", "data_sha256": "#"},
+  "steps": [{"parent": "#", "kind": "", "compute": "1"}], "?model_signing_sha256": "#", "?manifest": true},
+"manifest": {"resources": [{"name": "", "algorithm": "sha256", "digest": "#"}],
+  "serialization": {"method": "files", "hash_type": "sha256", "allow_symlinks": false, "ignore_paths": []}},
 "deployment:v1": {"name": "", "subject": "#", "system_prompt_sha256": null, "filters": [{"name": "", "sha256": "#"}],
   "tools": [{"name": "", "sha256": "#"}], "surface": "", "access_tier": "", "sampling": {"*": ""}},
 "protocol": {"task": "", "task_version": 0, "metric": "", "samples": 0, "samples_sha256": "#", "?deployment": "#",
@@ -274,7 +266,8 @@ FORMS = json.loads("""{
 "permit:v2": {"action": "", "?deployment": "#", "decision": "#", "policies": ["#"], "lineage": ["#"],
   "effective_compute": {"start": "1", "most": "1"}, "not_before": "@", "not_after": "@", "single_use": true,
   "narrows": null}, "permit-spent:v1": {"destination": "", "at": "@"}, "revocation:v1": {"reason": "", "at": "@"},
-"policy:v1": true, "snapshot:v2": true, "decision:v5": true, "duty:v2": true,
+"policy:v1": true, "decision:v5": true, "duty:v2": true, "snapshot:v3": {"manifest": true, "permit": "#",
+  "parent": "#", "step": "continued", "optimizer_step": 0, "effective_compute": "1", "ended": "", "transcript": "#"},
 "duty-overdue:v1": {"of": "#", "duty": "", "what": "", "about": "", "due": "@", "statement": "", "at": "@"},
 "decision": {"action": "", "subject": "#", "deployment": null, "at": "@", "verdict": "", "bounds": true,
   "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true, "resume": true,
@@ -301,9 +294,7 @@ def fits(value: Any, form: Any, where: str) -> None:
             fits(one, form.get(name, form.get(f"?{name}", form.get("*"))), f"{where}, {name}")
 
 
-class Reader:
-    """Reads entry after entry, and refuses what the entries before it do not support."""
-
+class Reader:  # reads entry after entry, and refuses what the entries before it do not support
     def __init__(self, pinned: str | None) -> None:
         self.pinned, self.policy, self.digest = pinned, Json(), ""
         self.keys, self.roles = dict[str, bytes](), dict[str, tuple[set[str], int]]()
@@ -311,6 +302,7 @@ class Reader:
         lists: Any = {name: [] for name in "plans results attestations withdrawals set_asides lapses".split()}
         self.facts = SimpleNamespace(subjects={}, deployments={}, kinds=self.kinds.values(), **lists)
         self.decided, self.permits, self.ended = Json(), Json(), dict[str, str]()  # all by digest
+        self.saved = Json()  # how the first snapshot with a file of weights was made, as a step, by file
 
     def take(self, data: bytes, at: datetime, first: datetime, where: str) -> Json:
         """Read one entry, which was there at a time, and not before another; return its statement."""
@@ -326,8 +318,7 @@ class Reader:
         fine = said["predicateType"] == f"urn:interlock:{kind}" and len(said["subject"]) == 1
         fine = fine and digest not in self.kinds and (kind == "policy:v1") == (not self.kinds)
         demand(fine, where, f"a {kind}, {said['subject']}", "something new of one thing, and a policy as entry 0 alone")
-        self.kinds[digest] = name = kind.partition(":")[0]
-        about = said["subject"][0]["digest"]["sha256"]
+        self.kinds[digest], about = (name := kind.partition(":")[0]), said["subject"][0]["digest"]["sha256"]
         fact = SimpleNamespace(kind=name, digest=digest, subject=about, at=at, first=first)
         if kind == "policy:v1":
             self.adopt(predicate, fact.subject, where)
@@ -362,42 +353,66 @@ class Reader:
         digest, again = sha256(canonical(made).encode()), any(said["name"] == it.name for it in others.values())
         fine = digest == fact.subject and digest not in others and not again
         demand(fine, where, f"{said['name']}, {fact.subject}", f"{digest}, and both new")
-        others[digest] = SimpleNamespace(digest=digest, name=said["name"])
-        return others[digest]
+        return others.setdefault(digest, SimpleNamespace(digest=digest, name=said["name"]))
 
     def read_subject(self, said: Json, fact: Any, where: str) -> None:
         demand(("run" in said) != ("manifest" in said), where, sorted(said), "a manifest, or a run without weights yet")
         made, ends, others = said.get("run") or said["manifest"], said["effective_compute"], self.facts.subjects
-        one = self.new(made, said, others, fact, where)
-        numbers = (ends["low"], ends["high"], said["training_compute"])
-        one.ec_low, one.ec_high, one.training_compute = map(Fraction, numbers)
-        one.steps = [SimpleNamespace(**{**it, "compute": Fraction(it["compute"])}) for it in said["steps"]]
-        demand(0 < one.ec_low <= one.ec_high and not ("run" in said and one.steps), where, ends, "an interval above 0")
-        for step, parent in [(it, others.get(it.parent)) for it in one.steps]:
-            demand(parent and step.parent != one.digest, where, step.parent, "a subject before it")
-            weighs, spent, most = step.parent in self.weights, parent.training_compute, parent.ec_high
-            grown = step.compute * max(1, most / (spent or most)) if weighs and step.kind == "continued" else 0
-            fine = one.ec_low >= parent.ec_low and one.ec_high >= most + grown
-            fine = fine and one.training_compute >= step.compute + (spent if weighs else 0)
-            demand(fine, where, "less compute", f"no less than that of its parent `{parent.name}`, and the step")
+        one, numbers = self.new(made, said, others, fact, where), (ends["low"], ends["high"], said["training_compute"])
+        one.ec_low, one.ec_high, one.training_compute = low, high, spent = [*map(Fraction, numbers)]
+        one.base, one.rate = (spent, max(1, high / (spent or high))) if "manifest" in said else (0, 0)
+        one.steps = [SimpleNamespace(**{**it, "compute": Fraction(it["compute"]), "by": 0}) for it in said["steps"]]
+        fine = 0 < low <= high and not ("run" in said and one.steps)
+        fine = fine and all(it.parent in others and it.parent != one.digest for it in one.steps)
+        demand(fine, where, said, "an interval above 0, and parents before it")
         one.line = {one.digest}.union(*(others[step.parent].line for step in one.steps))  # it and its ancestors
+        fine = all(self.spent(one, it) for it in one.steps)
+        demand(fine, where, "less compute", "no less than that of each parent, and the step")
         if "manifest" in said:
-            files = made["resources"]
-            fine = files and all(a["name"].split("/") < b["name"].split("/") for a, b in pairwise(files))
-            fine = fine and sha256(bytes.fromhex("".join(it["digest"] for it in files))) == said["model_signing_sha256"]
-            held = {it["digest"] for it in files if it["name"].endswith(".safetensors")}
+            held, files = self.files(made, one.digest, where), made["resources"]
             taken = held & set[str]().union(*self.weights.values())
-            fine = fine and taken <= set[str]().union(*(self.weights.get(it, ()) for it in one.line))
-            demand(fine, where, made, "files, each once and in order, what they hash to, and nobody else's weights")
+            fine = taken <= set[str]().union(*(self.weights.get(it, ()) for it in one.line))
+            fine = fine and sha256(bytes.fromhex("".join(it["digest"] for it in files))) == said["model_signing_sha256"]
             self.weights[one.digest] = held
+            demand(fine and self.owes_nothing(one), where, made, "what they hash to, and nobody else's weights")
+
+    def files(self, made: Json, about: str, where: str) -> set[str]:
+        """The files of weights, of files that have this digest: each once, and in order."""
+        fits(made, FORMS["manifest"], where)
+        fine = all(a["name"].split("/") < b["name"].split("/") for a, b in pairwise(made["resources"]))
+        fine = fine and made["resources"] and sha256(canonical(made).encode()) == about
+        demand(fine, where, made, "files, each once and in order, and their digest")
+        return {it["digest"] for it in made["resources"] if it["name"].endswith(".safetensors")}
+
+    def spent(self, one: Any, step: Any) -> bool:
+        """Whether a subject is made from a step's parent, and has spent no less than that, the step, and by its end."""
+        parent, trains = self.facts.subjects[step.parent], step.kind == "continued"
+        fine = step.parent in one.line and one.training_compute >= parent.base + step.compute
+        fine = fine and one.ec_low >= parent.ec_low and one.ec_high >= step.by
+        return bool(fine and one.ec_high >= parent.ec_high + (step.compute * parent.rate if trains else 0))
+
+    def owes_nothing(self, one: Any) -> bool:  # to the snapshots that have its weights
+        return all(self.spent(one, self.saved[it]) for it in self.weights.get(one.digest, set()) & self.saved.keys())
+
+    def read_snapshot(self, said: Json, fact: Any, where: str) -> None:
+        """What was spent on weights that nobody had before it, in its line or a snapshot: no subject may say less."""
+        permit, by = self.permits.get(said["permit"]), Fraction(said["effective_compute"])
+        demand(permit, where, said["permit"], "a permit before it")
+        parent, start = self.decided[permit["decision"]][0], Fraction(permit["effective_compute"]["start"])
+        older = (self.weights.get(it, ()) for it in self.facts.subjects[parent].line)
+        new = self.files(said["manifest"], fact.subject, where) - set[str]().union(self.saved, *older)
+        self.saved |= dict.fromkeys(new, SimpleNamespace(parent=parent, kind="continued", compute=by - start, by=by))
+        fine = parent == said["parent"] and start <= by and said["optimizer_step"] >= 0
+        fine = fine and self.policy["permits"]["issued_by"] in fact.signers
+        fine = fine and all(map(self.owes_nothing, self.facts.subjects.values()))
+        demand(fine, where, said, "what its issuer says of the permit's subject; and who has its weights says no less")
 
     def read_deployment(self, said: Json, fact: Any, where: str) -> None:
         demand(said["subject"] in self.weights, where, said["subject"], "a subject with weights before it")
         parts = {name: part for name, part in said.items() if name != "name"}
         self.new(parts, said, self.facts.deployments, fact, where).subject = said["subject"]
 
-    def ran(self, fact: Any, said: Json, where: str) -> Any:
-        """What was run. What statements do not say yet is what shows the least."""
+    def ran(self, fact: Any, said: Json, where: str) -> Any:  # what was run; what is not said shows the least
         fits(said, FORMS["protocol"], where)
         offered, tried = said.get("deployment"), said["elicitation"]
         known = self.facts.deployments.get(offered, SimpleNamespace(subject=None if offered else fact.subject))
@@ -418,8 +433,7 @@ class Reader:
         self.facts.plans.append(fact)
 
     def read_result(self, said: Json, fact: Any, where: str) -> None:
-        counts, fact.protocol = said["counts"], self.ran(fact, said["protocol"], where)
-        fact.completed, fact.scored, fact.correct = counts["completed"], counts["scored"], counts["correct"]
+        vars(fact).update(counts := said["counts"], protocol=self.ran(fact, said["protocol"], where))
         ends = said.get("stopped", {"stopped_at": counts["planned"], "looks": []})
         fact.stopped_at, looks = ends["stopped_at"], [(0, 0), *((it["n"], it["dangerous"]) for it in ends["looks"])]
         fine = 0 <= fact.correct <= fact.scored <= fact.completed <= fact.stopped_at <= counts["planned"]
@@ -427,8 +441,7 @@ class Reader:
         fine = fine and ("stopped" in said) == (fact.protocol.stopping == "e-process")
         fine = fine and all(n > m and 0 <= k - j <= n - m for (m, j), (n, k) in pairwise(looks))
         fine = fine and ("stopped" not in said or looks[-1][0] == fact.stopped_at)
-        fact.refused_scores, fact.refused_at_most = counts["refused_scores"], counts["refused_at_most"]
-        rest = counts["completed"] + counts["errored"], counts["errored"], counts["limited"], fact.refused_at_most
+        rest = fact.completed + fact.errored, fact.errored, fact.limited, fact.refused_at_most
         fine = fine and 0 <= min(rest) <= max(rest) <= fact.stopped_at
         fine = fine and 0 <= fact.refused_scores <= min(fact.scored, fact.refused_at_most)
         demand(fine, where, counts, "correct <= scored <= completed <= planned, and none of the others over that")
@@ -518,8 +531,7 @@ KINDS = """at amount ref at-least under-quantity under-screen under-reference me
 attested approved defined ruled-out combined hole never measured""".split()
 
 
-def outside(policy: Json) -> None:
-    """Refuse an answer where a policy has a member, or a kind of part, for which there is no rule here."""
+def outside(policy: Json) -> None:  # no answer to what has a member, or a kind of part, without a rule here
     fine = policy["interlock"] == "policy/v1" and policy.keys() <= {*SECTIONS}
     within(fine, f"a policy of the form {policy['interlock']} with {sorted(policy)}")
     parts = [policy[name] for name in ("scope", "refresh", "permits", "report_within", "amendments")]
@@ -541,8 +553,7 @@ ASSUMED = {  # what a negative result under each elicitation takes for granted (
 }
 
 
-def at_most(k: int, n: int, p: Fraction) -> Fraction:
-    """P(X <= k) for X binomial (n, p), 0 < p, exactly; of more than 1 as of 1 (1)."""
+def at_most(k: int, n: int, p: Fraction) -> Fraction:  # P(X <= k), X binomial (n, 0 < p), exactly; p > 1 as 1 (1)
     hit, miss = p.numerator, p.denominator - p.numerator
     if k < 0 or k >= n or miss <= 0:
         return Fraction(k >= n)
@@ -561,9 +572,7 @@ def evidence(k: int, n: int, p: Fraction, alpha: Fraction) -> bool:
     return tail * alpha >= (k + 1) * next_one
 
 
-class Tally:
-    """A result as a measure counts it, turned so that more is more dangerous (1, 3)."""
-
+class Tally:  # a result as a measure counts it, turned so that more is more dangerous (1, 3)
     def __init__(self, result: Any, measure: Json) -> None:
         within(result.protocol.samples <= 50_000, "more samples than can be counted exactly in a short time")
         ran, plan, n, unit = result.protocol, result.plan, result.stopped_at, (measure["low"], measure["high"])
@@ -605,8 +614,7 @@ def latest(spans: Iterable[Span | None], count: int) -> Span | None:
     return least(found[:count]) if 0 < count <= len(found) else None
 
 
-def final(policy: Json, action: str) -> bool:
-    """Whether an action cannot be taken back (20)."""
+def final(policy: Json, action: str) -> bool:  # whether an action cannot be taken back (20)
     easy = {"reversible": action in {"scale", "deploy-internal", "deploy-api"}}
     return action == "release-weights" or not policy["actions"].get(action, easy)["reversible"]
 
@@ -615,9 +623,7 @@ def walk(part: Json | None) -> list[Json]:  # an expression and everything in it
     return [part, *(it for inner in part.get("parts", ()) for it in walk(inner))] if part else []
 
 
-class Rule:
-    """One question to one version of one policy."""
-
+class Rule:  # one question to one version of one policy
     def __init__(self, asked: Any, policy: Json, entered: datetime, facts: Any) -> None:
         self.asked, self.policy, self.facts, self.at, self.known = asked, policy, facts, asked.at, facts.subjects
         self.since, self.entered, self.read = max(moment(policy["effective"]), entered), entered, facts.checkpoint.time
@@ -694,8 +700,7 @@ class Rule:
         end = max((after(it.at, asked["fresh_for"]) for it in said), default=self.at)
         return Span(end, math.inf) if self.at < end else None
 
-    def discharged(self, name: str, digest: str, run_by: str) -> Span | None:
-        """How far an assumption is discharged about a subject (16)."""
+    def discharged(self, name: str, digest: str, run_by: str) -> Span | None:  # how far it is discharged about S (16)
         asked = self.policy["assumptions"].get(name)
         if asked is None:
             return None
@@ -742,8 +747,7 @@ class Rule:
                 dues.append(datetime.min.replace(tzinfo=UTC) if self.irreversible else due)
         return dues
 
-    def unreported(self, name: str) -> list[datetime]:
-        """When the open plans that matter to what is at stake at a threshold block (20)."""
+    def unreported(self, name: str) -> list[datetime]:  # when open plans on what is at stake at it block (20)
         leaves = {one: walk(it["reached_when"]) for one, it in self.every.items()}
         refs = {one: [part["threshold"] for part in parts if part["is"] == "ref"] for one, parts in leaves.items()}
         names, more = set[str](), {name}
@@ -809,8 +813,7 @@ class Rule:
         if any([found.reached, *(self.threshold(one).reached for one in self.higher[name])]):
             return Part(True, None, found.evaluated)
         quick = (self.amount(way["quantity"], Fraction(way["level"])).below for way in ways if expression)
-        below = next((way for way in (*quick, found.below) if way), None)
-        dues = self.unreported(name)
+        below, dues = next((way for way in (*quick, found.below) if way), None), self.unreported(name)
         if below is None or self.at >= min(dues, default=LAST):
             return Part(False, None, found.evaluated)
         return Part(False, below._replace(end=min([below.end, *dues])), found.evaluated)
@@ -832,8 +835,7 @@ class Rule:
         about = {"subject": self.asked.subject, "deployment": offered, "developer": None}[asked["about"]]
         return self.stated((False, name, about), asked)
 
-    def answer(self) -> Json:
-        """The verdict, its bounds, and every cell that gates (36 to 43)."""
+    def answer(self) -> Json:  # the verdict, its bounds, and every cell that gates (36 to 43)
         outside(self.policy)
         asked, policy, terms, one = self.asked, self.policy, self.policy["permits"], Fraction(1)
         scope = policy["scope"].get("subjects") if self.stands else None
@@ -948,8 +950,7 @@ def earliest(plan: Any, length: Json) -> datetime:
     return last
 
 
-def claim(said: Json, policy: tuple[str, ...]) -> Json:
-    """What a decision says, in the form of an answer."""
+def claim(said: Json, policy: tuple[str, ...]) -> Json:  # what a decision says, in the form of an answer
     policies = Json()
     for ruling in said["rulings"]:
         it, cells = (ruling["policy"], ruling["version"], ruling["digest"]), Json()
@@ -963,16 +964,14 @@ def claim(said: Json, policy: tuple[str, ...]) -> Json:
     return {"verdict": said["verdict"], **bounds, "policies": policies}
 
 
-def differ(where: str, got: Any, expected: Any) -> None:
-    """Refuse the first thing in which a claim differs from what the rule says."""
+def differ(where: str, got: Any, expected: Any) -> None:  # refuse the first thing that is not what the rule says
     same = isinstance(got, dict) and isinstance(expected, dict) and got.keys() == expected.keys()
     for name in got if same else ():
         differ(f"{where}, {name}", got[name], expected[name])
     demand(same or got == expected, where, got, f"{expected} by the rule")
 
 
-def main(arguments: list[str]) -> int:
-    """Run the command; return its exit code."""
+def main(arguments: list[str]) -> int:  # run the command; return its exit code
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path, help="the file to verify")
     parser.add_argument("--vkey", required=True, help="the log's verifier key, from somebody whom you trust")

@@ -184,6 +184,7 @@ def force(workspace: Workspace, data: bytes) -> None:
 
 def sign_anew(workspace: Workspace, entries: Iterable[bytes]) -> None:
     """The log's owner begins its ledger anew, with these entries and no memory of what stood there."""
+    workspace.memory.give_up()
     shutil.rmtree(workspace.folder / "ledger")
     pair = key(workspace, "log")
     with Writer(create(workspace.folder / "ledger", workspace.origin, pair, now()), pair) as writer:

@@ -22,7 +22,7 @@ from interlock.errors import EvidenceError, LedgerError, PolicyError
 from interlock.evidence import bundle as bundles
 from interlock.evidence import canonical, dsse
 from interlock.evidence.keys import KeyPair
-from interlock.evidence.predicates import PermitPredicate, Stopped, SubjectPredicate
+from interlock.evidence.predicates import PermitPredicate, SnapshotPredicate, Stopped, SubjectPredicate
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger import merkle
 from interlock.ledger.note import COSIGNATURE, Note, NoteKey, cosign
@@ -723,6 +723,76 @@ BEYOND = {
     "the place of a permit that is not there": {"narrows": "1" * 64},
     "no decision": {"decision": "1" * 64},
 }
+
+
+SPENT = story.COMPUTE // 2
+SAVED = Manifest((("loop.pt", "8" * 64), ("model.safetensors", "7" * 64)))
+
+
+def saved(made, subject, named, *, signer="team", **terms):
+    """A snapshot under a permit."""
+    usual = SnapshotPredicate(SAVED, named, subject, 1, story.COMPUTE + SPENT, None, "1" * 64)
+    predicate = replace(usual, **terms).to_json()
+    made.say(story.statement("snapshot", name="saved", digest=SAVED.digest, predicate=predicate), signer)
+
+
+def stripped(made, subject, *, kind="continued", spent=SPENT, step=SPENT, made_from=True):
+    """The snapshot's weights as a subject, without the optimizer."""
+    files, most = Manifest(SAVED.files[1:]), story.COMPUTE + spent
+    steps = (Step(subject, kind, step),) if made_from else ()
+    predicate = SubjectPredicate("next", files, most, story.COMPUTE, most, steps).to_json()
+    made.say(story.statement("subject", name="next", digest=files.digest, predicate=predicate), "team")
+
+
+def grown(made, subject, permit, *, before, **says):
+    """A snapshot, and its weights as a subject, in one order or the other."""
+    if before:
+        stripped(made, subject, **says)
+    saved(made, subject, permit)
+    if not before:
+        stripped(made, subject, **says)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_weights_of_a_snapshot_are_a_subject_with_what_they_had_spent(before):
+    made, subject, (permit, _) = leased()
+    grown(made, subject, permit, before=before)
+    assert ended(made, subject) == ["not ended"]
+
+
+LESS = {
+    "less compute": {"spent": SPENT - 1, "step": 1},
+    "made from nobody": {"made_from": False},
+    "less compute, fine-tuned": {"spent": SPENT - 1, "step": 1, "kind": "fine-tuned"},
+}
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("says", LESS.values(), ids=LESS)
+def test_weights_of_a_snapshot_are_no_subject_with_less_than_they_had_spent(says, before):
+    made, subject, (permit, _) = leased()
+    grown(made, subject, permit, before=before, **says)
+    made.decide_forced(subject)
+    with pytest.raises(alone.Refused, match=r"^entry"):
+        verified(made)
+
+
+NO_SNAPSHOT = {
+    "by another role": {"signer": "auditor"},
+    "under no permit": {"permit": "1" * 64},
+    "of another parent": {"parent": "1" * 64},
+    "with less than at the start": {"compute": story.COMPUTE - 1},
+    "of other files": {"files": Manifest(SAVED.files[1:])},
+}
+
+
+@pytest.mark.parametrize("terms", NO_SNAPSHOT.values(), ids=NO_SNAPSHOT)
+def test_a_snapshot_that_cannot_be_is_refused(terms):
+    made, subject, (permit, _) = leased()
+    saved(made, subject, permit, **terms)
+    made.decide_forced(subject)
+    with pytest.raises(alone.Refused, match=r"^entry"):
+        verified(made)
 
 
 @pytest.mark.parametrize("terms", BEYOND.values(), ids=BEYOND)

@@ -4,6 +4,7 @@
     policy.yaml      the policy as written
     keys/            key pairs (interlock.evidence.keyring); private ones are readable by their owner only
     ledger/          the append-only log (interlock.ledger)
+    last-checkpoint  what it showed last, so that a copy put back from before is noticed (interlock.ledger.seen)
     logs/            one folder of Inspect logs a plan, and imported/ with one folder a log
     elicitors/       which elicitor a plan's recipe is, where it is not the usual one
     work/            what an elicitation that is not over has saved
@@ -17,6 +18,7 @@ Guarantees: `append` never writes an entry that `read` would refuse.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -28,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interlock.decide.decision import timestamp
-from interlock.errors import EvidenceError, UsageError
+from interlock.errors import EvidenceError, LedgerError, UsageError
 from interlock.evidence import dsse, keys
 from interlock.evidence.amendment import hindrance, misfits, noticed
 from interlock.evidence.keyring import Keyring
@@ -37,7 +39,9 @@ from interlock.evidence.predicates import Fields, statement
 from interlock.evidence.read import Evidence, read
 from interlock.evidence.roles import in_force
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
+from interlock.ledger._signed import Log
 from interlock.ledger.log import Entry, Ledger, LedgerView
+from interlock.ledger.seen import Memory
 from interlock.policy import compile as compiled
 
 if TYPE_CHECKING:
@@ -144,7 +148,24 @@ class Workspace:
             LedgerError: the ledger does not verify.
             EvidenceError: an entry is not what it should be.
         """
-        return read(self.ledger.read(), pinned_policy=self.policy_digest)
+        return read(self.view(), pinned_policy=self.policy_digest)
+
+    def view(self) -> LedgerView:
+        """Verify the whole ledger, and that it continues what it showed before on this machine.
+
+        Raises:
+            LedgerError: it does not.
+        """
+        ledger, memory = self.ledger, self.memory
+        seen = memory.seen()
+        view = ledger.read()
+        memory.check(view, seen)
+        return view
+
+    @property
+    def memory(self) -> Memory:
+        """What the ledger showed before."""
+        return Memory(self.folder, Log(self.origin, self.log_key))
 
     def check_logs(self, evidence: Evidence) -> int:
         """Check that every result's logs, and every validity record that a check of an assumption names, are here, with
@@ -185,9 +206,12 @@ class Workspace:
         envelope = dsse.sign(payload, PAYLOAD_TYPE, signing)
         with self._locked(), self.writer() as writer:
             writer.check_open()
-            view = self.ledger.read()
+            view = self.view()
             self._try(view, envelope, max(now(), view.time))
             writer.append_at(envelope, view.size)
+            # crash point: it stands, and is not remembered before somebody reads it
+            with contextlib.suppress(LedgerError):
+                self.memory.keep(self.ledger.latest())
         return hashlib.sha256(payload).hexdigest()
 
     def _try(self, view: LedgerView, envelope: bytes, moment: datetime) -> None:
@@ -243,10 +267,11 @@ class Workspace:
         """The ledger, opened for writing past the checks of `append`; settles what a killed writer left.
 
         Raises:
-            LedgerError: it cannot be written, or is not whole.
+            LedgerError: it cannot be written, is not whole, or does not continue what it showed before.
         """
         from interlock.ledger.writer import Writer
 
+        self.memory.check_latest(self.ledger)
         return Writer(self.ledger, self.keyring.pair(LOG_KEY), clock=lambda: now())  # noqa: PLW0108  found when it is called
 
     def refresh(self) -> None:

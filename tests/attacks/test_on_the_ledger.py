@@ -16,9 +16,10 @@ import pytest
 import lab
 import ledger_lab as made
 from interlock.decide.decision import to_json
+from interlock.errors import LedgerError
 from interlock.evidence.predicates import PermitPredicate, statement
 from interlock.gate import permit as permits
-from interlock.ledger import merkle
+from interlock.ledger import merkle, seen
 from interlock.ledger.note import NoteKey
 from interlock.ledger.proof import InclusionProof
 from interlock.ledger.tiles import bundle, unbundle
@@ -119,20 +120,79 @@ def _seen_elsewhere(capsys, watched, workspace, *, by_monitor, by_witness):
 
 
 def test_ledger_truncated(sound, tmp_path, capsys):
-    """What is published is put back; the log's own database has not forgotten. Or it loses its last entry."""
+    """What is published is put back; what lies beside it, and the log's own database, have not forgotten. Or it loses
+    its last entry.
+    """
     older = lab.copy(sound, tmp_path / "older")
     _bad(sound)
     whole = lab.copy(sound, tmp_path / "whole")
     _put_back(sound, older)
-    for arguments in (("decide", "-s", "m"), ("permit", "issue", "-s", "m", "-a", "scale")):
-        said = lab.command(capsys, sound, *arguments)
-        assert (said.code, said.out) == (4, "")
-        assert "cannot read it" in said.err
+    for match in ("it was cut off: got ", "cannot read it"):
+        for arguments in (("decide", "-s", "m"), ("permit", "issue", "-s", "m", "-a", "scale")):
+            said = lab.command(capsys, sound, *arguments)
+            assert (said.code, said.out) == (4, "")
+            assert match in said.err
+        sound.memory.give_up()
     _put_back(sound, whole)
     assert lab.verdict(capsys, sound, "m")[0] == "hold"
     path = lab.bundle(sound)
     path.write_bytes(bundle(_entries(sound)[:-1]))
     _refused(capsys, sound, f"tile/entries/000.p/{path.name}`: ")
+
+
+def _as_it_was(workspace, older):
+    """The ledger's whole folder, the log's own database with it, as an earlier copy has it."""
+    shutil.rmtree(workspace.folder / "ledger")
+    shutil.copytree(older.folder / "ledger", workspace.folder / "ledger")
+
+
+@pytest.mark.parametrize("forgotten", ["neither", "by the processes", "by the file"])
+def test_ledger_put_back_with_its_sequencer(sound, tmp_path, capsys, forgotten):
+    """To before a bad result: nothing is signed, decided or appended over it, before somebody accepts it by name."""
+    older = lab.copy(sound, tmp_path / "older")
+    _bad(sound)
+    assert lab.verdict(capsys, sound, "m")[0] == "hold"
+    _as_it_was(sound, older)
+    note = (older.folder / "ledger" / "checkpoint").read_bytes()
+    if forgotten == "by the processes":
+        seen._here.clear()
+    if forgotten == "by the file":
+        (sound.folder / seen.FILE).unlink()
+    for arguments in (("decide", "-s", "m"), ("permit", "issue", "-s", "m", "-a", "scale"), ("ledger", "verify")):
+        said = lab.command(capsys, sound, *arguments)
+        assert (said.code, said.out) == (4, "")
+        assert "it was " in said.err
+        assert "does not continue what it showed before" in said.err
+    with pytest.raises(LedgerError, match="it was cut off: got "):
+        made.plan(sound, seed=8)
+    assert (sound.folder / "ledger" / "checkpoint").read_bytes() == note
+    said = lab.command(capsys, sound, "ledger", "accept-restored")
+    assert (said.code, "given up: " in said.out) == (0, True)
+    assert lab.verdict(capsys, sound, "m")[0] == "permit"
+    assert lab.command(capsys, sound, "ledger", "accept-restored").code == 2
+
+
+@pytest.mark.parametrize("entries", [1, 5], ids=["of the same size", "that is longer"])
+def test_ledger_put_back_and_gone_on_from_there(sound, tmp_path, capsys, entries):
+    """Somebody with every key goes on from an older copy, until it is as long as what was seen."""
+    older = lab.copy(sound, tmp_path / "older")
+    made.result(sound, 110, seed=9)
+    lab.verdict(capsys, sound, "m")
+    for number in range(entries):
+        made.plan(older, seed=20 + number)
+    _as_it_was(sound, older)
+    said = lab.command(capsys, sound, "decide", "-s", "m")
+    assert (said.code, said.out) == (4, "")
+    assert "does not continue what it showed before" in said.err
+
+
+def test_memory_of_the_ledger_spoilt(sound, capsys):
+    lab.verdict(capsys, sound, "m")
+    (sound.folder / seen.FILE).write_text("nothing")
+    said = lab.command(capsys, sound, "decide", "-s", "m")
+    assert (said.code, said.out, "last-checkpoint`: " in said.err) == (4, "", True)
+    assert lab.command(capsys, sound, "ledger", "accept-restored").code == 0
+    assert lab.verdict(capsys, sound, "m")[0] == "permit"
 
 
 def _entries(workspace):

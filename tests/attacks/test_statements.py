@@ -556,11 +556,14 @@ def _permit_statement(workspace, **terms):
     return _terms(workspace, decided, **terms)
 
 
-def _snapshot_statement(workspace, permit, **members):
+SAVED = Manifest((("loop.pt", "8" * 64), ("model.safetensors", "7" * 64)))
+
+
+def _snapshot_statement(workspace, permit, *, about=SAVED.digest, **members):
     parent = workspace.read().subject("honest").digest
-    usual = SnapshotPredicate(permit, parent, 1, lab.COMPUTE + 1, None, "1" * 64)
+    usual = SnapshotPredicate(SAVED, permit, parent, 1, lab.COMPUTE + 1, None, "1" * 64)
     predicate = replace(usual, **members).to_json()
-    return statement("snapshot", name="checkpoint-1", digest="0" * 64, predicate=predicate)
+    return statement("snapshot", name="checkpoint-1", digest=about, predicate=predicate)
 
 
 def test_the_permit_of_the_attacks_below_opens_its_gate(whole, capsys):
@@ -683,12 +686,74 @@ def test_a_permit_that_is_over_or_not_yet_begun_holds(whole):
         ({"permit": "0" * 64}, ["gatekeeper"], "is not in the ledger before it"),
         ({"parent": "0" * 64}, ["gatekeeper"], "does not go on from the subject"),
         ({"compute": 0}, ["gatekeeper"], "does not go on from the subject"),
+        ({"about": "0" * 64}, ["gatekeeper"], "its files make snapshot"),
     ],
-    ids=["another role", "no such permit", "another parent", "less compute than its parent"],
+    ids=["another role", "no such permit", "another parent", "less compute than its parent", "other files"],
 )
 def test_a_snapshot_that_could_give_a_lease_more_room_is_refused(whole, capsys, members, names, match):
     made = _snapshot_statement(whole, **{"permit": lab.issue(whole), **members})
     _refused(capsys, whole, made, *(lab.key(whole, name) for name in names), match=match)
+
+
+SPENT = 7 * 10**11  # by the snapshot, over its parent
+SAVED_AS = {
+    "the whole folder": (SAVED.files, {}),
+    "without the optimizer": (SAVED.files[1:], {}),
+    "renamed": ([("renamed.safetensors", "7" * 64)], {}),
+    "made from nobody": (SAVED.files[1:], {"steps": []}),
+    "said to be fine-tuned": (SAVED.files[1:], {"kind": "fine-tuned"}),
+}
+
+
+def _spent(workspace, files, *, spent, kind="continued", **members):
+    """A subject of these files that has spent so much more than the honest one."""
+    parent, most = workspace.read().subject("honest").digest, str(lab.COMPUTE + spent)
+    plain = {
+        "training_compute": most,
+        "effective_compute": {"low": str(lab.COMPUTE), "high": most},
+        "steps": [{"parent": parent, "kind": kind, "compute": str(spent)}],
+    }
+    return _child(workspace, "next", files=tuple(files), **{**plain, **members})
+
+
+def _save(workspace):
+    made = _snapshot_statement(workspace, lab.issue(workspace), compute=lab.COMPUTE + SPENT)
+    workspace.append(made, [lab.key(workspace, "gatekeeper")])
+
+
+@pytest.mark.parametrize(("files", "members"), SAVED_AS.values(), ids=SAVED_AS)
+def test_weights_of_a_snapshot_are_not_registered_with_less_than_it_had_spent(whole, capsys, files, members):
+    """By which a rule that asks for effective compute would believe the subject, not the snapshot."""
+    _save(whole)
+    made = _spent(whole, files, spent=SPENT - (members != {"steps": []}), **members)
+    _refused(capsys, whole, made, lab.key(whole, "evaluation-team"), match="the snapshot of entry .* has them")
+
+
+@pytest.mark.parametrize("which", ["training_compute", "effective_compute"])
+def test_neither_figure_of_a_snapshots_weights_may_be_less(whole, capsys, which):
+    _save(whole)
+    less = str(lab.COMPUTE + SPENT - 1)
+    value = less if which == "training_compute" else {"low": str(lab.COMPUTE), "high": less}
+    step = {"parent": whole.read().subject("honest").digest, "kind": "continued", "compute": "1"}
+    made = _spent(whole, SAVED.files[1:], spent=SPENT, **{which: value, "steps": [step]})
+    _refused(capsys, whole, made, lab.key(whole, "evaluation-team"), match="had spent more")
+
+
+def test_a_snapshot_of_weights_that_a_subject_said_had_spent_less_is_refused(whole, capsys):
+    whole.append(_spent(whole, SAVED.files[1:], spent=1), [lab.key(whole, "evaluation-team")])
+    made = _snapshot_statement(whole, lab.issue(whole), compute=lab.COMPUTE + SPENT)
+    _refused(capsys, whole, made, lab.key(whole, "gatekeeper"), match="subject `next` has its weights, and said other")
+
+
+def test_a_snapshots_weights_are_a_subject_with_what_they_had_spent_before_or_after_it(whole):
+    _save(whole)
+    whole.append(_spent(whole, SAVED.files[1:], spent=SPENT), [lab.key(whole, "evaluation-team")])
+    # a file that nothing changed any more has spent what it had when the ledger first saw it
+    later = Manifest((SAVED.files[1], ("other.safetensors", "6" * 64)))
+    permit = whole.read().permits[-1].digest
+    made = _snapshot_statement(whole, permit, about=later.digest, files=later, compute=lab.COMPUTE + 2 * SPENT)
+    whole.append(made, [lab.key(whole, "gatekeeper")])
+    assert whole.read().subject("next").ec_high == lab.COMPUTE + SPENT
 
 
 def test_a_name_that_two_subjects_could_have_is_refused(whole):

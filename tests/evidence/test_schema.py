@@ -28,6 +28,7 @@ from interlock.evidence.statement import Statement
 from interlock.gate import permit as permits
 from interlock.gate.spending import spend
 from interlock.subject.deployment import Deployment
+from interlock.subject.manifest import Manifest
 from interlock.subject.run import Run
 from interlock.workspace import now
 
@@ -46,8 +47,9 @@ def ledger(tmp_path_factory, finished_lab):
     permit = workspace.read().permits[0]
     once = permits.issue(workspace, subject="honest", action="scale", at=now(), single_use=True)
     spend(workspace, once.permit, action="scale", destination="here", at=now())
-    terms = SnapshotPredicate(permit.digest, permit.subject, 1, permit.terms.start_compute, None, "cd" * 32)
-    made = statement("snapshot", name="saved", digest="ab" * 32, predicate=terms.to_json())
+    files = Manifest((("model.safetensors", "ab" * 32),))
+    terms = SnapshotPredicate(files, permit.digest, permit.subject, 1, permit.terms.start_compute, None, "cd" * 32)
+    made = statement("snapshot", name="saved", digest=files.digest, predicate=terms.to_json())
     workspace.append(made, [lab.key(workspace, "gatekeeper")])
     run = foreign.inspect(min(workspace.folder.glob("logs/*/*.eval")), workspace.folder / "other.eval")
     assert cli.run(["import", str(run), "--subject", "honest", "--workspace", str(workspace.folder)]) == 0

@@ -15,7 +15,8 @@ import pytest
 
 import permit_lab
 from interlock import cli
-from interlock.errors import HOLD, UsageError
+from interlock.cli.launching import _by_ledger
+from interlock.errors import HOLD, InterlockError, UsageError
 from interlock.gate.launcher import Ended, Pace, Steady, Unreachable, launch
 from interlock.gate.lease import Grant, Lease
 from interlock.gate.permit import Held
@@ -336,6 +337,26 @@ def test_a_ledger_that_is_away_for_a_while_stops_nothing_and_one_that_was_altere
     assert process.returncode == HOLD
     assert "hold: " in error
     assert (tmp_path / "saved").exists()
+
+
+SPOILT = {
+    "its configuration is empty": lambda it: (it / "interlock.json").write_text("{}"),
+    "its configuration is cut off": lambda it: (it / "interlock.json").write_text("{"),
+    "its ledger is gone": lambda it: (it / "ledger").rename(it / "gone"),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+def test_a_workspace_that_is_spoilt_is_no_outage_and_stops_it(tmp_path, spoil):
+    workspace = permit_lab.evaluated(tmp_path / "lab")
+    verify = _by_ledger(workspace.folder, None, permit_lab.issue(workspace), "scale", None, None)
+    verify(now)
+    spoil(workspace.folder)
+    with pytest.raises(InterlockError):  # which `launch` stops for
+        verify(now)
+    (workspace.folder / "interlock.json").unlink()
+    with pytest.raises(Unreachable):
+        verify(now)
 
 
 def test_what_ran_before_is_left_alone(tmp_path):

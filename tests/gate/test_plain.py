@@ -16,12 +16,13 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import lab
 import training_lab as made
 from interlock.cli.subjects import register
-from interlock.errors import InterlockError
+from interlock.errors import EvidenceError, InterlockError, LedgerError
 from interlock.gate import admission, saving
 from interlock.gate import permit as permits
 from interlock.gate.narrowing import Less, narrow
 from interlock.gate.plain import gated
 from interlock.gate.training import TrainingGate, exit_code
+from interlock.ledger import seen
 from interlock.policy.load import loads
 from interlock.subject import manifest
 from interlock.workspace import Place, Workspace, now
@@ -240,13 +241,18 @@ def test_an_evaluation_between_steps_is_not_training(whole, permit, model_folder
     assert gate.spent == lab.COMPUTE + 2 * made.step_flop(model_folder)
 
 
-def test_a_snapshot_that_is_registered_with_less_than_it_spent_gains_no_room(whole, permit, model_folder, tmp_path):
+@pytest.mark.parametrize("left_out", [None, "loop.pt", "generation_config.json"])
+def test_a_snapshot_is_not_registered_with_less_than_it_spent_whatever_is_left_out(
+    whole, permit, model_folder, tmp_path, left_out
+):
     made.held(whole, permit, model_folder, tmp_path, "a new permit lift this")
-    spent = _terms(whole)[-1].compute
-    takes = made.step_flop(model_folder)
-    lifted = made.lifted(whole, tmp_path / "checkpoint-3", 2, model_folder, less=takes)
-    gate, _ = made.held(whole, lifted, tmp_path / "checkpoint-3", tmp_path, "a new permit lift this")
-    assert gate.spent == spent + takes  # and not two
+    spent, folder = _terms(whole)[-1].compute, tmp_path / "checkpoint-3"
+    if left_out:
+        (folder / left_out).unlink()
+    with pytest.raises(EvidenceError, match=r"the snapshot of entry .* has them and had spent more"):
+        made.lifted(whole, folder, 2, model_folder, less=1)
+    gate, _ = made.held(whole, made.lifted(whole, folder, 2, model_folder), folder, tmp_path, "a new permit lift this")
+    assert gate.spent == spent + 2 * made.step_flop(model_folder)
 
 
 # -- the permit, its file's ledger, and the weights --------------------------------------------------------------------
@@ -303,6 +309,23 @@ def test_a_ledger_that_is_damaged_begins_nothing_and_ends_a_run_at_its_snapshot(
     with pytest.raises(InterlockError) as caught:
         made.Loop(model_folder).train(made.gate(whole, permit, model_folder), tmp_path)
     assert caught.value.exit_code == 4
+
+
+def test_a_ledger_that_is_put_back_during_a_run_ends_it_at_its_next_snapshot(whole, permit, model_folder, tmp_path):
+    """The one before is gone from it: a run that began again would have spent nothing."""
+    ledger, kept = whole.ledger.folder, tmp_path / "kept"
+    shutil.copytree(ledger, kept)
+
+    def put_back():
+        shutil.rmtree(ledger)
+        shutil.copytree(kept, ledger)
+
+    loop = made.Loop(model_folder)
+    with pytest.raises(LedgerError, match="does not continue what it showed before"):
+        loop.train(made.gate(whole, permit, model_folder), tmp_path, every=1, happens=lambda n: n == 2 and put_back())
+    seen._here.clear()  # in another process
+    with pytest.raises(LedgerError, match="does not continue what it showed before"):
+        made.Loop(model_folder).train(made.gate(whole, permit, model_folder), tmp_path)
 
 
 def test_a_ledger_that_cannot_be_reached_begins_nothing_and_ends_a_run_at_its_snapshot(

@@ -16,7 +16,7 @@ import pytest
 import lab
 import ledger_lab as made
 import release_lab
-from interlock.errors import EvidenceError, UsageError
+from interlock.errors import EvidenceError, LedgerError, UsageError
 from interlock.evidence import bundle
 from interlock.gate import permit_file
 from interlock.gate import release as releases
@@ -25,6 +25,7 @@ from interlock.gate.permit import Held
 from interlock.gate.release import release
 from interlock.gate.spending import spend
 from interlock.gate.trust import Trust
+from interlock.ledger import seen
 from interlock.subject import manifest
 from interlock.workspace import Place, now
 from release_lab import issue
@@ -159,6 +160,18 @@ def test_attack_a_permit_is_used_for_two_destinations(workspace, permit, destina
         release(workspace, "real", other, permit=permit)
     assert (lies(other), beside(other)) == ({}, [])
     is_whole(workspace, permit, destination)
+
+
+def test_attack_a_ledger_put_back_to_before_the_spend_gives_no_second_use(workspace, permit, tmp_path):
+    ledger = workspace.folder / "ledger"
+    shutil.copytree(ledger, tmp_path / "kept")
+    release(workspace, "real", str(tmp_path / "one"), permit=permit)
+    shutil.rmtree(ledger)
+    shutil.copytree(tmp_path / "kept", ledger)
+    seen._here.clear()  # by another process
+    with pytest.raises(LedgerError, match="does not continue what it showed before"):
+        release(workspace, "real", str(tmp_path / "two"), permit=permit)
+    assert not (tmp_path / "two").exists()
 
 
 def test_attack_a_release_that_was_taken_away_is_made_again(workspace, permit, tmp_path):

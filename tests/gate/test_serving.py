@@ -12,13 +12,14 @@ import lab
 import ledger_lab as made
 import release_lab
 from interlock.cli.deployments import register as offer
-from interlock.errors import InterlockError, UsageError
+from interlock.errors import InterlockError, LedgerError, UsageError
 from interlock.gate import lease as lease_module
 from interlock.gate import permit_file
 from interlock.gate.narrowing import Less, narrow
 from interlock.gate.permit import Held
 from interlock.gate.serving import ByFile, ByLedger, UnreachableError, requires_permit
 from interlock.gate.trust import Trust
+from interlock.ledger import seen
 from interlock.subject.deployment import Deployment
 from interlock.workspace import now
 from release_lab import issue
@@ -272,6 +273,36 @@ def test_nothing_begins_in_an_outage(workspace, permit):
     asked = ByLedger(workspace.folder.with_name("nowhere"), permit)
     with pytest.raises(UnreachableError):
         requires_permit("deploy-api", subject=model(workspace), by=asked)
+
+
+def as_it_was(workspace, kept):
+    """The ledger's folder, with its sequencer, as a copy from before has it."""
+    shutil.rmtree(workspace.folder / "ledger")
+    shutil.copytree(kept, workspace.folder / "ledger")
+
+
+@pytest.mark.parametrize("files", [(), (seen.FILE,)], ids=["the ledger", "the ledger, and what remembers it"])
+def test_attack_a_ledger_put_back_to_before_a_revocation_opens_nothing_again(workspace, permit, files):
+    """Nor is an open gate's hold lifted, where the process alone remembers; the true ledger lifts nothing either."""
+    serving = by_ledger(workspace, permit)
+    ledger = workspace.folder / "ledger"
+    kept = shutil.copytree(ledger, workspace.folder.parent / "kept")
+    made.sign(workspace, made.said("revocation", {"reason": "stop"}, about=permit), "gatekeeper")
+    whole = shutil.copytree(ledger, workspace.folder.parent / "whole")
+    with pytest.raises(Held, match="the permit was revoked by"):
+        serving.renew()
+    as_it_was(workspace, kept)
+    for name in files:
+        (workspace.folder / name).unlink()
+    with pytest.raises(Held, match="does not continue what it showed before: it was cut off"):
+        serving.renew()
+    with pytest.raises(Held, match="does not continue what it showed before"):
+        serving.check()
+    with pytest.raises(LedgerError, match="it was cut off"):
+        by_ledger(workspace, permit)
+    as_it_was(workspace, whole)
+    with pytest.raises(Held, match="the permit was revoked by"):
+        serving.renew()
 
 
 SPOILT = {

@@ -676,14 +676,14 @@ def test_a_disk_that_is_full_at_the_save_leaves_the_snapshot_before(
 
 
 @pytest.mark.parametrize(
-    ("step", "compute"), [("fine-tuned", 1), ("adapter", 1), ("edited", 1), ("continued", 3 * lab.COMPUTE + 1)], ids=str
+    ("step", "more"), [("fine-tuned", 0), ("adapter", 0), ("edited", 0), ("continued", 3 * lab.COMPUTE + 1)], ids=str
 )
 def test_a_snapshot_that_was_not_only_continued_or_for_too_long_needs_evidence_of_its_own(
-    whole, permit, model_folder, tmp_path, step, compute
+    whole, permit, model_folder, step_flop, tmp_path, step, more
 ):
     _run(whole, permit, model_folder, tmp_path / "run")
     place = Place(tmp_path / "run" / f"checkpoint-{STEPS}", None)
-    register(whole, place, name="next", made_from=[From("honest", step, compute)])
+    register(whole, place, name="next", made_from=[From("honest", step, STEPS * step_flop + more)])
     assert permits.issue(whole, subject="next", action="scale", at=now()).permit is None
 
 

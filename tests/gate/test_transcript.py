@@ -162,7 +162,9 @@ def test_a_transcript_that_cannot_be_written_ends_the_run_and_begins_none(
 def test_a_snapshot_that_was_not_continued_is_refused(whole, permit, model_folder, tmp_path, monkeypatch):
     from interlock.evidence import predicates
 
-    terms = predicates.SnapshotPredicate(permit, whole.read().subject("honest").digest, 1, lab.COMPUTE, None, "1" * 64)
+    about = whole.read().subject("honest").digest
+    files = whole.read().manifests[about]
+    terms = predicates.SnapshotPredicate(files, permit, about, 1, lab.COMPUTE, None, "1" * 64)
     plain = replace(terms).to_json() | {"step": "fine-tuned"}
     with pytest.raises(EvidenceError, match="a snapshot's step is `fine-tuned`, expected `continued`"):
         predicates.SnapshotPredicate.from_json(plain, "here")

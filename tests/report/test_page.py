@@ -36,6 +36,7 @@ from interlock.policy.duty import Duty, Response, Start
 from interlock.policy.model import At, AtLeast, Attested, Combined, Hole, Mean, Measured, Never, Ref
 from interlock.policy.time import Duration
 from interlock.report import page
+from interlock.subject.manifest import Manifest
 
 NOW = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
 PLANNED = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -161,9 +162,12 @@ def told():
         story.stated(subject, "no-evaluation-gaming", "no-gradient-hacking", "good-demonstrations")
     story.permit(HONEST, "scale", datetime(2026, 12, 20, tzinfo=UTC))
     story.permit(HONEST, "deploy-internal", datetime(2026, 11, 22, tzinfo=UTC))
+    saved = Manifest((("model.safetensors", "5" * 64),))
     story.snapshots.append(
         Snapshot(
-            story.entry, "5" * 64, SnapshotPredicate(story.permits[0].digest, HONEST, 500, 12 * 10**20, None, "6" * 64)
+            story.entry,
+            saved.digest,
+            SnapshotPredicate(saved, story.permits[0].digest, HONEST, 500, 12 * 10**20, None, "6" * 64),
         )
     )
     return story.evidence()

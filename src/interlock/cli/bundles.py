@@ -51,7 +51,7 @@ def export(
     from interlock.evidence.read import read
 
     opened = Workspace.open(workspace)
-    ledger, view = opened.ledger, opened.ledger.read()
+    ledger, view = opened.ledger, opened.view()
     record = _decision(read(view, pinned_policy=opened.policy_digest).records, decision)
     data, _ = bundle.checked(ledger, view, record.entry, policy=opened.policy_digest)
     path = output or Path(f"decision-{record.entry}.bundle.json")

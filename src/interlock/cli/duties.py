@@ -70,7 +70,7 @@ def _as_of(opened: Workspace, when: datetime) -> Evidence:
     from interlock.evidence.read import read_at
     from interlock.ledger import merkle
 
-    view = opened.ledger.read()
+    view = opened.view()
     entries = [it for it in view.entries if it.time <= when]
     if not entries:
         raise UsageError(f"--at: the ledger had no entry at {timestamp(when)}, expected a time after its first")

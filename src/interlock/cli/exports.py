@@ -66,7 +66,7 @@ def _made(opened: Workspace, entry: int, by: str) -> Statement:
     Raises:
         UsageError: the entry is neither a decision nor a result.
     """
-    view = opened.ledger.read()
+    view = opened.view()
     evidence = read(view, pinned_policy=opened.policy_digest)
     kind = evidence.records[entry].kind if entry < len(evidence.records) else None
     if kind == "decision":

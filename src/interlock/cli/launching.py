@@ -9,7 +9,7 @@ import typer
 
 from interlock.cli.options import HERE, DeploymentOption, PassphraseOption, WorkspaceOption, fresh
 from interlock.cli.permits import ActionOption, AdapterOption, SeenOption, TrustOption, read_trust, subject_of
-from interlock.errors import HOLD, OK, UsageError
+from interlock.errors import HOLD, OK, InterlockError, UsageError
 from interlock.gate import permit as permits
 from interlock.gate import permit_file
 from interlock.gate.lease import Grant, Lease
@@ -72,15 +72,21 @@ def run(
 def _by_ledger(
     folder: Path, passphrase_file: Path | None, digest: str, action: str, loaded: str | None, deployment: str | None
 ) -> Verify:
-    """Decide again each time. A workspace that is not there now may be there again."""
+    """Decide again each time. A workspace that is not there now may be there again; one that is spoilt holds."""
 
     def verify(clock: Clock) -> Lease:
         from interlock.gate.launcher import Unreachable
 
         try:
             _, evidence = fresh(folder, passphrase_file)
-        except (UsageError, OSError) as error:
+        except OSError as error:
             raise Unreachable(str(error)) from error
+        except InterlockError:
+            try:
+                (folder / "interlock.json").read_bytes()
+            except OSError as error:
+                raise Unreachable(str(error)) from error
+            raise
         offered = None if deployment is None else evidence.deployment(deployment)
         found = permits.verify(evidence, digest, action=action, at=clock(), deployment=offered)
         if loaded is not None:

@@ -172,7 +172,7 @@ def _verify_statements(opened: Workspace) -> dict[str, Any]:
     evidence = opened.read()
     return {
         "logs": opened.check_logs(evidence),
-        "decisions_derived_again": rederive(opened.ledger.read(), pinned_policy=opened.policy_digest),
+        "decisions_derived_again": rederive(opened.view(), pinned_policy=opened.policy_digest),
         "policy": evidence.policy_digest,
     }
 
@@ -419,6 +419,34 @@ def seal(
         print_json({"entry": number, "successor": successor, "reason": reason})
         return
     typer.echo(f"sealed: entry {number} is the last")
+
+
+@ledger_app.command("accept-restored")
+def accept_restored(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Go on with a ledger that was put back from a copy, and give up what it had shown since.
+
+    A workspace remembers the latest checkpoint that it saw, and so does every process that keeps a gate open. An older
+    ledger in its place is refused: what it has lost may be a revocation, or the use of a permit for one use. Say first
+    what was lost, to whoever relies on it; then this. The checkpoint that is given up is kept, as
+    `last-checkpoint.given-up`. A gate that was open meanwhile holds until it is started again.
+
+    \b
+        interlock ledger accept-restored -w lab
+    """
+    opened = Workspace.open(workspace)
+    view = opened.ledger.read()
+    try:
+        opened.memory.check(view, opened.memory.seen())
+    except LedgerError as error:
+        lost = str(error)
+    else:
+        raise UsageError("the ledger continues what it showed before: there is nothing to accept")
+    opened.memory.give_up()
+    opened.view()
+    if as_json:
+        print_json({"entries": view.size, "root": view.root.hex(), "given_up": lost})
+        return
+    typer.echo(f"accepted: {view.size} entries, root {view.root.hex()[:16]}; given up: {lost}")
 
 
 @ledger_app.command("monitor")

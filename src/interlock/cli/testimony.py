@@ -464,7 +464,7 @@ def record_audit(
     role = by or evidence.policy.independent
     if not role and key is None:
         raise UsageError("say who audited, --by ROLE or --key NAME: the policy names no independent role")
-    entries = opened.ledger.read().entries
+    entries = opened.view().entries
     seen = size or len(entries)
     if seen > len(entries):
         raise UsageError(f"--size is {seen}, the ledger has {len(entries)} entries")

@@ -41,7 +41,7 @@ _VERSIONS = {
     "assumption-check": 4,
     "decision": 5,
     "permit": 2,
-    "snapshot": 2,
+    "snapshot": 3,
     "duty": 2,
 }  # of all others it is 1
 
@@ -707,10 +707,11 @@ _CONTINUED = "continued"
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPredicate:
-    """A model's saved state under a permit, `continued` from its parent: how much of the lease is spent, whether the
-    run has ended, and the head of its transcript.
+    """A model's saved state under a permit, `continued` from its parent: its files, how much of the lease is spent,
+    whether the run has ended, and the head of its transcript.
     """
 
+    files: Manifest
     permit: str
     parent: str
     step: int
@@ -721,6 +722,7 @@ class SnapshotPredicate:
     def to_json(self) -> dict[str, Any]:
         """The predicate as JSON."""
         return {
+            "manifest": self.files.to_json(),
             "permit": self.permit,
             "parent": self.parent,
             "step": _CONTINUED,
@@ -743,6 +745,7 @@ class SnapshotPredicate:
             raise EvidenceError(f"{where}: a snapshot's step is `{made}`, expected `{_CONTINUED}`")
         ended = fields.text("ended")
         read = cls(
+            files=_manifest(fields.nested("manifest"), where),
             permit=fields.digest("permit"),
             parent=fields.digest("parent"),
             step=fields.count("optimizer_step"),

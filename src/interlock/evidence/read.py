@@ -57,7 +57,7 @@ from interlock.evidence.testimony import BY_ONE_KEY, Audit, Before, Revocation, 
 from interlock.policy.compile import from_json as policy_from_json
 from interlock.policy.model import ELICITATIONS, Policy
 from interlock.subject import deployment as offers
-from interlock.subject.lineage import Made, below_parent, somebody_elses
+from interlock.subject.lineage import Made, Saved, ancestry, below_parent, somebody_elses
 from interlock.subject.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -223,6 +223,7 @@ class _Reader:
     validity: dict[int, tuple[str, str]] = field(default_factory=dict)
     leases: Leases = field(default_factory=Leases)
     snapshots: list[Snapshot] = field(default_factory=list)
+    saved: dict[str, Saved] = field(default_factory=dict)  # by file of weights
     records: list[Record] = field(default_factory=list)
     kinds: dict[str, str] = field(default_factory=dict)
     electorate: Electorate = field(default_factory=Electorate)
@@ -370,15 +371,24 @@ class _Reader:
         problem = below_parent(made, training=read.training_compute, low=read.ec_low, high=read.ec_high)
         if problem:
             raise EvidenceError(f"{where}: {problem}")
+        subject = Subject(digest, read.name, read.training_compute, read.ec_low, read.ec_high, read.steps)
         if isinstance(read.identity, Manifest):
-            parents = [step.parent for step in read.steps]
-            problem = somebody_elses(read.identity, parents, self.subjects, self.manifests)
-            if problem:
-                raise EvidenceError(f"{where}: {problem}")
+            self._check_weights(subject, read.identity, where)
             self.manifests[digest] = read.identity
         if read.source is not None:
             self.compute_sources[digest] = read.source
-        self.subjects[digest] = Subject(digest, read.name, read.training_compute, read.ec_low, read.ec_high, read.steps)
+        self.subjects[digest] = subject
+
+    def _check_weights(self, subject: Subject, files: Manifest, where: str) -> None:
+        """Whose weights a subject has, it is made from; what a snapshot of them had spent, it has spent."""
+        line = ancestry([step.parent for step in subject.steps], self.subjects)
+        problem = somebody_elses(files, line, self.subjects, self.manifests)
+        if problem:
+            raise EvidenceError(f"{where}: {problem}")
+        for name, weights in files.weights.items():
+            saved = self.saved.get(weights)
+            if saved and (problem := saved.denies(subject, line)):
+                raise EvidenceError(f"{where}: its weights `{name}` are not its own: {problem}")
 
     def _deployment(self, said: Said) -> None:
         statement, where = said.statement, said.where
@@ -573,4 +583,24 @@ class _Reader:
             raise said.wrong(f"the snapshot is not signed by `{issuers[0].permits.issued_by}`")
         if terms.parent != permit.subject or terms.compute < permit.terms.start_compute:
             raise said.wrong("the snapshot does not go on from the subject of its permit")
+        if terms.files.digest != said.about:
+            raise said.wrong(f"its files make snapshot {terms.files.digest[:12]}, got {said.about[:12]}")
+        self._save(said, terms, permit)
         self.snapshots.append(Snapshot(said.entry, said.about, terms))
+
+    def _save(self, said: Said, terms: SnapshotPredicate, permit: Permit) -> None:
+        """Keep what was spent on weights that nobody before it in its line, and no earlier snapshot, had; a subject
+        that has them already may have said no less.
+        """
+        parent, start = self.subjects[permit.subject], permit.terms.start_compute
+        made = Made(parent, "continued", terms.compute - start, parent.digest in self.manifests)
+        saved, older = Saved(said.entry, made, terms.compute), ancestry([parent.digest], self.subjects)
+        known = {it for digest in older & self.manifests.keys() for it in self.manifests[digest].weights.values()}
+        new = set(terms.files.weights.values()) - known - self.saved.keys()
+        for digest, files in self.manifests.items():
+            subject = self.subjects[digest]
+            line = ancestry([step.parent for step in subject.steps], self.subjects)
+            problem = saved.denies(subject, line) if not new.isdisjoint(files.weights.values()) else None
+            if problem:
+                raise said.wrong(f"subject `{subject.name}` has its weights, and said otherwise: {problem}")
+        self.saved |= dict.fromkeys(new, saved)

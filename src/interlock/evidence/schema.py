@@ -407,6 +407,7 @@ _PREDICATES: dict[str, Schema] = {
         deployment=_DIGEST,
     ),
     "snapshot": _object(
+        manifest=_MANIFEST,
         permit=_DIGEST,
         parent=_DIGEST,
         step={"const": "continued"},

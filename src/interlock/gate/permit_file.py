@@ -118,7 +118,7 @@ def written(workspace: Workspace, permit: Permit) -> bytes:
     Raises:
         LedgerError: the ledger cannot be relied on.
     """
-    data = workspace.ledger.read().entries[permit.entry].data
+    data = workspace.view().entries[permit.entry].data
     proof = prove(workspace.ledger, permit.entry, data)
     return canonical.dumps({"permit_file": FORMAT, "entry": data.decode(), "proof": proof.to_bytes().decode()})
 

@@ -274,7 +274,7 @@ def _put_papers(workspace: Workspace, planned: Plan) -> dict[str, str]:
 
 def _papers(workspace: Workspace, planned: Plan) -> dict[str, bytes]:
     """The manifest, whose SHA-256 is the subject's digest; the permit's file; the bundle of its decision."""
-    view, decision = workspace.ledger.read(), planned.permit.terms.decision
+    view, decision = workspace.view(), planned.permit.terms.decision
     entry = next(it.entry for it in workspace.read().records if it.digest == decision)
     shown, _ = bundle.checked(workspace.ledger, view, entry, policy=workspace.policy_digest)
     return {

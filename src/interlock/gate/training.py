@@ -397,7 +397,8 @@ class TrainingGate:
 
     def _record(self, folder: Path) -> str | None:
         """Why the run ends with this snapshot; None: it does not."""
-        digest = self._saved(folder)
+        files = self._saved(folder)
+        digest = files.digest
         self._refresh()
         evidence = self._workspace.read()
         permit = find(evidence, self._digest)
@@ -406,24 +407,24 @@ class TrainingGate:
             told = {"optimizer_step": self.step, "name": folder.name, "digest": digest, "ended": ended or "no"}
             head = self._written.add("snapshot", told)
             # crash point: the transcript tells of a snapshot that is not in the ledger, and which nothing goes on from
-            terms = SnapshotPredicate(permit.digest, permit.subject, self.step, self.spent, ended, head)
+            terms = SnapshotPredicate(files, permit.digest, permit.subject, self.step, self.spent, ended, head)
             made = statement("snapshot", name=folder.name, digest=digest, predicate=terms.to_json())
             self._workspace.append(made, self._workspace.signing(evidence, evidence.policy.permits.issued_by))
         return ended
 
-    def _saved(self, folder: Path) -> str:
-        """The digest of a snapshot that holds what is in memory, and that no step is told of that was not taken.
+    def _saved(self, folder: Path) -> manifest.Manifest:
+        """The files of a snapshot that holds what is in memory, and that no step is told of that was not taken.
 
         Raises:
             Held: it holds other weights, or they are not those of the start, and no step was taken.
             EvidenceError: it is no model, or changed meanwhile.
         """
         with admission.still(folder):
-            digest = manifest.of(folder).digest
+            files = manifest.of(folder)
             admission.check_saved(self._model, folder)
         if self.step == self._begun().start.step and not self.trained:
             admission.check_loaded(self._model, self._weights)
-        return digest
+        return files
 
     def _stands(self, evidence: Evidence, digest: str, ended: str | None) -> bool:
         """Whether this very snapshot is in the ledger."""

@@ -16,7 +16,7 @@ from interlock.ledger._signed import NOTE_LIMIT, Signed, utc
 from interlock.ledger.log import Ledger
 from interlock.ledger.proof import consistency
 
-__all__ = ["Watched", "start", "watch"]
+__all__ = ["Watched", "continues", "no_earlier", "start", "watch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def watch(ledger: Ledger, kept: Path) -> Watched:
     old = ledger.log.read(_disk.read(kept, NOTE_LIMIT), f"`{kept}`")
     latest, path = consistency(ledger, old.size)
     try:
-        _check(old, latest, path)
+        continues(old, latest, path)
     except LedgerError as error:
         conflict = kept.with_name(f"{kept.name}.conflict")
         _keep(conflict, latest.data)
@@ -65,13 +65,27 @@ def watch(ledger: Ledger, kept: Path) -> Watched:
     return Watched(old, latest)
 
 
-def _check(old: Signed, latest: Signed, path: tuple[bytes, ...]) -> None:
+def continues(old: Signed, latest: Signed, path: tuple[bytes, ...]) -> None:
+    """Check that a later checkpoint continues an earlier one, by the path from the one tree to the other.
+
+    Raises:
+        LedgerError: it has fewer entries, an earlier time, or does not begin with the same.
+    """
+    no_earlier(old, latest)
+    if old.size:  # everything continues an empty ledger
+        merkle.verify_consistency(old.size, latest.size, old_root=old.root, new_root=latest.root, proof=path)
+
+
+def no_earlier(old: Signed, latest: Signed) -> None:
+    """Check that a checkpoint is of no earlier state than another, by what the two say.
+
+    Raises:
+        LedgerError: it has fewer entries, or an earlier time.
+    """
     if latest.size < old.size:
         raise LedgerError(f"it was cut off: got {latest.size} entries, expected {old.size} or more")
     if latest.time < old.time:
         raise LedgerError(f"it was put back: got time {utc(latest.time)}, expected {utc(old.time)} or later")
-    if old.size:  # everything continues an empty ledger
-        merkle.verify_consistency(old.size, latest.size, old_root=old.root, new_root=latest.root, proof=path)
 
 
 def _keep(path: Path, note: bytes) -> None:

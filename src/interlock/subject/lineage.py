@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from interlock.decide.facts import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from interlock.decide.facts import Subject
     from interlock.subject.manifest import Manifest
@@ -86,24 +86,52 @@ def below_parent(made: Sequence[Made], *, training: int, low: int, high: int) ->
     return None
 
 
-def somebody_elses(
-    files: Manifest, parents: Sequence[str], subjects: Mapping[str, Subject], manifests: Mapping[str, Manifest]
-) -> str | None:
-    """What a subject may not keep quiet about: whose weights it has. None if each of its files of weights is new, or
-    an ancestor has it; else the file and who has it, in words.
-
-    `parents` are digests of the subject's parents; `subjects` and `manifests` are those before it, by digest.
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What the first snapshot that had a file of weights says of it: the entry, the training under its permit as a step
+    from the permit's subject, and the effective compute by then.
     """
+
+    entry: int
+    made: Made
+    compute: int
+
+    def denies(self, subject: Subject, line: Collection[str]) -> str | None:
+        """Why a subject cannot have this file, in words: it is not made from what the snapshot was, or has spent less.
+        None if it may. `line` are the digests of its ancestors.
+        """
+        parent = self.made.parent
+        if parent.digest not in line:
+            return f"the snapshot of entry {self.entry} has them, expected to be made from `{parent.name}` as that was"
+        problem = below_parent([self.made], training=subject.training_compute, low=subject.ec_low, high=subject.ec_high)
+        if problem is None and subject.ec_high < self.compute:
+            problem = f"effective compute may be {subject.ec_high} at the most, expected {self.compute} FLOP or more"
+        return problem and f"the snapshot of entry {self.entry} has them and had spent more: {problem}"
+
+
+def ancestry(parents: Sequence[str], subjects: Mapping[str, Subject]) -> set[str]:
+    """The digests of these parents, and of all that they were made from."""
     line, rising = set[str](), list(parents)
     while rising:
         line.add(digest := rising.pop())
         rising += [step.parent for step in subjects[digest].steps if step.parent not in line]
+    return line
+
+
+def somebody_elses(
+    files: Manifest, line: Collection[str], subjects: Mapping[str, Subject], manifests: Mapping[str, Manifest]
+) -> str | None:
+    """What a subject may not keep quiet about: whose weights it has. None if each of its files of weights is new, or
+    an ancestor has it; else the file and who has it, in words.
+
+    `line` are the digests of the subject's ancestors; `subjects` and `manifests` are those before it, by digest.
+    """
     holders: dict[str, list[str]] = {}
     for digest, other in manifests.items():
         for weights in other.weights.values():
             holders.setdefault(weights, []).append(digest)
     for name, weights in files.weights.items():
-        if (held := holders.get(weights)) and line.isdisjoint(held):
+        if (held := holders.get(weights)) and not any(holder in line for holder in held):
             return (
                 f"its weights `{name}` are those of `{subjects[held[0]].name}`, expected to be made from it, "
                 f"or from another that has them"
