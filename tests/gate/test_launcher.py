@@ -16,7 +16,8 @@ import pytest
 import permit_lab
 from interlock import cli
 from interlock.errors import HOLD, UsageError
-from interlock.gate.launcher import Ended, Pace, Steady, Unreachable, launch
+from interlock.gate.clock import Steady
+from interlock.gate.launcher import Ended, Pace, Unreachable, launch
 from interlock.gate.lease import Grant, Lease
 from interlock.gate.permit import Held
 from interlock.workspace import now

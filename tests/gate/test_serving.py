@@ -15,6 +15,8 @@ from interlock.cli.deployments import register as offer
 from interlock.errors import InterlockError, UsageError
 from interlock.gate import lease as lease_module
 from interlock.gate import permit_file
+from interlock.gate import serving as serving_module
+from interlock.gate.clock import Steady
 from interlock.gate.narrowing import Less, narrow
 from interlock.gate.permit import Held
 from interlock.gate.serving import ByFile, ByLedger, UnreachableError, requires_permit
@@ -188,6 +190,51 @@ def test_a_clock_that_goes_back_holds_for_good(workspace, permit, demand, monkey
     for ask in (serving.check, serving.renew, serving.check, serving.renew):
         with pytest.raises(Held, match="the clock"):
             ask()
+
+
+def without_seen(workspace, permit):
+    by = replace(written(workspace, permit), seen=None)
+    return requires_permit("deploy-api", subject=model(workspace), by=by)
+
+
+@pytest.mark.parametrize(
+    "demand", [by_ledger, by_file, without_seen], ids=["by the ledger", "by a file", "by a file, without `seen`"]
+)
+def test_attack_the_clock_is_set_back_to_what_it_showed_before_each_renewal(workspace, permit, demand, monkeypatch):
+    """It never shows less than it did, and never gets to the end: what counts is the clock that nobody sets."""
+    shown, ticks = now(), [0.0]
+    short = narrow(workspace, permit, Less(not_after=shown + timedelta(hours=1)), at=shown)
+    monkeypatch.setattr(serving_module, "Steady", lambda: Steady(lambda: shown, lambda: ticks[0]))
+    serving = demand(workspace, short)
+    for left in (40, 20):
+        ticks[0] += 20 * 60
+        serving.renew()
+        assert serving.check() <= timedelta(minutes=left)
+    ticks[0] += 20 * 60
+    for ask in (serving.check, serving.renew, serving.check, serving.renew):
+        with pytest.raises(Held, match="the permit ended"):
+            ask()
+
+
+def test_a_renewal_that_nobody_calls_is_missed(workspace, permit, monkeypatch):
+    serving = by_ledger(workspace, permit)
+    hour = timedelta(hours=1)
+    assert serving.check(within=hour)
+    later(monkeypatch, 2 * hour)
+    assert serving.check()
+    with pytest.raises(Held, match=r"nobody has verified the permit for 7\d\d\d seconds, expected once in 3600"):
+        serving.check(within=hour)
+    serving.renew()
+    assert serving.check(within=hour)
+
+
+def test_an_outage_is_no_missed_renewal(workspace, permit, monkeypatch):
+    serving = by_ledger(workspace, permit)
+    later(monkeypatch, timedelta(hours=2))
+    workspace.folder.rename(workspace.folder.with_name("away"))
+    with pytest.raises(UnreachableError):
+        serving.renew()
+    assert serving.check(within=timedelta(hours=1))
 
 
 def test_a_revoked_permit_ends_at_the_next_renewal(workspace, permit, capsys):

@@ -21,50 +21,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from interlock.errors import InterlockError, UsageError
+from interlock.gate.clock import Clock, Steady
 from interlock.gate.lease import Lease
 from interlock.gate.permit import Held
-from interlock.workspace import now
 
-__all__ = ["Clock", "Ended", "Pace", "Steady", "Unreachable", "Verify", "launch"]
+__all__ = ["Clock", "Ended", "Pace", "Unreachable", "Verify", "launch"]
 
-#: The time, in UTC; raises `Held` where the clock went back.
-Clock = Callable[[], datetime]
 #: Opens a lease by such a clock, or holds. It is asked at the start and again and again.
 Verify = Callable[[Clock], Lease]
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _PATIENCE = 10.0  # seconds until what SIGKILL does not end is told
-
-
-class Steady:
-    """A clock for as long as this process lives: the later of what the wall clock and the monotonic clock say.
-
-    A lease watches both clocks while it runs; this one does from one lease to the next.
-    """
-
-    def __init__(self, wall: Clock = now, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._wall, self._monotonic = wall, monotonic
-        self._began, self._ticked = wall(), monotonic()
-        self._before = self._began
-
-    def __call__(self) -> datetime:
-        """The time.
-
-        Raises:
-            Held: the wall clock shows less than it did before.
-        """
-        shown = self._wall()
-        if shown < self._before:
-            raise Held(f"the clock went back: it shows {shown.isoformat()}, and has shown {self._before.isoformat()}")
-        self._before = shown
-        return max(shown, self._began + timedelta(seconds=self._monotonic() - self._ticked))
 
 
 class Unreachable(Exception):  # noqa: N818  no error: the lease goes on
