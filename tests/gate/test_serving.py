@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import shutil
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -202,8 +205,8 @@ def without_seen(workspace, permit):
 )
 def test_attack_the_clock_is_set_back_to_what_it_showed_before_each_renewal(workspace, permit, demand, monkeypatch):
     """It never shows less than it did, and never gets to the end: what counts is the clock that nobody sets."""
-    shown, ticks = now(), [0.0]
-    short = narrow(workspace, permit, Less(not_after=shown + timedelta(hours=1)), at=shown)
+    shown, ticks = now() + timedelta(minutes=1), [0.0]
+    short = narrow(workspace, permit, Less(not_after=shown + timedelta(hours=1)), at=now())
     monkeypatch.setattr(serving_module, "Steady", lambda: Steady(lambda: shown, lambda: ticks[0]))
     serving = demand(workspace, short)
     for left in (40, 20):
@@ -245,6 +248,120 @@ def test_a_revoked_permit_ends_at_the_next_renewal(workspace, permit, capsys):
         serving.renew()
     with pytest.raises(Held, match="the permit was revoked by"):
         serving.check()
+
+
+def revoke(capsys, workspace, permit, serving):
+    lab.command(capsys, workspace, "permit", "revoke", permit, "--reason", "no")
+    with pytest.raises(Held):
+        serving.renew()
+
+
+def kinds(serving, ran):
+    """Guarded functions that note what of them runs, each with what takes all that it gives."""
+
+    def body(word):
+        ran.append(word)
+        return word
+
+    @serving
+    def items():
+        yield body("one")
+        yield body("two")
+
+    @serving
+    async def answer():
+        return body("one")
+
+    @serving
+    async def async_items():
+        yield body("one")
+        yield body("two")
+
+    async def taken(given):
+        return [item async for item in given]
+
+    given = serving(lambda: (body(word) for word in ("one", "two")))
+    answered = serving(lambda: answer())  # noqa: PLW0108 - a function that is no coroutine by its kind
+    return {
+        "a generator": (items, list),
+        "a coroutine": (answer, asyncio.run),
+        "an asynchronous generator": (async_items, lambda it: asyncio.run(taken(it))),
+        "a generator that a function gives": (given, list),
+        "a coroutine that a function gives": (answered, asyncio.run),
+    }
+
+
+def test_attack_made_while_open_and_run_while_held(workspace, permit, capsys):
+    ran = []
+    serving = by_ledger(workspace, permit)
+    made = {name: (kind(), take) for name, (kind, take) in kinds(serving, ran).items()}
+    revoke(capsys, workspace, permit, serving)
+    for given, take in made.values():
+        with pytest.raises(Held, match="the permit was revoked by"):
+            take(given)
+    assert ran == []
+
+
+def test_attack_held_between_two_items(workspace, permit, capsys):
+    ran = []
+    serving = by_ledger(workspace, permit)
+    of = kinds(serving, ran)
+    items, given = of["a generator"][0](), of["a generator that a function gives"][0]()
+
+    async def two():
+        made = of["an asynchronous generator"][0]()
+        assert await anext(made) == "one"
+        revoke(capsys, workspace, permit, serving)
+        await anext(made)
+
+    assert [next(items), next(given)] == ["one", "one"]
+    for go_on in (lambda: asyncio.run(two()), partial(next, items), partial(next, given)):
+        with pytest.raises(Held, match="the permit was revoked by"):
+            go_on()
+    assert ran == ["one"] * 3
+
+
+def test_attack_held_while_the_answer_is_made(workspace, permit, capsys):
+    serving = by_ledger(workspace, permit)
+
+    @serving
+    async def answer():
+        revoke(capsys, workspace, permit, serving)
+        return "an answer"
+
+    with pytest.raises(Held, match="the permit was revoked by"):
+        asyncio.run(answer())
+
+
+def test_a_guarded_function_is_of_the_kind_that_it_was(workspace, permit):
+    serving = by_ledger(workspace, permit)
+    of = kinds(serving, [])
+    assert inspect.isgeneratorfunction(of["a generator"][0])
+    assert inspect.iscoroutinefunction(of["a coroutine"][0])
+    assert inspect.isasyncgenfunction(of["an asynchronous generator"][0])
+    expected = {name: "one" if "coroutine" in name else ["one", "two"] for name in of}
+    assert {name: take(kind()) for name, (kind, take) in of.items()} == expected
+
+
+def test_a_guarded_generator_hears_what_is_sent_thrown_and_closed(workspace, permit):
+    heard = []
+
+    @by_ledger(workspace, permit)
+    def items():
+        try:
+            heard.append((yield 1))
+            yield 2
+        except ZeroDivisionError as error:
+            heard.append(type(error))
+        try:
+            yield 3
+        finally:
+            heard.append("closed")
+
+    made = items()
+    assert [next(made), made.send("a word"), made.throw(ZeroDivisionError())] == [1, 2, 3]
+    made.close()
+    assert heard == ["a word", ZeroDivisionError, "closed"]
 
 
 def test_a_positive_result_ends_it_and_what_lifts_the_hold_opens_it_again(workspace, permit):

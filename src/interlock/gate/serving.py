@@ -11,7 +11,6 @@ loaded, which sees a file that was touched meanwhile; and to ask `check` before 
 from __future__ import annotations
 
 import contextlib
-import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 from interlock.errors import EvidenceError, InterlockError, LedgerError, UsageError
 from interlock.gate import _fork, permit_file
 from interlock.gate.clock import Steady
+from interlock.gate.guarding import guard
 from interlock.gate.lease import Grant, Lease
 from interlock.gate.permit import Held, find, verify
 from interlock.gate.trust import Trust
@@ -247,14 +247,8 @@ class Serving:
         return self._clock()
 
     def __call__(self, function: Callable[_Given, _Answer]) -> Callable[_Given, _Answer]:
-        """A function that is called only while it is open."""
-
-        @functools.wraps(function)
-        def guarded(*arguments: _Given.args, **named: _Given.kwargs) -> _Answer:
-            self.check()
-            return function(*arguments, **named)
-
-        return guarded
+        """A function that runs, and whose items and answer are handed out, only while it is open."""
+        return guard(self.check, function)
 
     def __enter__(self) -> Lease:
         """The lease, if it is open now."""
