@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import mmap
 import shutil
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +18,7 @@ import lab
 import ledger_lab as made
 import release_lab
 from interlock.cli.deployments import register as offer
-from interlock.errors import InterlockError, UsageError
+from interlock.errors import EvidenceError, InterlockError, UsageError
 from interlock.gate import lease as lease_module
 from interlock.gate import permit_file
 from interlock.gate import serving as serving_module
@@ -24,6 +27,7 @@ from interlock.gate.narrowing import Less, narrow
 from interlock.gate.permit import Held
 from interlock.gate.serving import ByFile, ByLedger, UnreachableError, requires_permit
 from interlock.gate.trust import Trust
+from interlock.subject import _folder
 from interlock.subject.deployment import Deployment
 from interlock.workspace import now
 from release_lab import issue
@@ -183,6 +187,42 @@ def test_weights_swapped_while_it_runs_hold_for_good(workspace, permit, demand):
     for ask in (serving.check, serving.renew):
         with pytest.raises(Held, match="are not as they were hashed"):
             ask()
+
+
+def through_a_mapping(path):
+    """A mapping for writing, with a page of it changed already: the kernel has noted that, and notes no more."""
+    with path.open("r+b") as file:
+        mapping = mmap.mmap(file.fileno(), 0)
+    mapping[-5] = mapping[-5]
+    return mapping
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another system does not tell who has a file mapped")
+def test_attack_weights_that_are_mapped_for_writing_before_they_are_hashed(workspace, permit, demand):
+    told = pytest.raises(EvidenceError, match=r"`model.safetensors` is open or mapped for writing")
+    with through_a_mapping(model(workspace) / "model.safetensors"), told:
+        demand(workspace, permit)
+    assert demand(workspace, permit).check()
+
+
+def test_attack_weights_changed_through_a_mapping_where_nobody_tells_of_it(workspace, permit, demand, monkeypatch):
+    """As where the files are another user's: what is written to the disk first moves a date when it changes."""
+    monkeypatch.setattr(_folder, "_is_open_for_writing", lambda _: False)
+    if (kind := file_system(workspace.folder)) not in {"ext4", "xfs", "btrfs", "overlay"}:
+        pytest.skip(f"`{kind}` may have no disk")
+    with through_a_mapping(model(workspace) / "model.safetensors") as mapping:
+        serving = demand(workspace, permit)
+        serving.renew()
+        mapping[-5] ^= 1
+        for ask in (serving.renew, serving.check):
+            with pytest.raises(Held, match="are not as they were hashed"):
+                ask()
+
+
+def file_system(path):
+    """Its kind, by what Linux says of the longest mount point above it."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    return max((it for it in mounts if path.is_relative_to(it[1])), key=lambda it: len(it[1]))[2]
 
 
 def test_a_clock_that_goes_back_holds_for_good(workspace, permit, demand, monkeypatch):

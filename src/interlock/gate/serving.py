@@ -274,6 +274,7 @@ class _Loaded:
         from interlock.subject import _folder
 
         before = _folder.listing(place.folder, place.adapter)
+        _folder.settle(before)
         digest = manifest.of(place.folder, adapter=place.adapter, progress=report).digest
         loaded = cls(place, digest, before)
         loaded.check()
