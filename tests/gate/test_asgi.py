@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import threading
+from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 
 import lab
 import release_lab
 from interlock.errors import UsageError
+from interlock.gate import lease as lease_module
 from interlock.gate.asgi import PermitMiddleware
 from interlock.gate.permit import Held
 from interlock.gate.serving import ByLedger, requires_permit
+from interlock.workspace import now
 from release_lab import issue
 
 HTTP = {"type": "http", "asgi": {"version": "3.0"}, "method": "GET", "path": "/", "headers": []}
@@ -60,6 +66,12 @@ def revoke(workspace, permit, serving, capsys):
     return take_back
 
 
+def later(monkeypatch, length):
+    """The machine's clock, so long after the gate was made."""
+    lab.later(monkeypatch, now() + length)
+    monkeypatch.setattr(lease_module, "datetime", lab.workspace_module.datetime)
+
+
 def answering(before=lambda number: None):
     """An application that answers in three messages."""
     reached = []
@@ -74,15 +86,19 @@ def answering(before=lambda number: None):
     return app
 
 
-def asked(gate, scope=HTTP):
-    """What comes out of one connection."""
-    sent = []
+def asked(gate, scope=HTTP, received=()):
+    """What comes out of one connection, into which comes what is received. A function among that is called first."""
+    sent, coming = [], iter([*received, {"type": f"{scope['type']}.disconnect"}])
 
     async def send(message):
         sent.append(dict(message))
 
     async def receive():
-        return {"type": f"{scope['type']}.disconnect"}
+        message = next(coming)
+        if callable(message):
+            message()
+            message = next(coming)
+        return message
 
     asyncio.run(gate(dict(scope), receive, send))
     return sent
@@ -193,6 +209,60 @@ def test_an_open_websocket_is_closed_on_a_hold(gate, revoke):
     assert sent[-1] == {"type": "websocket.close", "code": 1013, "reason": "held"}
 
 
+def listening(reached):
+    """An application that takes what comes in, whatever is raised meanwhile, until that is over."""
+
+    async def app(scope, receive, send):
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+        for _ in range(5):
+            with contextlib.suppress(Held):
+                message = await receive()
+                if message["type"].endswith(".disconnect"):
+                    reached.append("the end")
+                    return
+                reached.append(message.get("text") or message.get("body"))
+
+    return app
+
+
+def test_attack_messages_that_come_in_on_an_open_websocket_while_held(gate, revoke):
+    reached = []
+    one, two, three = ({"type": "websocket.receive", "text": text} for text in ("one", "two", "three"))
+    sent = asked(gate(listening(reached)), SOCKET, [one, revoke, two, three])
+    assert reached == ["one", "the end"]
+    assert [message["type"] for message in sent] == ["websocket.accept"]  # who has gone is not told
+
+    async def until_held(scope, receive, send):
+        await send({"type": "websocket.accept"})
+        while True:
+            reached.append((await receive())["text"])
+
+    sent = asked(gate(until_held), SOCKET, [one])
+    assert sent == [{"type": "websocket.close", "code": 1013, "reason": "held"}]
+    assert reached == ["one", "the end"]
+
+
+def test_attack_the_rest_of_a_request_comes_in_while_held(gate, revoke):
+    reached = []
+    parts = [{"type": "http.request", "body": part, "more_body": True} for part in (b"one", b"two")]
+    sent = asked(gate(listening(reached)), received=[parts[0], revoke, parts[1]])
+    assert reached == [b"one", "the end"]
+    assert "the permit was revoked by" in refused(sent)
+
+
+def test_a_websocket_that_the_application_closes_on_a_hold_is_closed_once(gate, revoke):
+    async def app(scope, receive, send):
+        await send({"type": "websocket.accept"})
+        revoke()
+        with contextlib.suppress(Held):
+            await receive()
+        await send({"type": "websocket.close", "code": 1000})
+
+    sent = asked(gate(app), SOCKET, [{"type": "websocket.receive", "text": "one"}])
+    assert sent[1:] == [{"type": "websocket.close", "code": 1000}]
+
+
 def test_startup_and_shutdown_pass(gate, revoke):
     app = answering()
     revoke()
@@ -227,7 +297,107 @@ def test_it_verifies_again_by_itself(gate, serving, workspace, permit, capsys, m
     assert app.reached == []
 
 
-@pytest.mark.parametrize("every", [0, -1, float("nan"), float("inf")])
+# -- nobody verifies ---------------------------------------------------------------------------------------------------
+
+
+def revoked(workspace, permit, capsys):
+    """Nobody has looked since."""
+    assert lab.command(capsys, workspace, "permit", "revoke", permit, "--reason", "no").code == 0
+
+
+def test_the_first_connection_of_a_process_verifies(gate, workspace, permit, capsys):
+    """It may have been made, or have slept, long before."""
+    app = answering()
+    revoked(workspace, permit, capsys)
+    assert "the permit was revoked by" in refused(asked(gate(app)))
+    assert app.reached == []
+
+
+def test_attack_the_thread_that_verifies_does_not_start(gate, workspace, permit, capsys, monkeypatch):
+    """As where the system has no more threads to give."""
+    app = answering()
+    built = gate(app)
+
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            asked(built)
+    revoked(workspace, permit, capsys)
+    assert "the permit was revoked by" in refused(asked(built))
+    assert app.reached == []
+
+
+def test_attack_the_thread_that_verifies_is_stuck_or_gone(gate, monkeypatch):
+    """A disk that does not answer, a process that was stopped: what counts is when it last looked."""
+    app = answering()
+    built = gate(app)
+    assert asked(built) == ANSWER
+    later(monkeypatch, timedelta(hours=1))
+    assert asked(built) == ANSWER
+    later(monkeypatch, timedelta(hours=2, seconds=5))
+    assert "nobody has verified the permit for" in refused(asked(built))
+    assert app.reached == ["http"] * 2
+
+
+def test_a_gate_that_was_closed_is_held_soon(gate, monkeypatch):
+    built = gate(answering())
+    assert asked(built) == ANSWER
+    built.close()
+    assert asked(built) == ANSWER
+    later(monkeypatch, timedelta(hours=4))
+    assert "nobody has verified the permit for" in refused(asked(built))
+
+
+@dataclass(frozen=True)
+class _Slow:
+    """A ledger that takes its time, in the process that it was made in."""
+
+    by: ByLedger
+    process: int
+    inside: threading.Event
+    go_on: threading.Event
+
+    def grant(self, asked, clock):
+        if os.getpid() == self.process and threading.current_thread() is not threading.main_thread():
+            self.inside.set()
+            assert self.go_on.wait(60)
+        return self.by.grant(asked, clock)
+
+    def lease(self, grant, clock):
+        return self.by.lease(grant, clock)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no system that forks")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_attack_a_fork_while_another_thread_verifies(workspace, permit, capsys):
+    """The child has its lock, and not the thread that would let go of it."""
+    slow = _Slow(ByLedger(workspace.folder, permit), os.getpid(), threading.Event(), threading.Event())
+    serving = requires_permit("deploy-api", subject=workspace.folder.parent / "model", by=slow)
+
+    def renew():
+        with contextlib.suppress(Held):
+            serving.renew()
+
+    thread = threading.Thread(target=renew)
+    thread.start()
+    assert slow.inside.wait(60)
+    revoked(workspace, permit, capsys)
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        try:
+            os._exit(asked(PermitMiddleware(answering(), serving))[0]["status"] - 500)
+        finally:
+            os._exit(1)
+    slow.go_on.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+
+
+@pytest.mark.parametrize("every", [0, 1e7, -1, float("nan"), float("inf")])
 def test_an_interval_that_is_none(serving, every):
     with pytest.raises(UsageError, match="expected a positive number of seconds"):
         PermitMiddleware(answering(), serving, every=every)

@@ -17,7 +17,9 @@ import permit_lab
 from interlock import cli
 from interlock.cli.launching import _by_ledger
 from interlock.errors import HOLD, InterlockError, UsageError
-from interlock.gate.launcher import Ended, Pace, Steady, Unreachable, launch
+from interlock.gate import launcher as launcher_module
+from interlock.gate.clock import Steady
+from interlock.gate.launcher import Ended, Pace, Unreachable, launch
 from interlock.gate.lease import Grant, Lease
 from interlock.gate.permit import Held
 from interlock.workspace import now
@@ -29,8 +31,10 @@ def script(text):
     return [sys.executable, "-c", textwrap.dedent(text)]
 
 
-def lease(clock=now, hours=1.0):
+def lease(clock=now, hours=1.0, *, stuck=False):
     at = now()
+    if stuck:  # until somebody writes to it
+        Path("permit").read_text()
     return Lease(
         Grant(0, 1, at - timedelta(hours=1), at + timedelta(hours=hours), at - timedelta(hours=1)), clock=clock
     )
@@ -252,6 +256,108 @@ def test_a_launcher_that_is_killed_takes_the_command_with_it(tmp_path):
         process.kill()
     while not (tmp_path / "saved").exists():
         pass
+
+
+# -- a command that goes for its launcher -----------------------------------------------------------------------------
+
+HOSTILE = """
+    import os, pathlib, signal, sys, time
+    for number in (signal.SIGUSR1, signal.SIGTERM): signal.signal(number, signal.SIG_IGN)
+    launcher, here = os.getppid(), pathlib.Path()
+    def watchdog():
+        for it in pathlib.Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split():
+            if "_watchdog" in pathlib.Path(f"/proc/{it}/cmdline").read_text(): return int(it)
+    (here / "pid").write_text(str(os.getpid()))
+    (here / "ready").touch()
+    while True:
+        WHAT
+        time.sleep(0.001)
+"""
+STOPS_IT_AGAIN_AND_AGAIN = "os.kill(launcher, signal.SIGSTOP)"
+STOPS_IT_ONCE = "(here / 'once').exists() or ((here / 'once').touch(), os.kill(launcher, signal.SIGSTOP))"
+KILLS_IT = "os.kill(launcher, signal.SIGKILL); launcher = 0; time.sleep(600)"
+KILLS_ITS_WATCHDOG = "os.kill(watchdog(), signal.SIGKILL); time.sleep(600)"
+STOPS_ITS_WATCHDOG = "os.kill(watchdog(), signal.SIGSTOP)"
+WAITS = "time.sleep(600)"
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="another system does not tell which processes there are")
+
+
+@contextmanager
+def against(folder, what, verify, grace=0.1):
+    """A launcher in a process of its own, over a command that is hostile to it."""
+    launcher = f"""
+        import sys
+        sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+        import test_launcher as tests
+        from pathlib import Path
+        pace = tests.Pace(look=0.02, verify=0.02, notice=0.1, grace={grace})
+        hostile = tests.HOSTILE.replace("WHAT", {what!r})
+        ended, _ = tests.run(tests.script(hostile), {verify}, pace)
+        print(ended.code, ended.held)
+    """
+    with subprocess.Popen(script(launcher), cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def is_over(folder):
+    """The hostile command runs no more; waits until then."""
+    command = int((folder / "pid").read_text())
+    while not launcher_module._is_over(command):
+        pass
+    return True
+
+
+@linux
+def test_attack_the_command_stops_its_launcher_once(tmp_path):
+    with against(tmp_path, STOPS_IT_ONCE, "tests.when_ready(Path(), tests.Held('revoked'))") as process:
+        assert process.communicate(timeout=60)[0].split() == ["137", "revoked"]
+
+
+@linux
+def test_attack_the_command_stops_its_launcher_again_and_again(tmp_path):
+    with against(tmp_path, STOPS_IT_AGAIN_AND_AGAIN, "tests.after(1)") as process:
+        code, _, why = process.communicate(timeout=60)[0].partition(" ")
+    assert code == "137"
+    assert "its watchdog has killed the command" in why
+
+
+@linux
+def test_attack_the_command_kills_its_launcher_and_does_not_listen(tmp_path):
+    with against(tmp_path, KILLS_IT, "tests.after(1)") as process:
+        assert process.wait(60) == -signal.SIGKILL
+    assert is_over(tmp_path)
+
+
+@linux
+def test_attack_the_command_kills_the_watchdog(tmp_path):
+    with against(tmp_path, KILLS_ITS_WATCHDOG, "tests.after(1)") as process:
+        code, _, why = process.communicate(timeout=60)[0].partition(" ")
+    assert code == "137"
+    assert "the launcher's watchdog is gone" in why
+
+
+@linux
+def test_attack_the_command_stops_the_watchdog(tmp_path):
+    """It is woken, and the launcher goes on."""
+    with against(tmp_path, STOPS_ITS_WATCHDOG, "tests.when_ready(Path(), tests.Held('revoked'))") as process:
+        assert process.communicate(timeout=60)[0].split() == ["137", "revoked"]
+
+
+@linux
+def test_attack_a_look_at_the_permit_that_never_ends(tmp_path):
+    """A disk that does not answer: the launcher is stuck in the system, and the lease ends."""
+    os.mkfifo(tmp_path / "permit")
+    stuck = "lambda clock: tests.lease(clock, hours=(1 + 0.5) / 3600, stuck=Path('ready').exists())"
+    with against(tmp_path, WAITS, stuck) as process:
+        while not (tmp_path / "ready").exists():
+            assert process.poll() is None
+        assert is_over(tmp_path)
+        (tmp_path / "permit").write_text("")
+        assert process.communicate(timeout=60)[0].startswith("137 the permit ended at")
 
 
 # -- with real permits -------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -192,3 +194,18 @@ def test_threads_that_ask_at_once_see_no_clock_go_back():
     for thread in threads:
         thread.join()
     assert not failed
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no system that forks")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_while_another_thread_asks_leaves_no_lease_locked():
+    lease = Lease(Grant(1, 2, LONG_AGO, datetime(9999, 1, 1, tzinfo=UTC), LONG_AGO))
+    with lease._lock:
+        child = os.fork()
+        if not child:
+            signal.alarm(60)
+            try:
+                os._exit(0 if lease.check() else 1)
+            finally:
+                os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import mmap
 import shutil
+import sys
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -12,14 +18,17 @@ import lab
 import ledger_lab as made
 import release_lab
 from interlock.cli.deployments import register as offer
-from interlock.errors import InterlockError, LedgerError, UsageError
+from interlock.errors import EvidenceError, InterlockError, LedgerError, UsageError
 from interlock.gate import lease as lease_module
 from interlock.gate import permit_file
+from interlock.gate import serving as serving_module
+from interlock.gate.clock import Steady
 from interlock.gate.narrowing import Less, narrow
 from interlock.gate.permit import Held
 from interlock.gate.serving import ByFile, ByLedger, UnreachableError, requires_permit
 from interlock.gate.trust import Trust
 from interlock.ledger import seen
+from interlock.subject import _folder
 from interlock.subject.deployment import Deployment
 from interlock.workspace import now
 from release_lab import issue
@@ -181,6 +190,42 @@ def test_weights_swapped_while_it_runs_hold_for_good(workspace, permit, demand):
             ask()
 
 
+def through_a_mapping(path):
+    """A mapping for writing, with a page of it changed already: the kernel has noted that, and notes no more."""
+    with path.open("r+b") as file:
+        mapping = mmap.mmap(file.fileno(), 0)
+    mapping[-5] = mapping[-5]
+    return mapping
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another system does not tell who has a file mapped")
+def test_attack_weights_that_are_mapped_for_writing_before_they_are_hashed(workspace, permit, demand):
+    told = pytest.raises(EvidenceError, match=r"`model.safetensors` is open or mapped for writing")
+    with through_a_mapping(model(workspace) / "model.safetensors"), told:
+        demand(workspace, permit)
+    assert demand(workspace, permit).check()
+
+
+def test_attack_weights_changed_through_a_mapping_where_nobody_tells_of_it(workspace, permit, demand, monkeypatch):
+    """As where the files are another user's: what is written to the disk first moves a date when it changes."""
+    monkeypatch.setattr(_folder, "_is_open_for_writing", lambda _: False)
+    if (kind := file_system(workspace.folder)) not in {"ext4", "xfs", "btrfs", "overlay"}:
+        pytest.skip(f"`{kind}` may have no disk")
+    with through_a_mapping(model(workspace) / "model.safetensors") as mapping:
+        serving = demand(workspace, permit)
+        serving.renew()
+        mapping[-5] ^= 1
+        for ask in (serving.renew, serving.check):
+            with pytest.raises(Held, match="are not as they were hashed"):
+                ask()
+
+
+def file_system(path):
+    """Its kind, by what Linux says of the longest mount point above it."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    return max((it for it in mounts if path.is_relative_to(it[1])), key=lambda it: len(it[1]))[2]
+
+
 def test_a_clock_that_goes_back_holds_for_good(workspace, permit, demand, monkeypatch):
     serving = demand(workspace, permit)
     later(monkeypatch, 3 * DAY)
@@ -191,6 +236,51 @@ def test_a_clock_that_goes_back_holds_for_good(workspace, permit, demand, monkey
             ask()
 
 
+def without_seen(workspace, permit):
+    by = replace(written(workspace, permit), seen=None)
+    return requires_permit("deploy-api", subject=model(workspace), by=by)
+
+
+@pytest.mark.parametrize(
+    "demand", [by_ledger, by_file, without_seen], ids=["by the ledger", "by a file", "by a file, without `seen`"]
+)
+def test_attack_the_clock_is_set_back_to_what_it_showed_before_each_renewal(workspace, permit, demand, monkeypatch):
+    """It never shows less than it did, and never gets to the end: what counts is the clock that nobody sets."""
+    shown, ticks = now() + timedelta(minutes=1), [0.0]
+    short = narrow(workspace, permit, Less(not_after=shown + timedelta(hours=1)), at=now())
+    monkeypatch.setattr(serving_module, "Steady", lambda: Steady(lambda: shown, lambda: ticks[0]))
+    serving = demand(workspace, short)
+    for left in (40, 20):
+        ticks[0] += 20 * 60
+        serving.renew()
+        assert serving.check() <= timedelta(minutes=left)
+    ticks[0] += 20 * 60
+    for ask in (serving.check, serving.renew, serving.check, serving.renew):
+        with pytest.raises(Held, match="the permit ended"):
+            ask()
+
+
+def test_a_renewal_that_nobody_calls_is_missed(workspace, permit, monkeypatch):
+    serving = by_ledger(workspace, permit)
+    hour = timedelta(hours=1)
+    assert serving.check(within=hour)
+    later(monkeypatch, 2 * hour)
+    assert serving.check()
+    with pytest.raises(Held, match=r"nobody has verified the permit for 7\d\d\d seconds, expected once in 3600"):
+        serving.check(within=hour)
+    serving.renew()
+    assert serving.check(within=hour)
+
+
+def test_an_outage_is_no_missed_renewal(workspace, permit, monkeypatch):
+    serving = by_ledger(workspace, permit)
+    later(monkeypatch, timedelta(hours=2))
+    workspace.folder.rename(workspace.folder.with_name("away"))
+    with pytest.raises(UnreachableError):
+        serving.renew()
+    assert serving.check(within=timedelta(hours=1))
+
+
 def test_a_revoked_permit_ends_at_the_next_renewal(workspace, permit, capsys):
     serving = by_ledger(workspace, permit)
     assert lab.command(capsys, workspace, "permit", "revoke", permit, "--reason", "no").code == 0
@@ -199,6 +289,120 @@ def test_a_revoked_permit_ends_at_the_next_renewal(workspace, permit, capsys):
         serving.renew()
     with pytest.raises(Held, match="the permit was revoked by"):
         serving.check()
+
+
+def revoke(capsys, workspace, permit, serving):
+    lab.command(capsys, workspace, "permit", "revoke", permit, "--reason", "no")
+    with pytest.raises(Held):
+        serving.renew()
+
+
+def kinds(serving, ran):
+    """Guarded functions that note what of them runs, each with what takes all that it gives."""
+
+    def body(word):
+        ran.append(word)
+        return word
+
+    @serving
+    def items():
+        yield body("one")
+        yield body("two")
+
+    @serving
+    async def answer():
+        return body("one")
+
+    @serving
+    async def async_items():
+        yield body("one")
+        yield body("two")
+
+    async def taken(given):
+        return [item async for item in given]
+
+    given = serving(lambda: (body(word) for word in ("one", "two")))
+    answered = serving(lambda: answer())  # noqa: PLW0108 - a function that is no coroutine by its kind
+    return {
+        "a generator": (items, list),
+        "a coroutine": (answer, asyncio.run),
+        "an asynchronous generator": (async_items, lambda it: asyncio.run(taken(it))),
+        "a generator that a function gives": (given, list),
+        "a coroutine that a function gives": (answered, asyncio.run),
+    }
+
+
+def test_attack_made_while_open_and_run_while_held(workspace, permit, capsys):
+    ran = []
+    serving = by_ledger(workspace, permit)
+    made = {name: (kind(), take) for name, (kind, take) in kinds(serving, ran).items()}
+    revoke(capsys, workspace, permit, serving)
+    for given, take in made.values():
+        with pytest.raises(Held, match="the permit was revoked by"):
+            take(given)
+    assert ran == []
+
+
+def test_attack_held_between_two_items(workspace, permit, capsys):
+    ran = []
+    serving = by_ledger(workspace, permit)
+    of = kinds(serving, ran)
+    items, given = of["a generator"][0](), of["a generator that a function gives"][0]()
+
+    async def two():
+        made = of["an asynchronous generator"][0]()
+        assert await anext(made) == "one"
+        revoke(capsys, workspace, permit, serving)
+        await anext(made)
+
+    assert [next(items), next(given)] == ["one", "one"]
+    for go_on in (lambda: asyncio.run(two()), partial(next, items), partial(next, given)):
+        with pytest.raises(Held, match="the permit was revoked by"):
+            go_on()
+    assert ran == ["one"] * 3
+
+
+def test_attack_held_while_the_answer_is_made(workspace, permit, capsys):
+    serving = by_ledger(workspace, permit)
+
+    @serving
+    async def answer():
+        revoke(capsys, workspace, permit, serving)
+        return "an answer"
+
+    with pytest.raises(Held, match="the permit was revoked by"):
+        asyncio.run(answer())
+
+
+def test_a_guarded_function_is_of_the_kind_that_it_was(workspace, permit):
+    serving = by_ledger(workspace, permit)
+    of = kinds(serving, [])
+    assert inspect.isgeneratorfunction(of["a generator"][0])
+    assert inspect.iscoroutinefunction(of["a coroutine"][0])
+    assert inspect.isasyncgenfunction(of["an asynchronous generator"][0])
+    expected = {name: "one" if "coroutine" in name else ["one", "two"] for name in of}
+    assert {name: take(kind()) for name, (kind, take) in of.items()} == expected
+
+
+def test_a_guarded_generator_hears_what_is_sent_thrown_and_closed(workspace, permit):
+    heard = []
+
+    @by_ledger(workspace, permit)
+    def items():
+        try:
+            heard.append((yield 1))
+            yield 2
+        except ZeroDivisionError as error:
+            heard.append(type(error))
+        try:
+            yield 3
+        finally:
+            heard.append("closed")
+
+    made = items()
+    assert [next(made), made.send("a word"), made.throw(ZeroDivisionError())] == [1, 2, 3]
+    made.close()
+    assert heard == ["a word", ZeroDivisionError, "closed"]
 
 
 def test_a_positive_result_ends_it_and_what_lifts_the_hold_opens_it_again(workspace, permit):

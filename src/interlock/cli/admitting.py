@@ -11,8 +11,8 @@ import typer
 
 from interlock.cli.permits import ActionOption, read_trust
 from interlock.errors import HOLD, OK, UsageError
+from interlock.gate.clock import Steady
 from interlock.gate.kubernetes import LIMIT, Door, answer
-from interlock.workspace import now
 
 app = typer.Typer(help="Let a Kubernetes cluster ask for permits: see docs/launching.md.", no_args_is_help=True)
 PermitsOption = Annotated[Path, typer.Option("--permits", help="Folder where permits lie at the gate.")]
@@ -71,7 +71,7 @@ def review(
 
 
 def _door(permits: Path, trust: Path, seen: Path | None) -> Door:
-    return Door(permits, lambda: read_trust(trust), now, seen)
+    return Door(permits, lambda: read_trust(trust), Steady(), seen)
 
 
 def _tell(text: str) -> None:

@@ -22,6 +22,7 @@ from interlock.evidence.predicates import Fields
 from interlock.gate.permit import Held
 from interlock.gate.serving import Asked, ByLedger
 from interlock.subject import manifest
+from interlock.workspace import now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +93,7 @@ class Guard:
             raise Held(f"`{alias}` is guarded, and the version has no tag `{TAG}` that names a permit")
         try:
             digest = manifest.of(self._folder(source)).digest
-            ByLedger(self.workspace, tags[TAG]).grant(Asked(wanted.action, digest, wanted.deployment))
+            ByLedger(self.workspace, tags[TAG]).grant(Asked(wanted.action, digest, wanted.deployment), now)
         except Held as held:
             raise Held(f"`{alias}` is guarded: {held}") from held
         except (InterlockError, OSError) as error:  # an outage, too: an alias has no lease

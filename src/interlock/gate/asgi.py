@@ -1,7 +1,8 @@
 """A gate before any ASGI application (asgi.readthedocs.io, specification 3.0): held, it answers 503 and says why.
 
-Guarantees: no request reaches the application, and no part of an answer leaves it, while the gate is held; a thread
-verifies again at an interval. It imports no framework.
+Guarantees: no request and no message of one reaches the application, and no part of an answer leaves it, while the gate
+is held; a thread verifies again at an interval, and where it does not, whatever the cause, the gate is held. It imports
+no framework.
 What it leaves to the caller: `requires_permit` before the weights are loaded, and that every way to the model leads
 through this application.
 """
@@ -11,9 +12,9 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from interlock.errors import InterlockError, UsageError
@@ -31,6 +32,9 @@ _Send = Callable[[_Message], Awaitable[None]]
 _App = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 
 _TRY_AGAIN_LATER = 1013  # IANA, WebSocket Close Code Number Registry
+_UNGUARDED = {"websocket.close", "websocket.disconnect", "http.disconnect"}  # an end is told, held or not
+_MOST_EVERY = 10**6
+_SLACK = timedelta(seconds=10)  # on a machine that is busy
 
 
 class PermitMiddleware:
@@ -39,17 +43,20 @@ class PermitMiddleware:
     Args:
         app: the application.
         serving: what `requires_permit` gave.
-        every: seconds between two verifications; also what `Retry-After` says.
+        every: seconds between two verifications; also what `Retry-After` says. Where none began for twice that and ten
+            seconds, the gate is held.
 
     Raises:
         UsageError: `every` is not a positive number.
     """
 
     def __init__(self, app: _App, serving: Serving, *, every: float = 60.0) -> None:
-        if not 0 < every < math.inf:
-            raise UsageError(f"every is {every}, expected a positive number of seconds")
+        if not 0 < every <= _MOST_EVERY:
+            raise UsageError(f"every is {every}, expected a positive number of seconds, at most {_MOST_EVERY}")
         self._app, self._serving, self._every = app, serving, every
-        self._stop, self._process = threading.Event(), 0
+        self._within = timedelta(seconds=2 * every) + _SLACK
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         """One connection, by the specification."""
@@ -64,12 +71,12 @@ class PermitMiddleware:
             raise Held(f"a gate for http and websocket does not know `{scope['type']}`")
 
     def close(self) -> None:
-        """Verify no more. What is verified goes on to its end."""
+        """Verify no more: the gate is held soon after."""
         self._stop.set()
 
     async def _http(self, scope: _Message, receive: _Receive, send: _Send) -> None:
-        guarded = _Guarded(self._serving, send, "http.response.start")
-        await self._through(scope, receive, guarded)
+        guarded = _Guarded(self._check, receive, send, "http.response.start")
+        await self._through(scope, guarded)
         if guarded.held is None:
             return
         if guarded.begun:  # its status is gone: the server breaks the connection off
@@ -78,9 +85,9 @@ class PermitMiddleware:
             await send(message)
 
     async def _websocket(self, scope: _Message, receive: _Receive, send: _Send) -> None:
-        guarded = _Guarded(self._serving, send, "websocket.accept")
-        await self._through(scope, receive, guarded)
-        if guarded.held is None:
+        guarded = _Guarded(self._check, receive, send, "websocket.accept")
+        await self._through(scope, guarded)
+        if guarded.held is None or guarded.ended:
             return
         if guarded.begun or "websocket.http.response" not in (scope.get("extensions") or {}):
             await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER, "reason": "held"})
@@ -88,14 +95,17 @@ class PermitMiddleware:
         for message in self._refusal(guarded.held, "websocket.http.response"):
             await send(message)
 
-    async def _through(self, scope: _Message, receive: _Receive, guarded: _Guarded) -> None:
+    async def _through(self, scope: _Message, guarded: _Guarded) -> None:
         """Let a connection through to the application, if the gate is open, until it is not."""
         try:
             guarded.check()
-            await self._app(scope, receive, guarded)
+            await self._app(scope, guarded.receive, guarded.send)
         except Exception:
             if guarded.held is None:  # else it is the hold, in whatever a framework made of it
                 raise
+
+    def _check(self) -> None:
+        self._serving.check(within=self._within)
 
     def _refusal(self, held: Held, kind: str) -> Iterable[_Message]:
         told = {"held": True, "action": self._serving.asked.action, "why": str(held), "lift": self._serving.asked.lift}
@@ -110,39 +120,59 @@ class PermitMiddleware:
         yield {"type": f"{kind}.body", "body": body, "more_body": False}
 
     def _watch(self) -> None:
-        """Start the thread, once a process: a server that forks does so after this object was made."""
-        if self._process != os.getpid():
-            self._process, self._stop = os.getpid(), threading.Event()
-            threading.Thread(target=self._renewing, args=(self._stop,), name="interlock-permit", daemon=True).start()
+        """Verify, and have a thread go on with it: one a process, since a fork takes none along."""
+        if self._stop.is_set() or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._renew()
+        stop = threading.Event()
+        thread = threading.Thread(target=self._renewing, args=(stop,), name="interlock-permit", daemon=True)
+        thread.start()  # one that does not start is no thread: the next connection tries again
+        self._stop, self._thread = stop, thread
 
     def _renewing(self, stop: threading.Event) -> None:
         while not stop.wait(self._every):
-            with contextlib.suppress(
-                InterlockError
-            ):  # a hold is kept, and told to who asks; an outage leaves the lease
-                self._serving.renew()
+            self._renew()
+
+    def _renew(self) -> None:
+        with contextlib.suppress(InterlockError):  # a hold is kept, and told to who asks; an outage leaves the lease
+            self._serving.renew()
 
 
 class _Guarded:
-    """Sends while the gate is open. `held`: the first hold that it met; `begun`: whether the answer has begun."""
+    """Messages of one connection, both ways, while the gate is open.
 
-    def __init__(self, serving: Serving, send: _Send, first: str) -> None:
-        self._serving, self._send, self._first = serving, send, first
+    `held`: the first hold that it met. `begun`, `ended`: whether the answer has begun, and the connection is over.
+    """
+
+    def __init__(self, check: Callable[[], None], receive: _Receive, send: _Send, first: str) -> None:
+        self._check, self._receive, self._send, self._first = check, receive, send, first
         self.held: Held | None = None
-        self.begun = False
+        self.begun = self.ended = False
 
     def check(self) -> None:
         """Hold once and for all, for this connection."""
         if self.held is not None:
             raise self.held
         try:
-            self._serving.check()
+            self._check()
         except Held as held:
             self.held = held
             raise
 
-    async def __call__(self, message: _Message) -> None:
-        if message["type"] != "websocket.close":
-            self.check()
+    async def receive(self) -> _Message:
+        """What came in; not once it is held."""
+        message = await self._receive()
+        self._pass(message)
+        return message
+
+    async def send(self, message: _Message) -> None:
+        """Send it on; not once it is held."""
+        self._pass(message)
         self.begun = self.begun or message["type"] == self._first
         await self._send(message)
+
+    def _pass(self, message: _Message) -> None:
+        if message["type"] in _UNGUARDED:
+            self.ended = True
+        else:
+            self.check()

@@ -5,9 +5,11 @@ ends that it can be made to (SIGTERM, then SIGKILL) by then, and at once when th
 at last is the command, its process group, and everything that it started, in whatever session. Where the permit cannot
 be looked at (a server that is down, a disk that is not there), the command runs on, until the lease ends that was
 verified last; a permit or a ledger that can be read and is wrong holds at once. A launcher that dies takes the command
-with it (SIGTERM, by the kernel, on Linux).
-What it leaves to others: a command that hands its work to another machine or to a service, and whoever starts the same
-command without the launcher. docs/launching.md says which gate stops what.
+with it (SIGTERM, by the kernel, on Linux; then SIGKILL by the watchdog, a second process). The watchdog also wakes a
+launcher that was stopped, and kills the command where that does not help, or the lease ends and the launcher is stuck;
+and a launcher whose watchdog is gone stops the command.
+What it leaves to others: a command that hands its work to another machine or to a service, one that stops launcher and
+watchdog both, and whoever starts the same command without the launcher. docs/launching.md says which gate stops what.
 """
 
 from __future__ import annotations
@@ -21,50 +23,26 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from interlock.errors import InterlockError, UsageError
+from interlock.gate import _watchdog
+from interlock.gate._watchdog import descendants
+from interlock.gate.clock import Clock, Steady
 from interlock.gate.lease import Lease
 from interlock.gate.permit import Held
-from interlock.workspace import now
 
-__all__ = ["Clock", "Ended", "Pace", "Steady", "Unreachable", "Verify", "launch"]
+__all__ = ["Clock", "Ended", "Pace", "Unreachable", "Verify", "launch"]
 
-#: The time, in UTC; raises `Held` where the clock went back.
-Clock = Callable[[], datetime]
 #: Opens a lease by such a clock, or holds. It is asked at the start and again and again.
 Verify = Callable[[Clock], Lease]
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _PATIENCE = 10.0  # seconds until what SIGKILL does not end is told
-
-
-class Steady:
-    """A clock for as long as this process lives: the later of what the wall clock and the monotonic clock say.
-
-    A lease watches both clocks while it runs; this one does from one lease to the next.
-    """
-
-    def __init__(self, wall: Clock = now, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._wall, self._monotonic = wall, monotonic
-        self._began, self._ticked = wall(), monotonic()
-        self._before = self._began
-
-    def __call__(self) -> datetime:
-        """The time.
-
-        Raises:
-            Held: the wall clock shows less than it did before.
-        """
-        shown = self._wall()
-        if shown < self._before:
-            raise Held(f"the clock went back: it shows {shown.isoformat()}, and has shown {self._before.isoformat()}")
-        self._before = shown
-        return max(shown, self._began + timedelta(seconds=self._monotonic() - self._ticked))
 
 
 class Unreachable(Exception):  # noqa: N818  no error: the lease goes on
@@ -123,17 +101,75 @@ def launch(command: Sequence[str], verify: Verify, *, pace: Pace, say: Callable[
             f"the lease has {left.total_seconds():.0f} seconds left, and stopping may take "
             f"{pace.stopping.total_seconds():.0f}; a new permit lifts this, or shorter --notice and --grace"
         )
-    others = frozenset(_descendants(os.getpid()))
-    process = _start(command)
-    watched = _Watched(process, partial(verify, clock), lease, pace, say)
-    with _passing_on(process):
-        try:
-            held = watched.until_it_ends()
-        finally:
-            if alive := _kill(process, others):
-                say(f"could not be killed: {', '.join(map(str, alive))}")
+    with _Watchdog(pace) as watchdog:
+        watchdog.tell(left)
+        others = frozenset(descendants(os.getpid()))
+        process = _start(command, watchdog)
+        watched = _Watched(process, partial(verify, clock), lease, watchdog, pace, say)
+        with _passing_on(process):
+            try:
+                held = watched.until_it_ends()
+            finally:
+                if alive := _kill(process, others):
+                    say(f"could not be killed: {', '.join(map(str, alive))}")
+    if watchdog.killed and held is None:
+        held = "the launcher was stopped or stuck, and its watchdog has killed the command"
+        say(f"hold: {held}")
     code = process.returncode or 0
     return Ended(code if code >= 0 else 128 - code, held)
+
+
+class _Watchdog:
+    """The launcher's end of `_watchdog.py`."""
+
+    def __init__(self, pace: Pace) -> None:
+        others = " ".join(map(str, descendants(os.getpid())))
+        told = [str(os.getpid()), str(pace.look), str(pace.grace), others]
+        command = [sys.executable, "-I", "-S", _watchdog.__file__, *told]
+        listens, self._pipe = os.pipe()
+        os.set_blocking(self._pipe, False)
+        self.killed = False
+        try:
+            self._process = subprocess.Popen(command, stdin=listens, start_new_session=True)  # noqa: S603 - this package's own file
+        except OSError as error:
+            os.close(self._pipe)
+            raise UsageError(f"cannot start the watchdog by `{sys.executable}`: {error.strerror}") from error
+        finally:
+            os.close(listens)
+
+    def tell(self, left: timedelta) -> None:
+        """All must be over in so long.
+
+        Raises:
+            Held: there is no watchdog any more, or it does not listen.
+        """
+        self._process.send_signal(signal.SIGCONT)
+        self._say(f"until {time.monotonic() + left.total_seconds()}")
+
+    def is_for(self, group: int) -> None:
+        """The command's process group. Called in the child, before it is the command."""
+        self._say(f"group {group}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(Held):
+            self._process.send_signal(signal.SIGCONT)
+            self._say("over")
+        try:
+            self.killed = self._process.wait(_PATIENCE) == _watchdog.KILLED
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        finally:
+            os.close(self._pipe)
+
+    def _say(self, words: str) -> None:
+        try:
+            os.write(self._pipe, f"{words}\n".encode())
+        except OSError as error:
+            raise Held(f"the launcher's watchdog is gone, or does not listen: {error.strerror}") from error
 
 
 @dataclass(slots=True)
@@ -141,6 +177,7 @@ class _Watched:
     process: subprocess.Popen[bytes]
     verify: Callable[[], Lease]
     lease: Lease
+    watchdog: _Watchdog
     pace: Pace
     say: Callable[[str], None]
     unreachable: str | None = None
@@ -166,6 +203,7 @@ class _Watched:
                 f"the lease ends in {max(left.total_seconds(), 0):.0f} seconds, which stopping may take; "
                 "a new permit lifts this: interlock permit issue"
             )
+        self.watchdog.tell(left)
 
     def _verify_again(self) -> None:
         try:
@@ -182,6 +220,8 @@ class _Watched:
     def _stop(self, why: str) -> None:
         """Ask, then make it. The whole group is told; `_kill` does the rest."""
         self.say(f"hold: {why}")
+        with suppress(Held):
+            self.watchdog.tell(self.pace.stopping)
         for number, seconds in ((signal.SIGUSR1, self.pace.notice), (signal.SIGTERM, self.pace.grace)):
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
@@ -197,7 +237,7 @@ class _Watched:
         return True
 
 
-def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], watchdog: _Watchdog) -> subprocess.Popen[bytes]:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what outlives its own parent becomes this process's child, and is found
     parent = os.getpid()
 
@@ -205,11 +245,14 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it died before this was said
             os._exit(128 + signal.SIGTERM)
+        watchdog.is_for(os.getpid())
 
     try:
         return subprocess.Popen(list(command), start_new_session=True, preexec_fn=bound)  # noqa: PLW1509, S603 - one thread; the user's own command
     except OSError as error:
         raise UsageError(f"cannot start `{command[0]}`: {error.strerror}") from error
+    except subprocess.SubprocessError as error:  # what went wrong before it was the command
+        raise Held("the launcher's watchdog is gone") from error
 
 
 def _kill(process: subprocess.Popen[bytes], others: frozenset[int]) -> list[int]:
@@ -218,7 +261,7 @@ def _kill(process: subprocess.Popen[bytes], others: frozenset[int]) -> list[int]
     """
 
     def came() -> list[int]:
-        return [pid for pid in _descendants(os.getpid(), but=others) if not _is_over(pid)]
+        return [pid for pid in descendants(os.getpid(), but=others) if not _is_over(pid)]
 
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -230,21 +273,12 @@ def _kill(process: subprocess.Popen[bytes], others: frozenset[int]) -> list[int]
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
-    for pid in set(_descendants(os.getpid(), but=others)) - {
+    for pid in set(descendants(os.getpid(), but=others)) - {
         process.pid
     }:  # handed to this process when their parents ended
         with suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
     return left
-
-
-def _descendants(pid: int, but: frozenset[int] = frozenset()) -> Iterator[int]:
-    """Children, their children, and so on, where the system tells (Linux)."""
-    for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError, ValueError):
-            for child in set(map(int, file.read_text().split())) - but:
-                yield child
-                yield from _descendants(child, but)
 
 
 def _is_over(pid: int) -> bool:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +22,7 @@ from interlock.decide.decision import timestamp
 from interlock.errors import EvidenceError
 from interlock.evidence import dsse
 from interlock.evidence.predicates import Fields
+from interlock.gate import _fork
 from interlock.gate.permit import Held
 
 if TYPE_CHECKING:
@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 
     from interlock.evidence.read import Evidence, Permit
 
-__all__ = ["Grant", "Lease"]
+__all__ = ["Grant", "Lease", "wall"]
 
 _RENEW = "ask for a new one: interlock permit issue"
 _NOTED_EVERY = timedelta(seconds=1)
 
 
-def _wall() -> datetime:
+def wall() -> datetime:
+    """The machine's clock in UTC, to the microsecond."""
     return datetime.now(UTC)
 
 
@@ -93,15 +94,15 @@ class Lease:
         self,
         grant: Grant,
         *,
-        clock: Callable[[], datetime] = _wall,
+        clock: Callable[[], datetime] = wall,
         monotonic: Callable[[], float] = time.monotonic,
         seen: Path | None = None,
     ) -> None:
         self.grant = grant
         self._clock, self._monotonic, self._seen = clock, monotonic, seen
-        self._lock = threading.Lock()
+        self._lock = _fork.lock(self)
         self._began, self._ticked = clock(), monotonic()
-        self._wall_before, self._ticks_before = self._began, self._ticked
+        self._shown_before, self._ticks_before = self._began, self._ticked
         self._noted: datetime | None = None
         self._held: str | None = None
         self._check_start()
@@ -136,22 +137,22 @@ class Lease:
 
     def _now(self) -> datetime:
         """The later of what both clocks say, which have not gone back since they were last read."""
-        wall, ticks = self._clock(), self._monotonic()
-        if wall < self._wall_before:
-            raise Held(f"the clock went back: it shows {_exact(wall)}, and has shown {_exact(self._wall_before)}")
+        shown, ticks = self._clock(), self._monotonic()
+        if shown < self._shown_before:
+            raise Held(f"the clock went back: it shows {_exact(shown)}, and has shown {_exact(self._shown_before)}")
         if ticks < self._ticks_before:
             raise Held(f"the monotonic clock went back, from {self._ticks_before} to {ticks} seconds")
-        self._wall_before, self._ticks_before = wall, ticks
-        return self._began + max(wall - self._began, timedelta(seconds=ticks - self._ticked))
+        self._shown_before, self._ticks_before = shown, ticks
+        return self._began + max(shown - self._began, timedelta(seconds=ticks - self._ticked))
 
     def _check_start(self) -> None:
-        wall = self._began
+        shown = self._began
         known = {"the ledger's own time": self.grant.ledger_time, "the start of the permit": self.grant.begins}
         kept = self._kept()
         known |= {f"the latest time seen, by `{self._seen}`": kept} if kept else {}
         for what, moment in known.items():
-            if wall < moment:
-                raise Held(f"the clock shows {_exact(wall)}, before {what}, {timestamp(moment)}")
+            if shown < moment:
+                raise Held(f"the clock shows {_exact(shown)}, before {what}, {timestamp(moment)}")
 
     def _kept(self) -> datetime | None:
         """The time in the file; None at the first start, when there is no file."""

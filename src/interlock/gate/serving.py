@@ -11,26 +11,27 @@ loaded, which sees a file that was touched meanwhile; and to ask `check` before 
 from __future__ import annotations
 
 import contextlib
-import functools
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from interlock.errors import EvidenceError, InterlockError, LedgerError, UsageError
-from interlock.gate import permit_file
+from interlock.gate import _fork, permit_file
+from interlock.gate.clock import Steady
+from interlock.gate.guarding import guard
 from interlock.gate.lease import Grant, Lease
 from interlock.gate.permit import Held, find, verify
 from interlock.gate.trust import Trust
 from interlock.subject import manifest
 from interlock.subject.deployment import Deployment
-from interlock.workspace import Place, Workspace, now
+from interlock.workspace import Place, Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from types import TracebackType
 
+    from interlock.gate.clock import Clock
     from interlock.subject._folder import Listed
 
 __all__ = ["Asked", "ByFile", "ByLedger", "Serving", "UnreachableError", "requires_permit"]
@@ -62,8 +63,8 @@ class Asked:
 class Source(Protocol):
     """Where a permit is verified."""
 
-    def grant(self, asked: Asked) -> Grant:
-        """What the permit grants now.
+    def grant(self, asked: Asked, clock: Clock) -> Grant:
+        """What the permit grants now, by such a clock.
 
         Raises:
             Held: it does not open what is asked.
@@ -71,8 +72,8 @@ class Source(Protocol):
             InterlockError: the permit or the ledger is not as it should be.
         """
 
-    def lease(self, grant: Grant) -> Lease:
-        """A lease on it."""
+    def lease(self, grant: Grant, clock: Clock) -> Lease:
+        """A lease on it, by the same clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class ByLedger:
     workspace: Path
     permit: str
 
-    def grant(self, asked: Asked) -> Grant:
+    def grant(self, asked: Asked, clock: Clock) -> Grant:
         """What it grants now: checks 1 to 9."""
         try:
             opened = self._open()
@@ -105,11 +106,11 @@ class ByLedger:
             offered = evidence.facts.deployments.get(asked.deployment)
             if offered is None:
                 raise Held(f"the ledger has no deployment {asked.deployment[:12]}: interlock deployment add")
-        return Grant.of(evidence, verify(evidence, wanted.digest, action=asked.action, at=now(), deployment=offered))
+        return Grant.of(evidence, verify(evidence, wanted.digest, action=asked.action, at=clock(), deployment=offered))
 
-    def lease(self, grant: Grant) -> Lease:
-        """A lease on it."""
-        return Lease(grant)
+    def lease(self, grant: Grant, clock: Clock) -> Lease:
+        """A lease on it, by the same clock."""
+        return Lease(grant, clock=clock)
 
     def _open(self) -> Workspace:
         (self.workspace / "interlock.json").read_bytes()  # an outage is told from a workspace that is malformed
@@ -126,15 +127,15 @@ class ByFile:
     trust: Path
     seen: Path | None = None
 
-    def grant(self, asked: Asked) -> Grant:
+    def grant(self, asked: Asked, clock: Clock) -> Grant:
         """What it grants now."""
         trust = Trust.parse(_bytes(self.trust, _MOST_TRUST))
-        read = permit_file.read(_bytes(self.permit, permit_file.LIMIT), trust, at=now())
-        return read.verify(action=asked.action, subject=asked.subject, at=now(), deployment=asked.deployment)
+        read = permit_file.read(_bytes(self.permit, permit_file.LIMIT), trust, at=clock())
+        return read.verify(action=asked.action, subject=asked.subject, at=clock(), deployment=asked.deployment)
 
-    def lease(self, grant: Grant) -> Lease:
-        """A lease on it."""
-        return Lease(grant, seen=self.seen)
+    def lease(self, grant: Grant, clock: Clock) -> Lease:
+        """A lease on it, by the same clock."""
+        return Lease(grant, clock=clock, seen=self.seen)
 
 
 def requires_permit(
@@ -172,21 +173,30 @@ class Serving:
 
     def __init__(self, asked: Asked, loaded: _Loaded, by: Source) -> None:
         self.asked = asked
-        self._loaded, self._by, self._lock = loaded, by, threading.Lock()
+        self._loaded, self._by, self._lock, self._clock = loaded, by, _fork.lock(self), Steady()
         self._held: str | None = None
         self._for_good = False
-        self.lease = by.lease(by.grant(asked))
+        self._asked_at = self._clock()
+        self.lease = by.lease(by.grant(asked, self._clock), self._clock)
         self._loaded.check()
 
-    def check(self) -> timedelta:
+    def check(self, *, within: timedelta | None = None) -> timedelta:
         """Check that it is still open; returns the time that is left. It takes microseconds.
 
+        Args:
+            within: how long ago the last `renew` may have begun, or the first verification.
+
         Raises:
-            Held: the lease is over, a clock went back, or the last `renew` held.
+            Held: the lease is over, a clock went back, the last `renew` held, or nobody has called it `within`.
         """
         held = self._held
         if held is not None:
             raise Held(held)
+        if within is not None and (ago := self._clock() - self._asked_at) > within:
+            raise Held(
+                f"nobody has verified the permit for {ago.total_seconds():.0f} seconds, "
+                f"expected once in {within.total_seconds():.0f}"
+            )
         return self.lease.check()
 
     def renew(self) -> None:
@@ -214,30 +224,31 @@ class Serving:
                 raise Held(self._held) from error
 
     def _renew(self) -> None:
-        self._for_good = True  # until both have passed
-        self._loaded.check()
-        self._check_clock()
-        self._for_good = False
-        grant = self._by.grant(self.asked)
-        self.lease, self._held = self._by.lease(grant), None
+        try:
+            self._loaded.check()
+            began = self._check_clocks()
+        except BaseException:
+            self._for_good = True
+            raise
+        try:
+            self.lease = self._by.lease(self._by.grant(self.asked, self._clock), self._clock)
+        except UnreachableError:
+            self._asked_at = began
+            raise
+        self._asked_at, self._held = began, None
 
-    def _check_clock(self) -> None:
-        """A lease that holds before its end holds for a clock, and a new one must not forget that."""
+    def _check_clocks(self) -> datetime:
+        """The time. A lease that holds before its end holds for a clock, and a new one must not forget that."""
         try:
             self.lease.check()
         except Held:
-            if now() < self.lease.grant.ends:
+            if self._clock() < self.lease.grant.ends:
                 raise
+        return self._clock()
 
     def __call__(self, function: Callable[_Given, _Answer]) -> Callable[_Given, _Answer]:
-        """A function that is called only while it is open."""
-
-        @functools.wraps(function)
-        def guarded(*arguments: _Given.args, **named: _Given.kwargs) -> _Answer:
-            self.check()
-            return function(*arguments, **named)
-
-        return guarded
+        """A function that runs, and whose items and answer are handed out, only while it is open."""
+        return guard(self.check, function)
 
     def __enter__(self) -> Lease:
         """The lease, if it is open now."""
@@ -263,6 +274,7 @@ class _Loaded:
         from interlock.subject import _folder
 
         before = _folder.listing(place.folder, place.adapter)
+        _folder.settle(before)
         digest = manifest.of(place.folder, adapter=place.adapter, progress=report).digest
         loaded = cls(place, digest, before)
         loaded.check()

@@ -6,8 +6,12 @@ folder itself, since what it leads to can change without a trace in the folder.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import signal
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +85,45 @@ def unchanged(before: dict[str, Listed], after: dict[str, Listed]) -> None:
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
             raise changed(name)
+
+
+def settle(files: dict[str, Listed]) -> None:
+    """Have the dates of these files show whoever writes to them from now on.
+
+    A page that was changed through a mapping moves them no more until it is on the disk: so all is written there. In a
+    file system without a disk it never is, and Linux is asked whether anybody has a file open, or mapped, for writing;
+    it says so to the owner of the file, and to root.
+
+    Raises:
+        EvidenceError: somebody has, or the system cannot write one to the disk.
+    """
+    for name, file in files.items():
+        try:
+            descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError as error:
+            raise changed(name) from error
+        try:
+            os.fsync(descriptor)
+            written_to = _is_open_for_writing(descriptor)
+        except OSError as error:
+            raise EvidenceError(f"`{name}` cannot be brought to rest: {error.strerror}") from error
+        finally:
+            os.close(descriptor)
+        if written_to:
+            raise EvidenceError(f"`{name}` is open or mapped for writing; expected a model that nobody writes to")
+
+
+def _is_open_for_writing(descriptor: int) -> bool:
+    """Whether the kernel refuses a read lease for that (fcntl(2), leases); no, where it knows no leases."""
+    if sys.platform != "linux":
+        return False
+    fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # who opens it meanwhile ends no process by SIGIO
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
 
 
 def changed(name: str | Path) -> EvidenceError:
