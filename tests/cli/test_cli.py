@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -627,7 +628,14 @@ def _stopped(opened, number):
     """Start an `evaluate` that waits halfway, and stop it by a signal once it has stored samples."""
     goes_on = opened.folder / "goes-on"
     command = [sys.executable, "-c", HALFWAY, str(goes_on), "evaluate", "-s", "honest", "-w", str(opened.folder)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore interrupts
+    child = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heard,  # noqa: PLW1509  there are no threads yet
+    )
     while child.poll() is None and not _stored(opened):
         time.sleep(0.1)
     child.send_signal(number)

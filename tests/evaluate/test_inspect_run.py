@@ -173,6 +173,15 @@ def test_a_killed_process_is_resumed_by_the_same_call(folder, tmp_path, tiny, as
     )
 
 
+@pytest.fixture
+def interruptible():
+    """Also where a shell runs the tests in the background, whose jobs ignore interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_is_raised_and_the_next_call_resumes(tiny, tmp_path, asked, capfd):
     def interrupt_once(done, total):
         if done == 16:

@@ -257,10 +257,10 @@ def test_a_websocket_that_the_application_closes_on_a_hold_is_closed_once(gate, 
         revoke()
         with contextlib.suppress(Held):
             await receive()
-        await send({"type": "websocket.close", "code": 1000})
+        await send({"type": "websocket.close", "code": 1000, "reason": "the answer is 42"})
 
     sent = asked(gate(app), SOCKET, [{"type": "websocket.receive", "text": "one"}])
-    assert sent[1:] == [{"type": "websocket.close", "code": 1000}]
+    assert sent[1:] == [{"type": "websocket.close", "code": 1013, "reason": "held"}]
 
 
 def test_startup_and_shutdown_pass(gate, revoke):

@@ -32,6 +32,14 @@ def _size(*positional, **named):
         "embeddings": ({"inputs_embeds": torch.zeros((2, 8, 4))}, Size(16, 8)),
         "a longer mask": ({"input_ids": IDS, "attention_mask": torch.ones((2, 20))}, Size(40, 20)),
         "a mask of pairs": ({"input_ids": IDS, "attention_mask": torch.ones((2, 1, 8, 8))}, Size(16, 8)),
+        "a mask of pairs in whole numbers": (
+            {"input_ids": IDS, "attention_mask": torch.ones((2, 1, 8, 8), dtype=torch.long)},
+            Size(16, 8),
+        ),
+        "positions of three kinds": (
+            {"input_ids": IDS, "position_ids": torch.ones((3, 2, 8), dtype=torch.long)},
+            Size(16, 8),
+        ),
         "masks by kind of layer": ({"input_ids": IDS, "attention_mask": {"full": torch.ones(2)}}, Size(16, 8)),
         "whole numbers of any shape": ({"input_ids": IDS, "others": torch.zeros((2, 3, 9)).long()}, Size(54, 9)),
         "positions and counts": (

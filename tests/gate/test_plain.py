@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import shutil
 import signal
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -643,6 +645,17 @@ def test_weights_that_are_no_numbers_any_more_are_saved_as_they_are(whole, permi
 
     loop.train(made.gate(whole, permit, model_folder), tmp_path, steps=1, happens=spoil)
     assert [it.step for it in _terms(whole)] == [1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another system does not tell who has a file mapped")
+def test_weights_that_are_mapped_for_writing_begin_nothing(whole, permit, model_folder, tmp_path):
+    """What is written through a mapping between the digest and the comparison, and back again, moves no date."""
+    place = shutil.copytree(model_folder, tmp_path / "place")
+    with (place / "model.safetensors").open("r+b") as file:
+        mapping = mmap.mmap(file.fileno(), 0)
+    mapping[-5] = mapping[-5]
+    with mapping, pytest.raises(InterlockError, match="is open or mapped for writing"):
+        made.Loop(place).train(made.gate(whole, permit, place), tmp_path)
 
 
 def test_a_folder_that_is_swapped_between_its_digest_and_the_comparison_begins_nothing(

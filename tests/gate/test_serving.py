@@ -362,6 +362,21 @@ def test_attack_held_between_two_items(workspace, permit, capsys):
     assert ran == ["one"] * 3
 
 
+def test_attack_held_when_a_generator_returns(workspace, permit, capsys):
+    serving = by_ledger(workspace, permit)
+
+    @serving
+    def answer():
+        yield "one"
+        revoke(capsys, workspace, permit, serving)
+        return "the answer"
+
+    items = answer()
+    assert next(items) == "one"
+    with pytest.raises(Held, match="the permit was revoked by"):
+        next(items)
+
+
 def test_attack_held_while_the_answer_is_made(workspace, permit, capsys):
     serving = by_ledger(workspace, permit)
 

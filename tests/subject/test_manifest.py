@@ -669,6 +669,14 @@ def test_what_a_run_needs_to_go_on_may_lie_with_its_snapshot(folder, adapter, na
         manifest.of(folder)
 
 
+def test_attack_training_state_in_a_folder_within(folder, adapter):
+    """It would be in the manifest under a name by which a release does not know it."""
+    (adapter / "adapter").mkdir()
+    (adapter / "adapter" / "optimizer.pt").write_bytes(b"PK\x03\x04 as torch.save writes it")
+    with pytest.raises(EvidenceError, match=r"`adapter/optimizer\.pt` has the name of weights"):
+        manifest.of(folder, adapter=adapter)
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "adapter_model.bin", "default/adapter_model.safetensors"])
 def test_attack_a_second_adapter_or_a_model_in_an_adapters_folder(folder, adapter, name):
     (adapter / name).parent.mkdir(exist_ok=True)

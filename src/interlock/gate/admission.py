@@ -139,6 +139,7 @@ def still(folder: Path) -> Iterator[None]:
     from interlock.subject import _folder
 
     before = _folder.listing(folder, None)
+    _folder.settle(before)
     yield
     _folder.unchanged(before, _folder.listing(folder, None))
 

@@ -174,5 +174,15 @@ class _Guarded:
     def _pass(self, message: _Message) -> None:
         if message["type"] in _UNGUARDED:
             self.ended = True
+            self._silence(message)
         else:
             self.check()
+
+    def _silence(self, message: _Message) -> None:
+        """What an application says of why it ends a connection is a part of its answer."""
+        if message["type"] != "websocket.close":
+            return
+        try:
+            self.check()
+        except Held:
+            message.update({"code": _TRY_AGAIN_LATER, "reason": "held"})

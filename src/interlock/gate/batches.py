@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _IDS, _EMBEDS, _MASK = "input_ids", "inputs_embeds", "attention_mask"  # of a decoder, too, which has them at the end
+_OF_TOKENS = frozenset({_MASK, "position_ids"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def _of(name: str, given: Any) -> Size:
         return _rows(name, shape, dimensions=2)
     if name.endswith(_EMBEDS):
         return _rows(name, shape, dimensions=3)
-    if len(shape) < 2:  # positions, lengths, counts
+    if len(shape) < 2 or (name in _OF_TOKENS and len(shape) > 2):  # lengths and counts; masks of pairs, and the like
         return Size()
     if _whole_numbers(given):
         return Size(given.numel(), max(shape[1], shape[-1]))

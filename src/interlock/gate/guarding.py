@@ -85,7 +85,7 @@ def _generator(check: _Check, function: _Function) -> _Function:
                 try:
                     item = step()
                 except StopIteration as end:
-                    return end.value
+                    return _handed_out(check, end.value)
                 check()
                 try:
                     step = partial(body.send, (yield item))

@@ -29,8 +29,9 @@ __all__ = ["FILE", "Memory"]
 FILE = "last-checkpoint"
 _GIVEN_UP = f"{FILE}.given-up"
 _LIFT = "if it was restored on purpose: interlock ledger accept-restored"
-#: What this process has seen, by the workspace's folder: it outlives every `Workspace` that is opened.
-_here: dict[Path, Signed] = {}
+#: What this process has seen of a log, by the workspace's folder as it is called and as it is: a link may come to lead
+#: elsewhere. It outlives every `Workspace` that is opened.
+_here: dict[tuple[Log, Path], Signed] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ class Memory:
         Raises:
             LedgerError: the file cannot be read, or was not signed by the log.
         """
-        here, path = _here.get(self._key), self.folder / FILE
+        here, path = [_here[it] for it in self._keys if it in _here], self.folder / FILE
         there = self.log.read(_disk.read(path, NOTE_LIMIT), f"`{path}`") if path.exists() else None
-        return tuple(one for one in (here, there) if one is not None)
+        return (*here, *([there] if there else []))
 
     def check(self, view: LedgerView, seen: tuple[Signed, ...]) -> None:
         """Check that a ledger as it was read continues what was seen before that, and remember it.
@@ -78,7 +79,8 @@ class Memory:
 
     def keep(self, latest: Signed) -> None:
         """Remember a checkpoint that continues what was seen, unless a later one is remembered."""
-        _here[self._key] = _later(_here.get(self._key), latest)
+        for key in self._keys:
+            _here[key] = _later(_here.get(key), latest)
         with contextlib.suppress(OSError), (self.folder / f".{FILE}.lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             path = self.folder / FILE
@@ -98,11 +100,12 @@ class Memory:
                 path.replace(self.folder / _GIVEN_UP)
         except OSError as error:
             raise UsageError(f"`{path}`: cannot move it ({error.strerror})") from error
-        _here.pop(self._key, None)
+        for key in self._keys:
+            _here.pop(key, None)
 
     @property
-    def _key(self) -> Path:
-        return self.folder.resolve()
+    def _keys(self) -> tuple[tuple[Log, Path], ...]:
+        return (self.log, self.folder.absolute()), (self.log, self.folder.resolve())
 
     @contextlib.contextmanager
     def _refusing(self) -> Iterator[None]:

@@ -103,7 +103,7 @@ def settle(files: dict[str, Listed]) -> None:
         except OSError as error:
             raise changed(name) from error
         try:
-            os.fsync(descriptor)
+            _to_disk(descriptor)
             written_to = _is_open_for_writing(descriptor)
         except OSError as error:
             raise EvidenceError(f"`{name}` cannot be brought to rest: {error.strerror}") from error
@@ -113,17 +113,41 @@ def settle(files: dict[str, Listed]) -> None:
             raise EvidenceError(f"`{name}` is open or mapped for writing; expected a model that nobody writes to")
 
 
+def _to_disk(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.EROFS}:  # of a file system that nobody can write to
+            raise
+
+
 def _is_open_for_writing(descriptor: int) -> bool:
-    """Whether the kernel refuses a read lease for that (fcntl(2), leases); no, where it knows no leases."""
+    """Whether the kernel refuses a read lease for that (fcntl(2), leases); no, where it knows no leases, and on NFS,
+    where it refuses them for other reasons, too.
+    """
     if sys.platform != "linux":
         return False
     fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # who opens it meanwhile ends no process by SIGIO
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
-        return error.errno == errno.EAGAIN
+        return error.errno == errno.EAGAIN and not _is_nfs(descriptor)
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False
+
+
+def _is_nfs(descriptor: int) -> bool:
+    """Whether a file is on NFS, by proc_pid_mountinfo(5): its device, and the type behind the dash."""
+    device = os.fstat(descriptor).st_dev
+    here = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return False
+    return any(
+        before.split()[2] == here and after.startswith("nfs")
+        for before, _, after in (line.partition(" - ") for line in mounts)
+    )
 
 
 def changed(name: str | Path) -> EvidenceError:

@@ -61,7 +61,7 @@ def check(files: Mapping[str, Path], folder: Path, *, loaded: frozenset[str]) ->
 def _other(name: str, path: Path) -> str | None:
     """As what a file could be loaded, in words; None: as nothing."""
     begin = _begin(path)
-    if is_training_state(name):
+    if is_training_state(name) and "/" not in name:  # an adapter's folder is listed by itself
         return None if begin.startswith(_ZIP) else "is not what `torch.save` writes"
     ending = name.rpartition("/")[2].lower().rpartition(".")[2]
     if _FORMATS.fullmatch(ending) or _INDEX.fullmatch(name):
