@@ -281,7 +281,7 @@ def fits(value: Any, form: Any, where: str) -> None:
     """Check that a value is of a form: nothing in it otherwise, nothing missing, and nothing beside."""
     fine = form is True or type(value) is type(form) or (form is None and isinstance(value, str))
     if isinstance(form, str):
-        fine = fine and (form == value or (form in TEXTS and re.fullmatch(TEXTS[form], value)))
+        fine = fine and (re.fullmatch(TEXTS[form], value) if form in TEXTS else form == value)
     fine = fine and (value == form or (form is not False and form != []))
     demand(fine, where, value, f"one like {form!r}")
     for one in value if isinstance(form, list) else ():
@@ -379,8 +379,9 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
     def files(self, made: Json, about: str, where: str) -> set[str]:
         """The files of weights, of files that have this digest: each once, and in order."""
         fits(made, FORMS["manifest"], where)
-        fine = all(a["name"].split("/") < b["name"].split("/") for a, b in pairwise(made["resources"]))
-        fine = fine and made["resources"] and sha256(canonical(made).encode()) == about
+        names = [it["name"].split("/") for it in made["resources"]]
+        fine = names and all(a < b for a, b in pairwise(names)) and sha256(canonical(made).encode()) == about
+        fine = fine and all(it and it not in {".", ".."} and it.isprintable() for name in names for it in name)
         demand(fine, where, made, "files, each once and in order, and their digest")
         return {it["digest"] for it in made["resources"] if it["name"].endswith(".safetensors")}
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import rfc8785
 
 import story
 from interlock.decide.facts import Step
@@ -790,6 +791,25 @@ NO_SNAPSHOT = {
 def test_a_snapshot_that_cannot_be_is_refused(terms):
     made, subject, (permit, _) = leased()
     saved(made, subject, permit, **terms)
+    made.decide_forced(subject)
+    with pytest.raises(alone.Refused, match=r"^entry"):
+        verified(made)
+
+
+@pytest.mark.parametrize("name", ["../model.safetensors", "a//b", "./a", "two\nlines", ""])
+def test_a_snapshot_of_files_that_cannot_be_named_so_is_refused(name):
+    made, subject, (permit, _) = leased()
+    predicate = SnapshotPredicate(SAVED, permit, subject, 1, story.COMPUTE + SPENT, None, "1" * 64).to_json()
+    of = predicate["manifest"]
+    of["resources"] = sorted(
+        [{**of["resources"][0], "name": name}, of["resources"][1]], key=lambda it: it["name"].split("/")
+    )
+    made.say(
+        story.statement(
+            "snapshot", name="saved", digest=hashlib.sha256(rfc8785.dumps(of)).hexdigest(), predicate=predicate
+        ),
+        "team",
+    )
     made.decide_forced(subject)
     with pytest.raises(alone.Refused, match=r"^entry"):
         verified(made)

@@ -55,11 +55,6 @@ class Meter:
             raise OutOfBudgetError(f"the next step takes {flop:.3g} FLOP, and {left:.3g} of {self.cap:.3g} are left")
 
 
-def usual_cap(training_compute: int) -> int:
-    """The usual cap for a model that took so many FLOP to train."""
-    return int(training_compute * USUAL_SHARE)
-
-
 def forward(model: Any, *, rows: int, width: int) -> int:
     """Operations of one forward pass over `rows` sequences of `width` tokens.
 

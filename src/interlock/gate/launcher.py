@@ -104,10 +104,11 @@ def launch(command: Sequence[str], verify: Verify, *, pace: Pace, say: Callable[
     with _Watchdog(pace) as watchdog:
         watchdog.tell(left)
         others = frozenset(descendants(os.getpid()))
-        process = _start(command, watchdog)
-        watched = _Watched(process, partial(verify, clock), lease, watchdog, pace, say)
-        with _passing_on(process):
+        with _passing_on() as pass_on:
+            process = _start(command, watchdog)
+            watched = _Watched(process, partial(verify, clock), lease, watchdog, pace, say)
             try:
+                pass_on(process.pid)
                 held = watched.until_it_ends()
             finally:
                 if alive := _kill(process, others):
@@ -130,7 +131,12 @@ class _Watchdog:
         os.set_blocking(self._pipe, False)
         self.killed = False
         try:
-            self._process = subprocess.Popen(command, stdin=listens, start_new_session=True)  # noqa: S603 - this package's own file
+            self._process = subprocess.Popen(  # noqa: S603 - this package's own file
+                command,
+                stdin=listens,
+                start_new_session=True,
+                preexec_fn=partial(_prctl, _PR_SET_PDEATHSIG, signal.SIGCONT),  # noqa: PLW1509 - one thread; it wakes when this dies
+            )
         except OSError as error:
             os.close(self._pipe)
             raise UsageError(f"cannot start the watchdog by `{sys.executable}`: {error.strerror}") from error
@@ -290,14 +296,26 @@ def _is_over(pid: int) -> bool:
 
 
 @contextmanager
-def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    def pass_on(number: int, _: Any) -> None:  # noqa: ANN401 - a frame
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+def _passing_on() -> Iterator[Callable[[int], None]]:
+    """Signals go to the group that the block says; those that come in before that, then."""
+    groups, waiting = list[int](), list[int]()
 
-    before = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
+    def come(number: int, _: Any) -> None:  # noqa: ANN401 - a frame
+        waiting.append(number)
+        pass_on()
+
+    def pass_on() -> None:
+        while groups and waiting:
+            with suppress(ProcessLookupError):
+                os.killpg(groups[0], waiting.pop(0))
+
+    def begin(group: int) -> None:
+        groups.append(group)
+        pass_on()
+
+    before = {number: signal.signal(number, come) for number in _PASSED_ON}
     try:
-        yield
+        yield begin
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 #: What torch, TensorFlow, Keras, flax, numpy, ONNX, llama.cpp and their like load, by the ending of a name.
 _FORMATS = re.compile(
     r"safetensors|bin|pt|pt2|pth|pte|ckpt|pkl|pickle|joblib|ot|distcp|nemo|gguf|ggml|llamafile|h5|hdf5|keras|msgpack|npy"
-    r"|npz|onnx|onnx_data|ort|pb|index|tflite|mlmodel|engine|plan"
+    r"|npz|onnx|onnx_data|ort|pb|index|tflite|litertlm|mlmodel|engine|plan|trt|pdiparams|params|mnn|weights|caffemodel"
+    r"|ocdbt"
 )
 _INDEX = re.compile(r".*\.index(\.[\w-]+)?\.json|.*\.data-[0-9]+-of-[0-9]+", re.IGNORECASE)
 #: What Trainer, Lightning and the examples write for a run to go on, at the top of a folder.
