@@ -31,6 +31,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unicodedata import normalize
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -70,14 +71,15 @@ def canonical(value: object) -> str:  # RFC 8785, of text, whole numbers below 2
     return json.dumps(value, ensure_ascii=False)
 
 
-def strict(data: bytes, where: str) -> Json:
-    """Exactly one JSON object in its canonical spelling: so no member stands twice, and nothing around it."""
+def strict(data: bytes, form: str, where: str) -> Json:
+    """Exactly one JSON object of a form, in its canonical spelling: no member stands twice, nothing around it."""
     try:
         value = json.loads(data.decode())
         fine = isinstance(value, dict) and canonical(value).encode() == data
     except (ValueError, RecursionError) as error:
         raise Refused(f"{where}: got no strict JSON ({error!s:.80}), expected one object") from error
     demand(fine, where, "another spelling", "one object as RFC 8785 writes it")
+    fits(value, FORMS[form], where)
     return value
 
 
@@ -237,41 +239,43 @@ def continues(size: int, root: bytes, later: Checkpoint, proof: list[bytes], whe
 
 # -- statements (docs/formats.md) --------------------------------------------------------------------------------------
 
-# What things look like: "" is any text, "#" a SHA-256, "1" FLOP, "@" a time, 0 a number, null a text or null, true all;
-# false, [] and any other text are themselves. `?` stands before what may be missing, `*` for any name.
-TEXTS = {"": "(?s).*", "#": "[0-9a-f]{64}", "1": "0|[1-9][0-9]*", "@": "[0-9-]{10}T[0-9:]{8}Z"}
+# What things look like: "" is any text, "+" one that is not empty, "#" a SHA-256, "1" FLOP, "@" a time, "^" a step, 0 a
+# count, null a text or null, true all; false, [] and other texts are themselves. `?` marks what may lack, `*` any name.
+TEXTS = {"": "(?s).*", "+": "(?s).{1,4096}", "#": "[0-9a-f]{64}", "1": "0|[1-9][0-9]{0,39}"}
+TEXTS |= {"@": "[0-9-]{10}T(?!24)[0-9:]{8}Z", "^": "continued|fine-tuned|adapter|merged|distilled|quantised|edited"}
 FORMS = json.loads("""{
-"bundle": {"bundle": "urn:interlock:bundle:v1", "checkpoint": "", "checkpoint_proof": [""],
-  "entries": [""], "history": [""], "history_proof": [""]}, "assumption-check:v4": true,
+"bundle": {"bundle": "urn:interlock:bundle:v1", "checkpoint": "", "checkpoint_proof": [""], "entries": [""],
+  "history": [""], "history_proof": [""]}, "statement": {"_type": "https://in-toto.io/Statement/v1",
+  "predicateType": "+", "predicate": true, "subject": [{"name": "+", "digest": {"sha256": "#"}}]},
 "envelope": {"payload": "", "payloadType": "application/vnd.in-toto+json", "signatures": [{"keyid": "", "sig": ""}]},
-"statement": {"_type": "https://in-toto.io/Statement/v1", "predicateType": "", "predicate": true,
-  "subject": [{"name": "", "digest": {"sha256": "#"}}]}, "forecast:v1": true, "judgement:v1": true, "approval:v1": true,
-"subject:v2": {"name": "", "training_compute": "1", "effective_compute": {"low": "1", "high": "1"},
-  "?compute_source": {"said": "", "?file_sha256": "#"}, "?run": {"config_sha256": "#", "data_sha256": "#"},
-  "steps": [{"parent": "#", "kind": "", "compute": "1"}], "?model_signing_sha256": "#", "?manifest": true},
-"manifest": {"resources": [{"name": "", "algorithm": "sha256", "digest": "#"}],
+"policy:v1": true, "decision:v5": true, "duty:v2": true, "forecast:v1": true, "judgement:v1": true,
+"approval:v1": true, "assumption-check:v4": true, "plan:v2": {"report_by": "@", "protocol": true},
+"subject:v2": {"name": "+", "training_compute": "1", "effective_compute": {"low": "1", "high": "1"},
+  "?compute_source": {"said": "+", "?file_sha256": "#"}, "?run": {"config_sha256": "#", "data_sha256": "#"},
+  "steps": [{"parent": "#", "kind": "^", "compute": "1"}], "?model_signing_sha256": "#", "?manifest": true},
+"manifest": {"resources": [{"name": "+", "algorithm": "sha256", "digest": "#"}],
   "serialization": {"method": "files", "hash_type": "sha256", "allow_symlinks": false, "ignore_paths": []}},
-"deployment:v1": {"name": "", "subject": "#", "system_prompt_sha256": null, "filters": [{"name": "", "sha256": "#"}],
-  "tools": [{"name": "", "sha256": "#"}], "surface": "", "access_tier": "", "sampling": {"*": ""}},
-"protocol": {"task": "", "task_version": 0, "metric": "", "samples": 0, "samples_sha256": "#", "?deployment": "#",
-  "?stopping": {"kind": "e-process", "order_seed": 0},
-  "elicitation": {"kind": "", "shots": 0, "seed": 0, "demonstrations": 0, "recipe": "", "?attempts": 0}},
-"result:v4": {"plan": "#", "protocol": true, "log": {"name": "", "sha256": "#", "outcomes_sha256": "#"},
+"snapshot:v3": {"manifest": true, "permit": "#", "parent": "#", "step": "continued", "optimizer_step": 0,
+  "effective_compute": "1", "ended": "+", "transcript": "#"},
+"deployment:v1": {"name": "+", "subject": "#", "system_prompt_sha256": null, "filters": [{"name": "+", "sha256": "#"}],
+  "tools": [{"name": "+", "sha256": "#"}], "surface": "+", "access_tier": "+", "sampling": {"*": "+"}},
+"protocol": {"task": "+", "task_version": 0, "metric": "+", "samples": 0, "samples_sha256": "#", "?deployment": "#",
+  "?stopping": {"kind": "e-process", "order_seed": 0}, "elicitation": {"kind": "+", "shots": 0, "seed": 0,
+  "demonstrations": 0, "recipe": "+", "?attempts": 0}},
+"result:v4": {"plan": "#", "protocol": true, "log": {"name": "+", "sha256": "#", "outcomes_sha256": "#"},
   "budget": {"tokens": 0, "flop": "1"}, "counts": {"planned": 0, "scored": 0, "completed": 0, "correct": 0,
   "refused_scores": 0, "refused_at_most": 0, "errored": 0, "limited": 0}, "environment": {"*": ""},
-  "?stopped": {"stopped_at": 0, "looks": [{"n": 0, "dangerous": 0}]}}, "plan:v2": {"report_by": "@", "protocol": true},
-"attestation:v1": {"kind": "", "name": "", "about": "", "statement": "", "at": "@"},
-"withdrawal:v1": {"reason": "", "at": "@"}, "set-aside:v1": {"reason": "", "at": "@"},
-"audit:v1": {"seed": {"size": 0, "root": "#"}, "drawn": 0, "agreed": 0, "disagreed": 0, "statement": "", "at": "@"},
-"permit:v2": {"action": "", "?deployment": "#", "decision": "#", "policies": ["#"], "lineage": ["#"],
+  "?stopped": {"stopped_at": 0, "looks": [{"n": 0, "dangerous": 0}]}},
+"attestation:v1": {"kind": "+", "name": "+", "about": "+", "statement": "+", "at": "@"},
+"withdrawal:v1": {"reason": "+", "at": "@"}, "set-aside:v1": {"reason": "+", "at": "@"},
+"audit:v1": {"seed": {"size": 0, "root": "#"}, "drawn": 0, "agreed": 0, "disagreed": 0, "statement": "+", "at": "@"},
+"permit:v2": {"action": "+", "?deployment": "#", "decision": "#", "policies": ["#"], "lineage": ["#"],
   "effective_compute": {"start": "1", "most": "1"}, "not_before": "@", "not_after": "@", "single_use": true,
-  "narrows": null}, "permit-spent:v1": {"destination": "", "at": "@"}, "revocation:v1": {"reason": "", "at": "@"},
-"policy:v1": true, "decision:v5": true, "duty:v2": true, "snapshot:v3": {"manifest": true, "permit": "#",
-  "parent": "#", "step": "continued", "optimizer_step": 0, "effective_compute": "1", "ended": "", "transcript": "#"},
-"duty-overdue:v1": {"of": "#", "duty": "", "what": "", "about": "", "due": "@", "statement": "", "at": "@"},
-"decision": {"action": "", "subject": "#", "deployment": null, "at": "@", "verdict": "", "bounds": true,
+  "narrows": null}, "permit-spent:v1": {"destination": "+", "at": "@"}, "revocation:v1": {"reason": "+", "at": "@"},
+"duty-overdue:v1": {"of": "#", "duty": "+", "what": "", "about": "+", "due": "@", "statement": "+", "at": "@"},
+"decision": {"action": "+", "subject": "#", "deployment": null, "at": "@", "verdict": "", "bounds": true,
   "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true, "resume": true,
-  "non_compliance": [{"entry": 0, "of": "#", "duty": "", "what": "", "due": "@", "done": true}]}
+  "non_compliance": [{"entry": 0, "of": "#", "duty": "+", "what": "", "due": "@", "done": true}]}
 }""")
 WITHDRAWABLE = {"plan", "result", "attestation", "assumption-check", "approval", "judgement", "forecast", "set-aside"}
 BY_ONE_KEY = {"result", "judgement", "assumption-check", "audit"}  # may speak against a permit; all else needs a quorum
@@ -282,7 +286,8 @@ def fits(value: Any, form: Any, where: str) -> None:
     fine = form is True or type(value) is type(form) or (form is None and isinstance(value, str))
     if isinstance(form, str):
         fine = fine and (re.fullmatch(TEXTS[form], value) if form in TEXTS else form == value)
-    fine = fine and (value == form or (form is not False and form != []))
+        fine = fine and (form != "@" or moment(value))
+    fine = fine and (value == form or (form is not False and form != [] and (type(form) is not int or value > 0)))
     demand(fine, where, value, f"one like {form!r}")
     for one in value if isinstance(form, list) else ():
         fits(one, form[0], where)
@@ -307,11 +312,9 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
     def take(self, data: bytes, at: datetime, first: datetime, where: str) -> Json:
         """Read one entry, which was there at a time, and not before another; return its statement."""
         demand(len(data) <= 1 << 20, where, f"{len(data)} bytes", "an envelope of at most 1 MiB")
-        envelope = strict(data, where)
-        fits(envelope, FORMS["envelope"], where)
+        envelope = strict(data, "envelope", where)
         payload, form = unbase64(envelope["payload"], where), envelope["payloadType"]
-        said, digest = strict(payload, where), sha256(payload)
-        fits(said, FORMS["statement"], where)
+        said, digest = strict(payload, "statement", where), sha256(payload)
         kind, predicate = said["predicateType"].removeprefix("urn:interlock:"), said["predicate"]
         known = ":" in kind and kind in FORMS and "imported" not in predicate
         within(known, f"{where}, a statement of type `{said['predicateType']:.80}`, or a log that was imported")
@@ -333,8 +336,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         fine = needed <= fact.signers if needed else keys and name in BY_ONE_KEY
         demand(fine, where, f"{len(keys)} keys, of {sorted(fact.signers)}", f"a quorum, of {sorted(needed)} if any")
         fits(predicate, FORMS[kind], where)
-        reads = getattr(self, f"read_{name.replace('-', '_')}", lambda *_: None)
-        reads(predicate, fact, where)
+        getattr(self, f"read_{name.replace('-', '_')}", lambda *_: None)(predicate, fact, where)
         return said
 
     def adopt(self, policy: Json, about: str, where: str) -> None:
@@ -356,7 +358,8 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         return others.setdefault(digest, SimpleNamespace(digest=digest, name=said["name"]))
 
     def read_subject(self, said: Json, fact: Any, where: str) -> None:
-        demand(("run" in said) != ("manifest" in said), where, sorted(said), "a manifest, or a run without weights yet")
+        fine = ("run" in said) != ("manifest" in said) == ("model_signing_sha256" in said)
+        demand(fine, where, sorted(said), "a manifest and its model_signing_sha256, or a run without weights yet")
         made, ends, others = said.get("run") or said["manifest"], said["effective_compute"], self.facts.subjects
         one, numbers = self.new(made, said, others, fact, where), (ends["low"], ends["high"], said["training_compute"])
         one.ec_low, one.ec_high, one.training_compute = low, high, spent = [*map(Fraction, numbers)]
@@ -366,8 +369,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         fine = fine and all(it.parent in others and it.parent != one.digest for it in one.steps)
         demand(fine, where, said, "an interval above 0, and parents before it")
         one.line = {one.digest}.union(*(others[step.parent].line for step in one.steps))  # it and its ancestors
-        fine = all(self.spent(one, it) for it in one.steps)
-        demand(fine, where, "less compute", "no less than that of each parent, and the step")
+        demand(all(self.spent(one, it) for it in one.steps), where, "less compute", "that of each parent, and the step")
         if "manifest" in said:
             held, files = self.files(made, one.digest, where), made["resources"]
             taken = held & set[str]().union(*self.weights.values())
@@ -380,9 +382,11 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         """The files of weights, of files that have this digest: each once, and in order."""
         fits(made, FORMS["manifest"], where)
         names = [it["name"].split("/") for it in made["resources"]]
+        paths = {("/".join(it[:end]), end == len(it)) for it in names for end in range(1, len(it) + 1)}
         fine = names and all(a < b for a, b in pairwise(names)) and sha256(canonical(made).encode()) == about
         fine = fine and all(it and it not in {".", ".."} and it.isprintable() for name in names for it in name)
-        demand(fine, where, made, "files, each once and in order, and their digest")
+        fine = fine and len({normalize("NFD", normalize("NFD", it).casefold()) for it, _ in paths}) == len(paths)
+        demand(fine, where, made, "files, each once and in order, of names that are two everywhere, and their digest")
         return {it["digest"] for it in made["resources"] if it["name"].endswith(".safetensors")}
 
     def spent(self, one: Any, step: Any) -> bool:
@@ -403,7 +407,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         older = (self.weights.get(it, ()) for it in self.facts.subjects[parent].line)
         new = self.files(said["manifest"], fact.subject, where) - set[str]().union(self.saved, *older)
         self.saved |= dict.fromkeys(new, SimpleNamespace(parent=parent, kind="continued", compute=by - start, by=by))
-        fine = parent == said["parent"] and start <= by and said["optimizer_step"] >= 0
+        fine = parent == said["parent"] and start <= by
         fine = fine and self.policy["permits"]["issued_by"] in fact.signers
         fine = fine and all(map(self.owes_nothing, self.facts.subjects.values()))
         demand(fine, where, said, "what its issuer says of the permit's subject; and who has its weights says no less")
@@ -418,8 +422,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         offered, tried = said.get("deployment"), said["elicitation"]
         known = self.facts.deployments.get(offered, SimpleNamespace(subject=None if offered else fact.subject))
         fine = fact.subject in self.weights and known.subject == fact.subject and tried["kind"] in ASSUMED
-        fine = fine and (tried["recipe"] == "unknown" or re.fullmatch(TEXTS["#"], tried["recipe"]))
-        fine = fine and ("attempts" not in tried or tried["attempts"] > 1)
+        fine = fine and re.fullmatch(f"unknown|{TEXTS['#']}", tried["recipe"]) and tried.get("attempts", 2) > 1
         demand(fine, where, f"{offered} of {fact.subject}, {tried}", "a subject with weights, its deployment, a way")
         rest = {"unit": "sample", "tools": False, "safety_ablated": False, "deployment": offered}
         renamed = {"elicitation": tried["kind"], "samples_digest": said["samples_sha256"]}
@@ -437,14 +440,13 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         vars(fact).update(counts := said["counts"], protocol=self.ran(fact, said["protocol"], where))
         ends = said.get("stopped", {"stopped_at": counts["planned"], "looks": []})
         fact.stopped_at, looks = ends["stopped_at"], [(0, 0), *((it["n"], it["dangerous"]) for it in ends["looks"])]
-        fine = 0 <= fact.correct <= fact.scored <= fact.completed <= fact.stopped_at <= counts["planned"]
+        fine = fact.correct <= fact.scored <= fact.completed <= fact.stopped_at <= counts["planned"]
         fine = fine and counts["planned"] == fact.protocol.samples
         fine = fine and ("stopped" in said) == (fact.protocol.stopping == "e-process")
         fine = fine and all(n > m and 0 <= k - j <= n - m for (m, j), (n, k) in pairwise(looks))
         fine = fine and ("stopped" not in said or looks[-1][0] == fact.stopped_at)
-        rest = fact.completed + fact.errored, fact.errored, fact.limited, fact.refused_at_most
-        fine = fine and 0 <= min(rest) <= max(rest) <= fact.stopped_at
-        fine = fine and 0 <= fact.refused_scores <= min(fact.scored, fact.refused_at_most)
+        fine = fine and max(fact.completed + fact.errored, fact.limited, fact.refused_at_most) <= fact.stopped_at
+        fine = fine and fact.refused_scores <= min(fact.scored, fact.refused_at_most)
         demand(fine, where, counts, "correct <= scored <= completed <= planned, and none of the others over that")
         fact.flop, fact.plan = Fraction(said["budget"]["flop"]), None
         for plan in self.facts.plans:  # one that announced something else, or that others signed, is not its plan
@@ -496,8 +498,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         if said["narrows"] is not None:
             fine = fine and wider and said["narrows"] not in self.ended and once >= wider["single_use"]
             fine = fine and said["not_before"] >= wider["not_before"] and said["not_after"] <= wider["not_after"]
-            fine = fine and Fraction(wider["effective_compute"]["start"]) == start
-            fine = fine and Fraction(wider["effective_compute"]["most"]) >= most
+            fine = fine and str(start) == (old := wider["effective_compute"])["start"] and most <= Fraction(old["most"])
             self.ended[said["narrows"]] = "narrowed"
         demand(fine, where, said, "no more than its decision allows, or the permit that it narrows, and once if final")
         self.permits[fact.digest] = said
@@ -898,8 +899,7 @@ def covered(bundle: Json, log: NoteKey, entries: list[bytes], witnesses: Witness
 def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses | None) -> Json:
     """Verify a bundle; return what it shows, or raise `Refused`, `Outside`, or the error of what cannot be read."""
     demand(len(data) <= 1 << 26, "bundle", f"{len(data)} bytes", "at most 64 MiB")
-    bundle = strict(data, "bundle")
-    fits(bundle, FORMS["bundle"], "bundle")
+    bundle = strict(data, "bundle", "bundle")
     entries = [text.encode() for text in bundle["entries"]]
     times, before, root, latest = covered(bundle, log, entries, witnesses)
     reader, said, size = Reader(pinned), Json(), len(entries) - 1
@@ -935,7 +935,7 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
         "permits before it": {one: reader.ended.get(one, "not ended") for one in reader.permits},
         "not checked": [
             "the logs of results, the seeds of audits, and what else was stated by which the core decides nothing",
-            "the texts, reasons, bounds of results, ways to lift a hold and duties that it tells, and what was late",
+            "its texts, reasons, certificates, bounds of results, ways to lift a hold and duties, and what was late",
             *["that the policy is the one you expect: no --policy"] * (pinned is None),
             *["that others see the same: no --witnesses"] * (witnesses is None),
         ],

@@ -796,22 +796,71 @@ def test_a_snapshot_that_cannot_be_is_refused(terms):
         verified(made)
 
 
-@pytest.mark.parametrize("name", ["../model.safetensors", "a//b", "./a", "two\nlines", ""])
-def test_a_snapshot_of_files_that_cannot_be_named_so_is_refused(name):
+@pytest.mark.parametrize(
+    "names",
+    [
+        *(["../model.safetensors"], ["a//b"], ["./a"], ["two\nlines"], [""], ["n" * 4097]),
+        *(["Model.safetensors", "model.safetensors"], ["A/one", "a/two"], ["caf\u00e9", "cafe\u0301"], ["a", "a/one"]),
+    ],
+)
+def test_a_snapshot_of_files_that_cannot_be_named_so_is_refused(names):
     made, subject, (permit, _) = leased()
     predicate = SnapshotPredicate(SAVED, permit, subject, 1, story.COMPUTE + SPENT, None, "1" * 64).to_json()
     of = predicate["manifest"]
-    of["resources"] = sorted(
-        [{**of["resources"][0], "name": name}, of["resources"][1]], key=lambda it: it["name"].split("/")
-    )
-    made.say(
-        story.statement(
-            "snapshot", name="saved", digest=hashlib.sha256(rfc8785.dumps(of)).hexdigest(), predicate=predicate
-        ),
-        "team",
-    )
+    of["resources"] = [{**of["resources"][0], "name": name} for name in sorted(names, key=lambda it: it.split("/"))]
+    digest = hashlib.sha256(rfc8785.dumps(of)).hexdigest()
+    made.say(story.statement("snapshot", name="saved", digest=digest, predicate=predicate), "team")
     made.decide_forced(subject)
     with pytest.raises(alone.Refused, match=r"^entry"):
+        verified(made)
+
+
+RUN = {"config_sha256": "1" * 64, "data_sha256": "2" * 64}
+MALFORMED = {
+    "more digits of compute than a number has": {"training_compute": "1" + "0" * 40},
+    "a step of a kind that nothing says": {"steps": [{"parent": "PARENT", "kind": "improved", "compute": "1"}]},
+    "no name": {"name": ""},
+    "a run from scratch with the digest of files": {"manifest": None, "run": RUN, "steps": []},
+    "files without their digest": {"model_signing_sha256": None},
+}
+
+
+@pytest.mark.parametrize("members", MALFORMED.values(), ids=MALFORMED)
+def test_a_subject_that_the_package_cannot_read_is_refused(members):
+    made = story.told()
+    subject = made.evaluated()
+    files = Manifest((("model.safetensors", "5" * 64),))
+    compute = 2 * story.COMPUTE
+    usual = SubjectPredicate("other", files, compute, compute, compute, (Step(subject, "fine-tuned", 1),)).to_json()
+    text = json.dumps({name: one for name, one in {**usual, **members}.items() if one is not None})
+    predicate = json.loads(text.replace("PARENT", subject))
+    digest = hashlib.sha256(rfc8785.dumps(predicate.get("run", predicate.get("manifest")))).hexdigest()
+    made.say(story.statement("subject", name="other", digest=digest, predicate=predicate), "team")
+    made.decide_forced(subject)
+    with pytest.raises(alone.Refused, match=r"^entry"):
+        verified(made)
+
+
+@pytest.mark.parametrize("ended", ["", "x" * 4097])
+def test_a_snapshot_that_ended_for_no_reason_that_can_be_read_is_refused(ended):
+    made, subject, (permit, _) = leased()
+    predicate = SnapshotPredicate(SAVED, permit, subject, 1, story.COMPUTE + SPENT, None, "1" * 64).to_json()
+    predicate["ended"] = ended
+    made.say(story.statement("snapshot", name="saved", digest=SAVED.digest, predicate=predicate), "team")
+    made.decide_forced(subject)
+    with pytest.raises(alone.Refused, match=r"^entry"):
+        verified(made)
+
+
+@pytest.mark.parametrize(
+    "at", ["2026-13-01T00:00:00Z", "2026-12-01T24:00:00Z", "2026-12-1TT0:00:00Z", "9999-99-99T99:99:99Z"]
+)
+def test_a_permit_from_a_time_that_does_not_exist_is_not_verified(at):
+    made, subject, (permit, terms) = leased()
+    predicate = {**terms.to_json(), "narrows": permit, "not_before": at}
+    made.say(story.statement("permit", name="model", digest=subject, predicate=predicate), "team")
+    made.decide_forced(subject)
+    with pytest.raises((alone.Refused, ValueError), match=r"^entry|must be in"):
         verified(made)
 
 
