@@ -19,7 +19,7 @@ from interlock.cli.launching import _by_ledger
 from interlock.errors import HOLD, InterlockError, UsageError
 from interlock.gate import launcher as launcher_module
 from interlock.gate.clock import Steady
-from interlock.gate.launcher import Ended, Pace, Unreachable, launch
+from interlock.gate.launcher import Ended, Pace, UnreachableError, launch
 from interlock.gate.lease import Grant, Lease
 from interlock.gate.permit import Held
 from interlock.workspace import now
@@ -66,7 +66,7 @@ def run(command, verify, pace=QUICK):
     ("verify", "why"),
     [
         (after(0, Held("no permit")), "no permit"),
-        (after(0, Unreachable("the disk is gone")), "cannot be reached: the disk is gone"),
+        (after(0, UnreachableError("the disk is gone")), "cannot be reached: the disk is gone"),
         (lambda clock: lease(clock, hours=1 / 3600), "stopping may take"),
     ],
 )
@@ -190,7 +190,7 @@ def test_it_runs_on_while_the_permit_cannot_be_reached_and_says_so_once(tmp_path
         if len(asked) == 8:
             gate.touch()
         if 2 <= len(asked) <= 5:
-            raise Unreachable("no route")
+            raise UnreachableError("no route")
         return lease(clock)
 
     ended, said = run(["sh", "-c", f"until [ -e {gate} ]; do sleep 0.02; done; exit 4"], verify)
@@ -205,7 +205,7 @@ def test_while_it_cannot_be_reached_the_old_lease_still_ends(tmp_path, monkeypat
 
     def verify(clock):
         if said:
-            raise Unreachable("no route")
+            raise UnreachableError("no route")
         said.append(1)
         return short
 
@@ -465,7 +465,7 @@ def test_a_workspace_that_is_spoilt_is_no_outage_and_stops_it(tmp_path, spoil):
     with pytest.raises(InterlockError):  # which `launch` stops for
         verify(now)
     (workspace.folder / "interlock.json").unlink()
-    with pytest.raises(Unreachable):
+    with pytest.raises(UnreachableError):
         verify(now)
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from interlock.cli.options import HERE, DeploymentOption, PassphraseOption, WorkspaceOption, fresh
+from interlock.cli.options import HERE, DeploymentOption, PassphraseOption, WorkspaceOption, passphrases
 from interlock.cli.permits import ActionOption, AdapterOption, SeenOption, TrustOption, read_trust, subject_of
-from interlock.errors import HOLD, OK, InterlockError, UsageError
+from interlock.errors import HOLD, OK, UsageError
 from interlock.gate import permit as permits
 from interlock.gate import permit_file
 from interlock.gate.lease import Grant, Lease
+from interlock.gate.outage import UnreachableError, evidence_now
 from interlock.gate.permit import Held
 
 if TYPE_CHECKING:
@@ -73,20 +74,10 @@ def _by_ledger(
     folder: Path, passphrase_file: Path | None, digest: str, action: str, loaded: str | None, deployment: str | None
 ) -> Verify:
     """Decide again each time. A workspace that is not there now may be there again; one that is spoilt holds."""
+    asked = passphrases(passphrase_file)
 
     def verify(clock: Clock) -> Lease:
-        from interlock.gate.launcher import Unreachable
-
-        try:
-            _, evidence = fresh(folder, passphrase_file)
-        except OSError as error:
-            raise Unreachable(str(error)) from error
-        except InterlockError:
-            try:
-                (folder / "interlock.json").read_bytes()
-            except OSError as error:
-                raise Unreachable(str(error)) from error
-            raise
+        evidence = evidence_now(folder, asked)
         offered = None if deployment is None else evidence.deployment(deployment)
         found = permits.verify(evidence, digest, action=action, at=clock(), deployment=offered)
         if loaded is not None:
@@ -110,14 +101,12 @@ def _by_file(
     """Read both files anew each time: a renewed permit goes on, one that is gone or altered holds."""
 
     def verify(clock: Clock) -> Lease:
-        from interlock.gate.launcher import Unreachable
-
         try:
             data = file.read_bytes()
         except FileNotFoundError:
             raise Held(f"`{file}` is not there; a permit's file lifts this: interlock permit show --out") from None
         except OSError as error:
-            raise Unreachable(f"`{file}`: {error.strerror}") from error
+            raise UnreachableError(f"`{file}`: {error.strerror}") from error
         read = permit_file.read(data, read_trust(trust), at=clock())
         subject = read.subject if loaded is None else loaded
         return Lease(

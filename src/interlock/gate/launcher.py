@@ -33,9 +33,10 @@ from interlock.gate import _watchdog
 from interlock.gate._watchdog import descendants
 from interlock.gate.clock import Clock, Steady
 from interlock.gate.lease import Lease
+from interlock.gate.outage import UnreachableError
 from interlock.gate.permit import Held
 
-__all__ = ["Clock", "Ended", "Pace", "Unreachable", "Verify", "launch"]
+__all__ = ["Clock", "Ended", "Pace", "UnreachableError", "Verify", "launch"]
 
 #: Opens a lease by such a clock, or holds. It is asked at the start and again and again.
 Verify = Callable[[Clock], Lease]
@@ -43,10 +44,6 @@ Verify = Callable[[Clock], Lease]
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _PATIENCE = 10.0  # seconds until what SIGKILL does not end is told
-
-
-class Unreachable(Exception):  # noqa: N818  no error: the lease goes on
-    """The permit cannot be looked at now: nothing says that it holds, and nothing that it still opens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ def launch(command: Sequence[str], verify: Verify, *, pace: Pace, say: Callable[
     clock = Steady()
     try:
         lease = verify(clock)
-    except Unreachable as why:
+    except UnreachableError as why:
         raise Held(f"the permit cannot be reached: {why}") from why
     if (left := lease.check()) <= pace.stopping:
         raise Held(
@@ -214,7 +211,7 @@ class _Watched:
     def _verify_again(self) -> None:
         try:
             self.lease = self.verify()
-        except Unreachable as why:
+        except UnreachableError as why:
             if self.unreachable is None:
                 self.say(f"the permit cannot be reached, and the lease runs on until {self.lease.grant.ends}: {why}")
             self.unreachable = str(why)

@@ -10,21 +10,21 @@ loaded, which sees a file that was touched meanwhile; and to ask `check` before 
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
-from interlock.errors import EvidenceError, InterlockError, LedgerError, UsageError
+from interlock.errors import EvidenceError, InterlockError, UsageError
 from interlock.gate import _fork, permit_file
 from interlock.gate.clock import Steady
 from interlock.gate.guarding import guard
 from interlock.gate.lease import Grant, Lease
+from interlock.gate.outage import UnreachableError, evidence_now
 from interlock.gate.permit import Held, find, verify
 from interlock.gate.trust import Trust
 from interlock.subject import manifest
 from interlock.subject.deployment import Deployment
-from interlock.workspace import Place, Workspace
+from interlock.workspace import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +39,6 @@ __all__ = ["Asked", "ByFile", "ByLedger", "Serving", "UnreachableError", "requir
 _Given = ParamSpec("_Given")
 _Answer = TypeVar("_Answer")
 _MOST_TRUST = 1 << 20
-
-
-class UnreachableError(LedgerError):
-    """The ledger is not there to be asked. It says nothing, neither for nor against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +81,7 @@ class ByLedger:
 
     def grant(self, asked: Asked, clock: Clock) -> Grant:
         """What it grants now: checks 1 to 9."""
-        try:
-            opened = self._open()
-            with contextlib.suppress(LedgerError, OSError):  # one that is too old, the rule refuses
-                if opened.can_sign_checkpoints():
-                    opened.refresh()
-            evidence = opened.read()
-            opened.check_logs(evidence)
-        except OSError as error:
-            raise _unreachable(self.workspace, error) from error
-        except LedgerError as error:
-            if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError):
-                raise _unreachable(self.workspace, error.__cause__) from error
-            raise
+        evidence = evidence_now(self.workspace)
         wanted = find(evidence, self.permit)
         if wanted.subject != asked.subject:
             raise Held(f"the permit is for subject {wanted.subject[:12]}, expected one for {asked.subject[:12]}")
@@ -111,10 +95,6 @@ class ByLedger:
     def lease(self, grant: Grant, clock: Clock) -> Lease:
         """A lease on it, by the same clock."""
         return Lease(grant, clock=clock)
-
-    def _open(self) -> Workspace:
-        (self.workspace / "interlock.json").read_bytes()  # an outage is told from a workspace that is malformed
-        return Workspace.open(self.workspace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,10 +272,6 @@ class _Loaded:
             _folder.unchanged(self.files, _folder.listing(self.place.folder, self.place.adapter))
         except (EvidenceError, UsageError, OSError) as error:
             raise Held(f"the weights in `{self.place.folder}` are not as they were hashed: {error}") from error
-
-
-def _unreachable(workspace: Path, error: OSError) -> UnreachableError:
-    return UnreachableError(f"the ledger in `{workspace}` cannot be reached: {error.strerror or error}")
 
 
 def _bytes(path: Path, limit: int) -> bytes:
