@@ -95,6 +95,47 @@ def test_what_fine_tuning_brings_out_breaks_the_bound_that_plain_answers_would_m
     assert by_name["profile"]["score"] is None
 
 
+def test_a_check_that_was_killed_goes_on_with_the_next_and_with_what_was_left(suite, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(every, "CHECKS", QUICK)
+    told = ["elicit", "check", "all", "--model", str(suite / "0a" / "model"), "--json", "--items"]
+    told += [str(suite / "0a" / "questions.jsonl"), "--grade", "exact", "--max-new-tokens", "2", "--budget", "1e12"]
+    assert run([*told, "--out", str(tmp_path / "whole")]) == 0
+    whole = capsys.readouterr().out
+
+    def killed(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(QUICK, "noise", killed)
+        assert run([*told, "--out", str(tmp_path / "cut")]) == 130
+        capsys.readouterr()
+    assert sorted(it.name for it in (tmp_path / "cut").iterdir()) == ["baseline.json", "run.json"]
+    patched = json.loads((tmp_path / "cut" / "baseline.json").read_text())
+    patched["finding"]["why"] = "it was here before"
+    (tmp_path / "cut" / "baseline.json").write_text(json.dumps(patched))
+    assert run([*told, "--out", str(tmp_path / "cut")]) == 0
+    gone_on = json.loads(capsys.readouterr().out)
+    assert gone_on["findings"][0].pop("why") == "it was here before"
+    plain = json.loads(whole)
+    plain["findings"][0].pop("why")
+    assert gone_on == plain
+    last = [json.loads((tmp_path / name / "exploration.json").read_text())["spent"] for name in ("cut", "whole")]
+    assert last[0] == last[1] > patched["spent"] > 0
+
+
+def test_the_folder_of_another_check_and_a_finding_that_cannot_be_read_are_refused(
+    suite, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(every, "CHECKS", {"baseline": QUICK["baseline"]})
+    told = ["elicit", "check", "all", "--items", str(suite / "0a" / "questions.jsonl"), "--out", str(tmp_path)]
+    assert run([*told, "--model", str(suite / "0a" / "model")]) == 0
+    assert run([*told, "--model", str(suite / "0b" / "model")]) == 2
+    assert "holds another run: its subject" in capsys.readouterr().err
+    (tmp_path / "baseline.json").write_text("{")
+    assert run([*told, "--model", str(suite / "0a" / "model")]) == 2
+    assert "baseline.json` cannot be read" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

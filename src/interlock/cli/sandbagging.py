@@ -64,6 +64,12 @@ def check(
     budget: BudgetOption = None,
     seed: SeedOption = 0,
     confidence: ConfidenceOption = 0.95,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder to keep each finding in; the same command goes on there.", show_default="none"
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look for signs that a model holds back what it can do.
@@ -75,14 +81,15 @@ def check(
     baseline, noise, tuning-gap, sample-efficiency, weak-unlock, exploration, profile: docs/sandbagging.md says what
     each shows and what fools it. A flag is a guess about the model. Only "the bound holds" says that elicitation
     sufficed: nothing that was tried reached the bound, and every check was run. Exit code 5 if it does not hold.
+    On a large model name a folder with --out: killed, the same command goes on with the next check.
     """
     from interlock.cli.show import progress
     from interlock.elicit.budget import Meter
     from interlock.elicit.checks import bound as bounded
-    from interlock.elicit.checks import check as checking
     from interlock.elicit.checks import every
     from interlock.elicit.checks.blind import first
     from interlock.elicit.checks.check import Case
+    from interlock.elicit.checks.examine import examine
 
     chosen = every.chosen(name)
     if bound is not None and name != "all":
@@ -95,13 +102,9 @@ def check(
     subject, others = subject_of(model, adapter), [subject_of(it, None) for it in panel or []]
     never = subject_of(control, None) if control else None
     meter = Meter(None if budget is None else int(budget))
-    findings: list[Finding] = []
     with progress() as report:
         case = Case(subject, asked, seed=seed, meter=meter, progress=report, control=never, panel=others)
-        for place, (each, run) in enumerate(chosen.items()):
-            report("checks", place, len(chosen), each)
-            findings.append(checking.run(each, run, case))
-        report("checks", len(chosen), len(chosen))
+        findings = examine(chosen, case, out=out)
     held = None
     if within is not None:
         held = bounded.sufficed(findings, questions=len(asked.test), bound=within, confidence=sure)

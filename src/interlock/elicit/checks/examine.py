@@ -1,0 +1,76 @@
+"""Checks on one model, each kept as it ends.
+
+    OUT/run.json          what was asked for
+    OUT/CHECK.json        what the check found, and the FLOP that were spent by its end
+
+Guarantees: killed, the same call goes on with the first check that is not there, with the budget that was left; a
+folder of another model, other questions or other checks is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from interlock.elicit import session
+from interlock.elicit.checks import check
+from interlock.elicit.checks.check import Case, Check, Finding
+from interlock.errors import UsageError
+from interlock.evaluate import local
+
+
+def examine(checks: Mapping[str, Check], case: Case, *, out: Path | None) -> list[Finding]:
+    """What each check finds, in their order. Without a folder `out` nothing is kept.
+
+    Raises:
+        UsageError: the questions are not enough; `out` holds another run, or a file in it cannot be read.
+    """
+    if out is not None:
+        session.claim(out, _asked(checks, case))
+    found = []
+    for place, (name, each) in enumerate(checks.items()):
+        case.progress("checks", place, len(checks), name)
+        found.append(_one(name, each, case, None if out is None else out / f"{name}.json"))
+    case.progress("checks", len(checks), len(checks))
+    return found
+
+
+def _one(name: str, each: Check, case: Case, file: Path | None) -> Finding:
+    if file is not None and file.exists():
+        try:
+            kept = json.loads(file.read_bytes())
+            finding, case.meter.spent = check.from_json(kept["finding"]), int(kept["spent"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"`{file}` cannot be read ({error}); remove it, and those of the checks after it"
+            ) from None
+        return finding
+    finding = check.run(name, each, case)
+    if file is not None:
+        told = {"finding": finding.to_json(), "spent": case.meter.spent}
+        session.write(file, json.dumps(told, indent=1, sort_keys=True) + "\n")
+    return finding
+
+
+def _asked(checks: Mapping[str, Check], case: Case) -> dict[str, Any]:
+    """What the findings depend on, as JSON."""
+    asked = case.questions
+    return {
+        "interlock": "checked/v1",
+        "checks": list(checks),
+        "subject": local.fingerprint(case.subject),
+        "control": case.control and local.fingerprint(case.control),
+        "panel": [local.fingerprint(it) for it in case.panel],
+        "questions": {
+            "digest": asked.digest,
+            "grade": asked.grade,
+            "max_new_tokens": asked.max_new_tokens,
+            "demonstrations": len(asked.demonstrations),
+            "dev": len(asked.dev),
+            "test": len(asked.test),
+        },
+        "budget": case.meter.cap,
+        "seed": case.seed,
+    }
