@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import torch  # noqa: E402
+from transformers.utils.logging import disable_progress_bar  # noqa: E402
 
 import lab  # noqa: E402  the tests', found by the line above
 import tiny_policy  # noqa: E402
@@ -40,6 +41,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="keep every figure")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
         rows = _measure(Path(folder), asked.steps)
     share = (rows["a step behind the gate"] - rows["a step without it"]) / STEP

@@ -18,7 +18,7 @@ A = TypeVar("A")
 
 Progress = Callable[[int], None]
 
-_GATHER_SECONDS = 0.05  # a batch that is not full goes once nothing joined it for so long
+_GATHER_SECONDS = 0.01  # a batch that is not full goes once nothing joined it for so long
 
 
 @dataclass(slots=True, eq=False)
@@ -30,24 +30,22 @@ class _Request(Generic[Q, A]):
 class Queue(Generic[Q, A]):
     """A queue in front of a model.
 
-    `first` chooses the places of those that are answered next, at least one; `answer` gives their answers, in a worker
-    thread, in their order. A queue of `full` requests or more does not wait for others; None: it waits until nothing
-    joins it any more. `progress` is told the number of answers so far, after each batch.
+    `first` chooses the places of those that are answered next, at least one, and says whether that batch is full; while
+    it is not, it waits until nothing joins the queue any more. `answer` gives their answers, in a worker thread, in
+    their order. `progress` is told the number of answers so far, after each batch.
     """
 
     def __init__(
         self,
         turn: anyio.Lock,
         *,
-        first: Callable[[Sequence[Q]], Sequence[int]],
+        first: Callable[[Sequence[Q]], tuple[Sequence[int], bool]],
         answer: Callable[[Sequence[Q]], Sequence[A]],
-        full: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         self._turn = turn
         self._first = first
         self._answer = answer
-        self._full = full
         self._progress = progress
         self._waiting: list[_Request[Q, A]] = []
         self._answered = 0
@@ -68,17 +66,21 @@ class Queue(Generic[Q, A]):
         return request.outcome
 
     async def _answer_batch(self) -> None:
-        gathered = 0
-        while gathered < len(self._waiting) and (self._full is None or len(self._waiting) < self._full):
+        batch, full, gathered = *self._next(), 0
+        while not full and gathered < len(self._waiting):
             gathered = len(self._waiting)
             await anyio.sleep(_GATHER_SECONDS)
-        batch = [self._waiting[place] for place in self._first([request.asked for request in self._waiting])]
+            batch, full = self._next()
         # Not abandoned when cancelled: a thread that outlives its run would share the model with what runs next.
         await anyio.to_thread.run_sync(self._settle, batch)
         self._waiting = [request for request in self._waiting if request.outcome is None]
         self._answered += sum(not isinstance(request.outcome, Exception) for request in batch)
         if self._progress:
             self._progress(self._answered)
+
+    def _next(self) -> tuple[list[_Request[Q, A]], bool]:
+        places, full = self._first([request.asked for request in self._waiting])
+        return [self._waiting[place] for place in places], full
 
     def _settle(self, batch: list[_Request[Q, A]]) -> None:
         outcomes: Sequence[A | Exception]

@@ -143,6 +143,12 @@ def plan(items: Sequence[Item], *, tokens: int = BATCH_TOKENS) -> list[list[int]
     return [places for *_, places in sorted(batches)]
 
 
+def first(items: Sequence[Item]) -> tuple[list[int], bool]:
+    """The first batch of `plan`, and whether it is full."""
+    places = plan(items)[0]
+    return places, len(places) == _rows(items[places[0]].shape[0], BATCH_TOKENS)
+
+
 def score(
     local: LocalModel, questions: Sequence[Question], *, progress: Callable[[int], None] | None = None
 ) -> list[Scores]:

@@ -159,9 +159,7 @@ class Weighing:
     def __init__(self, local: LocalModel, turn: anyio.Lock, progress: Progress | None = None) -> None:
         self._local = local
         self._model: weighed.Scorer | None = None
-        self._queue: Queue[Item, Scores] = Queue(
-            turn, first=lambda items: weighed.plan(items)[0], answer=self._scored, progress=progress
-        )
+        self._queue: Queue[Item, Scores] = Queue(turn, first=weighed.first, answer=self._scored, progress=progress)
 
     async def score(self, asked: Question) -> Scores:
         """The scores of one question.

@@ -58,7 +58,7 @@ class Batches:
     def __init__(self, local: LocalModel, progress: Progress | None = None) -> None:
         turn = anyio.Lock()
         self._conversations: Queue[_Request, Completion] = Queue(
-            turn, first=_alike, answer=lambda asked: _answers(local, asked), full=BATCH, progress=progress
+            turn, first=_alike, answer=lambda asked: _answers(local, asked), progress=progress
         )
         self.choices = choosing.Weighing(local, turn, progress)
 
@@ -73,9 +73,10 @@ class Batches:
         return await self._conversations.ask(_Request(conversation, max_new_tokens, temperature, seed))
 
 
-def _alike(asked: Sequence[_Request]) -> list[int]:
-    """The places of the first one and of others of its kind, at most a batch."""
-    return [place for place, it in enumerate(asked) if it.kind == asked[0].kind][:BATCH]
+def _alike(asked: Sequence[_Request]) -> tuple[list[int], bool]:
+    """The places of the first one and of others of its kind, at most a batch; and whether it is one."""
+    places = [place for place, it in enumerate(asked) if it.kind == asked[0].kind][:BATCH]
+    return places, len(places) == BATCH
 
 
 def _answers(model: LocalModel, batch: Sequence[_Request]) -> list[Completion]:
