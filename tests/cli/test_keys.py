@@ -99,6 +99,16 @@ def test_a_key_in_the_clear_is_made_only_in_so_many_words(tmp_path, capsys, monk
     assert keys.load_private(tmp_path / "keys" / "me.key")
 
 
+def test_at_a_terminal_a_passphrase_that_opens_a_key_again_and_again_is_asked_for_once(tmp_path):
+    """As `interlock run` does, which signs the ledger's time anew each minute."""
+    asked = []
+    found = Passphrases(ask=lambda prompt: asked.append(prompt) or SECRET)
+    assert {found.to_open(tmp_path / name) for name in ("log.key", "log.key", "other.key", "log.key")} == {
+        SECRET.encode()
+    }
+    assert asked == [f"passphrase of {tmp_path / name}" for name in ("log.key", "other.key")]
+
+
 # -- signing with encrypted keys ---------------------------------------------------------------------------------------
 
 

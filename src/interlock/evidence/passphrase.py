@@ -31,12 +31,14 @@ _WAYS = f"--passphrase-file, {FILE_VARIABLE} or {VARIABLE}"
 class Passphrases:
     """A file that was named, then the environment, then `ask`, which shows a prompt and returns what was typed.
 
-    Without `ask` nobody is there to be asked: a program, or a command whose input is not a terminal.
+    Without `ask` nobody is there to be asked: a program, or a command whose input is not a terminal. Each passphrase is
+    asked for once, however often its key is opened.
     """
 
     file: Path | None = None
     ask: Callable[[str], str] | None = field(default=None, repr=False)
     _read: dict[str, bytes] = field(default_factory=dict, repr=False)  # a pipe gives what it has once
+    _typed: dict[Path, bytes] = field(default_factory=dict, repr=False)
 
     def to_open(self, path: Path) -> bytes:
         """The passphrase of the encrypted key at `path`.
@@ -49,7 +51,9 @@ class Passphrases:
             return given
         if self.ask is None:
             raise UsageError(f"`{path}` is encrypted, and there is no passphrase; give it by {_WAYS}")
-        return _checked(self.ask(f"passphrase of {path}").encode(), "what was typed")
+        if path not in self._typed:
+            self._typed[path] = _checked(self.ask(f"passphrase of {path}").encode(), "what was typed")
+        return self._typed[path]
 
     def for_new(self, what: str) -> bytes:
         """The passphrase of a key that is to be made; typed twice at a terminal.
