@@ -36,6 +36,7 @@ proofs: $(INSTALLED)
 	$(BIN)/coverage run -m pytest tests/decide tests/policy tests/conformance
 	$(BIN)/coverage report
 	$(BIN)/python -m pytest tests/subject/test_model_signing.py
+	$(BIN)/python -m pytest -m proof
 	INTERLOCK_KILL_CYCLES=1000 $(BIN)/python -m pytest tests/ledger/test_writer.py -k kill_9
 	PYTHONPATH=tests $(BIN)/python scripts/flip_bundle_bits.py
 	$(BIN)/python benchmarks/evaluation_statistics.py
