@@ -585,6 +585,8 @@ class Case:
             return None
         about = [a for a in self.facts.attestations if a.is_assumption and a.name == name]
         about, failed = [a for a in about if a.about in (digest, self.subject)], []
+        if not assumption.checked:
+            about = [a for a in about if not a.check]
         if assumption.checked:
             about = [a for a in about if a.check and a.check.name == assumption.checked]
             failed = [a for a in about if not passed(a.check, assumption)]

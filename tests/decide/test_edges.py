@@ -421,6 +421,14 @@ def test_a_check_that_failed_the_same_second_undoes_one_that_passed():
     assert checked(word(), word(passed=False, by=[BOARD])) == "not ruled out"
 
 
+@pytest.mark.parametrize("passed", [True, False])
+def test_what_a_check_showed_is_nobodys_word_where_the_assumption_is_stated(passed):
+    told = [stated("no-evaluation-gaming"), word(passed=passed)]
+    by_word = named(Assumption("no-evaluation-gaming", AUDITOR, MONTH))
+    for words, expected in ((told[:1], "below"), (told[1:], "not ruled out"), (told, "below")):
+        assert state(ask(facts(runs(), attestations=words), simple(assumptions=by_word))) == expected
+
+
 def test_another_check_that_failed_undoes_nothing():
     assert checked(word(), word("b-check", passed=False, at=STATED + 2 * DAY)) == "below"
 

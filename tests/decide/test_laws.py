@@ -29,6 +29,7 @@ from decide.strategies import (
     words,
 )
 from interlock.decide.decision import to_json
+from interlock.decide.facts import Check
 from interlock.decide.rule import decide
 from interlock.policy import model
 from interlock.policy._structure.check import check
@@ -305,7 +306,7 @@ def test_less_said(case, draw):
     name = draw.draw(st.sampled_from(["attestations", "approvals", "judgements", "amendments", "checks"]))
     if name == "checks":
         kept = tuple(
-            it if draw.draw(st.booleans()) or fails(case, it) or is_bound(case, it) else replace(it, check=None)
+            it if draw.draw(st.booleans()) or fails(case, it) or is_no_word(case, it) else replace(it, check=None)
             for it in case.facts.attestations
         )
         never_opens(case, case.knowing(attestations=kept))
@@ -326,10 +327,9 @@ def fails(case: Case, said: Any) -> bool:
     return any(rule.checked == check.name and not passed(check, rule) for rule in rules(case, said))
 
 
-def is_bound(case: Case, said: Any) -> bool:
-    """Whether a statement stands for one elicitor only, and without its check would do so for all."""
-    bound = said.check is not None and said.check.validity is not None
-    return bound and not all(rule.checked for rule in rules(case, said))
+def is_no_word(case: Case, said: Any) -> bool:
+    """Whether a statement is what a check showed and nobody's word, and without its check would be one."""
+    return said.check is not None and not all(rule.checked for rule in rules(case, said))
 
 
 def rules(case: Case, said: Any) -> list[model.Assumption]:
@@ -423,8 +423,10 @@ def test_an_unsound_result_never_opens_a_gate(case, draw):
 @law
 @given(questions, data)
 def test_an_adverse_word(case, draw):
-    """An incident, a withdrawal, a judgement that it is reached, a plan, a word of a role that nobody asks."""
-    kind = draw.draw(st.sampled_from(["incident", "withdrawal", "judgement", "plan", "word"]))
+    """An incident, a withdrawal, a judgement that it is reached, a plan, a check that failed, a word of a role that
+    nobody asks.
+    """
+    kind = draw.draw(st.sampled_from(["incident", "withdrawal", "judgement", "plan", "check", "word"]))
     known, event_ = case.facts, f"adverse: {kind}"
     event(event_)
     if kind == "incident":
@@ -440,6 +442,10 @@ def test_an_adverse_word(case, draw):
         after = case.knowing(judgements=(*known.judgements, said))
     elif kind == "plan":
         after = case.knowing(plans=(*known.plans, draw.draw(more_runs(used(case)).filter(lambda it: it.plan)).plan))
+    elif kind == "check":
+        said = draw.draw(words(used(case)).filter(lambda it: it.is_assumption))
+        failed = Check("a-check", passed=False, caught=20, organisms=20)
+        after = case.knowing(attestations=(*known.attestations, replace(said, check=failed)))
     else:
         said = replace(draw.draw(words(used(case))), signers=frozenset({"lab", "nobody"}))
         after = case.knowing(attestations=(*known.attestations, said))

@@ -120,6 +120,8 @@ def rule(values: Mapping[str, Any], what: str, name: str) -> Any:  # noqa: ANN40
 
 def _opened(folder: Any, passphrase_file: Any) -> tuple[Workspace, Evidence]:  # noqa: ANN401  as options give them
     workspace = Workspace.open(folder, passphrases(passphrase_file))
+    if workspace.can_sign_checkpoints():
+        workspace.refresh()  # what is said must fit the version that is in force now
     return workspace, workspace.read()
 
 

@@ -467,7 +467,7 @@ class View:
             and run_by not in a.signers
             and a.digest not in self.index.withdrawn
             and self.counts_from("assumptions", name, a.at)
-            and (not rule.checked or (_passes(a, rule) and all(a.at > it.at for it in failed)))
+            and (_passes(a, rule) and all(a.at > it.at for it in failed) if rule.checked else a.check is None)
             and not self.passed(expires := rule.fresh_for.after(a.at))
         ]
 
