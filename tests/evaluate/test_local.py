@@ -200,3 +200,35 @@ def test_an_absent_dependency_comes_with_the_install_command(folder, monkeypatch
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(UsageError, match=r"pip install 'interlock\[local\]'"):
         local.load(folder)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for m in messages %}{{ 'word' if m['role'] == 'user' else m['content'] }}\n{% endfor %}",
+        "{{ messages[0]['content'] }}\n",
+        "{% for m in messages | reverse %}{{ m['content'] }}\n{% endfor %}",
+    ],
+    ids=["the questions", "all but the first turn", "their order"],
+)
+def test_attack_a_chat_template_leaves_out_what_was_asked(folder, template):
+    model = local.load(folder)
+    turns = [
+        {"role": "user", "content": "what is one?"},
+        {"role": "assistant", "content": "two"},
+        {"role": "user", "content": "and now?"},
+    ]
+    assert local.encode(model, turns)
+    model.tokenizer.chat_template = template
+    with pytest.raises(EvidenceError, match="chat template leaves out what was said"):
+        local.encode(model, turns)
+
+
+def test_attack_a_tokenizer_reads_every_question_as_the_same(folder):
+    from tokenizers import Regex, normalizers
+
+    model = local.load(folder)
+    assert local.encode(model, [{"role": "user", "content": "what is one?"}])
+    model.tokenizer.backend_tokenizer.normalizer = normalizers.Replace(Regex("one|two"), "a")
+    with pytest.raises(EvidenceError, match="tokenizer leaves out what was said: `what is one"):
+        local.encode(model, [{"role": "user", "content": "what is one?"}])

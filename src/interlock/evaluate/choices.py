@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from interlock.errors import EvidenceError, UsageError
-from interlock.evaluate.local import BUCKET, Conversation, LocalModel, out_of_memory
+from interlock.evaluate.local import BUCKET, Conversation, LocalModel, out_of_memory, require_said
 from interlock.evaluate.prefixes import Prefixes, cut, same
 
 if TYPE_CHECKING:
@@ -121,6 +121,8 @@ def encode(local: LocalModel, question: Question) -> Item:
     context, *wholes = _tokens(local, question, [text, *(text + end for end in ends)])
     if not context:
         raise UsageError("the prompt has no tokens, expected a question before the choices")
+    if question.chat_template:
+        require_said(local, question.conversation, prompt, context)
     tokens = tuple(tuple(whole[len(context) :]) for whole in wholes)
     _require_distinct(question.choices, tokens)
     _require_room(local, context, tokens)

@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import random
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -163,9 +164,39 @@ def widths(local: LocalModel, conversations: Sequence[Conversation]) -> list[int
 
 
 def encode(local: LocalModel, conversation: Conversation) -> list[int]:
-    """The token ids of a conversation, up to and including the header of the assistant's turn."""
+    """The token ids of a conversation, up to and including the header of the assistant's turn.
+
+    Raises:
+        EvidenceError: the model's chat template or tokenizer leaves out something that was said.
+    """
     text = local.tokenizer.apply_chat_template(list(conversation), tokenize=False, add_generation_prompt=True)
-    return list(local.tokenizer(text, add_special_tokens=False)["input_ids"])
+    ids = list(local.tokenizer(text, add_special_tokens=False)["input_ids"])
+    require_said(local, conversation, text, ids)
+    return ids
+
+
+def require_said(local: LocalModel, conversation: Conversation, text: str, ids: Sequence[int]) -> None:
+    """Check that all turns stand, in order, in what a chat template made of them, and in its tokens: else questions
+    would be asked that nobody asked, and a model would look as if it could not answer.
+
+    Spaces, letter case and Unicode forms may differ, as tokenizers have them.
+
+    Raises:
+        EvidenceError: one does not.
+    """
+    for where, told in (("chat template", text), ("tokenizer", local.tokenizer.decode(list(ids)))):
+        left = _bare(told)
+        for turn in conversation:
+            _, found, left = left.partition(said := _bare(turn["content"]))
+            if said and not found:
+                raise EvidenceError(
+                    f"the model's {where} leaves out what was said: `{turn['content'].strip()[:60]}`; "
+                    "it was not asked what the task asks"
+                )
+
+
+def _bare(text: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def fingerprint(local: LocalModel) -> str:
