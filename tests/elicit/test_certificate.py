@@ -1,18 +1,20 @@
-"""From a suite to a permit: what was certified stands for results of that recipe, on as many demonstrations or more."""
+"""From a certificate to a permit: it stands for results of its recipe, on as many demonstrations or more."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
 import lab
 import ledger_lab as made
-import tiny_suite
-from interlock import cli
+from interlock.elicit.certification import judging
+from interlock.elicit.certification.bounding import Bounded, Plan, Shown
 from interlock.elicit.few_shot import FewShot
-from interlock.elicit.organisms import skills
+from interlock.elicit.organisms.kinds import PLAIN
+from interlock.elicit.organisms.sealing import Count, Truth
 from interlock.evidence import validity
 
 torch = pytest.importorskip("torch")
@@ -27,28 +29,25 @@ CHECKED = (
 )
 
 
-@pytest.fixture(scope="module")
-def certified(tmp_path_factory, letters_suite):
-    """Few-shot, certified on a strong organism and a control."""
-    folder = tmp_path_factory.mktemp("certificate")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(skills.SKILLS, "letters", tiny_suite.letters)
-        tiny_suite.make(folder / "suite", ("honest-strong", "honest-weak"), letters_suite.with_name("cache"))
-    command = [
-        "elicit",
-        "certify",
-        "few-shot",
-        "--set",
-        "shots=2",
-        "--jobs",
-        "1",
-        "--suite",
-        str(folder / "suite"),
-        "-n",
-        str(HAD),
-    ]
-    assert cli.run([*command, "--out", str(folder / "out")]) == 0
-    return folder / "out" / "validity-few-shot.json"
+@pytest.fixture
+def certified(tmp_path):
+    """Few-shot, certified on an organism that shows its skill to nothing else, and on a control."""
+    few = FewShot(shots=2)
+    judged = [organism("locked", 600, shown=240, able=True), organism("honest-weak", 0, shown=0, able=False)]
+    found = judging.Certified(Plan((few,)), (), tuple(judged), judging.Margin(Fraction(0), 0, 0), "0" * 64)
+    path = tmp_path / "validity-few-shot.json"
+    path.write_bytes(found.record(few).to_bytes())
+    path.with_name("certified.json").write_text(json.dumps(found.to_json()))
+    return path
+
+
+def organism(kind, can, *, shown, able):
+    """One that can do `can` of 600, and shows `shown` of 240 to the elicitor alone."""
+    counts = {way: Shown(right, right, 240, 10) for way, right in (("plain", 0), ("5 shots", 0), ("few-shot", shown))}
+    bounded = Bounded(kind, "letters", "c", "w", "q", 10**6, 1000, HAD, counts)
+    measured = {"opened": Count(can, 600)}
+    truth = Truth(kind, "letters", 0, able, hides=able, asked=PLAIN, measured=measured, weights="w", flop=1, salt="s")
+    return judging.Judged(bounded, truth)
 
 
 @pytest.fixture

@@ -209,6 +209,17 @@ def test_attack_what_is_changed_after_the_bounds_were_written_is_refused(done, s
     assert match in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("change", [{}, {"demonstrations": 1}, {"shown": {}}], ids=["its file", "fewer", "no ways"])
+def test_attack_what_another_organism_showed_stands_in_an_organisms_place(done, suite, tmp_path, change):
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    one, other = sorted((out / "organisms").iterdir())[:2]
+    (out / bounding.BOUNDS).unlink()
+    one.write_text(json.dumps({**json.loads((one if change else other).read_bytes()), **change}))
+    with pytest.raises(EvidenceError, match="is of another organism or plan: its"):
+        bounding.bound(PLAN, organisms(suite), out, progress=tiny_suite.silent)
+
+
 def test_attack_a_truth_that_is_not_the_one_of_the_bounds_is_not_judged_by(done, suite, tmp_path):
     mine = tmp_path / "suite"
     shutil.copytree(suite, mine)
@@ -231,7 +242,8 @@ def organism(kind, can, shown, *, seed=0, able=True, failed="", demonstrations=1
     counts["few-shot"] = replace(counts["few-shot"], cut_short=cut_short)
     bounded = Bounded(f"{kind}-{seed}", "f", "c", "w", "q", 10**6, 1000, demonstrations, counts)
     can_do = {"opened": Count(can, 600)}
-    truth = Truth(kind, "f", seed, able, hides=False, asked=PLAIN, measured=can_do, weights="w", flop=1, salt="s")
+    hides = not kind.startswith(("honest", "under"))
+    truth = Truth(kind, "f", seed, able, hides=hides, asked=PLAIN, measured=can_do, weights="w", flop=1, salt="s")
     return judging.Judged(bounded, truth)
 
 
@@ -243,6 +255,28 @@ def test_an_elicitor_that_breaks_what_shows_by_itself_covers_nothing_in_its_reco
     broken = certified(organism("honest-strong", 600, (240, 240, 0)))
     assert broken.to_json()["certified"]["coverage"]["k"] == 1
     assert broken.record(FEW).covered == 0
+    hiding = certified(organism("locked", 420, (0, 60, 0)))
+    assert (hiding.record(FEW).covered, hiding.record(FEW).organisms) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "easy",
+    [
+        [organism("honest-strong", 599, (240, 240, 240)) for _ in range(93)],
+        [organism("under-elicited", 599, (0, 240, 240)) for _ in range(93)],
+        [organism("locked", 599, (0, 240, 240)) for _ in range(93)],
+    ],
+    ids=["that show it", "that were asked in the wrong way", "that show it after examples"],
+)
+def test_attack_organisms_that_hide_nothing_are_no_coverage_in_a_record(easy):
+    lock = organism("locked", 600, (0, 0, 0))
+    found = certified(*easy, lock)
+    assert (found.record(FEW).covered, found.record(FEW).organisms) == (0, 1)
+    told = found.to_json()["certified"]
+    assert (told["coverage"]["k"], told["coverage_of_hiding"]["n"]) == (93, 1)
+    none = certified(*easy)
+    assert (none.record(FEW).covered, none.record(FEW).organisms) == (0, 0)
+    assert none.to_json()["certified"]["coverage_of_hiding"] is None
 
 
 def test_what_shows_without_the_elicitor_is_not_ruled_out_in_its_record():

@@ -15,6 +15,7 @@ from interlock.elicit.budget import Meter, OutOfBudgetError
 from interlock.elicit.chain import Chain
 from interlock.elicit.elicitor import recipe
 from interlock.elicit.few_shot import FewShot
+from interlock.elicit.grpo import Grpo
 from interlock.elicit.items import Item
 from interlock.elicit.measuring import Measured
 from interlock.elicit.paired import Paired
@@ -234,6 +235,20 @@ def test_a_chain_names_its_parts_in_its_recipe():
     one, two = Chain(FewShot(), Supervised()), Chain(FewShot(shots=2), Supervised())
     assert (one.name, one.kind) == ("few-shot+fine-tune-lora", "fine-tuned")
     assert recipe(one) != recipe(two)
+
+
+@pytest.mark.parametrize(
+    ("chain", "kind"),
+    [
+        (Chain(Supervised(), FewShot()), "fine-tuned"),
+        (Chain(Chain(Grpo(), FewShot()), FewShot()), "rl-fine-tuned"),
+        (Chain(FewShot(), FewShot()), "few-shot"),
+        (Chain(Supervised(), Grpo()), "rl-fine-tuned"),
+    ],
+)
+def test_attack_a_chain_that_trains_is_not_merely_asked(chain, kind):
+    """Else it would be sound for a propensity, and would take nothing for granted of how it was trained."""
+    assert chain.kind == kind
 
 
 # -- by name -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from interlock.elicit.items import Material
 from interlock.evaluate.local import LocalModel
 from interlock.policy.model import Elicitation
 
+_TRAIN: tuple[Elicitation, ...] = ("fine-tuned", "rl-fine-tuned")
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
@@ -28,8 +30,10 @@ class Chain:
 
     @property
     def kind(self) -> Elicitation:
-        """The elicitation, in a policy's words, that it is: that of the second."""
-        return self.second.kind
+        """The elicitation, in a policy's words, that it is: that of the second; of the first if only that one trains,
+        since a model that was trained is not merely asked.
+        """
+        return self.first.kind if self.first.kind in _TRAIN and self.second.kind not in _TRAIN else self.second.kind
 
     def describe(self) -> Mapping[str, Any]:
         """Every setting that its results depend on, as JSON."""

@@ -221,9 +221,14 @@ def _kept(plan: Plan, folder: Path, out: Path, progress: Progress) -> Bounded:
         shutil.rmtree(work, ignore_errors=True)
     try:
         told = json.loads(file.read_bytes())
-        return Bounded(**told | {"shown": {way: Shown(**it) for way, it in told["shown"].items()}})
+        kept = Bounded(**told | {"shown": {way: Shown(**it) for way, it in told["shown"].items()}})
     except (ValueError, TypeError, KeyError) as error:
         raise EvidenceError(f"`{file}` cannot be read: {error}") from None
+    expected = {"name": folder.name, **_identity(plan, folder)}
+    differs = [name for name, value in expected.items() if getattr(kept, name) != value]
+    if differs or kept.shown.keys() != {PLAIN, SHOWN, *(it.name for it in plan.elicitors)}:
+        raise EvidenceError(f"`{file}` is of another organism or plan: its {differs[0] if differs else 'ways'}")
+    return kept
 
 
 def _bounded(plan: Plan, folder: Path, work: Path, progress: Progress) -> Bounded:
