@@ -415,3 +415,13 @@ def test_looks_are_never_further_apart_than_an_eighth_of_what_was_asked():
     found = list(stopping.marks(1000))
     assert (found[:3], found[-1]) == ([16, 32, 48], 1000)
     assert all(b - a <= max(16, a // 8) for a, b in pairwise(found))
+
+
+def test_attack_so_many_demonstrations_that_one_question_chooses_the_settings(registered):
+    def drafted(count):
+        policy = registered.read().policy
+        return execute.draft(policy, measure="codebook", elicitation="fine-tuned", demonstrations=count, seed=0)
+
+    with pytest.raises(UsageError, match="119 demonstrations of `interlock/codebook` leave 1 questions to choose"):
+        drafted(119)
+    assert drafted(104).demonstrations == 104

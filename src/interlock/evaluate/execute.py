@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from interlock.decide.facts import Plan, Subject
     from interlock.elicit.elicitor import Elicitor, Event
+    from interlock.elicit.items import Material
     from interlock.evaluate.local import LocalModel
     from interlock.evaluate.logs import Answer, LogFacts
     from interlock.evidence.read import Evidence
@@ -152,6 +153,8 @@ def draft(
         if tries > 1:
             raise UsageError(f"a plan with {tries} attempts at a question cannot stop early, expected 1")
     digest, count = logs.samples_digest(_task(asked, shots=shots, seed=seed))
+    trained = eliciting.trained_on(elicitation, demonstrations)
+    _material(asked.task, shots, trained, seed)
     return Protocol(
         task=asked.task,
         task_version=asked.task_version,
@@ -160,13 +163,28 @@ def draft(
         samples_digest=digest,
         elicitation=elicitation,
         shots=shots,
-        demonstrations=eliciting.trained_on(elicitation, demonstrations),
+        demonstrations=trained,
         seed=seed,
         recipe=recipe(elicitor),
         stopping="fixed" if order_seed is None else "e-process",
         order_seed=order_seed,
         attempts=tries,
     )
+
+
+def _material(task: str, shots: int, demonstrations: int, seed: int) -> Material:
+    """What an elicitor shows or trains on, with questions to choose settings with.
+
+    Raises:
+        UsageError: the task has fewer: settings that one question chose would not be those that were meant.
+    """
+    made = MATERIAL[task](max(shots, demonstrations), seed=seed, dev=eliciting.DEMONSTRATIONS)
+    if demonstrations and len(made.dev) < eliciting.DEMONSTRATIONS:
+        raise UsageError(
+            f"{demonstrations} demonstrations of `{task}` leave {len(made.dev)} questions to choose settings with, "
+            f"expected {eliciting.DEMONSTRATIONS}"
+        )
+    return made
 
 
 def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
@@ -260,9 +278,7 @@ def prepare(
     place = _place(workspace, evidence, subject, progress)
     task, measure = planned(evidence.policy, protocol)
     elicitor = eliciting.of(workspace, protocol)
-    material = MATERIAL[measure.task](
-        max(protocol.shots, protocol.demonstrations), seed=protocol.seed, dev=eliciting.DEMONSTRATIONS
-    )
+    material = _material(measure.task, protocol.shots, protocol.demonstrations, protocol.seed)
     elicited = elicitor.elicit(
         local.load(place.folder, adapter=place.adapter),
         material,

@@ -158,6 +158,11 @@ def rerun(
     drawn = sampling.draw(sorted({sample for sample, _ in recorded}), count, root=root, result=digest)
     subject = evidence.facts.subjects[result.subject]
     ready = execute.prepare(workspace, evidence, subject, result.protocol, work=None, progress=progress)
+    if ready.flop < result.flop:
+        raise EvidenceError(
+            f"the result of ledger entry {result.entry} says that its elicitation spent {result.flop} FLOP, and the "
+            f"same again spent {ready.flop}"
+        )
     chosen = set(drawn)
     ready.task.dataset = ready.task.dataset.filter(lambda sample: str(sample.id) in chosen)
     arguments = {"subject": subject.digest, "audit": result.digest, "weights": local.fingerprint(ready.model)}
