@@ -62,7 +62,11 @@ class Keyring:
         """
         if name not in self._open:
             path, public = self.private_path(name), self.public_path(name)
-            pair = keys.load_private(path, self.passphrases.to_open)
+            try:
+                pair = keys.load_private(path, self.passphrases.to_open)
+            except UsageError:
+                self.passphrases.forget(path)
+                raise
             if public.exists() and keys.load_public(public) != pair.public:
                 raise UsageError(f"`{path}` and `{public}` are not halves of one key; expected a pair")
             self._open[name] = pair

@@ -31,8 +31,8 @@ _WAYS = f"--passphrase-file, {FILE_VARIABLE} or {VARIABLE}"
 class Passphrases:
     """A file that was named, then the environment, then `ask`, which shows a prompt and returns what was typed.
 
-    Without `ask` nobody is there to be asked: a program, or a command whose input is not a terminal. Each passphrase is
-    asked for once, however often its key is opened.
+    Without `ask` nobody is there to be asked: a program, or a command whose input is not a terminal. A passphrase that
+    was typed is kept, however often its key is opened, until `forget`.
     """
 
     file: Path | None = None
@@ -54,6 +54,10 @@ class Passphrases:
         if path not in self._typed:
             self._typed[path] = _checked(self.ask(f"passphrase of {path}").encode(), "what was typed")
         return self._typed[path]
+
+    def forget(self, path: Path) -> None:
+        """Ask for the passphrase of the key at `path` again: what was typed does not open it."""
+        self._typed.pop(path, None)
 
     def for_new(self, what: str) -> bytes:
         """The passphrase of a key that is to be made; typed twice at a terminal.
