@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -232,3 +233,13 @@ def test_attack_a_tokenizer_reads_every_question_as_the_same(folder):
     model.tokenizer.backend_tokenizer.normalizer = normalizers.Replace(Regex("one|two"), "a")
     with pytest.raises(EvidenceError, match="tokenizer leaves out what was said: `what is one"):
         local.encode(model, [{"role": "user", "content": "what is one?"}])
+
+
+def test_attack_a_config_leaves_out_a_layer_that_there_are_weights_for(tmp_path):
+    model = tiny_model.build(tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    config["num_hidden_layers"] -= 1
+    config.pop("layer_types", None)
+    (model / "config.json").write_text(json.dumps(config))
+    with pytest.raises(EvidenceError, match=r"do not fit its `config\.json`: \d+ such as `model\.layers\."):
+        local.load(model)

@@ -426,7 +426,8 @@ def _model(folder: Path, dtype: torch.dtype) -> Any:
         model, report = read(folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise EvidenceError(f"cannot load the model in `{folder}`: {_first_line(error)}") from error
-    wrong = sorted({str(key) for kind in ("missing_keys", "mismatched_keys") for key in report[kind]})
+    kinds = ("missing_keys", "mismatched_keys", "unexpected_keys")  # what is left over may be a layer that is left out
+    wrong = sorted({str(key) for kind in kinds for key in report[kind]})
     if wrong:
         raise EvidenceError(f"weights in `{folder}` do not fit its `config.json`: {len(wrong)} such as `{wrong[0]}`")
     return model
