@@ -131,6 +131,10 @@ def test_the_folder_of_another_check_and_a_finding_that_cannot_be_read_are_refus
     assert run([*told, "--model", str(suite / "0a" / "model")]) == 0
     assert run([*told, "--model", str(suite / "0b" / "model")]) == 2
     assert "holds another run: its subject" in capsys.readouterr().err
+    kept = (tmp_path / "baseline.json").read_text()
+    (tmp_path / "baseline.json").write_text(kept.replace('"check": "baseline"', '"check": "tuning-gap"'))
+    assert run([*told, "--model", str(suite / "0a" / "model")]) == 2
+    assert "is of the check `tuning-gap`, or of another run" in capsys.readouterr().err
     (tmp_path / "baseline.json").write_text("{")
     assert run([*told, "--model", str(suite / "0a" / "model")]) == 2
     assert "baseline.json` cannot be read" in capsys.readouterr().err

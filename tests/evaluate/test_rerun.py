@@ -54,6 +54,15 @@ def test_an_honest_result_agrees_and_the_report_can_be_drawn_again(few_shot, cap
     assert audit(capsys, few_shot, "--rerun", "5").json["samples"]["drawn"] == told["samples"]["drawn"][:5]
 
 
+def test_attack_a_result_says_more_flop_than_its_elicitation_spends(few_shot, capsys):
+    made = lab.result_of(few_shot, budget={"tokens": 1, "flop": str(10**25)})
+    few_shot.append(made, [lab.key(few_shot, "evaluation-team")])
+    said = audit(capsys, few_shot, "--rerun", "5", "--by", "external-auditor")
+    assert said.code == 4
+    assert f"says that its elicitation spent {10**25} FLOP, and the same again spent 0" in said.err
+    assert not few_shot.read().facts.withdrawals
+
+
 def test_scores_that_were_swapped_before_they_were_recorded_are_found(few_shot, capsys):
     swapped = []
 

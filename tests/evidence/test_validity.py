@@ -55,7 +55,7 @@ REFUSED = {  # the attack: (what is changed, what is said)
     "the smallest is larger than the largest": (lambda it: it["parameters"].update(most=1), "500000 to 1 parameters"),
     "a certain bound": (lambda it: it.update(confidence="1"), "`confidence` is 1"),
     "a float for an exact number": (lambda it: it["sharpness"].update(at=0.5), "`at` is `0.5`, expected a number"),
-    "another format": (lambda it: it.update(interlock="validity-record/v1"), "expected one of validity-record/v2"),
+    "another format": (lambda it: it.update(interlock="validity-record/v1"), "expected one of validity-record/v3"),
     "it does not say on how many demonstrations": (
         lambda it: it["elicitor"].pop("demonstrations"),
         "`demonstrations` is missing",

@@ -15,6 +15,7 @@ from interlock.errors import EvidenceError
 from interlock.evidence import validity
 from interlock.evidence.keys import KeyPair
 from interlock.evidence.predicates import statement
+from interlock.policy.load import loads
 from interlock.workspace import now
 
 BOARD = ("board-1", "board-2")
@@ -181,6 +182,23 @@ def test_a_failed_check_counts_whoever_signs_it(workspace, capsys):
     run(capsys, workspace, *common, "--caught", "60", "--failed", "--key", "board-1")
     told = [it.check for it in workspace.read().facts.attestations if it.check]
     assert [it.passed for it in told] == [True, False]
+
+
+def test_attack_a_failed_check_of_what_is_only_stated_by_now(tmp_path, capsys, monkeypatch):
+    """The ledger's last checkpoint is of before the version in which the assumption is stated."""
+    checked = "no-evaluation-gaming: {checked: probe, coverage: 0.9, by: external-auditor"
+    stated = "no-evaluation-gaming: {stated_by: external-auditor"
+    workspace = made.make(tmp_path, made.POLICY.replace(stated, checked))
+    since = now() + timedelta(days=31)
+    text = made.POLICY.replace("version: 1.0.0", "version: 1.1.0")
+    text = text.replace("effective: 2026-01-01T00:00:00Z", f"effective: {timestamp(since)}")
+    workspace.amend(workspace.read(), loads(text, name="policy.yaml", folder=workspace.folder), changes="stated again")
+    lab.later(monkeypatch, since + timedelta(hours=1))
+    failed = ("check-assumption", "no-evaluation-gaming", "-s", "m", "--failed", "--caught", "0", "--organisms", "60")
+    said = lab.command(capsys, workspace, *failed)
+    assert said.code == 2
+    assert "is stated, not checked" in said.err
+    assert not workspace.read().facts.attestations
 
 
 @pytest.fixture

@@ -11,9 +11,7 @@ from interlock.elicit.budget import Meter
 from interlock.elicit.elicitor import Elicited, Elicitor, Progress
 from interlock.elicit.items import Material
 from interlock.evaluate.local import LocalModel
-from interlock.policy.model import Elicitation
-
-_TRAIN: tuple[Elicitation, ...] = ("fine-tuned", "rl-fine-tuned")
+from interlock.policy.model import TRAINED, Elicitation
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Chain:
         """The elicitation, in a policy's words, that it is: that of the second; of the first if only that one trains,
         since a model that was trained is not merely asked.
         """
-        return self.first.kind if self.first.kind in _TRAIN and self.second.kind not in _TRAIN else self.second.kind
+        return self.first.kind if self.first.kind in TRAINED and self.second.kind not in TRAINED else self.second.kind
 
     def describe(self) -> Mapping[str, Any]:
         """Every setting that its results depend on, as JSON."""

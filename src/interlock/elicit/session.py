@@ -77,8 +77,8 @@ def run(
     measured = measure(elicited.adapted, questions, name=name, made=identity, folder=out / "logs", progress=progress)
     again = None
     if terms.tolerance is not None:
-        asked = deployed.framed(questions, seed=terms.seed)
-        framed = measure(elicited.adapted, asked, name=name, made=identity, folder=out / "deployed", progress=progress)
+        retold = deployed.framed(questions, seed=terms.seed)
+        framed = measure(elicited.adapted, retold, name=name, made=identity, folder=out / "deployed", progress=progress)
         again = deployed.retest(measured, framed, tolerance=terms.tolerance, confidence=terms.confidence)
     record = {
         **made,
@@ -101,19 +101,24 @@ def describe(elicitor: Elicitor, subject: LocalModel, questions: Questions, term
         "recipe": recipe(elicitor),
         "subject": local.fingerprint(subject),
         "dtype": str(subject.dtype).removeprefix("torch."),
-        "questions": {
-            "name": questions.name,
-            "digest": questions.digest,
-            "grade": questions.grade,
-            "max_new_tokens": questions.max_new_tokens,
-            "demonstrations": len(questions.demonstrations),
-            "dev": len(questions.dev),
-            "test": len(questions.test),
-        },
+        "questions": asked(questions),
         "budget": terms.cap,
         "seed": terms.seed,
         "retest_tolerance": None if terms.tolerance is None else str(terms.tolerance),
         "confidence": str(terms.confidence),
+    }
+
+
+def asked(questions: Questions) -> dict[str, Any]:
+    """Which questions, how many of each part, and how they are asked and graded, as JSON."""
+    return {
+        "name": questions.name,
+        "digest": questions.digest,
+        "grade": questions.grade,
+        "max_new_tokens": questions.max_new_tokens,
+        "demonstrations": len(questions.demonstrations),
+        "dev": len(questions.dev),
+        "test": len(questions.test),
     }
 
 

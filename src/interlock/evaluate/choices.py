@@ -113,6 +113,7 @@ def encode(local: LocalModel, question: Question) -> Item:
     Raises:
         UsageError: choices are too few, empty or equal, also as tokens; there is no prompt; or prompt and choice are
             longer than the model's context.
+        EvidenceError: the chat template or the tokenizer leaves out something that was said.
     """
     require_choices(question.choices)
     prompt = _prompt(local, question, question.conversation, ask=True)

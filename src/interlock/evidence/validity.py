@@ -22,7 +22,7 @@ from interlock.policy import exact
 if TYPE_CHECKING:
     from fractions import Fraction
 
-FORMAT = "validity-record/v2"
+FORMAT = "validity-record/v3"
 _LIMIT = 1 << 26
 
 

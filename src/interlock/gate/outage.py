@@ -38,6 +38,9 @@ def evidence_now(folder: Path, passphrases: Passphrases | None = None) -> Eviden
     """
     try:
         (folder / "interlock.json").read_bytes()  # tells an outage from a workspace that is malformed
+    except OSError as error:
+        raise _out(folder, error) from error
+    try:
         opened = Workspace.open(folder, passphrases)
         with contextlib.suppress(LedgerError, OSError):  # a time that is too old, the rule refuses
             if opened.can_sign_checkpoints():
@@ -45,7 +48,9 @@ def evidence_now(folder: Path, passphrases: Passphrases | None = None) -> Eviden
         evidence = opened.read()
         opened.check_logs(evidence)
     except OSError as error:
-        raise _out(folder, error) from error
+        if error.errno not in _WRONG:
+            raise _out(folder, error) from error
+        raise LedgerError(f"the workspace `{folder}` is not whole: {error}") from error
     except LedgerError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno not in _WRONG:
             raise _out(folder, error.__cause__) from error

@@ -41,11 +41,14 @@ def _one(name: str, each: Check, case: Case, file: Path | None) -> Finding:
     if file is not None and file.exists():
         try:
             kept = json.loads(file.read_bytes())
-            finding, case.meter.spent = check.from_json(kept["finding"]), int(kept["spent"])
-        except (ValueError, KeyError, TypeError) as error:
+            finding, spent = check.from_json(kept["finding"]), int(kept["spent"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"`{file}` cannot be read ({error}); remove it, and those of the checks after it"
             ) from None
+        if finding.check != name or spent < case.meter.spent:
+            raise UsageError(f"`{file}` is of the check `{finding.check}`, or of another run; name another folder")
+        case.meter.spent = spent
         return finding
     finding = check.run(name, each, case)
     if file is not None:
@@ -56,21 +59,13 @@ def _one(name: str, each: Check, case: Case, file: Path | None) -> Finding:
 
 def _asked(checks: Mapping[str, Check], case: Case) -> dict[str, Any]:
     """What the findings depend on, as JSON."""
-    asked = case.questions
     return {
         "interlock": "checked/v1",
         "checks": list(checks),
         "subject": local.fingerprint(case.subject),
         "control": case.control and local.fingerprint(case.control),
         "panel": [local.fingerprint(it) for it in case.panel],
-        "questions": {
-            "digest": asked.digest,
-            "grade": asked.grade,
-            "max_new_tokens": asked.max_new_tokens,
-            "demonstrations": len(asked.demonstrations),
-            "dev": len(asked.dev),
-            "test": len(asked.test),
-        },
+        "questions": session.asked(case.questions),
         "budget": case.meter.cap,
         "seed": case.seed,
     }
