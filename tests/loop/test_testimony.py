@@ -143,7 +143,8 @@ def test_attack_an_approval_of_another_finding(workspace):
     assert made.verdict(workspace, "deploy-api") == "hold"
 
 
-def test_a_judgement_on_the_latest_result_opens(workspace, capsys):
+def test_a_judgement_on_the_latest_result_opens(workspace, capsys, monkeypatch):
+    lab.later(monkeypatch, now() + timedelta(seconds=2))  # one of the result's own second is on nothing
     assert made.verdict(workspace, "deploy-internal") == "hold"
     told = run(capsys, workspace, "judge", "judged", "-s", "m", "--verdict", "below", "--json").json
     assert told["on"] == [last(workspace, "result")]
