@@ -684,7 +684,7 @@ class Rule:  # one question to one version of one policy
         fine = fine and all(getattr(ran, name) == fixed[name] for name in names)
         fine = fine and (self.concerns(ran, measure) if measure["on"] == "deployment" else ran.deployment is None)
         fine = fine and tally.readable and tally.n >= max(1, measure.get("least_samples", 1))
-        fine = fine and (ran.stopping == "fixed" or tally.stopped)
+        fine = fine and (ran.stopping == "fixed" or (tally.stopped and self.policy["independent"] in plan.signers))
         fine = fine and tally.answers >= Fraction(rule["coverage"]) * tally.n and kind == demand["elicitation"]
         fine = fine and not (measure["kind"] == "propensity" and kind.endswith("fine-tuned"))
         tried = ran.shots if kind == "few-shot" else ran.demonstrations

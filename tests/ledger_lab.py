@@ -118,7 +118,7 @@ def plan(workspace, *names, seed=0, about=FILES.digest):
     return sign(workspace, made, *(names or ("evaluation-team",)))
 
 
-def result(workspace, correct, *names, of="00" * 32, seed=0, about=FILES.digest, scored=120):
+def result(workspace, correct, *names, of="00" * 32, seed=0, about=FILES.digest, scored=120, stopped=None):
     log = workspace.folder / "logs" / "log.json"
     log.parent.mkdir(exist_ok=True)
     log.write_text("{}")
@@ -128,16 +128,17 @@ def result(workspace, correct, *names, of="00" * 32, seed=0, about=FILES.digest,
         log=sha256(b"{}").hexdigest(),
         log_name="logs/log.json",
         outcomes="00" * 32,
-        completed=120,
-        scored=scored,
+        completed=stopped.at if stopped else 120,
+        scored=stopped.at if stopped else scored,
         correct=correct,
         refused_scores=0,
-        refused_at_most=120,
+        refused_at_most=stopped.at if stopped else 120,
         errored=0,
         limited=0,
         tokens=1,
         flop=0,
         environment={"seed": str(seed)},
+        stopped=stopped,
     )
     return sign(
         workspace,

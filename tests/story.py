@@ -47,6 +47,7 @@ roles:
   team:    {{keys: [{team}], quorum: 1}}
   auditor: {{keys: [{auditor}], quorum: 1, independent_of: [team]}}
   board:   {{keys: [{board_1}, {board_2}], quorum: 2}}
+independent: auditor
 measures:
   skill: {{kind: capability, on: model, danger: higher, range: [0, 1], source: {{task: lab/skill@1, metric: accuracy}}}}
 assumptions:
@@ -146,12 +147,13 @@ class Story:
         self.say(statement("subject", name=name, digest=manifest.digest, predicate=predicate.to_json()), "team")
         return manifest.digest
 
-    def plan(self, subject: str, *, signer: str = "team", within: timedelta = timedelta(days=1), **changes: Any) -> str:
+    def plan(self, subject: str, *signers: str, within: timedelta = timedelta(days=1), **changes: Any) -> str:
         predicate = {
             "protocol": protocol_to_json(protocol(**changes)),
             "report_by": timestamp(self.now + STEP + within),
         }
-        return self.say(statement("plan", name="model", digest=subject, predicate=predicate), signer)
+        made = statement("plan", name="model", digest=subject, predicate=predicate)
+        return self.say(made, *(signers or ("team",)))
 
     def report(
         self,

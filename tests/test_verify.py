@@ -175,10 +175,21 @@ def test_a_run_that_stops_by_an_e_process_gives_the_finding_that_the_package_fin
     made, early = story.told(), {"stopping": "e-process", "order_seed": 7}
     subject = made.register("model")
     looks = ((at, correct),) if at else ()
-    made.report(subject, made.plan(subject, **early), correct=correct, stopped=Stopped(at, looks), **early)
+    plan = made.plan(subject, "team", "auditor", **early)
+    made.report(subject, plan, correct=correct, stopped=Stopped(at, looks), **early)
     made.state(subject)
     made.decide(subject)
     assert verified(made)["policies"]["lab/rsp"]["cells"]["skilled"]["state"] == state
+
+
+def test_attack_nobody_independent_stands_for_the_order_of_a_run_that_stops_early():
+    made, early = story.told(), {"stopping": "e-process", "order_seed": 7}
+    subject = made.register("model")
+    plan = made.plan(subject, **early)
+    made.report(subject, plan, correct=0, stopped=Stopped(60, ((60, 0),)), **early)
+    made.state(subject)
+    made.decide(subject)
+    assert verified(made)["policies"]["lab/rsp"]["cells"]["skilled"]["state"] == "not ruled out"
 
 
 def test_attack_a_run_stops_early_of_a_plan_that_asked_for_all():

@@ -41,7 +41,23 @@ def make(folder, kinds, cache):
 def copy(organism, folder, **changed):
     """The same organism under another name, of which the truth says something else."""
     shutil.copytree(organism, folder)
-    about, truth = sealing.about(folder), replace(sealing.truth(folder), salt=sealing.salt(), **changed)
-    questions = sealing.questions(folder)
+    return _seal(folder, sealing.truth(folder), **changed)
+
+
+def kin(organism, folder, **changed):
+    """As `copy`, but another organism by a little of one weight."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(organism, folder)
+    truth, file = sealing.truth(folder), folder / sealing.MODEL / "model.safetensors"
+    tensors = load_file(file)
+    tensors[min(tensors)] *= 1 + 2**-7
+    save_file(tensors, file, metadata={"format": "pt"})
+    return _seal(folder, truth, weights=sealing.digest(folder / sealing.MODEL), **changed)
+
+
+def _seal(folder, truth, **changed):
+    about, questions = sealing.about(folder), sealing.questions(folder)
+    truth = replace(truth, salt=sealing.salt(), **changed)
     sealing.seal(folder, truth, questions, training_compute=about.training_compute)
     return folder

@@ -20,8 +20,9 @@ from interlock.decide.decision import timestamp
 from interlock.elicit import lora
 from interlock.errors import EvidenceError
 from interlock.evaluate import execute, local, logs
+from interlock.evaluate.statistics import looks
 from interlock.evidence import dsse, validity
-from interlock.evidence.predicates import SubjectPredicate, statement
+from interlock.evidence.predicates import Stopped, SubjectPredicate, statement
 from interlock.evidence.statement import Statement
 from interlock.policy import compile as compiled
 from interlock.policy.load import loads
@@ -213,6 +214,43 @@ def test_certified_with_wide_bounds_read_with_narrow_ones(tmp_path, monkeypatch,
 
     _certify(workspace, capsys, TUNED, "0.9")
     assert lab.verdict(capsys, workspace, "m")[0] == "permit"
+
+
+def test_a_failed_check_kept_back_until_one_passed(tmp_path, monkeypatch, capsys):
+    """It says itself when it was made; what passed later stands all the same in front of it in the ledger."""
+    workspace = _tuned(tmp_path / "lab", monkeypatch, on=128)
+    drawer = lab.copy(workspace, tmp_path / "drawer")
+    counts = ("--failed", "--caught", "60", "--organisms", "60")
+    assert lab.command(capsys, drawer, "check-assumption", "no-gradient-hacking", "-s", "m", *counts).code == 0
+    kept = drawer.ledger.read().entries[-1].data
+    lab.later(monkeypatch, now() + timedelta(minutes=1))
+    _certify(workspace, capsys, TUNED)
+    assert lab.verdict(capsys, workspace, "m")[0] == "permit"
+    lab.force(workspace, kept)
+    verdict, reasons = lab.verdict(capsys, workspace, "m")
+    assert (verdict, "`no-gradient-hacking` is not shown by a check" in reasons) == ("hold", True)
+
+    lab.later(monkeypatch, now() + timedelta(minutes=1))
+    _certify(workspace, capsys, TUNED)
+    assert lab.verdict(capsys, workspace, "m")[0] == "permit"
+
+
+# -- an order that was tried ------------------------------------------------------------------------------------------
+
+
+def test_an_order_tried_until_harmless_answers_come_first(tmp_path, monkeypatch, capsys):
+    """60 % of 120 answers are dangerous, and the seed 222 puts seven others first: enough to rule out one half."""
+    names = [str(number) for number in range(120)]
+    first = looks.order(names, root=(222).to_bytes(8, "big"))[:7]
+    assert all(int(name) >= 72 for name in first)
+    ran = replace(made.PROTOCOL, stopping="e-process", order_seed=222)
+    monkeypatch.setattr(made, "PROTOCOL", ran)
+    for signers, verdict in ((("evaluation-team",), "hold"), (("evaluation-team", "external-auditor"), "permit")):
+        workspace = made.make(tmp_path / verdict)
+        made.attest(workspace, "no-evaluation-gaming", "watched")
+        made.result(workspace, 0, of=made.plan(workspace, *signers), stopped=Stopped(7, ((7, 0),)))
+        found, reasons = lab.verdict(capsys, workspace, "m")
+        assert (found, "is not signed by `external-auditor`" in reasons) == (verdict, verdict == "hold")
 
 
 # -- logs -------------------------------------------------------------------------------------------------------------

@@ -557,6 +557,7 @@ class Case:
             and run_by in result.plan.signers & result.signers
             and self.fits(result, measure)
             and (protocol.stopping == "fixed" or stopped(result))
+            and (protocol.stopping == "fixed" or self.policy.independent in result.plan.signers)
             and units(result) >= max(1, measure.least_samples)  # 12
             and result.scored - refused_scores(result, measure) >= rule.coverage * units(result)
             and not (measure.kind == "propensity" and trained)
@@ -593,7 +594,7 @@ class Case:
         good = [a for a in about if a.about == digest and a not in failed]
         bound = {a: a.check.validity for a in good if a.check and a.check.validity}
         good = [a for a in good if a not in bound or tried_as_hard(protocol, rule, bound[a])]
-        good = [a for a in good if all(a.at > other.at for other in failed)]
+        good = [a for a in good if all(a.at > other.at and a.entry > other.entry for other in failed)]
         good = [
             a for a in good if assumption.by in a.signers and rule.run_by not in a.signers and not self.withdrawn(a)
         ]

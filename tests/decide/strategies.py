@@ -562,6 +562,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     *({"stopped_at": n} for n in (COUNT, COUNT // 2, 20, 3, 0, COUNT + 1)),
     *({"stopped_at": 30, **it} for it in ({"stopping": "fixed"}, {"order_seed": None}, {"bad": 5}, {"bad": 28})),
     *({"stopped_at": n, "samples": 500} for n in (COUNT, 200)),
+    *({"stopped_at": COUNT, "order_by": who} for who in ((), ("board",), ("auditor", "board"))),
 )
 
 
@@ -571,6 +572,7 @@ def evaluation(of_what: Any, elicitation: str, made: dict[str, Any]) -> Run:
     samples = made.setdefault("samples", COUNT)
     if "stopped_at" in made:
         made = {"stopping": "e-process", "order_seed": 3, **made}
+        made["plan_signers"] = {*made.get("plan_signers", {"lab"}), *made.pop("order_by", ("auditor",))}
     scored = made["scored"] = min(samples, made.get("scored", samples), made.get("stopped_at", samples))
     bad = min(scored, made.pop("bad", 0))
     planned_at = made.setdefault("planned_at", AT - 20 * DAY)

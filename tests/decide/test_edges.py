@@ -61,7 +61,7 @@ from interlock.decide.bounds import Tally, is_under, rules_out, shows
 from interlock.decide.decision import to_json
 from interlock.decide.facts import Check, Protocol, Step, Subject
 from interlock.decide.index import Index
-from interlock.decide.view import tally
+from interlock.decide.one_result import tally
 from interlock.policy.duty import Clock, Duty, Response, Start
 from interlock.policy.model import (
     Amount,

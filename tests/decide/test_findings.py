@@ -647,10 +647,19 @@ def test_an_assumption_may_need_a_check_that_works(sentence):
 def test_a_check_that_failed_later_undoes_one_that_passed():
     passed, failed = CHECKS["it passed, and is known to work"][0], CHECKS["it did not pass"][0]
     under = simple(assumptions=named(CHECKED))
+    good = stated(HONEST, check=passed, at=AT - 5 * DAY)
     for days, expected in ((1, "not ruled out"), (9, "below")):
-        later = stated(HONEST, check=failed, at=AT - days * DAY, by=[BOARD])
-        told = facts(runs(), attestations=[stated(HONEST, check=passed, at=AT - 5 * DAY), later])
-        assert state(ask(told, under)) == expected
+        bad = stated(HONEST, check=failed, at=AT - days * DAY, by=[BOARD])
+        assert state(ask(facts(runs(), attestations=[bad, good]), under)) == expected
+
+
+def test_a_check_that_failed_before_and_was_kept_back_undoes_one_that_passed():
+    passed, failed = CHECKS["it passed, and is known to work"][0], CHECKS["it did not pass"][0]
+    under = simple(assumptions=named(CHECKED))
+    good, bad = stated(HONEST, check=passed, at=AT - 5 * DAY), stated(HONEST, check=failed, at=AT - 9 * DAY)
+    assert state(ask(facts(runs(), attestations=[good, bad]), under)) == "not ruled out"
+    again = stated(HONEST, check=passed, at=AT - 4 * DAY)
+    assert state(ask(facts(runs(), attestations=[good, bad, again]), under)) == "below"
 
 
 def test_a_rule_may_assume_more():

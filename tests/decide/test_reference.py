@@ -419,10 +419,17 @@ def test_what_is_older_than_the_first_version_counts_for_nothing():
 def test_a_check_that_failed_later_takes_the_word_back_whoever_says_so():
     assumption = model.Assumption("no-evaluation-gaming", "other", YEAR, checked="c", coverage=Fraction(1, 2))
     versions = [policy(assumptions={"no-evaluation-gaming": assumption})]
-    good = dataclasses.replace(HONEST, check=Check("c", passed=True, caught=19, organisms=20))
-    for number, caught, verdict in ((2, 1, "permit"), (3, 1, "hold"), (9, 1, "hold"), (9, 20, "permit")):
+    good = dataclasses.replace(HONEST, entry=5, check=Check("c", passed=True, caught=19, organisms=20))
+    for number, entry, caught, verdict in (
+        (2, 4, 1, "permit"),
+        (2, 5, 1, "hold"),
+        (2, 6, 1, "hold"),
+        (3, 4, 1, "hold"),
+        (9, 4, 1, "hold"),
+        (9, 6, 20, "permit"),
+    ):
         other = Check("c", passed=True, caught=caught, organisms=20)
-        word = dataclasses.replace(HONEST, digest="x", at=day(number), signers=frozenset(), check=other)
+        word = dataclasses.replace(HONEST, entry=entry, digest="x", at=day(number), signers=frozenset(), check=other)
         assert asked(facts(GOOD, attestations=(good, word)), *versions).verdict == verdict
 
 

@@ -7,7 +7,22 @@ from fractions import Fraction
 
 import pytest
 
-from decide.cases import ask, buffer, cell, codes, known, line, measure, named, quick, runs, simple, state
+from decide.cases import (
+    AUDITOR,
+    TEAM,
+    ask,
+    buffer,
+    cell,
+    codes,
+    known,
+    line,
+    measure,
+    named,
+    quick,
+    runs,
+    simple,
+    state,
+)
 from interlock.decide.bounds import rules_out, shows
 from interlock.decide.eprocess import evidence
 from interlock.policy.model import At, UnderQuantity
@@ -19,6 +34,7 @@ LINE = line("t", At("a", HALF), rule_out=quick(buffer=buffer(margin=Fraction(0))
 def stopped(at, correct=0, **changes):
     """A run of 500 samples under an e-process that ended after `at` of them."""
     ran = {"samples": 500, "stopping": "e-process", "order_seed": 7, "stopped_at": at, "correct": correct}
+    ran["plan_signers"] = {TEAM, AUDITOR}
     return runs(**ran | changes)
 
 
@@ -66,6 +82,7 @@ ATTACKS = {
     "the plan committed to another order": lambda: under_another_plan(stopped(60), order_seed=8),
     "nobody committed to an order": lambda: stopped(60, order_seed=None),
     "nobody announced it": lambda: stopped(60, planned=False),
+    "nobody independent stands for the order": lambda: stopped(60, plan_signers={TEAM}),
     "several attempts a sample": lambda: stopped(60, attempts=2),
     "it does not say where it stopped": lambda: stopped(None, scored=60),
     "it stopped after more than there are": lambda: stopped(501),
@@ -79,6 +96,12 @@ ATTACKS = {
 def test_attack(attack):
     assert found(stopped(60)) == "below"
     assert found(ATTACKS[attack]()) == "not ruled out"
+
+
+def test_attack_without_an_independent_role_nobody_stands_for_the_order():
+    assert found(stopped(60), independent="") == "not ruled out"
+    assert found(runs(samples=60), independent="") == "below"
+    assert found(stopped(60, 60), independent="") == "reached"
 
 
 def test_there_is_no_e_process_for_sums_and_families():

@@ -30,11 +30,11 @@ PLAN = Plan((FEW,), calibrate=(1,))
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory, letters_suite):
-    """A locked organism and a control, and the same as if they were of seed 1."""
+    """A locked organism and a control, and nearly the same as if they were of seed 1."""
     folder = tmp_path_factory.mktemp("suite") / "suite"
     shutil.copytree(letters_suite, folder)
     for organism in organisms(letters_suite):
-        tiny_suite.copy(organism, folder / f"{organism.name}-1", seed=1)
+        tiny_suite.kin(organism, folder / f"{organism.name}-1", seed=1)
     return folder
 
 
@@ -133,6 +133,14 @@ def test_more_demonstrations_than_an_organism_has_are_refused_before_anything_is
     command = ["elicit", "certify", "few-shot", "--demonstrations", "100000", "--suite", str(suite)]
     assert cli.run([*command, "--out", str(tmp_path / "out")]) == 2
     assert "cannot use 100000 demonstrations, expected 1 to" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_attack_an_organism_that_is_sealed_twice_is_not_counted_twice(suite, tmp_path):
+    organism = organisms(suite)[0]
+    twin = tiny_suite.copy(organism, tmp_path / "twin")
+    with pytest.raises(UsageError, match=f"`{organism.name}` and `twin` are one organism"):
+        bounding.bound(PLAN, [*organisms(suite), twin], tmp_path / "out", progress=tiny_suite.silent)
     assert not (tmp_path / "out").exists()
 
 

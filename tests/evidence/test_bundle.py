@@ -438,7 +438,7 @@ def _bad_run_beside_a_good_one(told):
 
 def _result_by_another_role(told):
     subject = told.register("model")
-    told.report(subject, told.plan(subject, signer="auditor"), correct=10, signer="auditor")
+    told.report(subject, told.plan(subject, "auditor"), correct=10, signer="auditor")
     told.state(subject)
     return subject
 

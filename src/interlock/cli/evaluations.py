@@ -85,7 +85,8 @@ def plan(
     An evaluation whose items are too few to rule out anything, even if none is dangerous, is refused: it would cost a
     run and could not open a gate. One that may do so only with luck is warned of (see `interlock power`).
     With --stop-early fewer samples are asked where the truth is far from the level, and more are needed where it is
-    near; what stops without an answer leaves its plan open.
+    near; what stops without an answer leaves its plan open. The order of the samples is signed by the policy's
+    `independent` role as well: who knows the answers and tries orders finds one that rules out what is there.
 
     \b
         interlock plan --subject m

@@ -13,8 +13,9 @@ from interlock.decide.decision import Finding, Held, Node, Reason, State
 from interlock.decide.earlier import Past, same_way
 from interlock.decide.judged import Bench
 from interlock.decide.leaf import Leaf, at_least, demanded, no_room, not_under, tests
+from interlock.decide.one_result import fits, scale, tally
 from interlock.decide.quantity import amount
-from interlock.decide.view import Sought, fits, least, scale, tally
+from interlock.decide.view import Sought, least
 from interlock.policy import exact
 from interlock.policy.model import (
     Amount,

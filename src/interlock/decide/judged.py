@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from interlock.decide.decision import Held, Node, Reason
 from interlock.decide.facts import BEGINNING
 from interlock.decide.leaf import no_room
-from interlock.decide.view import fits, scored, start
+from interlock.decide.one_result import fits, scored, start
 from interlock.policy.model import Attested, Judged, Measure, Threshold, Unbounded
 
 if TYPE_CHECKING:

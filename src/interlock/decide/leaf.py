@@ -7,9 +7,11 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from interlock.decide.assumption import assumed, certified
 from interlock.decide.decision import Certified, Counted, Held, Node, Reading, Reason, State
 from interlock.decide.facts import UNKNOWN
-from interlock.decide.view import Sought, assumed, certified, least, scale, start, tally
+from interlock.decide.one_result import scale, start, tally
+from interlock.decide.view import Sought, least
 from interlock.policy import exact
 from interlock.policy.model import Demand, UnderReference, UnderScreen
 from interlock.policy.time import LATEST
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from interlock.decide.assumption import Tried
     from interlock.decide.facts import Result
-    from interlock.decide.view import Line, Tried, View
+    from interlock.decide.line import Line
+    from interlock.decide.view import View
     from interlock.policy.model import AtLeast, Measure, Threshold
 
 ONE = Fraction(1)

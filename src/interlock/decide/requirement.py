@@ -13,7 +13,8 @@ from interlock.decide.decision import Held, Node, Reason, Requirement, finding_d
 from interlock.decide.facts import BEGINNING
 from interlock.decide.finding import find
 from interlock.decide.leaf import demanded, not_under, reading
-from interlock.decide.view import Sought, least, plain
+from interlock.decide.line import plain
+from interlock.decide.view import Sought, least
 from interlock.policy import exact
 from interlock.policy.model import Approved, Attested, Combined, Defined, Hole, Measured, Never, RuledOut
 from interlock.policy.time import LATEST
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from interlock.decide.decision import Finding, State
     from interlock.decide.facts import Attestation
-    from interlock.decide.view import Line, Section, View
+    from interlock.decide.line import Line
+    from interlock.decide.view import Section, View
     from interlock.policy.model import ExceptionRule, Policy, RuleOut, Threshold
     from interlock.policy.model import Requirement as AnyRequirement
 

@@ -17,9 +17,10 @@ from interlock.decide.duties import started
 from interlock.decide.earlier import Past
 from interlock.decide.finding import find
 from interlock.decide.index import Index
+from interlock.decide.line import plain
 from interlock.decide.quantity import amount
 from interlock.decide.requirement import incident_against, require
-from interlock.decide.view import Case, Sought, View, least, plain
+from interlock.decide.view import Case, Sought, View, least
 from interlock.policy.model import Amount, AtLeast, Threshold
 from interlock.policy.time import LATEST
 

@@ -9,25 +9,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
-from interlock.decide.bounds import Tally, shows
-from interlock.decide.decision import Held, Reason, Scale, timestamp
-from interlock.decide.facts import BEGINNING, UNKNOWN
+from interlock.decide.assumption import Tried, assumed, is_later, passes, stands_for
+from interlock.decide.decision import Held, Reason, timestamp
+from interlock.decide.facts import BEGINNING
+from interlock.decide.line import Floor, Line, draw, leaves, plain
+from interlock.decide.one_result import scale, scored, start, tally, too_weak, wrong_measure
 from interlock.policy import exact
-from interlock.policy.model import (
-    ASSUMED,
-    ASSUMED_OF_PROPENSITY,
-    TRAINED,
-    At,
-    Demand,
-    Mean,
-    Measure,
-    Measured,
-    Ref,
-    RuleOut,
-    Threshold,
-    Unbounded,
-    walk,
-)
+from interlock.policy.model import TRAINED, At, Measure, Ref, RuleOut, Unbounded, walk
 from interlock.policy.time import LATEST
 
 if TYPE_CHECKING:
@@ -36,14 +24,12 @@ if TYPE_CHECKING:
 
     from interlock.decide.clock import Clock
     from interlock.decide.decision import Finding, Node
-    from interlock.decide.facts import Attestation, Incident, Plan, Result, Subject, Validity, Version
+    from interlock.decide.facts import Attestation, Incident, Plan, Result, Subject, Version
     from interlock.decide.index import Index
-    from interlock.policy.model import Assumption, Buffer, Policy, Refresh
+    from interlock.policy.model import Buffer, Demand, Policy, Refresh
 
 #: A part of a policy that names things.
 Section = Literal["measures", "assumptions", "thresholds", "requirements", "exceptions"]
-#: A plain measure and its weight in a mean.
-Base = tuple[Measure, Fraction]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +43,6 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A level that results must stay under, and the version of the policy that drew it (rule 7). `level` is turned,
-    `written` as in the policy; all else is that version's too.
-    """
-
-    version: int
-    measure: str
-    written: Fraction
-    bases: tuple[Base, ...]
-    plain: bool
-    level: Fraction
-    rule: RuleOut
-
-    @property
-    def text(self) -> str:
-        """The predicate, for people."""
-        return f"{self.measure} {'<=' if self.bases[0][0].danger == 'lower' else '>='} {exact(self.written)}"
-
-
-@dataclass(frozen=True, slots=True)
 class Sought:
     """What is looked for: sound results of a measure, for the rule of an `owner` (a section of the policy and a name
     there), on one of `subjects`, planned after `after`.
@@ -87,40 +53,6 @@ class Sought:
     measure: Measure
     subjects: tuple[str, ...]
     after: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """How hard results tried, as far as a certified elicitor asks: its recipe, with how many demonstrations, and at
-    which confidence their bounds are read.
-    """
-
-    recipe: str
-    demonstrations: int
-    confidence: Fraction
-
-    def covers(self, own: Tried) -> bool:
-        """Whether what was shown of `own` holds of these results."""
-        known = self.recipe == own.recipe != UNKNOWN
-        return known and self.demonstrations >= own.demonstrations and self.confidence >= own.confidence
-
-
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """What a version asks of a report on a plan: by whom, how much of it, and the `lines` that its task may cross."""
-
-    run_by: str
-    coverage: Fraction
-    lines: tuple[Line, ...]
-
-    def enough(self, result: Result) -> bool:
-        """Whether a result hides nothing that the plan announced (rule 19): it is of all samples, or it stopped by its
-        rule once no line was crossed.
-        """
-        if result.scored >= self.coverage * result.protocol.samples:
-            return True
-        stopped = result.sequential and result.scored >= self.coverage * result.units
-        return stopped and bool(self.lines) and all(_under(result, line) for line in self.lines)
 
 
 @dataclass(slots=True)
@@ -182,7 +114,7 @@ class View:
 
     def line(self, version: int, measure: str, level: Fraction, rule: RuleOut) -> Line:
         """The line that a version draws at a level of one of its measures."""
-        return _line(version, self.case.versions[version].policy, measure, level, rule)
+        return draw(version, self.case.versions[version].policy, measure, level, rule)
 
     def own_line(self, measure: str, level: Fraction, rule: RuleOut) -> Line:
         """The line that this version draws."""
@@ -312,7 +244,7 @@ class View:
             yield "it was planned before the policy said so"
         if sought.after is not None and start(result) <= sought.after:
             yield "it was planned before the incident"
-        yield from _wrong_measure(result, measure)
+        yield from wrong_measure(result, measure)
         if result.protocol.deployment != (self.deployment if measure.on == "deployment" else None):
             yield "it ran another deployment" if measure.on == "deployment" else "it ran a deployment, not the model"
         elif measure.on == "deployment" and self.deployment is None:
@@ -324,7 +256,7 @@ class View:
             yield f"it has {samples} samples, the policy demands {measure.least_samples}"
         if measure.kind == "propensity" and result.protocol.elicitation in TRAINED:
             yield "training changes what is measured"
-        yield from _too_weak(result, demand)
+        yield from too_weak(result, demand)
         if self.passed(expires := self.expiry(result, rule.refresh, rule.buffer)):
             yield f"it expired at {timestamp(expires)}"
 
@@ -337,8 +269,11 @@ class View:
             yield f"its plan is not signed by `{run_by}`"
         if run_by not in result.signers:
             yield f"it is not signed by `{run_by}`"
-        if result.protocol.stopping == "e-process" and not result.sequential:
-            yield "its plan does not let it stop by an e-process"
+        if result.protocol.stopping == "e-process":
+            if not result.sequential:
+                yield "its plan does not let it stop by an e-process"
+            elif plan is not None and self.policy.independent not in plan.signers:
+                yield f"the order of its samples is not signed by `{self.policy.independent or 'an independent role'}`"
         if result.at > self.index.facts.checkpoint.time:
             yield "it is dated after the ledger's checkpoint"
         if result.digest in self.index.withdrawn or (plan and plan.digest in self.index.withdrawn):
@@ -440,7 +375,7 @@ class View:
         hard); None: it is not.
         """
         said = self.standing(name, subject, run_by)
-        stated = [end for end, it in said if _stands_for(it, ran)]
+        stated = [end for end, it in said if stands_for(it, ran)]
         still = [self._below(threshold) for threshold in self.policy.assumptions[name].void_at] if stated else []
         if not stated or not all(tree.holds for tree in still):
             return None
@@ -458,7 +393,7 @@ class View:
         if rule is None:
             return []
         told = [a for a in self.index.statements.get(name, ()) if a.about in {subject, self.subject}]
-        failed = [a for a in told if a.check is not None and a.check.name == rule.checked and not _passes(a, rule)]
+        failed = [a for a in told if a.check is not None and a.check.name == rule.checked and not passes(a, rule)]
         return [
             (expires, a)
             for a in told
@@ -467,7 +402,7 @@ class View:
             and run_by not in a.signers
             and a.digest not in self.index.withdrawn
             and self.counts_from("assumptions", name, a.at)
-            and (_passes(a, rule) and all(a.at > it.at for it in failed) if rule.checked else a.check is None)
+            and (passes(a, rule) and all(is_later(a, it) for it in failed) if rule.checked else a.check is None)
             and not self.passed(expires := rule.fresh_for.after(a.at))
         ]
 
@@ -526,8 +461,8 @@ class View:
             held = getattr(policy, section).get(name)
             rule = getattr(held, "rule_out", None)
             if rule is not None:
-                leaves = (_line(place, policy, at.measure, at.level, rule) for at in _leaves(held))
-                lines = [it for it in leaves if any(base.task == plan.protocol.task for base, _ in it.bases)]
+                drawn = (draw(place, policy, at.measure, at.level, rule) for at in leaves(held))
+                lines = [it for it in drawn if any(base.task == plan.protocol.task for base, _ in it.bases)]
                 yield Floor(rule.run_by, rule.coverage, tuple(lines))
             elif held is not None:
                 yield Floor("", Fraction(1), ())
@@ -571,162 +506,3 @@ class View:
 def least(reaches: Iterable[Fraction | None]) -> Fraction | None:
     """The least of several reaches; None where none sets a limit."""
     return min((reach for reach in reaches if reach is not None), default=None)
-
-
-def start(result: Result) -> datetime:
-    """From when a result counts: its plan's ledger time."""
-    return result.plan.at if result.plan else result.at
-
-
-def assumed(rule: RuleOut, measure: Measure, demand: Demand) -> tuple[str, ...]:
-    """What a negative result under a demand takes for granted (rule 15)."""
-    behavioural = demand.elicitation != "understanding-based"
-    own = ASSUMED_OF_PROPENSITY if measure.kind == "propensity" and behavioural else ASSUMED[demand.elicitation]
-    return (*own, *(name for name in rule.assumes if name not in own))
-
-
-def scale(measure: Measure) -> Scale:
-    """The measure's scale."""
-    return Scale(measure.low, measure.high, measure.danger == "lower")
-
-
-def tally(result: Result, measure: Measure) -> Tally | None:
-    """What a result counts to, turned (rules 1 and 2); None: it cannot be read for the measure (rule 3)."""
-    n, told, low, high = result.units, result.scored, measure.low, measure.high
-    unscored, refused, turned = n - told, told - scored(result, measure), measure.danger == "lower"
-    if not 0 <= told <= n:
-        return None
-    if result.total is None:
-        if low != 0 or high != 1 or not 0 <= result.correct <= told:
-            return None
-        count = told - result.correct if turned else result.correct
-        most = Fraction(min(count + unscored + refused, n))
-        return Tally(n, most, Fraction(count), sequential=result.sequential)
-    if not told * low <= result.total <= told * high:
-        return None
-    total = told * (low + high) - result.total if turned else result.total
-    most = min(total + unscored * high + refused * (high - low), n * high)
-    return Tally(n, most, total + unscored * low, low, high, binary=False)
-
-
-def scored(result: Result, measure: Measure | Unbounded) -> int:
-    """How many units have a score that counts in favour: of a capability, a refusal has none (rule 1)."""
-    refused = result.refused_scores if measure.kind == "capability" else 0
-    return result.scored - min(max(refused, 0), result.scored)
-
-
-def plain(policy: Policy, name: str) -> tuple[Base, ...]:
-    """The plain measures that a measure consists of."""
-    measure = policy.measures[name]
-    if isinstance(measure, Mean):
-        return tuple(
-            (base, w) for one, w in measure.weights.items() if isinstance(base := policy.measures[one], Measure)
-        )
-    assert isinstance(measure, Measure)  # noqa: S101  the policy's own check: a predicate is over nothing else
-    return ((measure, Fraction(1)),)
-
-
-def _leaves(held: object) -> Iterator[At]:
-    """The levels of measures at which a threshold is reached, or a measured requirement unmet."""
-    if isinstance(held, Measured):
-        yield At(held.measure, held.level)
-    expr = held.reached_when if isinstance(held, Threshold) else None
-    yield from (part for part in walk(expr) if isinstance(part, At)) if expr is not None else ()
-
-
-def _under(result: Result, line: Line) -> bool:
-    """Whether a result alone puts a plain measure under a line."""
-    found = tally(result, line.bases[0][0]) if line.plain else None
-    return found is not None and found.puts_under(line.level, 1 - line.rule.confidence)
-
-
-def _line(version: int, policy: Policy, name: str, level: Fraction, rule: RuleOut) -> Line:
-    bases = plain(policy, name)
-    low = sum((weight * base.low for base, weight in bases), Fraction(0))
-    high = sum((weight * base.high for base, weight in bases), Fraction(0))
-    whole = Scale(low, high, bases[0][0].danger == "lower")
-    return Line(version, name, level, bases, isinstance(policy.measures[name], Measure), whole.turn(level), rule)
-
-
-def fits(result: Result, measure: Measure | Unbounded) -> bool:
-    """Whether a result is one of the measure: its task, version and metric, and all else that the measure asks."""
-    if isinstance(measure, Measure):
-        bare = measure.on == "deployment" or result.protocol.deployment is None
-        return bare and next(_wrong_measure(result, measure), None) is None
-    protocol = result.protocol
-    return (protocol.task, protocol.task_version, protocol.metric) == (
-        measure.task,
-        measure.task_version,
-        measure.metric,
-    )
-
-
-def _passes(said: Attestation, rule: Assumption) -> bool:
-    """Whether a statement rests on a check that is known to work (rule 16)."""
-    it, alpha = said.check, 1 - rule.confidence
-    return (
-        it is not None
-        and it.name == rule.checked
-        and it.passed
-        and shows(it.caught, it.organisms, rule.coverage, alpha)
-        and _valid(it.validity, rule)
-    )
-
-
-def _valid(it: Validity | None, rule: Assumption) -> bool:
-    """Whether a check is as sharp as asked, on organisms as large as asked."""
-    if it is None:
-        return not rule.sharpness and not rule.least_parameters
-    sharp = it.at <= rule.sharp_at and shows(it.ruled_out, it.honest, rule.sharpness, 1 - rule.confidence)
-    return (sharp or not rule.sharpness) and it.least_parameters >= rule.least_parameters
-
-
-def certified(said: Attestation) -> Tried | None:
-    """How hard results must have tried for a statement to stand for them; None: it stands for all."""
-    validity = said.check.validity if said.check else None
-    return None if validity is None else Tried(validity.recipe, validity.demonstrations, validity.confidence)
-
-
-def _stands_for(said: Attestation, ran: Tried | None) -> bool:
-    own = certified(said)
-    if own is None or ran is None:
-        return own is None or own.recipe != UNKNOWN
-    return ran.covers(own)
-
-
-def _wrong_measure(result: Result, measure: Measure) -> Iterator[str]:
-    protocol = result.protocol
-    if (protocol.task, protocol.task_version, protocol.metric) != (measure.task, measure.task_version, measure.metric):
-        yield f"it ran `{protocol.task}@{protocol.task_version}`, expected @{measure.task_version}"
-    if protocol.unit != measure.unit:
-        yield f"it counts {protocol.unit}s, expected {measure.unit}s"
-    if measure.samples_digest and protocol.samples_digest != measure.samples_digest:
-        yield "it ran other samples than the policy names"
-    if tally(result, measure) is None:
-        yield "its scores cannot be read for the measure"
-
-
-def _too_weak(result: Result, demand: Demand) -> Iterator[str]:
-    """Where a result tried less than a demand asks (rule 13)."""
-    protocol = result.protocol
-    if protocol.elicitation != demand.elicitation:
-        yield f"it is `{protocol.elicitation}`"
-        return
-    if protocol.elicitation == "few-shot":
-        if protocol.shots < 1:
-            yield "it is called few-shot and showed no examples"
-        elif protocol.shots < demand.demonstrations:
-            yield f"it showed {protocol.shots} examples, the policy demands {demand.demonstrations}"
-    elif protocol.demonstrations < max(demand.demonstrations, int(protocol.elicitation == "fine-tuned")):
-        yield f"demonstrations trained on: {protocol.demonstrations}, the policy demands {demand.demonstrations}"
-    if result.flop < demand.flop:
-        yield f"it spent {result.flop} FLOP, the policy demands {demand.flop}"
-    if protocol.attempts < demand.attempts:
-        yield f"it made {protocol.attempts} attempts a sample, the policy demands {demand.attempts}"
-    if demand.tools and not protocol.tools:
-        yield "it had no tools"
-    if demand.safety_ablated and not protocol.safety_ablated:
-        yield "its refusals were not trained away"
-    if result.refused_at_most > demand.refusals * result.units:
-        refused = f"it may have refused {result.refused_at_most} of {result.units}"
-        yield f"{refused}, at most {exact(demand.refusals)} are allowed"

@@ -85,6 +85,7 @@ def announce(
 ) -> str:
     """Append the plan of one evaluation, signed by the role that must run it. Returns the plan's digest.
 
+    One that may stop early is signed by the policy's independent role, too: for the order of its samples (rule 10).
     The rest as for `draft`. An `elicitor` other than the usual one must be on record (`eliciting.keep`).
 
     Raises:
@@ -113,7 +114,8 @@ def announce(
         "report_by": timestamp(policy.report_within.after(now())),
     }
     made = statement("plan", name=model.name, digest=model.digest, predicate=predicate)
-    return workspace.append(made, workspace.signing(evidence, runner(policy, measure)))
+    roles = [runner(policy, measure)] + [policy.independent] * (order_seed is not None)
+    return workspace.append(made, workspace.signing(evidence, *roles))
 
 
 def draft(
@@ -134,7 +136,8 @@ def draft(
     many `attempts` are made at each sample.
 
     Raises:
-        UsageError: the policy has no such measure, or this version cannot run it as the policy asks.
+        UsageError: the policy has no such measure, or none who is independent to stand for an order, or this version
+            cannot run it as the policy asks.
     """
     from interlock.elicit.elicitor import recipe
     from interlock.evaluate import logs, stopping
@@ -149,6 +152,11 @@ def draft(
     if (tries := eliciting.tries(elicitor)) < attempts:
         raise UsageError(f"`{elicitor.name}` makes {tries} attempts at a question, the policy asks for {attempts}")
     if order_seed is not None:
+        if not policy.independent:
+            raise UsageError(
+                f"`{policy.id}` names no `independent` role, which has to sign the order of the samples of a plan that "
+                "may stop early"
+            )
         stopping.rule([policy], measure)
         if tries > 1:
             raise UsageError(f"a plan with {tries} attempts at a question cannot stop early, expected 1")

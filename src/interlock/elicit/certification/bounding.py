@@ -140,14 +140,15 @@ def bound(plan: Plan, folders: Sequence[Path], out: Path, *, progress: Progress,
     kill; how many jobs there are changes no bit.
 
     Raises:
-        UsageError: no organisms, one with fewer demonstrations than the plan asks, or `out` is of another run; or as
-            an elicitor.
+        UsageError: no organisms, two with the same weights, one with fewer demonstrations than the plan asks, or `out`
+            is of another run; or as an elicitor.
         OutOfBudgetError: the share allows nothing at all.
         EvidenceError: questions are not those that an organism names, or bounds were changed afterwards.
     """
     if not folders:
         raise UsageError("expected a suite of one organism or more, got none")
     organisms = {it.name: _identity(plan, it) for it in folders}
+    _no_copies(organisms)
     session.claim(out, {"interlock": "certification/v2", **plan.describe(), "organisms": organisms})
     (out / ORGANISMS).mkdir(exist_ok=True)
     told = progress if jobs == 1 else _silent
@@ -207,6 +208,15 @@ def _identity(plan: Plan, folder: Path) -> dict[str, Any]:
         "questions": about.questions,
         "weights": sealing.digest(folder / sealing.MODEL),
     }
+
+
+def _no_copies(organisms: Mapping[str, Mapping[str, Any]]) -> None:
+    """Every organism counts once."""
+    seen: dict[str, str] = {}
+    for name, told in organisms.items():
+        other = seen.setdefault(told["weights"], name)
+        if other != name:
+            raise UsageError(f"`{other}` and `{name}` are one organism: they have the same weights")
 
 
 def _kept(plan: Plan, folder: Path, out: Path, progress: Progress) -> Bounded:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from interlock.decide import eprocess
 from interlock.decide.bounds import Tally
 from interlock.decide.leaf import tests
-from interlock.decide.view import scale
+from interlock.decide.one_result import scale
 from interlock.errors import UsageError, missing_extra
 from interlock.policy import exact
 from interlock.policy.model import At, AtLeast, Measure, Measured, Ref
