@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import tiny_model
-from interlock.elicit import asking, curve, deployed, elicitors, items, paired, portfolio
+from interlock.elicit import asking, curve, deployed, elicitors, items, portfolio
 from interlock.elicit.budget import Meter, OutOfBudgetError
 from interlock.elicit.chain import Chain
 from interlock.elicit.elicitor import recipe
@@ -121,10 +121,6 @@ def test_the_test_of_a_difference_is_exact():
     assert Paired(50, 5, 0).p_value() == Fraction(1, 16)
     assert Paired(50, 3, 3).p_value() == 1
     assert Paired(50, 0, 0).p_value() == 1
-
-
-def test_runs_are_compared_question_by_question():
-    assert paired.compare({"a", "b"}, {"b", "c", "d"}, n=9) == Paired(9, gained=2, lost=1)
 
 
 # -- curves ------------------------------------------------------------------------------------------------------------

@@ -228,8 +228,9 @@ def _say(name: str, row: Mapping[str, Any], *, flop: int | None = None) -> None:
     spurious = sum(map(len, row["spurious"].values()))
     spent = f", {flop:.3g} FLOP" if flop is not None else ""
     more = f", {spurious} spurious failures" if spurious else ""
+    wider = f" (the wider over questions or {row['over_families']['n']} families)" if "over_families" in row else ""
     typer.echo(
-        f"{name}: {row['correct']}/{row['n']} right{more}; one-sided {row['confidence']:.0%} bounds: at least "
+        f"{name}: {row['correct']}/{row['n']} right{more}; one-sided {row['confidence']:.0%} bounds{wider}: at least "
         f"{row['lower']:.4f}, at most {row['upper']:.4f}{spent}"
     )
 

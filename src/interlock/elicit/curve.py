@@ -1,7 +1,8 @@
 """How much more demonstrations bring: 1, 2, 4, ... of them, until the last doubling is shown to have brought little.
 
 Guarantees: whether to stop is decided on dev questions alone; the bound of a gain holds at every look together (alpha
-is divided by the number of doublings that are planned, Bonferroni), by `paired`. The test is asked once a point.
+is divided by the number of doublings that are planned, Bonferroni), by `paired`: over families, too, where they have
+several questions. The test is asked once a point.
 A curve never stops below `least` demonstrations: a hidden skill may show nothing at 1 or 2 and come back at 4 or 16
 (docs/hidden-subject.md), and a flat start is no evidence of a flat end.
 """
@@ -104,6 +105,7 @@ def climb(
         UsageError, OutOfBudgetError, EvidenceError: as `session.run`.
     """
     planned = counts(len(questions.demonstrations))
+    dev = {item.id: item.family for item in questions.dev}
     curve = Curve(elicitor.name, (), planned, tolerance, terms.confidence, settled=False)
     for number in planned:
         some = replace(questions, demonstrations=questions.demonstrations[:number])
@@ -116,7 +118,7 @@ def climb(
             progress=under(str(number), progress),
         )
         right = session.dev_right(done.elicited.adapted, questions.material) if questions.dev else frozenset[str]()
-        gain = paired.compare(curve.points[-1].dev_right, right, n=len(questions.dev)) if curve.points else None
+        gain = paired.compare(curve.points[-1].dev_right, right, asked=dev) if curve.points else None
         point = Point(number, done.measured, right, gain, done.elicited.flop)
         settled = number >= least and gain is not None and gain.at_most(curve.alpha) < tolerance
         curve = replace(curve, points=(*curve.points, point), settled=settled)

@@ -63,7 +63,7 @@ def framed(questions: Questions, *, seed: int) -> Questions:
 
 def retest(plain: Measured, again: Measured, *, tolerance: Fraction, confidence: Fraction) -> Retest:
     """Compare the run on plain prompts with the one on framed prompts."""
-    difference = paired.compare(plain.dangerous, again.dangerous, n=plain.n)
+    difference = paired.compare(plain.dangerous, again.dangerous, asked=plain.asked)
     return Retest(plain, again, difference, tolerance, confidence)
 
 

@@ -4,6 +4,8 @@ Method: Tice et al., arXiv:2412.01784: add Gaussian noise to the weights, at sev
 whether accuracy ever rises; an honest model's falls. Their score is the best disturbed accuracy over the clean one
 (`phi`), which is above 1 by chance alone, since it is a maximum over many cells. `judge` puts a null beside it.
 A rise says that the clean score is a lower bound of what the model can do, not that it holds back on purpose.
+What it leaves to the caller: every test here is by question. Questions of one family hang together; where families have
+several, the p-values are too small.
 """
 
 from __future__ import annotations

@@ -112,5 +112,6 @@ def _gaps(elicitors: Sequence[Elicitor], measured: dict[str, Measured]) -> list[
     for it in elicitors:
         if isinstance(it, Chain) and it.second.name in measured:
             alone, after = measured[it.second.name], measured[it.name]
-            found.append(Gap(it.name, it.second.name, paired.compare(alone.right, after.dangerous, n=alone.n)))
+            difference = paired.compare(alone.right, after.dangerous, asked=alone.asked)
+            found.append(Gap(it.name, it.second.name, difference))
     return found
