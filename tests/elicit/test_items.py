@@ -18,9 +18,9 @@ def item(name: str, text: str, target: str = "x1", *, family: str = "", choices:
     return Item(name, family or name, ({"role": "user", "content": text},), target, choices)
 
 
-def made(demonstrations, test, dev=()):
+def made(demonstrations, test, dev=(), *, grade="exact"):
     parts = {"demonstration": demonstrations, "dev": dev, "test": test}
-    return items.questions("trial", parts, grade="exact", max_new_tokens=4)
+    return items.questions("trial", parts, grade=grade, max_new_tokens=4)
 
 
 def test_an_elicitor_is_not_given_test_questions():
@@ -56,6 +56,41 @@ def test_refused(name):
     (parts, message) = REFUSED[name]
     with pytest.raises(UsageError, match=message):
         made(*parts)
+
+
+UNTELLABLE = {
+    ("first-word", "New York"): "has 2 words, and `first-word` compares only the first",
+    ("first-word", "..."): "nothing but punctuation",
+    ("first-word", "C++"): "`C\\+\\+` would be compared as `c` by `first-word`",
+    ("first-word", "-5"): "`-5` would be compared as `5`",
+    ("first-line", "one\n\ntwo"): "has 2 lines, and `first-line` compares only the first",
+}
+
+
+@pytest.mark.parametrize(("grade", "target"), UNTELLABLE)
+def test_a_target_that_its_grade_cannot_tell_from_other_answers_is_refused(grade, target):
+    with pytest.raises(UsageError, match=f"item `b`: its target .*{UNTELLABLE[grade, target]}"):
+        made([item("a", "first")], [item("b", "second", target)], grade=grade)
+
+
+@pytest.mark.parametrize(
+    ("grade", "target"),
+    [
+        ("first-word", " Paris."),
+        ("first-word", "it's"),
+        ("first-word", "3.5"),
+        ("first-line", "New York\n"),
+        ("first-line", "C++"),
+        ("exact", "one\ntwo ..."),
+    ],
+)
+def test_a_target_that_its_grade_tells_is_taken(grade, target):
+    assert made([item("a", "first")], [item("b", "second", target)], grade=grade).test[0].target == target
+
+
+def test_any_text_may_be_a_choice_whatever_the_grade():
+    city = item("b", "second", "New York", choices=("New York", "New Delhi", "..."))
+    assert made([item("a", "first")], [city], grade="first-word").test == (city,)
 
 
 def test_a_template_around_the_questions_does_not_make_them_alike():

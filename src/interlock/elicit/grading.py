@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 Grade = Literal["exact", "first-word", "first-line"]
 GRADES: tuple[Grade, ...] = get_args(Grade)
+_MARKS = ".,;:!?\"'"  # around a word they say nothing of what it is; a minus or a per cent sign may
 
 
 def correct(grade: Grade, answer: str, target: str) -> bool:
@@ -16,6 +17,21 @@ def correct(grade: Grade, answer: str, target: str) -> bool:
     `first-line`: its first line that is not empty is.
     """
     return given(grade, answer) == given(grade, target)
+
+
+def problem(grade: Grade, target: str) -> str:
+    """Why `grade` cannot tell answers that are `target` from others; empty if it can."""
+    words, lines = target.split(), [line for line in target.splitlines() if line.strip()]
+    if grade == "first-line" and len(lines) > 1:
+        return f"its target has {len(lines)} lines, and `first-line` compares only the first"
+    if grade != "first-word":
+        return ""
+    if len(words) > 1:
+        return f"its target `{target}` has {len(words)} words, and `first-word` compares only the first"
+    left = given(grade, target)
+    if left != target.strip().strip(_MARKS).casefold():
+        return f"its target `{target}` would be compared as `{left}` by `first-word`, without punctuation around it"
+    return "" if left else f"its target `{target}` is nothing but punctuation, which `first-word` leaves out"
 
 
 def given(grade: Grade, answer: str) -> str:

@@ -221,9 +221,7 @@ def _problem(item: Item, grade: grading.Grade) -> str:
     asked = " ".join(normal(turn["content"]) for turn in item.messages)
     if f" {normal(item.target)} " in f" {asked} ":
         return f"the question contains its answer `{item.target}`"
-    if not grading.correct(grade, item.target, item.target):
-        return f"its target `{item.target}` would not be graded as right by `{grade}`"
-    return ""
+    return grading.problem(grade, item.target)
 
 
 def _problem_of_choices(item: Item) -> str:
@@ -244,6 +242,17 @@ def _check_apart(parts: Mapping[Part, Sequence[Item]]) -> None:
             raise UsageError(f"family `{min(shared)}` is in {one} and in {two}, expected it in one of them")
         for ours, theirs, how in overlaps(left, right):
             raise UsageError(f"item `{ours.id}` of {one} is {how} of item `{theirs.id}` of {two}")
+
+
+def require_open(items: Iterable[Item], *, by: str) -> None:
+    """Check that no item has choices: they are weighed, and nothing is drawn.
+
+    Raises:
+        UsageError: one has, and `by` asks for drawn answers.
+    """
+    for item in items:
+        if item.choices:
+            raise UsageError(f"item `{item.id}` has choices, which are weighed and never drawn: {by} is not for it")
 
 
 def overlaps(left: Sequence[Item], right: Sequence[Item]) -> Iterator[tuple[Item, Item, str]]:
