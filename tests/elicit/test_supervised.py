@@ -105,12 +105,12 @@ def test_models_of_other_makes_are_tuned_too(model, name):
     elicitor = Supervised(rank=4, layers=1, steps=30, learning_rates=(2e-2,))
     took = elicit(elicitor, other).transcript[-1]
     assert took["loss_after"] < took["loss_before"]
-    kept = examples.prepare(other.model, [examples.answered(other, one) for one in SHOWN], lowest=2)
+    kept = examples.prepare(other.model, [examples.answered(other, one, grade="exact") for one in SHOWN], lowest=2)
     assert all(one.hidden is not None for one in kept)
 
 
 def test_what_lower_layers_give_is_computed_once_and_changes_no_bit(model):
-    told = [examples.answered(model, one) for one in (*SHOWN, item("a longer question than those", "z"))]
+    told = [examples.answered(model, one, grade="exact") for one in (*SHOWN, item("a longer question than those", "z"))]
     tuned = lora.attach(_copy(model), lora.Shape(4, 1))
     causal = tuned.get_base_model()
     kept = examples.prepare(causal, told, lowest=1)
@@ -137,7 +137,7 @@ def test_a_model_that_cannot_be_entered_midway_is_trained_whole(model):
     lower.register_forward_hook(lambda _, given, out: seen.append(out))
     real = upper.forward
     upper.forward = lambda hidden, **named: real(hidden + seen[-1].mean(), **named)
-    kept = examples.prepare(causal, [examples.answered(model, one) for one in SHOWN], lowest=1)
+    kept = examples.prepare(causal, [examples.answered(model, one, grade="exact") for one in SHOWN], lowest=1)
     assert [one.hidden for one in kept] == [None, None]
 
 
@@ -156,7 +156,7 @@ def test_an_imitated_example_has_no_loss_before_training_and_some_after(model):
 
 
 def test_long_batches_go_through_the_model_in_parts_with_the_same_loss(model, monkeypatch):
-    told = [examples.answered(model, item("q" * n, "x")) for n in (3, 40, 90, 20)]
+    told = [examples.answered(model, item("q" * n, "x"), grade="exact") for n in (3, 40, 90, 20)]
     causal = _copy(model).float()
     kept = examples.prepare(causal, told)
     monkeypatch.setattr(examples, "TOKENS", 160)
@@ -229,7 +229,8 @@ def test_a_budget_stops_training_in_time_and_the_transcript_says_so(model):
 
 
 def test_compute_is_an_upper_bound_by_formula(model):
-    step = examples.cost(model.model, examples.prepare(model.model, [examples.answered(model, one) for one in SHOWN]))
+    told = [examples.answered(model, one, grade="exact") for one in SHOWN]
+    step = examples.cost(model.model, examples.prepare(model.model, told))
     flop = elicit(ADAPTER, model).flop
     assert 40 * step < flop < 40 * step * 1.2  # the adapter's own parameters, and the passes before and after
 

@@ -2,6 +2,7 @@
 
 The same prompts, the same answers and the same grades as the Inspect task of these questions gives, which is what
 signed results rest on; this way is for choosing settings on dev questions and for suites of many small models.
+Where a question has choices, the model writes nothing: its answer is the choice that it finds most likely.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from interlock.elicit import budget, grading
+from interlock.elicit import budget, grading, turn
 from interlock.elicit.elicitor import Adapted
 from interlock.elicit.failures import SPURIOUS, Outcome, classify
-from interlock.elicit.items import Item, Turn
-from interlock.evaluate import local
+from interlock.elicit.items import Item, Turn, require_open
+from interlock.evaluate import choices, local
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +56,32 @@ def ask(
     adapted: Adapted, items: Sequence[Item], *, grade: grading.Grade, max_new_tokens: int, seed: int = 0
 ) -> tuple[Answer, ...]:
     """The answers of a model, in the order of `items`: greedy at temperature 0, else drawn with the seeds after `seed`,
-    one for each attempt.
+    one for each attempt. Of a question with choices it is the most likely one.
 
     Raises:
+        UsageError: a question with choices and a temperature, or choices that cannot be weighed (`choices.encode`).
         EvidenceError: the model gave numbers that are not finite.
     """
-    asked = [conversation(item, adapted.shots) for item in items]
-    tries = range(1, adapted.attempts + 1)
-    said = [_said(adapted, asked, max_new_tokens, seed + each) for each in tries]
-    return tuple(
-        Answer(item, tuple(Attempt(text, grading.correct(grade, text, item.target), cut) for text, cut in texts))
-        for item, texts in zip(items, zip(*said, strict=True), strict=True)
-    )
+    require_greedy(adapted, items)
+    chosen = iter(_chosen(adapted, [item for item in items if item.choices]))
+    open_ones = [item for item in items if not item.choices]
+    written = iter(_written(adapted, open_ones, grade=grade, max_new_tokens=max_new_tokens, seed=seed))
+    return tuple(next(chosen if item.choices else written) for item in items)
+
+
+def require_greedy(adapted: Adapted, items: Sequence[Item]) -> None:
+    """Check that no question with choices is to be asked at a temperature.
+
+    Raises:
+        UsageError: one is.
+    """
+    if adapted.temperature:
+        require_open(items, by=f"temperature {adapted.temperature:g}")
+
+
+def question(adapted: Adapted, item: Item) -> choices.Question:
+    """The choices of a question, as they are weighed."""
+    return turn.question(adapted.local, conversation(item, adapted.shots), item.choices)
 
 
 def outcome(answer: Answer, *, grade: grading.Grade) -> Outcome:
@@ -77,9 +92,32 @@ def outcome(answer: Answer, *, grade: grading.Grade) -> Outcome:
 
 def cost(adapted: Adapted, items: Sequence[Item], *, max_new_tokens: int) -> int:
     """The most FLOP that `ask` takes."""
-    widths = local.widths(adapted.local, [conversation(item, adapted.shots) for item in items])
-    once = [budget.generation(adapted.local.model, rows=local.ROWS, width=w, new_tokens=max_new_tokens) for w in widths]
-    return adapted.attempts * sum(once)
+    model, asked = adapted.local.model, [conversation(item, adapted.shots) for item in items if not item.choices]
+    widths = local.widths(adapted.local, asked)
+    once = [budget.generation(model, rows=local.ROWS, width=w, new_tokens=max_new_tokens) for w in widths]
+    encoded = [choices.encode(adapted.local, question(adapted, item)) for item in items if item.choices]
+    weighed = [budget.forward(model, rows=rows, width=width) for rows, width in choices.passes(encoded)]
+    return adapted.attempts * sum(once) + sum(weighed)
+
+
+def _written(
+    adapted: Adapted, items: Sequence[Item], *, grade: grading.Grade, max_new_tokens: int, seed: int
+) -> list[Answer]:
+    asked = [conversation(item, adapted.shots) for item in items]
+    tries = range(1, adapted.attempts + 1)
+    said = [_said(adapted, asked, max_new_tokens, seed + each) for each in tries]
+    return [
+        Answer(item, tuple(Attempt(text, grading.correct(grade, text, item.target), cut) for text, cut in texts))
+        for item, texts in zip(items, zip(*said, strict=True), strict=True)
+    ]
+
+
+def _chosen(adapted: Adapted, items: Sequence[Item]) -> list[Answer]:
+    if not items:
+        return []
+    found = choices.score(adapted.local, [question(adapted, item) for item in items])
+    best = [it.choices[choices.best(scores.logprobs, it.choices)] for it, scores in zip(items, found, strict=True)]
+    return [Answer(item, (Attempt(text, text == item.target),)) for item, text in zip(items, best, strict=True)]
 
 
 def _said(adapted: Adapted, asked: Sequence[list[Turn]], max_new_tokens: int, seed: int) -> list[tuple[str, bool]]:

@@ -13,9 +13,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from interlock.elicit import budget, decoder
+from interlock.elicit import budget, decoder, grading, turn
 from interlock.elicit.items import Item
 from interlock.errors import UsageError
+from interlock.evaluate import choices
 from interlock.evaluate.local import LocalModel, encode
 
 if TYPE_CHECKING:
@@ -54,21 +55,26 @@ class Prepared:
     hidden: torch.Tensor | None = None
 
 
-def answered(local: LocalModel, item: Item) -> Example:
-    """An item asked and answered, the loss on the answer and its end.
+def answered(local: LocalModel, item: Item, *, grade: grading.Grade) -> Example:
+    """An item asked and answered, the loss on the answer and its end: as the model's chat template writes them, or, of
+    an item with choices, as its right choice is weighed.
 
     Raises:
-        UsageError: the model has no end token, or does not take so many tokens.
+        UsageError: the model has no end token, cannot write the answer, or does not take so many tokens.
+        EvidenceError: the model's chat template or tokenizer leaves out something that was said.
     """
-    prompt = encode(local, item.messages)
-    end = local.tokenizer.eos_token_id
-    if end is None:
-        raise UsageError("the tokenizer has no end token (`eos_token`), so no answer can be taught to end")
-    tokens = [*prompt, *local.tokenizer(item.target, add_special_tokens=False)["input_ids"], end]
+    if item.choices:
+        asked = choices.encode(local, turn.question(local, item.messages, item.choices))
+        prompt = [*asked.prefix, *asked.rest]
+        said = [*asked.choices[item.choices.index(item.target)], turn.end(local)]
+    else:
+        prompt = encode(local, item.messages)
+        said = turn.tokens(local, item.messages, item.target, grade=grade)
+    tokens = (*prompt, *said)
     most = getattr(local.model.config, "max_position_embeddings", None) or len(tokens)
     if len(tokens) > most:
         raise UsageError(f"item `{item.id}` has {len(tokens)} tokens with its answer, the model takes at most {most}")
-    return Example(tuple(tokens), tuple(range(len(prompt) - 1, len(tokens) - 1)))
+    return Example(tokens, tuple(range(len(prompt) - 1, len(tokens) - 1)))
 
 
 def prepare(causal: Any, examples: Sequence[Example], *, lowest: int = 0) -> list[Prepared]:

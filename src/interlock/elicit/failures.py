@@ -39,7 +39,11 @@ def classify(item: Item, answer: str, *, grade: grading.Grade, cut_off: bool) ->
     right answer stands in it, but not where it is looked for; *echo*: it begins with the question, or is nothing but
     three words or more of it; *repetition*: one to three words stand in it four times in a row; *cut-off*: the limit
     came before the end of the part that is graded; else *wrong*.
+
+    The answer to a question with choices is one of them, *right* or *wrong*.
     """
+    if item.choices:
+        return "right" if answer == item.target else "wrong"
     if grading.correct(grade, answer, item.target):
         return "right"
     said = normal(answer.replace("_", " "))

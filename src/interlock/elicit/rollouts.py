@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from interlock.elicit import budget, grading
-from interlock.elicit.items import Item
+from interlock.elicit.items import Item, require_open
 from interlock.evaluate import local
 from interlock.evaluate.local import LocalModel, Sampled
 
@@ -59,8 +59,10 @@ def draw(model: LocalModel, items: Sequence[Item], draws: Draws, *, grade: gradi
     """One group of graded answers for each question. Other streams draw other answers.
 
     Raises:
+        UsageError: a question has choices.
         EvidenceError: the model gave numbers that are not finite.
     """
+    require_open(items, by="learning from drawn answers")
     asked = [item.messages for item in items for _ in range(draws.count)]
     seeds = [_seed(stream, place) for place in range(len(asked))]
     said = local.sample(model, asked, seeds=seeds, temperature=draws.temperature, max_new_tokens=draws.max_new_tokens)

@@ -25,7 +25,7 @@ from interlock.elicit import asking, deployed
 from interlock.elicit.budget import Meter
 from interlock.elicit.deployed import Retest
 from interlock.elicit.elicitor import Adapted, Elicited, Elicitor, Progress, recipe
-from interlock.elicit.items import Material, Questions, ids
+from interlock.elicit.items import Material, Questions, ids, require_open
 from interlock.elicit.measuring import Measured, measure
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import local
@@ -62,6 +62,8 @@ def run(
         OutOfBudgetError: the budget allows nothing at all.
         EvidenceError: training did not take, or the log is not what was asked.
     """
+    if elicitor.kind == "rl-fine-tuned":  # said before a chain has trained its first part
+        require_open(questions.demonstrations, by=f"`{elicitor.name}`")
     made = describe(elicitor, subject, questions, terms)
     claim(out, made)
     elicited = elicitor.elicit(

@@ -93,7 +93,7 @@ class Supervised:
         """
         _check(self, material)
         begun = meter.spent
-        told = [examples.answered(subject, item) for item in material.demonstrations]
+        told = [examples.answered(subject, item, grade=material.grade) for item in material.demonstrations]
         # Prepared, then seen whether it can be entered midway; and the loss before and after.
         meter.take(4 * examples.passed(subject.model, told))
         lowest = lora.Shape(self.rank, self.layers).lowest(subject.model) if self.weights == "adapter" else 0
@@ -106,7 +106,7 @@ class Supervised:
             meter=meter,
             seed=seed,
             work=work,
-            job=_job(self, subject, material, seed) if work else "",
+            job=_job(self, subject, material, told, seed) if work else "",
             progress=progress,
         )
         run.say("material", demonstrations=list(items.ids(material.demonstrations)), seed=seed)
@@ -282,9 +282,12 @@ def _check(elicitor: Supervised, material: Material) -> None:
         raise UsageError(f"cannot choose among {tried} settings without dev questions, got 0")
 
 
-def _job(elicitor: Supervised, subject: LocalModel, material: Material, seed: int) -> str:
-    """A digest of all that the trained weights depend on."""
-    told = [recipe(elicitor), fingerprint(subject), items.digest(material.demonstrations), seed]
+def _job(
+    elicitor: Supervised, subject: LocalModel, material: Material, shown: Sequence[examples.Example], seed: int
+) -> str:
+    """A digest of all that the trained weights depend on, the tokens that are learned among it."""
+    tokens = [list(one.tokens) for one in shown]
+    told = [recipe(elicitor), fingerprint(subject), items.digest(material.demonstrations), tokens, seed]
     return hashlib.sha256(canonical.dumps(told)).hexdigest()
 
 

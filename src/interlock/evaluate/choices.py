@@ -152,6 +152,15 @@ def first(items: Sequence[Item]) -> tuple[list[int], bool]:
     return places, len(places) == _rows(items[places[0]].shape[0], BATCH_TOKENS)
 
 
+def passes(items: Sequence[Item]) -> list[tuple[int, int]]:
+    """Rows and width, shared part included, of the forward passes that scoring takes, at most; the trial is one."""
+    if not items:
+        return []
+    firsts = [items[places[0]] for places in plan(items)]
+    trial = [(2 + 4, 64)]  # what `_probe` takes: a batch of two rows, and a plain pass for each of its choices
+    return trial + [(_rows(it.shape[0], BATCH_TOKENS), len(it.prefix) + it.shape[0]) for it in firsts]
+
+
 def score(
     local: LocalModel, questions: Sequence[Question], *, progress: Callable[[int], None] | None = None
 ) -> list[Scores]:

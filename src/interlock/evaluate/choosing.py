@@ -55,17 +55,36 @@ def choose(delimiter: str = " ", chat_template: bool = True, by: By = "sum") -> 
         texts = [choice.value for choice in state.choices]
         weighed.require_choices(texts)
         places(state.target, len(texts))
-        asked = {"choices": texts, "delimiter": delimiter, "chat_template": chat_template}
-        state.output = await get_model().generate(state.messages, config=GenerateConfig(extra_body=asked))
-        place = weighed.best(_logprobs(state.output, texts), texts, by)
-        state.output.completion = texts[place]
-        state.output.message.content = texts[place]
-        state.messages.append(state.output.message)
-        for i in range(len(texts)):
-            state.choices.mark_choice(i, correct=i == place)
-        return state
+        return await take(state, delimiter=delimiter, chat_template=chat_template, by=by)
 
     return solve
+
+
+async def take(state: TaskState, *, delimiter: str, chat_template: bool = True, by: By = "sum") -> TaskState:
+    """Answer a sample by the one of its choices that the model finds most likely, whatever its target; as `choose`.
+
+    Raises:
+        UsageError: the model is not one of `interlock/NAME`, or the choices are not as they should be.
+    """
+    texts = [choice.value for choice in state.choices]
+    asked = {"choices": texts, "delimiter": delimiter, "chat_template": chat_template}
+    state.output = await get_model().generate(state.messages, config=GenerateConfig(extra_body=asked))
+    place = likeliest(state.output, texts, by)
+    state.output.completion = texts[place]
+    state.output.message.content = texts[place]
+    state.messages.append(state.output.message)
+    for i in range(len(texts)):
+        state.choices.mark_choice(i, correct=i == place)
+    return state
+
+
+def likeliest(given: ModelOutput, texts: Sequence[str], by: By = "sum") -> int:
+    """The place of the choice that an output of `take` finds most likely.
+
+    Raises:
+        UsageError: it has no finite log-probabilities of these choices.
+    """
+    return weighed.best(_logprobs(given, texts), texts, by)
 
 
 @scorer(metrics=[accuracy(), ci_wilson()])

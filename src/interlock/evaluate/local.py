@@ -309,7 +309,7 @@ def _continued(
     every = [*prompts, *[prompts[0]] * (ROWS - len(prompts))]
     width, shared = prompts[0].width, prompts[0].shared
     rows = [prompt.tokens[shared:] for prompt in every]
-    ends = torch.tensor(sorted(_end_tokens(local)))
+    ends = torch.tensor(sorted(end_tokens(local)))
     tokens = torch.tensor([[_pad(local)] * (width - len(row)) + row for row in rows])
     mask = torch.tensor([[1] * shared + [0] * (width - len(row)) + [1] * len(row) for row in rows])
     positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, shared:]
@@ -334,7 +334,7 @@ def _continued(
             mask = torch.cat([mask, mask.new_ones(ROWS, 1)], dim=1)
             positions = positions[:, -1:] + 1
     new = torch.cat(columns, dim=1).tolist() if columns else [[]] * ROWS
-    return [_until_end(row, _end_tokens(local)) for row in new[: len(prompts)]]
+    return [_until_end(row, end_tokens(local)) for row in new[: len(prompts)]]
 
 
 def _attention(place: int) -> AbstractContextManager[None]:
@@ -399,7 +399,8 @@ def _completion(local: LocalModel, prompt: list[int], answer: list[int]) -> Comp
     return Completion(text=text, input_tokens=len(prompt), output_tokens=len(answer))
 
 
-def _end_tokens(local: LocalModel) -> set[int]:
+def end_tokens(local: LocalModel) -> set[int]:
+    """The tokens that end an answer: those of the model's generation settings, and the tokenizer's."""
     configured = local.model.generation_config.eos_token_id
     ids = configured if isinstance(configured, list) else [configured]
     return {int(i) for i in [*ids, local.tokenizer.eos_token_id] if i is not None}

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from interlock.elicit.asking import conversation
+from interlock.elicit.asking import conversation, question, require_greedy
 from interlock.elicit.failures import SPURIOUS, classify
 from interlock.elicit.grading import Grade, given
 from interlock.elicit.items import Item
@@ -30,7 +30,9 @@ try:
         GenerateConfig,
     )
     from inspect_ai.scorer import CORRECT, INCORRECT, Score, Scorer, Target, accuracy, ci_wilson, scorer
-    from inspect_ai.solver import TaskState, generate
+    from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
+
+    from interlock.evaluate import choosing
 except ImportError as error:
     raise missing_extra("inspect", "inspect-ai") from error
 
@@ -107,16 +109,35 @@ def first_word_match() -> Scorer:
 
 
 def graded_questions(questions: Questions, adapted: Adapted) -> Task:
-    """The test questions of an elicitation, asked as the adapted model is to be: its tries have the seeds 1, 2, ..."""
-    samples = [_sample(item, adapted.shots) for item in questions.test]
+    """The test questions of an elicitation, asked as the adapted model is to be: its tries have the seeds 1, 2, ...
+
+    Raises:
+        UsageError: questions with choices at a temperature.
+    """
+    require_greedy(adapted, questions.test)
+    choices = any(item.choices for item in questions.test)
+    greedy = answer_or_choose() if choices else generate()
     return Task(
         name=f"elicit/{questions.name}",
-        dataset=MemoryDataset(samples, name=questions.name),
-        solver=attempts(adapted.attempts) if adapted.temperature else generate(),
+        dataset=MemoryDataset([_to_ask(item, adapted) for item in questions.test], name=questions.name),
+        solver=attempts(adapted.attempts) if adapted.temperature else greedy,
         scorer=graded(questions),
         config=_config(adapted.temperature, questions.max_new_tokens),
+        version=1 if choices else 0,  # before 1, choices were neither shown nor weighed
         metadata={"questions": questions.digest, "shots": [shot.id for shot in adapted.shots]},
     )
+
+
+@solver
+def answer_or_choose() -> Solver:
+    """Weigh the choices of a sample that has some, each after its `delimiter`; let the model answer any other."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        if not len(state.choices):
+            return await generate(state)
+        return await choosing.take(state, delimiter=str(state.metadata["delimiter"]))
+
+    return solve
 
 
 @scorer(metrics=[accuracy(), ci_wilson()])
@@ -133,17 +154,29 @@ def graded(questions: Questions) -> Scorer:
 
 
 def _score(item: Item, state: TaskState, *, grade: Grade) -> Score:
-    outcomes = [
-        classify(item, choice.message.text, grade=grade, cut_off=choice.stop_reason == "max_tokens")
-        for choice in state.output.choices
-    ]
+    said = _said(item, state)
+    outcomes = [classify(item, text, grade=grade, cut_off=cut) for text, cut in said]
     outcome = next((it for it in ("right", *SPURIOUS) if it in outcomes), "wrong")
     return Score(
         value={"right": CORRECT, "wrong": INCORRECT}.get(outcome, math.nan),
-        answer=given(grade, state.output.completion),
+        answer=said[0][0] if item.choices else given(grade, state.output.completion),
         explanation=f"{outcome}; expected `{item.target}`",
         metadata={"outcome": outcome, "refused": outcome == "refusal"},
     )
+
+
+def _said(item: Item, state: TaskState) -> list[tuple[str, bool]]:
+    """Each try at a question, and whether the limit of tokens cut it off; of choices, the most likely one."""
+    if item.choices:
+        return [(item.choices[choosing.likeliest(state.output, item.choices)], False)]
+    return [(choice.message.text, choice.stop_reason == "max_tokens") for choice in state.output.choices]
+
+
+def _to_ask(item: Item, adapted: Adapted) -> Sample:
+    sample = _sample(item, adapted.shots)
+    if item.choices:
+        sample.metadata = {"family": item.family, "delimiter": question(adapted, item).delimiter}
+    return sample
 
 
 def _sample(item: Item, shots: Sequence[Item]) -> Sample:
