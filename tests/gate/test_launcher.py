@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import platform
+import re
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import permit_lab
 from interlock import cli
-from interlock.cli.launching import _by_ledger
+from interlock.cli.launching import _by_file, _by_ledger
 from interlock.errors import HOLD, InterlockError, UsageError
+from interlock.gate import _inside, _tree
 from interlock.gate import launcher as launcher_module
 from interlock.gate.clock import Steady
 from interlock.gate.launcher import Ended, Pace, UnreachableError, launch
 from interlock.gate.lease import Grant, Lease
 from interlock.gate.permit import Held
 from interlock.workspace import now
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="another system does not tell which processes there are")
 
 QUICK = Pace(look=0.02, verify=0.02, notice=1.0, grace=0.2)
 
@@ -179,6 +187,142 @@ def test_it_is_asked_to_stop_before_the_lease_ends(tmp_path, monkeypatch):
     assert "the lease ends in 1 seconds" in ended.held
 
 
+#: What torchrun is like: it dies of SIGUSR1, its workers are in sessions of their own, and it fails when they end.
+AGENT = """
+    import os, pathlib, subprocess, sys, time
+    workers = [subprocess.Popen([sys.executable, "worker.py", str(n)], start_new_session=True) for n in range(2)]
+    while len(list(pathlib.Path().glob("ready-*"))) < 2:
+        assert all(worker.poll() is None for worker in workers)
+        time.sleep(0.01)
+    pathlib.Path("ready").touch()
+    for worker in workers: worker.wait()
+    sys.exit(1)
+"""
+WORKER = """
+    import os, pathlib, signal, sys, time
+    here, mine, agent = pathlib.Path(), sys.argv[1], os.getppid()
+    def wait(name):
+        while not (here / name).exists(): time.sleep(0.01)
+    def save(number, frame):
+        SAVE
+        (here / f"saved-{mine}").write_text(signal.Signals(number).name)
+        sys.exit(0)
+    BEGIN
+    (here / f"ready-{mine}").touch()
+    LATER
+    while True: time.sleep(1)
+"""
+
+
+def workers(folder, begin="pass", save="pass", later="pass"):
+    """An agent and two workers of it."""
+    lines = {"BEGIN": begin, "SAVE": save, "LATER": later}
+    (folder / "worker.py").write_text(re.sub("BEGIN|SAVE|LATER", lambda it: lines[it[0]], textwrap.dedent(WORKER)))
+    return script(AGENT)
+
+
+def saved(folder):
+    return [it.read_text() for it in sorted(folder.glob("saved-*"))]
+
+
+@linux
+@pytest.mark.parametrize("number", ["SIGUSR1", "SIGTERM"])
+def test_workers_in_sessions_of_their_own_are_told_too_and_waited_for(tmp_path, monkeypatch, number):
+    """What does not want SIGUSR1 does not get it; where nobody does, SIGTERM comes at once."""
+    monkeypatch.chdir(tmp_path)
+    command = workers(tmp_path, f"signal.signal(signal.{number}, save)")
+    pace = Pace(look=0.02, verify=0.02, notice=600, grace=600)
+    ended, said = run(command, when_ready(tmp_path, Held("revoked")), pace)
+    assert saved(tmp_path) == [number, number]
+    assert (ended.held, said) == ("revoked", ["hold: revoked"])
+
+
+@linux
+def test_workers_that_outlive_their_agent_have_the_whole_notice(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dies = 'import signal; signal.signal(signal.SIGUSR1, lambda *_: sys.exit(0)); pathlib.Path("ready").touch()'
+    begin = "signal.signal(signal.SIGUSR1, save)"
+    command = workers(tmp_path, begin, save="while os.getppid() == agent: time.sleep(0.01)")
+    command[-1] = command[-1].replace('pathlib.Path("ready").touch()', dies)
+    pace = Pace(look=0.02, verify=0.02, notice=600, grace=600)
+    ended, _ = run(command, when_ready(tmp_path, Held("revoked")), pace)
+    assert saved(tmp_path) == ["SIGUSR1", "SIGUSR1"]
+    assert ended == Ended(0, "revoked")
+
+
+@linux
+def test_a_worker_that_is_not_ready_to_be_told_is_told_when_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    catches = "signal.signal(signal.SIGUSR1, save)"
+    command = workers(
+        tmp_path,
+        begin=f'if mine == "0": {catches}',
+        later=f'if mine == "1": wait("told"); {catches}',
+        save='if mine == "0": (here / "told").touch(); wait("saved-1")',
+    )
+    pace = Pace(look=0.02, verify=0.02, notice=600, grace=600)
+    run(command, when_ready(tmp_path, Held("revoked")), pace)
+    assert saved(tmp_path) == ["SIGUSR1", "SIGUSR1"]
+
+
+def test_stopping_takes_no_longer_than_what_the_lease_left_when_it_was_looked_at():
+    """A look at the permit may have taken until just before the end."""
+    asked = []
+    fake = SimpleNamespace(
+        tell=lambda left: asked.append(left.total_seconds()), save_within=asked.append, end_within=asked.append
+    )
+    pace = Pace(notice=60, grace=30, look=1)
+    for left, most in ((1000, [92, 60, 30]), (46, [46, 30, 15]), (-5, [0, 0, 0])):
+        asked.clear()
+        watched = launcher_module._Watched(fake, lease, lease(), fake, pace, str, time.monotonic() + left)
+        watched._stop("over")
+        assert len(asked) == 3
+        assert all(got <= limit for got, limit in zip(asked, most, strict=True))
+    assert pace.stopping == timedelta(seconds=92)
+
+
+@linux
+def test_attack_a_process_whose_first_thread_has_ended_is_not_over(tmp_path, monkeypatch):
+    """To the system it looks like one that only waits for its exit code to be read."""
+    number = {"x86_64": 60, "aarch64": 93}.get(platform.machine())
+    if number is None:
+        pytest.skip("the number of the system call that ends one thread is not known here")
+    monkeypatch.chdir(tmp_path)
+    hides = f"""
+        import ctypes, os, pathlib, threading, time
+        def work():
+            while pathlib.Path(f"/proc/{{os.getpid()}}/stat").read_text().rpartition(")")[2].split()[0] != "Z": pass
+            pathlib.Path("pid").write_text(str(os.getpid()))
+            time.sleep(600)
+        threading.Thread(target=work).start()
+        ctypes.CDLL(None).syscall({number}, 0)
+    """
+    starts = f"""
+        import pathlib, subprocess, sys
+        subprocess.Popen({script(hides)!r}, start_new_session=True)
+        while not pathlib.Path("pid").exists() or not pathlib.Path("pid").read_text(): pass
+    """
+    assert run(script(starts), after(1))[0] == Ended(0, None)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+# -- a gate inside the command -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "tells", "held"),
+    [(1, "it is used up", "it is used up"), (1, "", None), (0, "it is used up", None)],
+    ids=["it held, and the command failed", "the command failed", "the command goes on in spite of it"],
+)
+def test_a_command_that_fails_after_a_gate_inside_it_has_held_was_held(tmp_path, code, tells, held):
+    """Whatever stands between the two, and makes another exit code of it."""
+    said = f'echo "{tells}" >> "${_inside.FILE}"; ' if tells else ""
+    ended, lines = run(["sh", "-c", f"sh -c '{said}exit 3'; exit {code}"], after(1))
+    assert ended == Ended(code, held)
+    assert lines == ([f"hold: {held}"] if held else [])
+
+
 # -- a permit that cannot be looked at, and clocks ---------------------------------------------------------------------
 
 
@@ -242,6 +386,25 @@ def test_signals_are_passed_on(tmp_path):
     assert (tmp_path / "saved").exists()
 
 
+@linux
+def test_a_sigusr1_from_outside_goes_to_those_who_want_it(tmp_path):
+    """As from a scheduler. An agent that does not know it would die, and its workers with it."""
+    launcher = f"""
+        import sys
+        sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+        import test_launcher as tests
+        from pathlib import Path
+        command = tests.workers(Path(), "signal.signal(signal.SIGUSR1, save)")
+        print(tests.run(command, tests.after(1))[0].code)
+    """
+    with subprocess.Popen(script(launcher), cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "ready").exists():
+            assert process.poll() is None
+        process.send_signal(signal.SIGUSR1)
+        assert process.communicate(timeout=60)[0].split() == ["1"]
+    assert saved(tmp_path) == ["SIGUSR1", "SIGUSR1"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of another system does not tell a child")
 def test_a_launcher_that_is_killed_takes_the_command_with_it(tmp_path):
     launcher = f"""
@@ -281,8 +444,6 @@ STOPS_ITS_WATCHDOG = "os.kill(watchdog(), signal.SIGSTOP)"
 STOPS_ITS_WATCHDOG_AND_KILLS_IT = f"{STOPS_ITS_WATCHDOG}; {KILLS_IT}"
 WAITS = "time.sleep(600)"
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="another system does not tell which processes there are")
-
 
 @contextmanager
 def against(folder, what, verify, grace=0.1):
@@ -307,7 +468,7 @@ def against(folder, what, verify, grace=0.1):
 def is_over(folder):
     """The hostile command runs no more; waits until then."""
     command = int((folder / "pid").read_text())
-    while not launcher_module._is_over(command):
+    while not _tree.is_over(command):
         pass
     return True
 
@@ -403,10 +564,11 @@ def test_a_permit_in_a_file_opens_and_the_command_has_its_own_exit_code(files, t
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda file: file.unlink(), "is not there"),
-        (lambda file: file.write_bytes(file.read_bytes()[:-9]), ""),
-        (lambda file: file.write_bytes(file.read_bytes().replace(b"A", b"B", 1)), ""),
+        (Path.unlink, "is not there"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-9]), "bytes that are no strict JSON"),
+        (lambda file: file.write_bytes(file.read_bytes().replace(b"A", b"B", 1)), "permit file: inclusion proof: got"),
     ],
+    ids=["gone", "cut off", "altered"],
 )
 def test_a_file_that_is_taken_away_or_altered_while_it_runs_stops_it(files, tmp_path, change, said):
     _, permit, trust = files
@@ -416,9 +578,43 @@ def test_a_file_that_is_taken_away_or_altered_while_it_runs_stops_it(files, tmp_
         change(mine)
         error = process.communicate(timeout=60)[1]
     assert process.returncode == HOLD
-    assert "hold: " in error
+    assert error.startswith("interlock: hold: ")
     assert said in error
     assert (tmp_path / "saved").exists()
+
+
+@pytest.mark.parametrize("name", ["permit.json", "trust.json"])
+@pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo, lambda it: it.symlink_to(it)], ids=["folder", "pipe", "loop"])
+def test_attack_what_is_no_file_in_the_place_of_one_is_no_outage(files, tmp_path, name, put):
+    for file in files[1:]:
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    verify = _by_file(tmp_path / "permit.json", tmp_path / "trust.json", "scale", None, None, None)
+    verify(now)
+    (tmp_path / name).unlink()
+    put(tmp_path / name)
+    with pytest.raises(UsageError, match=f"{name}`: cannot read it"):
+        verify(now)
+
+
+@pytest.mark.parametrize("name", ["permit.json", "trust.json"])
+@pytest.mark.parametrize(
+    ("number", "out"), [(errno.EACCES, False), (errno.ELOOP, False), (errno.EIO, True)], ids=["EACCES", "ELOOP", "EIO"]
+)
+def test_a_file_that_may_not_be_read_is_no_outage(files, monkeypatch, name, number, out):
+    _, permit, trust = files
+    verify = _by_file(permit, trust, "scale", None, None, None)
+    verify(now)
+    opened = os.open
+
+    def fails(path, *rest, **options):
+        if Path(path).name == name:
+            raise OSError(number, os.strerror(number))
+        return opened(path, *rest, **options)
+
+    monkeypatch.setattr(os, "open", fails)
+    with pytest.raises(InterlockError, match=os.strerror(number)) as held:
+        verify(now)
+    assert isinstance(held.value, UnreachableError) == out
 
 
 def test_a_permit_that_is_revoked_while_it_runs_stops_it(tmp_path):
@@ -452,6 +648,7 @@ def test_a_ledger_that_is_away_for_a_while_stops_nothing_and_one_that_was_altere
 SPOILT = {
     "its configuration is empty": lambda it: (it / "interlock.json").write_text("{}"),
     "its configuration is cut off": lambda it: (it / "interlock.json").write_text("{"),
+    "its configuration is gone": lambda it: (it / "interlock.json").unlink(),
     "its ledger is gone": lambda it: (it / "ledger").rename(it / "gone"),
 }
 
@@ -462,9 +659,10 @@ def test_a_workspace_that_is_spoilt_is_no_outage_and_stops_it(tmp_path, spoil):
     verify = _by_ledger(workspace.folder, None, permit_lab.issue(workspace), "scale", None, None)
     verify(now)
     spoil(workspace.folder)
-    with pytest.raises(InterlockError):  # which `launch` stops for
+    with pytest.raises(InterlockError) as held:  # which `launch` stops for
         verify(now)
-    (workspace.folder / "interlock.json").unlink()
+    assert not isinstance(held.value, UnreachableError)
+    workspace.folder.rename(tmp_path / "away")
     with pytest.raises(UnreachableError):
         verify(now)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import inspect
 import mmap
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -449,15 +451,35 @@ def test_a_file_that_is_gone_or_cut_off_holds(workspace, permit, name):
     serving = requires_permit("deploy-api", subject=model(workspace), by=files)
     path = getattr(files, name)
     whole = path.read_bytes()
-    for spoil in (lambda: path.write_bytes(whole[:-9]), path.unlink):
+    for spoil in (lambda: path.write_bytes(whole[:-9]), path.unlink, path.mkdir):
         spoil()
         with pytest.raises(Held, match="the permit cannot be verified"):
             serving.renew()
         with pytest.raises(Held, match="the permit cannot be verified"):
             serving.check()
+    path.rmdir()
     path.write_bytes(whole)
     serving.renew()
     assert serving.check()
+
+
+@pytest.mark.parametrize("name", ["permit", "trust"])
+def test_a_file_on_a_disk_that_does_not_answer_leaves_the_rest_of_the_lease(workspace, permit, monkeypatch, name):
+    files = written(workspace, permit)
+    serving = requires_permit("deploy-api", subject=model(workspace), by=files)
+    opened = os.open
+
+    def fails(path, *rest, **options):
+        if Path(path) == getattr(files, name):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return opened(path, *rest, **options)
+
+    monkeypatch.setattr(os, "open", fails)
+    with pytest.raises(UnreachableError, match="does not answer"):
+        serving.renew()
+    assert serving.check()
+    with pytest.raises(UnreachableError):
+        requires_permit("deploy-api", subject=model(workspace), by=files)
 
 
 # -- the ledger is out ------------------------------------------------------------------------------------------------

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from interlock.cli.options import HERE, DeploymentOption, PassphraseOption, WorkspaceOption, passphrases
-from interlock.cli.permits import ActionOption, AdapterOption, SeenOption, TrustOption, read_trust, subject_of
+from interlock.cli.permits import ActionOption, AdapterOption, SeenOption, TrustOption, subject_of
 from interlock.errors import HOLD, OK, UsageError
 from interlock.gate import permit as permits
 from interlock.gate import permit_file
 from interlock.gate.lease import Grant, Lease
-from interlock.gate.outage import UnreachableError, evidence_now
+from interlock.gate.outage import evidence_now, file_now
 from interlock.gate.permit import Held
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def run(
     Without a permit nothing starts. The command gets SIGUSR1 so early that all is over when the lease ends, or at once
     when the permit is revoked, narrowed, or holds; then SIGTERM, then SIGKILL, with everything that it started. Where
     the ledger cannot be reached it runs on until its lease ends. A permit file is read again each time: one that is
-    renewed in its place goes on. Exit code 3: it was not started, or was stopped; else the command's own.
+    renewed in its place goes on. Exit code 3: it was not started, or was stopped, or a gate inside it held and it
+    failed; else the command's own.
     """
     from interlock.gate import launcher
 
@@ -99,15 +100,17 @@ def _by_file(
     file: Path, trust: Path, action: str, loaded: str | None, deployment: str | None, seen: Path | None
 ) -> Verify:
     """Read both files anew each time: a renewed permit goes on, one that is gone or altered holds."""
+    from interlock.gate.trust import LIMIT, Trust
 
     def verify(clock: Clock) -> Lease:
         try:
-            data = file.read_bytes()
-        except FileNotFoundError:
-            raise Held(f"`{file}` is not there; a permit's file lifts this: interlock permit show --out") from None
-        except OSError as error:
-            raise UnreachableError(f"`{file}`: {error.strerror}") from error
-        read = permit_file.read(data, read_trust(trust), at=clock())
+            data = file_now(file, permit_file.LIMIT)
+        except UsageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                why = f"`{file}` is not there; a permit's file lifts this: interlock permit show --out"
+                raise Held(why) from None
+            raise
+        read = permit_file.read(data, Trust.parse(file_now(trust, LIMIT)), at=clock())
         subject = read.subject if loaded is None else loaded
         return Lease(
             read.verify(action=action, subject=subject, at=clock(), deployment=deployment), clock=clock, seen=seen

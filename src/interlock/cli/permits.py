@@ -363,9 +363,9 @@ def read_trust(path: Path) -> Trust:
         UsageError: it cannot be read.
         EvidenceError: it is not one.
     """
-    from interlock.gate.trust import Trust
+    from interlock.gate.trust import LIMIT, Trust
 
-    return Trust.parse(_bytes(path, 1 << 20))
+    return Trust.parse(_bytes(path, LIMIT))
 
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -1,10 +1,11 @@
 """A command under a permit: it does not start without one, and does not outlive it.
 
 Guarantees: the command starts only once the permit was verified; it is asked to stop (SIGUSR1) so long before the lease
-ends that it can be made to (SIGTERM, then SIGKILL) by then, and at once when the permit holds meanwhile. What is killed
-at last is the command, its process group, and everything that it started, in whatever session. Where the permit cannot
-be looked at (a server that is down, a disk that is not there), the command runs on, until the lease ends that was
-verified last; a permit or a ledger that can be read and is wrong holds at once. A launcher that dies takes the command
+ends that it can be made to (SIGTERM, then SIGKILL) by then, and at once when the permit holds meanwhile. The command is
+all that it started, in whatever session: each process that wants SIGUSR1 gets it, it is over when all have ended, and
+all are killed at last. Where the permit cannot be looked at (a server that is down, a disk that is not there), the
+command runs on, until the lease ends that was verified last; a permit or a ledger that can be read and is wrong holds
+at once. A command that fails after a gate inside it has held was held. A launcher that dies takes the command
 with it (SIGTERM, by the kernel, on Linux; then SIGKILL by the watchdog, a second process). The watchdog also wakes a
 launcher that was stopped, and kills the command where that does not help, or the lease ends and the launcher is stuck;
 and a launcher whose watchdog is gone stops the command.
@@ -20,7 +21,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,7 +30,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from interlock.errors import InterlockError, UsageError
-from interlock.gate import _watchdog
+from interlock.gate import _inside, _watchdog
+from interlock.gate._tree import Tree
 from interlock.gate._watchdog import descendants
 from interlock.gate.clock import Clock, Steady
 from interlock.gate.lease import Lease
@@ -43,7 +45,7 @@ Verify = Callable[[Clock], Lease]
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_PATIENCE = 10.0  # seconds until what SIGKILL does not end is told
+_PATIENCE = 10.0  # seconds until a watchdog that does not end is killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How the command ended: its exit code, 128 and the signal if one ended it; and why it was stopped, if it was."""
+    """How the command ended: its exit code, 128 and the signal if one ended it; and why it was held, if it was."""
 
     code: int
     held: str | None
@@ -98,23 +100,30 @@ def launch(command: Sequence[str], verify: Verify, *, pace: Pace, say: Callable[
             f"the lease has {left.total_seconds():.0f} seconds left, and stopping may take "
             f"{pace.stopping.total_seconds():.0f}; a new permit lifts this, or shorter --notice and --grace"
         )
-    with _Watchdog(pace) as watchdog:
-        watchdog.tell(left)
-        others = frozenset(descendants(os.getpid()))
-        with _passing_on() as pass_on:
-            process = _start(command, watchdog)
-            watched = _Watched(process, partial(verify, clock), lease, watchdog, pace, say)
-            try:
-                pass_on(process.pid)
-                held = watched.until_it_ends()
-            finally:
-                if alive := _kill(process, others):
-                    say(f"could not be killed: {', '.join(map(str, alive))}")
-    if watchdog.killed and held is None:
-        held = "the launcher was stopped or stuck, and its watchdog has killed the command"
-        say(f"hold: {held}")
-    code = process.returncode or 0
+    with _inside.listening() as file:
+        with _Watchdog(pace) as watchdog:
+            watchdog.tell(left)
+            ends = time.monotonic() + left.total_seconds()
+            others = frozenset(descendants(os.getpid()))
+            with _passing_on() as pass_on:
+                tree = Tree(_start(command, watchdog, {_inside.FILE: str(file)}), others)
+                watched = _Watched(tree, partial(verify, clock), lease, watchdog, pace, say, ends)
+                try:
+                    pass_on(tree)
+                    held = watched.until_it_ends()
+                finally:
+                    if alive := tree.kill():
+                        say(f"could not be killed: {', '.join(map(str, alive))}")
+        code = tree.process.returncode or 0
+        if held is None and (held := _why_it_failed(watchdog, file if code else None)) is not None:
+            say(f"hold: {held}")
     return Ended(code if code >= 0 else 128 - code, held)
+
+
+def _why_it_failed(watchdog: _Watchdog, told: Path | None) -> str | None:
+    if watchdog.killed:
+        return "the launcher was stopped or stuck, and its watchdog has killed the command"
+    return _inside.read(told) if told is not None else None
 
 
 class _Watchdog:
@@ -177,12 +186,15 @@ class _Watchdog:
 
 @dataclass(slots=True)
 class _Watched:
-    process: subprocess.Popen[bytes]
+    """`ends` is when all must be over by the lease as it was checked last, by the monotonic clock."""
+
+    tree: Tree
     verify: Callable[[], Lease]
     lease: Lease
     watchdog: _Watchdog
     pace: Pace
     say: Callable[[str], None]
+    ends: float
     unreachable: str | None = None
 
     def until_it_ends(self) -> str | None:
@@ -201,6 +213,7 @@ class _Watched:
 
     def _check(self) -> None:
         left = self.lease.check()
+        self.ends = time.monotonic() + left.total_seconds()
         if left <= self.pace.stopping:
             raise Held(
                 f"the lease ends in {max(left.total_seconds(), 0):.0f} seconds, which stopping may take; "
@@ -221,26 +234,26 @@ class _Watched:
             self.unreachable = None
 
     def _stop(self, why: str) -> None:
-        """Ask, then make it. The whole group is told; `_kill` does the rest."""
+        """Ask, then make it, both shorter where a look at the permit took so long that less is left."""
         self.say(f"hold: {why}")
+        takes = self.pace.stopping
+        left = min(takes, timedelta(seconds=max(self.ends - time.monotonic(), 0)))
         with suppress(Held):
-            self.watchdog.tell(self.pace.stopping)
-        for number, seconds in ((signal.SIGUSR1, self.pace.notice), (signal.SIGTERM, self.pace.grace)):
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, number)
-            if self._ended_within(seconds):
-                return
-        self.say("it has not stopped, and is killed")
+            self.watchdog.tell(left)
+        if self.tree.save_within(self.pace.notice * (left / takes)):
+            return
+        if not self.tree.end_within(self.pace.grace * (left / takes)):
+            self.say("it has not stopped, and is killed")
 
     def _ended_within(self, seconds: float) -> bool:
         try:
-            self.process.wait(seconds)
+            self.tree.process.wait(seconds)
         except subprocess.TimeoutExpired:
             return False
         return True
 
 
-def _start(command: Sequence[str], watchdog: _Watchdog) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], watchdog: _Watchdog, told: Mapping[str, str]) -> subprocess.Popen[bytes]:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what outlives its own parent becomes this process's child, and is found
     parent = os.getpid()
 
@@ -251,63 +264,28 @@ def _start(command: Sequence[str], watchdog: _Watchdog) -> subprocess.Popen[byte
         watchdog.is_for(os.getpid())
 
     try:
-        return subprocess.Popen(list(command), start_new_session=True, preexec_fn=bound)  # noqa: PLW1509, S603 - one thread; the user's own command
+        return subprocess.Popen(list(command), env={**os.environ, **told}, start_new_session=True, preexec_fn=bound)  # noqa: PLW1509, S603 - one thread; the user's own command
     except OSError as error:
         raise UsageError(f"cannot start `{command[0]}`: {error.strerror}") from error
     except subprocess.SubprocessError as error:  # what went wrong before it was the command
         raise Held("the launcher's watchdog is gone") from error
 
 
-def _kill(process: subprocess.Popen[bytes], others: frozenset[int]) -> list[int]:
-    """End the group, and every process that came from it; gives those that the system does not end. `others` were
-    there before.
-    """
-
-    def came() -> list[int]:
-        return [pid for pid in descendants(os.getpid(), but=others) if not _is_over(pid)]
-
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(_PATIENCE)  # its own exit code is read first: what follows reads those of others
-    until = time.monotonic() + _PATIENCE
-    while (left := came()) and time.monotonic() < until:
-        for pid in left:  # they may start others meanwhile
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
-    for pid in set(descendants(os.getpid(), but=others)) - {
-        process.pid
-    }:  # handed to this process when their parents ended
-        with suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-    return left
-
-
-def _is_over(pid: int) -> bool:
-    """Whether a process is only waiting for its exit code to be read."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
-    except (OSError, IndexError):
-        return True
-
-
 @contextmanager
-def _passing_on() -> Iterator[Callable[[int], None]]:
-    """Signals go to the group that the block says; those that come in before that, then."""
-    groups, waiting = list[int](), list[int]()
+def _passing_on() -> Iterator[Callable[[Tree], None]]:
+    """Signals go to the processes that the block says; those that come in before that, then."""
+    trees, waiting = list[Tree](), list[int]()
 
     def come(number: int, _: Any) -> None:  # noqa: ANN401 - a frame
         waiting.append(number)
         pass_on()
 
     def pass_on() -> None:
-        while groups and waiting:
-            with suppress(ProcessLookupError):
-                os.killpg(groups[0], waiting.pop(0))
+        while trees and waiting:
+            trees[0].pass_on(waiting.pop(0))
 
-    def begin(group: int) -> None:
-        groups.append(group)
+    def begin(tree: Tree) -> None:
+        trees.append(tree)
         pass_on()
 
     before = {number: signal.signal(number, come) for number in _PASSED_ON}

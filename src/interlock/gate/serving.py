@@ -3,7 +3,7 @@
 Guarantees: `requires_permit` hashes every file of the folder, and returns only if a permit opens the action on exactly
 these, for exactly this deployment; `check` then holds once the lease ends, a clock goes back, or the last verification
 held; `renew` verifies again, by the ledger with the rule asked anew, and holds on whatever it cannot read or believe.
-The one exception is a ledger that cannot be reached: then the rest of the lease counts, and nothing beyond.
+The one exception is what cannot be reached (`gate.outage`): then the rest of the lease counts, and nothing beyond.
 What it leaves to the caller: to load this folder and nothing else, after `requires_permit`, and `renew` once it is
 loaded, which sees a file that was touched meanwhile; and to ask `check` before every answer.
 """
@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from interlock.errors import EvidenceError, InterlockError, UsageError
-from interlock.gate import _fork, permit_file
+from interlock.gate import _fork, permit_file, trust
 from interlock.gate.clock import Steady
 from interlock.gate.guarding import guard
 from interlock.gate.lease import Grant, Lease
-from interlock.gate.outage import UnreachableError, evidence_now
+from interlock.gate.outage import UnreachableError, evidence_now, file_now
 from interlock.gate.permit import Held, find, verify
-from interlock.gate.trust import Trust
 from interlock.subject import manifest
 from interlock.subject.deployment import Deployment
 from interlock.workspace import Place
@@ -38,7 +37,6 @@ __all__ = ["Asked", "ByFile", "ByLedger", "Serving", "UnreachableError", "requir
 
 _Given = ParamSpec("_Given")
 _Answer = TypeVar("_Answer")
-_MOST_TRUST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class Source(Protocol):
 
         Raises:
             Held: it does not open what is asked.
-            UnreachableError: the ledger is not there to be asked.
+            UnreachableError: the ledger, or the file, is not there to be asked.
             InterlockError: the permit or the ledger is not as it should be.
         """
 
@@ -109,8 +107,8 @@ class ByFile:
 
     def grant(self, asked: Asked, clock: Clock) -> Grant:
         """What it grants now."""
-        trust = Trust.parse(_bytes(self.trust, _MOST_TRUST))
-        read = permit_file.read(_bytes(self.permit, permit_file.LIMIT), trust, at=clock())
+        believed = trust.Trust.parse(file_now(self.trust, trust.LIMIT))
+        read = permit_file.read(file_now(self.permit, permit_file.LIMIT), believed, at=clock())
         return read.verify(action=asked.action, subject=asked.subject, at=clock(), deployment=asked.deployment)
 
     def lease(self, grant: Grant, clock: Clock) -> Lease:
@@ -186,7 +184,7 @@ class Serving:
 
         Raises:
             Held: it is not open any more.
-            UnreachableError: the ledger cannot be asked; the lease counts, and a hold that stands goes on.
+            UnreachableError: it cannot be asked; the lease counts, and a hold that stands goes on.
         """
         with self._lock:
             if self._for_good:
@@ -272,12 +270,3 @@ class _Loaded:
             _folder.unchanged(self.files, _folder.listing(self.place.folder, self.place.adapter))
         except (EvidenceError, UsageError, OSError) as error:
             raise Held(f"the weights in `{self.place.folder}` are not as they were hashed: {error}") from error
-
-
-def _bytes(path: Path, limit: int) -> bytes:
-    """A file, up to one byte more than may be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(limit + 1)
-    except OSError as error:
-        raise UsageError(f"`{path}`: cannot read it ({error.strerror})") from error

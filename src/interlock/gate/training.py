@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from interlock.decide.decision import timestamp
 from interlock.errors import HOLD, InterlockError, UsageError
 from interlock.evidence.predicates import SnapshotPredicate, statement
-from interlock.gate import admission, batches, compiled, transcript
+from interlock.gate import _inside, admission, batches, compiled, transcript
 from interlock.gate.lease import Grant, Lease
 from interlock.gate.permit import Held, find, verify
 from interlock.gate.ranks import PATIENCE, Ranks
@@ -495,6 +495,7 @@ def exit_code(gate: TrainingGate) -> Iterator[None]:
         reason = str(held)
     reason = reason or gate.ended
     if reason is not None:
+        _inside.tell(reason)
         sys.stderr.write(f"hold: {reason}\n")
         raise SystemExit(HOLD)
 

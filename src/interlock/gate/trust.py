@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from interlock.evidence.read import Evidence
     from interlock.ledger.quorum import Quorum
 
-__all__ = ["FORMAT", "Issuer", "Trust", "Trusted"]
+__all__ = ["FORMAT", "LIMIT", "Issuer", "Trust", "Trusted"]
 
 FORMAT = "urn:interlock:permit-trust:v1"
+LIMIT = 1 << 20
+"""Most bytes of a trust file."""
 _REVERSIBLE, _IRREVERSIBLE = "reversible", "irreversible"
 
 
