@@ -23,6 +23,7 @@ The loop, from a policy to a gate:
     interlock compute estimate MODEL          its training FLOP by formula; effective compute by reference runs
     interlock deployment add NAME ...         register it as it is offered, where a policy asks about that
     interlock power --policy P --threshold T  how many items a decision needs; what so many can show
+    interlock bound K N                       what K of N shows of a rate; families, tries, two runs, rare behaviour
     interlock plan --subject NAME             announce the evaluations that are due
     interlock evaluate --subject NAME         run them, fine-tuning included; sign what they gave
     interlock elicit run ELICITOR ...         try hard on questions of your own; also: curve, certify, check, ...
@@ -71,6 +72,7 @@ _COMMANDS: Table = {
     "compute": "computing:app",
     "deployment": "deployments:app",
     "power": "powers:power",
+    "bound": "bounds:bound",
     "plan": "evaluations:plan",
     "evaluate": "evaluations:evaluate",
     "elicit": {

@@ -63,8 +63,8 @@ def power(
     from interlock.evaluate.statistics import planning
 
     drawn = _lines(policy, threshold, level=level, margin=margin, confidence=confidence)
-    asked = _share("--power", wanted)
-    rows = [_planned(line, line.rate if rate is None else _share("--rate", rate), asked, items) for line in drawn]
+    asked = share("--power", wanted)
+    rows = [_planned(line, line.rate if rate is None else share("--rate", rate), asked, items) for line in drawn]
     if plot is not None:
         _draw(plot, drawn, rows)
     if as_json:
@@ -83,15 +83,13 @@ def _lines(
 
     from interlock.evaluate.statistics import planning
 
-    room = None if margin is None else _share("--margin", margin)
-    alpha = None if confidence is None else 1 - _share("--confidence", confidence)
+    room = None if margin is None else share("--margin", margin)
+    alpha = None if confidence is None else 1 - share("--confidence", confidence)
     if (policy is None) != (threshold is None) or (policy is None) == (level is None):
         raise UsageError("expected --policy and --threshold, or --level")
     if policy is None or threshold is None:
         drawn: tuple[Line, ...] = (
-            planning.Line(
-                "--level", "the dangerous rate", _share("--level", level or ""), Fraction(0), Fraction(1, 20)
-            ),
+            planning.Line("--level", "the dangerous rate", share("--level", level or ""), Fraction(0), Fraction(1, 20)),
         )
     else:
         from interlock.policy import shipped
@@ -115,7 +113,12 @@ def _lines(
     return made
 
 
-def _share(option: str, text: str) -> Fraction:
+def share(option: str, text: str) -> Fraction:
+    """The number from 0 to 1 that an option gives, exactly.
+
+    Raises:
+        UsageError: it is none.
+    """
     try:
         found = Fraction(text)
     except (ValueError, ZeroDivisionError):

@@ -34,6 +34,23 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return 1 - math.prod((n - c - i) / (n - i) for i in range(k)) if n - c >= k else 1.0
 
 
+def of_one_item(n: int, c: int, k: int, *, confidence: Fraction = CONFIDENCE) -> Estimate:
+    """pass@k of one item of which c of n tries were right, with an exact two-sided interval.
+
+    The chance that one of k tries is right grows with that of one try, so that Clopper and Pearson's ends of the one
+    are taken to those of the other; they are widened to hold the estimate.
+
+    Raises:
+        UsageError: as `pass_at_k`, or a confidence that cannot be.
+    """
+    from interlock.evaluate.statistics.intervals import clopper_pearson
+
+    value, one = pass_at_k(n, c, k), clopper_pearson(c, n, confidence=confidence)
+    low, high = (1 - (1 - end) ** k for end in (one.low, one.high))
+    method = f"pass@{k}, from Clopper-Pearson of one try, two-sided"
+    return Estimate(value, min(low, value), max(high, value), n, "try", confidence, method)
+
+
 def best_of_k(tries: Sequence[tuple[float, bool]], k: int) -> float:
     """The chance that the best scored of k tries, drawn from these (score, right), is right.
 
