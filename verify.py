@@ -38,16 +38,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 Json = dict[str, Any]
 EPOCH, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-moment = datetime.fromisoformat
+moment, WRITTEN = datetime.fromisoformat, "%Y-%m-%dT%H:%M:%SZ"
 UNREADABLE = (LookupError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError)
 
 
-class Refused(Exception):  # noqa: N818  # it refuses
-    """The bundle does not show what it claims: where, what was got, what was expected."""
+class Refused(Exception): ...  # noqa: N818  # the bundle does not show what it claims: where, got, expected
 
 
-class Outside(Exception):  # noqa: N818  # it is no error of the bundle
-    """The decision rests on something for which there is no rule here."""
+class Outside(Exception): ...  # noqa: N818  # it rests on something for which there is no rule here
 
 
 def demand(fine: object, where: str, got: object, expected: object) -> None:
@@ -96,17 +94,12 @@ def unbase64(text: str, where: str) -> bytes:  # standard base64 in its only spe
     return data
 
 
-def written(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")
-
-
 def after(start: datetime, length: Json) -> datetime:
     """So many months later, or the last day of a month that lacks the day; then the seconds (rule 45)."""
-    month = start.month - 1 + int(length["months"])
-    year, month = start.year + month // 12, month % 12 + 1
+    year, month = divmod(12 * start.year + start.month - 1 + int(length["months"]), 12)
     try:
-        day = min(start.day, calendar.monthrange(year, month)[1])
-        return min(start.replace(year=year, month=month, day=day) + timedelta(seconds=int(length["seconds"])), LAST)
+        day = min(start.day, calendar.monthrange(year, month + 1)[1])
+        return min(start.replace(year=year, month=month + 1, day=day) + timedelta(seconds=int(length["seconds"])), LAST)
     except (ValueError, OverflowError):  # past the year 9999
         return LAST
 
@@ -140,8 +133,6 @@ def signed(key: bytes, signature: bytes, message: bytes, where: str) -> None:
 
 
 # -- signed notes, witnesses, the tree (docs/ledger.md) ----------------------------------------------------------------
-
-
 def note_key(vkey: str, kind: int) -> NoteKey:  # kind: 1 for signatures, 4 for timestamped cosignatures
     name, digest, encoded = [*vkey.split("+", 2), "", ""][:3]
     data = unbase64(encoded, f"verifier key `{name}`")
@@ -238,7 +229,6 @@ def continues(size: int, root: bytes, later: Checkpoint, proof: list[bytes], whe
 
 
 # -- statements (docs/formats.md) --------------------------------------------------------------------------------------
-
 # What things look like: "" is any text, "+" one that is not empty, "#" a SHA-256, "1" FLOP, "@" a time, "^" a step, 0 a
 # count, null a text or null, true all; false, [] and other texts are themselves. `?` marks what may lack, `*` any name.
 TEXTS = {"": "(?s).*", "+": "(?s).{1,4096}", "#": "[0-9a-f]{64}", "1": "0|[1-9][0-9]{0,39}"}
@@ -247,36 +237,33 @@ FORMS = json.loads("""{
 "bundle": {"bundle": "urn:interlock:bundle:v1", "checkpoint": "", "checkpoint_proof": [""], "entries": [""],
   "history": [""], "history_proof": [""]}, "statement": {"_type": "https://in-toto.io/Statement/v1",
   "predicateType": "+", "predicate": true, "subject": [{"name": "+", "digest": {"sha256": "#"}}]},
-"envelope": {"payload": "", "payloadType": "application/vnd.in-toto+json", "signatures": [{"keyid": "", "sig": ""}]},
-"policy:v1": true, "decision:v5": true, "duty:v2": true, "forecast:v1": true, "judgement:v1": true,
-"approval:v1": true, "assumption-check:v4": true, "plan:v2": {"report_by": "@", "protocol": true},
-"subject:v2": {"name": "+", "training_compute": "1", "effective_compute": {"low": "1", "high": "1"},
+  "envelope": {"payload": "", "payloadType": "application/vnd.in-toto+json", "signatures": [{"keyid": "", "sig": ""}]},
+  "policy:v1": true, "decision:v5": true, "duty:v2": true, "forecast:v1": true, "judgement:v1": true,
+  "approval:v1": true, "assumption-check:v4": true, "plan:v2": {"report_by": "@", "protocol": true},
+  "subject:v2": {"name": "+", "training_compute": "1", "effective_compute": {"low": "1", "high": "1"},
   "?compute_source": {"said": "+", "?file_sha256": "#"}, "?run": {"config_sha256": "#", "data_sha256": "#"},
   "steps": [{"parent": "#", "kind": "^", "compute": "1"}], "?model_signing_sha256": "#", "?manifest": true},
-"manifest": {"resources": [{"name": "+", "algorithm": "sha256", "digest": "#"}],
-  "serialization": {"method": "files", "hash_type": "sha256", "allow_symlinks": false, "ignore_paths": []}},
-"snapshot:v3": {"manifest": true, "permit": "#", "parent": "#", "step": "continued", "optimizer_step": 0,
-  "effective_compute": "1", "ended": "+", "transcript": "#"},
-"deployment:v1": {"name": "+", "subject": "#", "system_prompt_sha256": null, "filters": [{"name": "+", "sha256": "#"}],
-  "tools": [{"name": "+", "sha256": "#"}], "surface": "+", "access_tier": "+", "sampling": {"*": "+"}},
-"protocol": {"task": "+", "task_version": 0, "metric": "+", "samples": 0, "samples_sha256": "#", "?deployment": "#",
-  "?stopping": {"kind": "e-process", "order_seed": 0}, "elicitation": {"kind": "+", "shots": 0, "seed": 0,
-  "demonstrations": 0, "recipe": "+", "?attempts": 0}},
-"result:v4": {"plan": "#", "protocol": true, "log": {"name": "+", "sha256": "#", "outcomes_sha256": "#"},
+  "manifest": {"resources": [{"name": "+", "algorithm": "sha256", "digest": "#"}], "serialization": {"method": "files",
+  "hash_type": "sha256", "allow_symlinks": false, "ignore_paths": []}}, "snapshot:v3": {"manifest": true,
+  "permit": "#", "parent": "#", "step": "continued", "optimizer_step": 0, "effective_compute": "1", "ended": "+",
+  "transcript": "#"}, "deployment:v1": {"name": "+", "subject": "#", "system_prompt_sha256": null,
+  "filters": [{"name": "+", "sha256": "#"}], "tools": [{"name": "+", "sha256": "#"}], "surface": "+",
+  "access_tier": "+", "sampling": {"*": "+"}}, "protocol": {"task": "+", "task_version": 0, "metric": "+",
+  "samples": 0, "samples_sha256": "#", "?deployment": "#", "?stopping": {"kind": "e-process", "order_seed": 0},
+  "elicitation": {"kind": "+", "shots": 0, "seed": 0, "demonstrations": 0, "recipe": "+", "?attempts": 0}},
+  "result:v4": {"plan": "#", "protocol": true, "log": {"name": "+", "sha256": "#", "outcomes_sha256": "#"},
   "budget": {"tokens": 0, "flop": "1"}, "counts": {"planned": 0, "scored": 0, "completed": 0, "correct": 0,
   "refused_scores": 0, "refused_at_most": 0, "errored": 0, "limited": 0}, "environment": {"*": ""},
-  "?stopped": {"stopped_at": 0, "looks": [{"n": 0, "dangerous": 0}]}},
-"attestation:v1": {"kind": "+", "name": "+", "about": "+", "statement": "+", "at": "@"},
-"withdrawal:v1": {"reason": "+", "at": "@"}, "set-aside:v1": {"reason": "+", "at": "@"},
-"audit:v1": {"seed": {"size": 0, "root": "#"}, "drawn": 0, "agreed": 0, "disagreed": 0, "statement": "+", "at": "@"},
-"permit:v2": {"action": "+", "?deployment": "#", "decision": "#", "policies": ["#"], "lineage": ["#"],
-  "effective_compute": {"start": "1", "most": "1"}, "not_before": "@", "not_after": "@", "single_use": true,
-  "narrows": null}, "permit-spent:v1": {"destination": "+", "at": "@"}, "revocation:v1": {"reason": "+", "at": "@"},
-"duty-overdue:v1": {"of": "#", "duty": "+", "what": "", "about": "+", "due": "@", "statement": "+", "at": "@"},
-"decision": {"action": "+", "subject": "#", "deployment": null, "at": "@", "verdict": "", "bounds": true,
-  "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true, "resume": true,
-  "non_compliance": [{"entry": 0, "of": "#", "duty": "+", "what": "", "due": "@", "done": true}]}
-}""")
+  "?stopped": {"stopped_at": 0, "looks": [{"n": 0, "dangerous": 0}]}}, "attestation:v1": {"kind": "+", "name": "+",
+  "about": "+", "statement": "+", "at": "@"}, "withdrawal:v1": {"reason": "+", "at": "@"},
+  "set-aside:v1": {"reason": "+", "at": "@"}, "audit:v1": {"seed": {"size": 0, "root": "#"}, "drawn": 0, "agreed": 0,
+  "disagreed": 0, "statement": "+", "at": "@"}, "permit:v2": {"action": "+", "?deployment": "#", "decision": "#",
+  "policies": ["#"], "lineage": ["#"], "effective_compute": {"start": "1", "most": "1"}, "not_before": "@",
+  "not_after": "@", "single_use": true, "narrows": null}, "permit-spent:v1": {"destination": "+", "at": "@"},
+  "revocation:v1": {"reason": "+", "at": "@"}, "duty-overdue:v1": {"of": "#", "duty": "+", "what": "", "about": "+",
+  "due": "@", "statement": "+", "at": "@"}, "decision": {"action": "+", "subject": "#", "deployment": null, "at": "@",
+  "verdict": "", "bounds": true, "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true,
+  "resume": true, "non_compliance": [{"entry": 0, "of": "#", "duty": "+", "what": "", "due": "@", "done": true}]}}""")
 WITHDRAWABLE = {"plan", "result", "attestation", "assumption-check", "approval", "judgement", "forecast", "set-aside"}
 BY_ONE_KEY = {"result", "judgement", "assumption-check", "audit"}  # may speak against a permit; all else needs a quorum
 
@@ -365,6 +352,8 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         one.ec_low, one.ec_high, one.training_compute = low, high, spent = [*map(Fraction, numbers)]
         one.base, one.rate = (spent, max(1, high / (spent or high))) if "manifest" in said else (0, 0)
         one.steps = [SimpleNamespace(**{**it, "compute": Fraction(it["compute"]), "by": 0}) for it in said["steps"]]
+        one.continued = {(it.parent, it.compute) for it in one.steps if it.kind == "continued"}
+        one.added = max((it.compute for it in one.steps), default=spent)
         fine = 0 < low <= high and not ("run" in said and one.steps)
         fine = fine and all(it.parent in others and it.parent != one.digest for it in one.steps)
         demand(fine, where, said, "an interval above 0, and parents before it")
@@ -407,8 +396,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         older = (self.weights.get(it, ()) for it in self.facts.subjects[parent].line)
         new = self.files(said["manifest"], fact.subject, where) - set[str]().union(self.saved, *older)
         self.saved |= dict.fromkeys(new, SimpleNamespace(parent=parent, kind="continued", compute=by - start, by=by))
-        fine = parent == said["parent"] and start <= by
-        fine = fine and self.policy["permits"]["issued_by"] in fact.signers
+        fine = parent == said["parent"] and start <= by and self.policy["permits"]["issued_by"] in fact.signers
         fine = fine and all(map(self.owes_nothing, self.facts.subjects.values()))
         demand(fine, where, said, "what its issuer says of the permit's subject; and who has its weights says no less")
 
@@ -433,7 +421,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
     def read_plan(self, said: Json, fact: Any, where: str) -> None:
         fact.protocol, fact.report_by = self.ran(fact, said["protocol"], where), moment(said["report_by"])
         latest = after(fact.at, self.policy["report_within"])
-        demand(fact.report_by <= latest, where, said["report_by"], f"{written(latest)} or before")
+        demand(fact.report_by <= latest, where, said["report_by"], f"{latest:{WRITTEN}} or before")
         self.facts.plans.append(fact)
 
     def read_result(self, said: Json, fact: Any, where: str) -> None:
@@ -517,7 +505,6 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
 
 
 # -- the rule for the core (docs/semantics.md; its numbers stand in brackets) ------------------------------------------
-
 SECTIONS = """interlock id version title effective expires supersedes imposed_by scope roles measures assumptions
 thresholds requirements exceptions gates not_governed actions refresh attacker_budget attacker_budget_source permits
 report_within independent on_hold duties amendments context sources""".split()
@@ -547,12 +534,11 @@ def outside(policy: Json) -> None:  # no answer to what has a member, or a kind 
             parts += [inner] if name not in {"items", "weights"} else []
 
 
-ASSUMED = {  # what a negative result under each elicitation takes for granted (15)
-    **{kind: {"no-evaluation-gaming"} for kind in ("prompted", "few-shot", "scaffolded")},
-    "fine-tuned": {"no-gradient-hacking", "good-demonstrations"},
-    "rl-fine-tuned": {"no-gradient-hacking", "no-exploration-hacking"},
-    "understanding-based": {"valid-understanding"},
-}
+# what a negative result under each elicitation takes for granted (15)
+GRANTED = """prompted no-evaluation-gaming, few-shot no-evaluation-gaming, scaffolded no-evaluation-gaming,
+fine-tuned no-gradient-hacking good-demonstrations, rl-fine-tuned no-gradient-hacking no-exploration-hacking,
+understanding-based valid-understanding""".split(",")
+ASSUMED = {kind: {*names} for kind, *names in map(str.split, GRANTED)}
 
 
 def at_most(k: int, n: int, p: Fraction) -> Fraction:  # P(X <= k), X binomial (n, 0 < p), exactly; p > 1 as 1 (1)
@@ -629,27 +615,44 @@ class Rule:  # one question to one version of one policy
     def __init__(self, asked: Any, policy: Json, entered: datetime, facts: Any) -> None:
         self.asked, self.policy, self.facts, self.at, self.known = asked, policy, facts, asked.at, facts.subjects
         self.since, self.entered, self.read = max(moment(policy["effective"]), entered), entered, facts.checkpoint.time
-        action, self.irreversible = asked.action, final(policy, asked.action)
-        self.every = every = policy["thresholds"]
-        self.higher = {name: [one for one, it in every.items() if name in it.get("above", [])] for name in every}
-        self.stands = asked.subject in self.known  # then so are all its ancestors: else it had not been read
+        action, self.irreversible, every = asked.action, final(policy, asked.action), policy["thresholds"]
+        higher = {name: [one for one, it in every.items() if name in it.get("above", [])] for name in every}
+        self.every, self.higher, self.stands = (
+            every,
+            higher,
+            asked.subject in self.known,
+        )  # then so are all its ancestors: else it had not been read
         self.line = self.known[asked.subject].line if self.stands else {asked.subject}  # it and its ancestors
         if self.stands:
             self.subject, self.way = self.known[asked.subject], [self.known[asked.subject]]
-            self.cheap = {one: self.derivatives(one, cheap=True) for one in self.line}
-            self.relatives = self.line.union(*self.cheap.values())
-            self.kin = self.relatives | self.derivatives(asked.subject, cheap=False)
+            fore, on = self.line.union(*map(self.beside, self.line)), self.beside(asked.subject, more=True)
+            for name, one in self.known.items():  # what was only continued from it, or from where it was for more
+                on |= {name} if {of for of, _ in one.continued} & {asked.subject, *on} else set()
+            on, self.near, self.relatives = self.side(on), self.side({asked.subject}), self.side(fore)
+            self.kin = self.relatives | on | self.side({asked.subject}, cheap=False)
             while action == "scale" and [step.kind for step in self.way[-1].steps] == ["continued"]:
                 self.way.append(self.known[self.way[-1].steps[0].parent])  # the way of single continued steps (17)
+            self.counted = {it.digest for it in self.way}
+            if action == "scale":
+                self.relatives, self.near = self.relatives | on, self.near | on
+                self.counted |= set[str]().union(*map(self.beside, self.counted))
 
-    def derivatives(self, digest: str, *, cheap: bool) -> set[str]:
-        """The subjects that lead back to it; `cheap`: those within the attacker's budget, by the cheapest ways."""
-        cost = {digest: Fraction(0)}
-        for name, subject in self.known.items():
-            ways = [cost[step.parent] + step.compute for step in subject.steps if step.parent in cost]
-            cost |= {name: min(ways)} if ways else {}
-        budget = Fraction(self.policy["attacker_budget"]) * self.known[digest].training_compute
-        return {name for name, spent in cost.items() if name != digest and (spent <= budget or not cheap)}
+    def beside(
+        self, digest: str, *, more: bool = False
+    ) -> set[str]:  # continued from where it was, for no more, or more
+        pairs = [(one, of, n) for one, it in self.known.items() for of, n in it.continued if one != digest]
+        return {one for one, of, n in pairs for at, m in self.known[digest].continued if of == at and (n > m) == more}
+
+    def side(self, subjects: set[str], *, cheap: bool = True) -> set[str]:
+        """They, and what leads back to one of them; `cheap`: within the attacker's budget, by the cheapest ways."""
+        for digest in sorted(subjects):
+            cost, spent = {digest: Fraction(0)}, Fraction(self.known[digest].training_compute)
+            for name, subject in self.known.items():
+                ways = [cost[step.parent] + step.compute for step in subject.steps if step.parent in cost]
+                cost |= {name: min(ways)} if ways else {}
+            most = Fraction(self.policy["attacker_budget"]) * spent if cheap else math.inf
+            subjects = subjects | {name for name, it in cost.items() if it <= most}
+        return subjects
 
     def room(self, span: Span | None) -> bool:
         return span is not None and self.subject.ec_high <= span.reach  # it is whole
@@ -668,8 +671,8 @@ class Rule:  # one question to one version of one policy
 
     def results(self, digest: str, measure: Json) -> list[Any]:
         """All that count on a subject: planned or not, withdrawn or not; but not those set aside (6)."""
-        by = self.policy["independent"]
-        gone = {it.of for it in self.facts.set_asides if by in it.signers and self.counts(it, it.at)}
+        gone = [it for it in self.facts.set_asides if self.policy["independent"] in it.signers]
+        gone = {it.of for it in gone if self.counts(it, it.at)}
         mine = [one for one in self.facts.results if one.subject == digest and self.concerns(one.protocol, measure)]
         return [one for one in mine if one.digest not in gone]
 
@@ -703,8 +706,7 @@ class Rule:  # one question to one version of one policy
         return Span(end, math.inf) if self.at < end else None
 
     def discharged(self, name: str, digest: str, run_by: str) -> Span | None:  # how far it is discharged about S (16)
-        asked = self.policy["assumptions"].get(name)
-        if asked is None:
+        if (asked := self.policy["assumptions"].get(name)) is None:
             return None
         within("checked" not in asked, f"the assumption `{name}`, which is checked")
         voids = [self.threshold(one).below for one in asked.get("void_at", [])]
@@ -738,11 +740,10 @@ class Rule:  # one question to one version of one policy
 
     def open_plans(self, name: str, measure: Json) -> list[datetime]:
         """When the open plans that matter to a measure block: once they are due, or at once (19, 20)."""
-        rule, dues = self.every[name]["rule_out"], []
+        dues = list[datetime]()
         for plan in self.facts.plans:
-            asked = {rule["run_by"]} if rule["run_by"] in plan.signers else plan.signers
             reports = [one for one in self.facts.results if one.plan and one.plan.digest == plan.digest]
-            reports = [one for one in reports if asked & one.signers and not self.withdrawn(one)]
+            reports = [one for one in reports if plan.signers <= one.signers and not self.withdrawn(one)]
             closed = any(self.enough(one, name) for one in reports)
             if plan.subject in self.kin and self.concerns(plan.protocol, measure) and not closed:
                 due = min(plan.report_by, after(plan.at, self.policy["report_within"]))
@@ -767,13 +768,13 @@ class Rule:  # one question to one version of one policy
         tried = [(one, Tally(it, measure)) for one in self.relatives for it in self.results(one, measure)]
         if hits := {one for one, it in tried if it.shows(level, 1 - sure)}:
             again = [it for it in self.results(own, measure) if it.plan and self.policy["independent"] in it.signers]
-            within(hits & {own, *self.cheap[own]} or not again, f"what may repeat results on the ancestors of {own}")
+            within(hits & self.near or not again, f"what may repeat results on the ancestors of {own}")
             return Part(True, None, evaluated)
         within("forecast_by" not in rule["buffer"], "a margin that is forecast")
         dues, line = self.open_plans(name, measure), min(alpha, 1 - sure) * share
         level -= Fraction(rule["buffer"]["margin"])
         spans = [self.shown(rule, measure, [demand], assume=True) for demand in demands]
-        tallies = [Tally(it, measure) for one in self.way for it in self.results(one.digest, measure)]
+        tallies = [Tally(it, measure) for one in self.counted for it in self.results(one, measure)]
         under = demands and tallies and self.at < min(dues, default=LAST)
         under = under and all(it.under(level, line) for it in tallies)
         return Part(False, least(spans + [Span(due, math.inf) for due in dues]) if under else None, evaluated)
@@ -783,7 +784,7 @@ class Rule:  # one question to one version of one policy
         own, always = [self.known[one] for one in self.line], Span(LAST, math.inf)
         low, high, cap = max(it.ec_low for it in own), max(it.ec_high for it in own), math.ceil(level) - 1
         if quantity == "training_compute":
-            low = high = max(it.training_compute for it in own)
+            low = high = max(sum(it.added for it in own), *(it.training_compute for it in own))
             cap = math.ceil(self.subject.ec_low * level / low) - 1 if low else self.subject.ec_low
         within(quantity in {"training_compute", "effective_compute"}, f"the quantity `{quantity}`")
         below = Span(LAST, cap) if high < level else None
@@ -805,8 +806,7 @@ class Rule:  # one question to one version of one policy
 
     def threshold(self, name: str, alpha: Fraction = Fraction(1), share: Fraction = Fraction(1)) -> Part:
         """A threshold, with the outer alpha and share (25, 26, 28)."""
-        asked = self.every[name]
-        rule, ways = asked["rule_out"], asked.get("below_if", [])
+        rule, ways = (asked := self.every[name])["rule_out"], asked.get("below_if", [])
         within("judged" not in asked, f"the threshold `{name}`, which is judged")
         within(all(way["is"] == "under-quantity" for way in ways), f"what shows `{name}` to be below")
         alpha = min(alpha, 1 - Fraction(rule["confidence"])) if rule else alpha
@@ -849,8 +849,7 @@ class Rule:  # one question to one version of one policy
             found, met = self.threshold(name), {need: self.met(need) for need in requires}
             state = "reached" if found.reached else "below" if found.below else "not ruled out"
             spans.append(found.below or least([found.evaluated, *met.values()]))
-            said = {need: span is not None for need, span in met.items()}
-            overdue = found.below is None and found.evaluated is None
+            said, overdue = {need: it is not None for need, it in met.items()}, found.below is found.evaluated is None
             cells[name] = {"state": state, "overdue": overdue, "opens": spans[-1] is not None, "met": said}
         known = self.facts.deployments.get(asked.deployment, asked)
         fine = known.subject == asked.subject and (known is not asked or asked.deployment is None)
@@ -863,14 +862,12 @@ class Rule:  # one question to one version of one policy
             spans.append(Span(moment(policy["expires"]) if policy["expires"] else LAST, math.inf))
         span = least(spans)
         permit = fine and span is not None and self.room(span) and self.at < span.end
-        ends = ("permit", str(math.floor(span.reach)), written(span.end)) if permit else ("hold", None, None)
+        ends = ("permit", str(math.floor(span.reach)), f"{span.end:{WRITTEN}}") if permit else ("hold", None, None)
         told = {policy["id"]: {"governs": governs, "verdict": ends[0], "cells": cells}} if self.since <= self.at else {}
         return {"verdict": ends[0], "most_effective_compute": ends[1], "not_after": ends[2], "policies": told}
 
 
 # -- a bundle, and the command -----------------------------------------------------------------------------------------
-
-
 def covered(bundle: Json, log: NoteKey, entries: list[bytes], witnesses: Witnesses | None) -> tuple[Any, ...]:
     """Verify the log's side of a bundle: each entry's time, the root before the last, the latest checkpoint."""
     stubs = [f"interlock payload v1\nsha256 {sha256(it)}\n{len(it)}\n".encode() for it in entries]
@@ -880,7 +877,7 @@ def covered(bundle: Json, log: NoteKey, entries: list[bytes], witnesses: Witness
     for number, note in enumerate(bundle["history"]):
         made, where = checkpoint(note, log, {}, f"history {number}"), f"history {number}"
         fine = (made.size == 0) == (number == 0) and last.size < min(made.size, count) and last.time <= made.time
-        demand(fine, where, f"{made.size} at {written(made.time)}", "0, then more and later, up to the last entry")
+        demand(fine, where, f"{made.size} at {made.time:{WRITTEN}}", "0, then more and later, up to the last entry")
         fine = made.size > count or made.root == root(made.size)
         demand(fine, f"entries {max(last.size, 0)} to {made.size - 1}", "another tree", f"root {made.root.hex()}")
         more = min(made.size, count) - len(times)
@@ -888,7 +885,7 @@ def covered(bundle: Json, log: NoteKey, entries: list[bytes], witnesses: Witness
     demand(0 < count <= last.size, "history", f"{count} entries, covered up to {last.size}", "some, and all covered")
     latest = checkpoint(bundle["checkpoint"], log, witnesses.keys if witnesses else {}, "checkpoint")
     fine = latest.time >= last.time and (latest.size > last.size or latest[:2] == last[:2])
-    demand(fine, "checkpoint", f"{latest.size} at {written(latest.time)}", "no less than the history, and its tree")
+    demand(fine, "checkpoint", f"{latest.size} at {latest.time:{WRITTEN}}", "no less than the history, and its tree")
     for later, name in ((last, "history_proof"), (latest, "checkpoint_proof")):
         continues(count, root(count), later, [unbase64(it, name) for it in bundle[name]], name)
     fine = witnesses is None or witnesses.stand(latest.witnesses)

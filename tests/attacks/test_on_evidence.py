@@ -17,6 +17,7 @@ import lab
 import ledger_lab as made
 from interlock.cli.subjects import From, register
 from interlock.decide.decision import timestamp
+from interlock.decide.facts import Step
 from interlock.elicit import lora
 from interlock.errors import EvidenceError
 from interlock.evaluate import execute, local, logs
@@ -88,6 +89,8 @@ def test_threshold_edited_after_the_run_by_an_amendment(near, sound, tmp_path, c
     assert (verdict, "version 1.0.0" in reasons, "is not under 0.3" in reasons) == ("hold", True, True)
 
 
+_TEAM = "evaluation-team"
+
 # -- plans and results ------------------------------------------------------------------------------------------------
 
 
@@ -139,6 +142,49 @@ def test_bad_run_hidden_on_a_near_copy_of_the_model_and_never_reported(sound, ca
     lab.later(monkeypatch, now() + timedelta(days=1))
     verdict, reasons = lab.verdict(capsys, sound, "m")
     assert (verdict, "never reported" in reasons) == ("hold", True)
+
+
+def _snapshot(workspace, name, spent):
+    """Weights that a run on `m` saved after so many FLOP, with an auditor's word."""
+    files, compute = Manifest((("model.safetensors", name * 64),)), made.COMPUTE + spent
+    steps = (Step(made.FILES.digest, "continued", spent),)
+    predicate = SubjectPredicate(name, files, compute, compute, compute, steps)
+    made.sign(workspace, statement("subject", name=name, digest=files.digest, predicate=predicate.to_json()), _TEAM)
+    word = {"kind": "assumption", "name": "no-evaluation-gaming", "about": "subject", "statement": "a test"}
+    made.sign(workspace, made.said("attestation", word, about=files.digest), "external-auditor")
+    return files.digest
+
+
+def test_bad_run_on_an_earlier_snapshot_of_the_same_run(told, tmp_path, capsys):
+    """Both are registered as the docs say: continued from what the permit was for."""
+    for correct, verdict in ((0, "permit"), (110, "hold")):
+        workspace = lab.copy(told, tmp_path / verdict)
+        early, late = _snapshot(workspace, "5", made.COMPUTE // 2), _snapshot(workspace, "6", made.COMPUTE)
+        made.evaluate(workspace, correct=correct, about=early)
+        made.evaluate(workspace, about=late)
+        found, reasons = lab.verdict(capsys, workspace, "6")
+        assert (found, "its earlier state `5` shows skill >= 0.5" in reasons) == (verdict, verdict == "hold")
+
+
+def test_bad_run_on_where_scaling_led_and_the_run_goes_on(sound, capsys):
+    assert lab.verdict(capsys, sound, "m")[0] == "permit"
+    made.evaluate(sound, correct=110, about=_snapshot(sound, "5", made.COMPUTE))
+    verdict, reasons = lab.verdict(capsys, sound, "m")
+    assert (verdict, "`5`, to which scaling it has led, shows skill >= 0.5" in reasons) == ("hold", True)
+
+
+def test_a_signature_added_to_the_auditors_plan_to_report_on_it_oneself(sound, tmp_path, capsys, monkeypatch):
+    """Signatures are no part of what is signed: whoever appends can add one of its own."""
+    alone, added = lab.copy(sound, tmp_path / "alone"), lab.copy(sound, tmp_path / "added")
+    for workspace, signers in ((alone, ("external-auditor",)), (added, ("external-auditor", _TEAM))):
+        made.result(workspace, 0, of=made.plan(workspace, *signers, seed=1), seed=1)
+    lab.later(monkeypatch, now() + timedelta(days=1))
+    for workspace in (alone, added):
+        verdict, reasons = lab.verdict(capsys, workspace, "m")
+        assert (verdict, "never reported" in reasons) == ("hold", True)
+    digest = added.read().facts.plans[-1].digest
+    made.result(added, 1, _TEAM, "external-auditor", of=digest, seed=1)
+    assert lab.verdict(capsys, added, "m")[0] == "permit"
 
 
 def test_bad_run_hidden_on_the_model_under_another_name(sound, capsys):

@@ -13,6 +13,7 @@ from fractions import Fraction
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from decide import reference
 from interlock.decide.decision import finding_digest
 from interlock.decide.facts import (
     Amendment,
@@ -380,11 +381,7 @@ def saw(
     where = {"policy": under, "threshold": threshold, "subject": subject}
     if subject not in told.subjects:
         return finding_digest(where, state, [])
-    lineage = {subject, *told.ancestors(subject)}
-    kin = lineage | told.derivatives(subject).keys()
-    for one in lineage:
-        budget = share * told.subjects[one].training_compute
-        kin |= {it for it, cost in told.derivatives(one).items() if cost <= budget}
+    kin = reference.kin(told, subject, share)
     items = [it.digest for it in told.results if it.subject in kin]
     items += [it.digest for it in told.incidents if it.subject is None or it.subject in kin]
     items += [it.digest for it in told.judgements if it.threshold == threshold and it.subject in kin]

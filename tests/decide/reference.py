@@ -283,13 +283,49 @@ def cheap(facts, origin, budget):
     return {other for other, cost in costs.items() if cost is not None and cost <= most}
 
 
-def relatives(facts, digest, budget):
+def continued(facts, parent):
+    """(subject, compute) of all that was continued from a parent."""
+    every = [(other, step) for other in facts.subjects for step in steps(facts, other)]
+    return {(other, step.compute) for other, step in every if (step.parent, step.kind) == (parent, "continued")}
+
+
+def beside(facts, digest):
+    """What was continued from the same parent, for no more compute."""
+    own = [step for step in steps(facts, digest) if step.kind == "continued"]
+    return {other for step in own for other, most in continued(facts, step.parent) if most <= step.compute} - {digest}
+
+
+def forebears(facts, digest):
     origins = {digest} | ancestors(facts, digest)
+    return origins.union(*(beside(facts, origin) for origin in origins)) - {digest}
+
+
+def all_continued(facts, digest):
+    """What was continued from it, near and far."""
+    return set().union(*({other} | all_continued(facts, other) for other, _ in continued(facts, digest)))
+
+
+def continuations(facts, digest):
+    own = [step for step in steps(facts, digest) if step.kind == "continued"]
+    more = {other for step in own for other, most in continued(facts, step.parent) if most > step.compute}
+    return all_continued(facts, digest).union(more, *(all_continued(facts, it) for it in more)) - {digest}
+
+
+def with_cheap(facts, origins, budget):
     return origins.union(*(cheap(facts, origin, budget) for origin in origins & set(facts.subjects)))
 
 
+def relatives(facts, digest, budget):
+    return with_cheap(facts, {digest} | forebears(facts, digest), budget)
+
+
+def onward(facts, digest, budget):
+    return with_cheap(facts, continuations(facts, digest), budget)
+
+
 def kin(facts, digest, budget):
-    return relatives(facts, digest, budget) | cheap(facts, digest, None)
+    found = relatives(facts, digest, budget) | onward(facts, digest, budget)
+    return found | cheap(facts, digest, None)
 
 
 def amount(policy, facts, subject, part):  # 22, 41
@@ -298,7 +334,8 @@ def amount(policy, facts, subject, part):  # 22, 41
     level, low, high = Fraction(part.level), max(s.ec_low for s in line), max(s.ec_high for s in line)
     cap = math.ceil(level) - 1
     if part.quantity == "training_compute":
-        low = high = max(s.training_compute for s in line)
+        trained = [max(step.compute for step in s.steps) if s.steps else s.training_compute for s in line]
+        low = high = max(sum(trained), *(s.training_compute for s in line))
         cap = math.ceil(level * subject.ec_low / low) - 1 if low else subject.ec_low
     elif part.quantity != "effective_compute":
         other = named(facts, policy.measures[part.quantity].subject)
@@ -396,6 +433,17 @@ class Case:
         dated = [s for s in asides if self.horizon <= s.at <= self.facts.checkpoint.time]
         return any(not self.withdrawn(s) for s in dated)
 
+    def relatives(self, budget):
+        """Wherever positive evidence is positive for the subject, or, at `scale`, for scaling it on."""
+        return relatives(self.facts, self.subject, budget) | self.onward(budget)
+
+    def near(self, budget):
+        """Those of them that nothing answers."""
+        return {self.subject} | cheap(self.facts, self.subject, budget) | self.onward(budget)
+
+    def onward(self, budget):
+        return onward(self.facts, self.subject, budget) if self.action == "scale" else set()
+
     def concerns(self, incident, digest, family):
         """Whether an incident has no subject, or one of the family of that digest."""
         return incident.subject is None or incident.subject in family(self.facts, digest, self.budget(incident.at))
@@ -485,7 +533,7 @@ class Case:
         return self.clear_part(i, threshold.reached_when, name, cap, share)
 
     def clear_part(self, i, expr, name, cap, share):
-        policy, digests = self.versions[i].policy, {self.subject, *self.way()}
+        policy, digests = self.versions[i].policy, self.counted()
         if isinstance(expr, model.At):
             line = line_of(i, policy, ("thresholds", name), expr.measure, expr.level)
             some = any(results for _, _, results in self.concerned(line, digests))
@@ -610,6 +658,11 @@ class Case:
             found.append(digest)
         return found
 
+    def counted(self):  # 17
+        """The subject, and at `scale` those whose results count with its own for ruling out."""
+        way = {self.subject, *self.way()}
+        return way.union(*(beside(self.facts, one) for one in way)) if self.action == "scale" else way
+
     def standing(self, rule):  # 17
         """The subject, and what stands in for it."""
         parents = [self.facts.subjects[digest] for digest in self.way() if digest in self.facts.subjects]
@@ -647,8 +700,7 @@ class Case:
         results = [r for r in self.facts.results if r.plan == plan and not self.withdrawn(r)]
         for policy in [policy for policy in self.seeing(plan.at) if entry_of(policy, owner) is not None]:
             rule = rule_of(policy, owner)
-            signers = {rule.run_by} if rule and rule.run_by in plan.signers else plan.signers
-            if not any(self.enough(r, policy, owner, rule) and signers & r.signers for r in results):
+            if not any(self.enough(r, policy, owner, rule) and plan.signers <= r.signers for r in results):
                 return True
         return False
 
@@ -717,7 +769,8 @@ class Case:
 
     def broken(self):  # 20
         """Until when no silent plan blocks."""
-        family, told = self.family(), [result.plan for result in self.facts.results]
+        results = [r for r in self.facts.results if r.plan and r.plan.signers <= r.signers]
+        family, told = self.family(), [result.plan for result in results]
         return self.unblocked(p for p in self.facts.plans if p.subject in family and p not in told)
 
     # Findings: whether something is reached, and from when it may be
@@ -739,8 +792,8 @@ class Case:
     def leaf_reached(self, line):  # 21, 43
         """The first end of a repetition that keeps it from being reached; `self.at` if it is."""
         budget = line.policy.attacker_budget
-        near = {self.subject} | cheap(self.facts, self.subject, budget)
-        positive = [d for d in relatives(self.facts, self.subject, budget) if self.positive(line, d)]
+        near = self.near(budget)
+        positive = [d for d in self.relatives(budget) if self.positive(line, d)]
         return min((self.at if d in near else self.repeated(line, d) for d in positive), default=FOREVER)
 
     def own_leaf(self, i, leaf, name):
@@ -772,7 +825,7 @@ class Case:
         """The same of one that another leads to."""
         judged = self.versions[i].policy.thresholds[name].judged
         for j in [j for j in self.facts.judgements if judged and (j.threshold, j.verdict) == (name, REACHED)]:
-            related = j.subject in relatives(self.facts, self.subject, self.budget(j.at))
+            related = j.subject in self.relatives(self.budget(j.at))
             if related and judged.by in j.members and self.seen(i, j.at):
                 return True, True
         return (True, True) if self.struck(name) else self.reached_before(i, name)
@@ -780,7 +833,8 @@ class Case:
     def struck(self, name):  # 25
         """Whether an incident says that a threshold is reached."""
         incidents = [i for i in self.facts.incidents if name in i.thresholds and not self.set_aside(i)]
-        return any(self.concerns(incident, self.subject, relatives) for incident in incidents)
+        subjects = [(i.subject, self.relatives(self.budget(i.at))) for i in incidents]
+        return any(subject is None or subject in family for subject, family in subjects)
 
     def ends(self, i, expr, name):  # 43
         """The moments at which something in an expression may be reached."""
@@ -809,11 +863,12 @@ class Case:
         of, budget = judgement.subject, self.budget(judgement.at)
         if judgement.verdict != REACHED or not roles & judgement.members:
             return FOREVER
-        if of not in relatives(self.facts, self.subject, budget):
+        if of not in self.relatives(budget):
             return FOREVER
-        if of == self.subject or of in cheap(self.facts, self.subject, budget):
+        if of in self.near(budget):
             return self.at
-        answers = [self.judged_below(j, name) for j in self.facts.judgements if j.at > judgement.at]
+        later = [j for j in self.facts.judgements if j.at > judgement.at and j.entry > judgement.entry]
+        answers = [self.judged_below(j, name) for j in later]
         return max((span.end for span in answers if span is not None), default=self.at)
 
     def reached(self, name):  # 25
@@ -863,7 +918,7 @@ class Case:
             )
         below = None
         if self.at < self.leaf_reached(line):
-            under = self.under_lines([line], {self.subject, *self.way()}, cap, share)
+            under = self.under_lines([line], self.counted(), cap, share)
             below = least(self.all_satisfied(owner, measures, digests), under)
         return below, least(*evaluated)
 
@@ -961,7 +1016,7 @@ class Case:
         on = self.policy.thresholds[name].judged.on
         measures = [self.policy.measures[item] for item in on if item in self.policy.measures]
         for r in [r for measure in measures for r in self.counting(measure, {r.subject for r in self.facts.results})]:
-            related = relatives(self.facts, self.subject, self.budget((r.plan or r).at))
+            related = self.relatives(self.budget((r.plan or r).at))
             if r.subject in related and r.at >= judgement.at:
                 return None
         return least(found, *(self.plans(("thresholds", name), measure) for measure in measures))

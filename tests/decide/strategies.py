@@ -572,7 +572,8 @@ def evaluation(of_what: Any, elicitation: str, made: dict[str, Any]) -> Run:
     samples = made.setdefault("samples", COUNT)
     if "stopped_at" in made:
         made = {"stopping": "e-process", "order_seed": 3, **made}
-        made["plan_signers"] = {*made.get("plan_signers", {"lab"}), *made.pop("order_by", ("auditor",))}
+        order_by = made.pop("order_by", ("auditor",))
+        made |= {who: {*made.get(who, {"lab"}), *order_by} for who in ("plan_signers", "signers")}
     scored = made["scored"] = min(samples, made.get("scored", samples), made.get("stopped_at", samples))
     bad = min(scored, made.pop("bad", 0))
     planned_at = made.setdefault("planned_at", AT - 20 * DAY)
@@ -761,7 +762,7 @@ def families(draw: Draw) -> Any:
         foundation={**size(), "steps": unknown},
         model={**size(), "steps": steps},
         child={**size(), "steps": tuple(child)},
-        sibling={**size(), "steps": (Step(FOUNDATION, "fine-tuned", draw(costs)),)},
+        sibling={**size(), "steps": (Step(FOUNDATION, draw(of(*["fine-tuned"] * 3, "continued")), draw(costs)),)},
         reference={**size(), "steps": (Step(FOUNDATION, "adapter", draw(costs)),) if draw(one_in(8)) else ()},
     )
 

@@ -508,10 +508,11 @@ def test_a_plan_on_the_deployment_that_is_asked_about_matters():
     assert "unreported" in codes(ask(told, under, deployment=OFFERED))
 
 
-def test_a_plan_that_the_one_who_runs_signed_is_reported_by_that_one():
+def test_attack_a_plan_is_reported_by_all_who_signed_it():
+    """Who signs another's plan as well cannot report on it alone."""
     both = {"seed": 1, "plan_signers": [TEAM, BOARD]}
-    assert "unreported" in codes(ask(known(runs(), runs(**both, signers=[BOARD])), simple()))
-    assert "unreported" not in codes(ask(known(runs(), runs(**both, signers=[TEAM])), simple()))
+    for signers, code in (([BOARD], True), ([TEAM], True), ([TEAM, BOARD], False), ([TEAM, BOARD, AUDITOR], False)):
+        assert ("unreported" in codes(ask(known(runs(), runs(**both, signers=signers)), simple()))) == code
 
 
 NEW_TASK = simple(measures=named(measure("a", task="lab/new"), measure("b")))
@@ -624,7 +625,7 @@ def test_what_was_judged_of_a_cheap_child_is_not_answered_and_of_a_cheap_sibling
     near = replace(JUDGING, attacker_budget=Fraction(1, 100))
     for subject, expected in ((CHILD, "reached"), (SIBLING, "below")):
         said = judged("t", "reached", subject=subject, at=SAID.at - DAY)
-        assert finds(facts(GOOD, judgements=[SAID, said]), near)[0] == expected
+        assert finds(facts(GOOD, judgements=[said, SAID]), near)[0] == expected
 
 
 def test_a_judgement_on_the_parent_is_answered_as_long_as_the_latest_answer_lasts():
@@ -632,9 +633,8 @@ def test_a_judgement_on_the_parent_is_answered_as_long_as_the_latest_answer_last
     made = [runs(seed=days, planned_at=PLANNED + days * DAY, at=PLANNED) for days in (2, 0, 1)]
     theirs = judged("t", "reached", subject=FOUNDATION, at=PLANNED + 2 * DAY)
     said = [judged("t", "below", it, at=PLANNED + days * DAY) for it, days in zip(made, (1, 3, 4), strict=True)]
-    told = facts(*made, judgements=[theirs, *said])
     for answers, days in ((said, 1), (said[:2], 0)):
-        finding = cell(ask(replace(told, judgements=(theirs, *answers)), JUDGING)).finding
+        finding = cell(ask(facts(*made, judgements=[theirs, *answers]), JUDGING)).finding
         assert (finding.state, finding.tree.expires) == ("below", QUARTER.after(PLANNED + days * DAY))
 
 

@@ -192,8 +192,14 @@ REACHED = {  # sentence: (the adverse judgement, reached?)
 def test_one_member_is_enough_to_say_that_it_is_reached(sentence):
     said, reached = REACHED[sentence]
     for taken_back in ([], [withdrawn(said, by=[BOARD])]):
-        told = facts(GOOD, judgements=[SAID, said], withdrawals=taken_back)
+        told = facts(GOOD, judgements=[said, SAID], withdrawals=taken_back)
         assert finds(told) == ("reached" if reached else "below", False)
+
+
+def test_attack_a_judgement_that_is_kept_back_is_not_answered_by_what_came_before_it():
+    said, _ = REACHED["of the parent, earlier"]
+    assert finds(facts(GOOD, judgements=[SAID, said]))[0] == "reached"
+    assert finds(facts(GOOD, judgements=[said, SAID]))[0] == "below"
 
 
 def test_a_judgement_ends():

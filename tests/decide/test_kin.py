@@ -478,7 +478,7 @@ def test_a_judged_threshold_is_answered_by_a_later_judgement():
     for subject, days, expected in ((FOUNDATION, 5, "below"), (FOUNDATION, -5, "reached"), (MODEL, 5, "reached")):
         mine = judged("t", "below", good, at=AT - 6 * DAY)
         theirs = judged("t", "reached", subject=subject, by=(), members=[BOARD], at=AT - 6 * DAY - days * DAY)
-        assert state(ask(facts(good, judgements=[mine, theirs]), under)) == expected
+        assert state(ask(facts(good, judgements=[theirs, mine]), under)) == expected
 
 
 def test_the_assumption_is_about_the_very_subject():
@@ -490,3 +490,73 @@ def test_what_an_ancestor_has_is_not_missing_where_its_assumption_is():
     told = known(runs(subject=FOUNDATION), honest=(), subjects=family(foundation={"ec_low": 10**24, "ec_high": 10**24}))
     assert codes(ask(told, simple())) == {"assumption"}
     assert "missing-evidence" in codes(ask(told, simple(), action="deploy-internal"))
+
+
+# -- snapshots of one run ----------------------------------------------------------------------------------------------
+
+
+def snapshots(first, second):
+    """`sibling` and `model` were continued from `foundation`, for so much."""
+    steps = {"sibling": first, "model": second}
+    return family(**{name: {"steps": (Step(FOUNDATION, "continued", spent),)} for name, spent in steps.items()})
+
+
+@pytest.mark.parametrize("action", ["scale", "deploy-api", "release-weights"])
+@pytest.mark.parametrize(
+    ("first", "second", "expected"), [(10**23, 2 * 10**23, "reached"), (2, 2, "reached"), (2 * 10**23, 10**23, "below")]
+)
+def test_attack_an_earlier_snapshot_of_the_run_shows_what_the_next_was_lucky_at(action, first, second, expected):
+    told = known(runs(), runs(subject=SIBLING, **BAD), subjects=snapshots(first, second))
+    found = state(ask(told, simple(), action=action))
+    assert found == ("reached" if action == "scale" else expected)  # the later snapshot is where scaling led
+    assert state(ask(known(runs(), subjects=snapshots(first, second)), simple(), action=action)) == "below"
+
+
+def test_attack_an_earlier_snapshots_plan_that_was_never_reported_holds():
+    late = runs(subject=SIBLING, seed=1, reported=False)
+    for first, second in ((1, 2), (2, 1)):
+        assert "unreported" in codes(ask(known(runs(), late, subjects=snapshots(first, second)), simple()))
+
+
+def test_attack_an_adapter_of_an_earlier_snapshot_shows_it():
+    kin = snapshots(10**23, 2 * 10**23)
+    kin[CHILD] = replace(kin[CHILD], steps=(Step(SIBLING, "adapter", 1),))
+    for cost, expected in ((1, "reached"), (10**22 + 1, "below")):
+        kin[CHILD] = replace(kin[CHILD], steps=(Step(SIBLING, "adapter", cost),))
+        kin[SIBLING] = replace(kin[SIBLING], training_compute=10**24)
+        assert state(ask(known(runs(), runs(subject=CHILD, **BAD), subjects=kin), CHEAP)) == expected
+
+
+def test_what_an_earlier_snapshot_shows_is_answered_by_the_independent_role():
+    told = [runs(), runs(subject=SIBLING, planned_at=PLANNED - 3 * DAY, **BAD)]
+    again = runs(elicitation="fine-tuned", demonstrations=16, seed=1, plan_signers=[AUDITOR], signers=[AUDITOR])
+    kin = snapshots(10**23, 2 * 10**23)
+    assert state(ask(known(*told, subjects=kin), simple(), action="deploy-api")) == "reached"
+    assert state(ask(known(*told, again, subjects=kin), simple(), action="deploy-api")) == "below"
+
+
+def test_attack_near_misses_on_an_earlier_snapshot_count_at_scale():
+    kin, near = snapshots(1, 2), runs(subject=SIBLING, correct=18, samples=100)
+    assert state(ask(known(runs(), near, subjects=kin), simple())) == "not ruled out"
+    assert state(ask(known(runs(), near, subjects=kin), simple(), action="deploy-api")) == "below"
+
+
+def test_attack_a_run_goes_on_after_its_snapshot_has_shown_it():
+    """Scaling the parent on is what led there: whatever it took, and through whatever was continued on the way."""
+    for kind, expected in (("continued", "reached"), ("fine-tuned", "below")):
+        kin = family(child={"steps": (Step(MODEL, kind, 10**25),)})
+        told = known(runs(), runs(subject=CHILD, **BAD), subjects=kin)
+        assert state(ask(told, simple())) == expected
+        assert state(ask(told, simple(), action="deploy-api")) == "below"
+    kin = family(child={"steps": (Step(MODEL, "continued", 10**25),)}, foundation={"ec_low": 10**24, "ec_high": 10**24})
+    told = known(runs(subject=FOUNDATION), runs(subject=CHILD, **BAD), honest=(FOUNDATION,), subjects=kin)
+    assert state(ask(told, simple(), subject=FOUNDATION)) == "reached"
+
+
+def test_a_judgement_on_where_scaling_led_is_not_answered():
+    under = simple(Threshold("t", None, None, Judged(BOARD, ("a",))))
+    kin, good = family(child={"steps": (Step(MODEL, "continued", 10**25),)}), runs()
+    theirs = judged("t", "reached", subject=CHILD, by=(), members=[BOARD], at=AT - 12 * DAY)
+    told = facts(good, judgements=[theirs, judged("t", "below", good, at=AT - 6 * DAY)], subjects=kin)
+    for action, expected in (("scale", "reached"), ("deploy-api", "below")):
+        assert state(ask(told, under, action=action)) == expected

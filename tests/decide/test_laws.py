@@ -88,7 +88,7 @@ def collected(number: int) -> list[Case]:
 
 @pytest.fixture(scope="module")
 def sample():
-    return collected(120)
+    return collected(160)
 
 
 def test_generated_cases_permit_often_enough_for_the_laws_to_mean_something(sample):

@@ -34,7 +34,7 @@ LINE = line("t", At("a", HALF), rule_out=quick(buffer=buffer(margin=Fraction(0))
 def stopped(at, correct=0, **changes):
     """A run of 500 samples under an e-process that ended after `at` of them."""
     ran = {"samples": 500, "stopping": "e-process", "order_seed": 7, "stopped_at": at, "correct": correct}
-    ran["plan_signers"] = {TEAM, AUDITOR}
+    ran |= {"plan_signers": {TEAM, AUDITOR}, "signers": {TEAM, AUDITOR}}
     return runs(**ran | changes)
 
 

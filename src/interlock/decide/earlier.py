@@ -136,7 +136,7 @@ class Past:
         view = self.view
         assert owner.rule_out is not None  # noqa: S101  the policy's own check: a leaf has a rule
         line = view.line(self.place, expr.measure, expr.level, owner.rule_out)
-        subjects = (view.subject, *view.continued())
+        subjects = view.counted()
         seen = any(view.concerned(line, view.counting(m, one)) for m, _ in line.bases for one in subjects)
         against, until = not_under(view, [line], subjects, lambda _: alpha)
         if not seen:

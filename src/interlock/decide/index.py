@@ -34,7 +34,9 @@ class Index:
             ((r.protocol.task, r.subject), r) for r in facts.results
         )
         self.on_subject: dict[str, tuple[Result, ...]] = _grouped((r.subject, r) for r in facts.results)
-        self.reports: dict[str, tuple[Result, ...]] = _grouped((r.plan.digest, r) for r in facts.results if r.plan)
+        self.reports: dict[str, tuple[Result, ...]] = _grouped(
+            (r.plan.digest, r) for r in facts.results if r.plan and r.plan.signers <= r.signers
+        )
         self.plans: dict[str, tuple[Plan, ...]] = _grouped((p.protocol.task, p) for p in facts.plans)
         self.statements: dict[str, tuple[Attestation, ...]] = _grouped(
             (a.name, a) for a in facts.attestations if a.is_assumption
@@ -50,6 +52,14 @@ class Index:
         self._ancestors: dict[str, frozenset[str]] = {}
         self._derivatives: dict[str, dict[str, int]] = {}
         self._relatives: dict[tuple[str, Fraction], frozenset[str]] = {}
+        self._onward: dict[tuple[str, Fraction], frozenset[str]] = {}
+        self._kin: dict[tuple[str, Fraction], frozenset[str]] = {}
+        self._continued: dict[str, tuple[tuple[str, int], ...]] = _grouped(
+            (step.parent, (it.digest, step.compute))
+            for it in facts.subjects.values()
+            for step in it.steps
+            if step.kind == "continued"
+        )
 
     def _withdrawn(self) -> frozenset[str]:
         """Statements that one of their own signers took back."""
@@ -87,17 +97,58 @@ class Index:
         budget = share * self.facts.subjects[subject].training_compute
         return sorted(d for d, cost in self.derivatives(subject).items() if cost <= budget)
 
+    def beside(self, subject: str) -> frozenset[str]:
+        """Others that were continued from where it was, for no more compute: what one run saved before, as far as the
+        ledger can tell.
+        """
+        return frozenset(
+            other
+            for step in self.facts.subjects[subject].steps
+            if step.kind == "continued"
+            for other, compute in self._continued[step.parent]
+            if compute <= step.compute and other != subject
+        )
+
+    def forebears(self, subject: str) -> frozenset[str]:
+        """Its ancestors, and what stands beside it and them."""
+        ancestors = self.ancestors(subject)
+        return ancestors.union(*(self.beside(one) for one in (subject, *ancestors))) - {subject}
+
+    def continuations(self, subject: str) -> frozenset[str]:
+        """What was only continued from it, near and far, or from where it was, for more compute."""
+        steps = [it for it in self.facts.subjects[subject].steps if it.kind == "continued"]
+        begun = [other for step in steps for other, spent in self._continued[step.parent] if spent > step.compute]
+        found, todo = {subject}, [subject, *begun]
+        while todo:
+            one = todo.pop()
+            found.add(one)
+            todo += [other for other, _ in self._continued.get(one, ()) if other not in found]
+        return frozenset(found - {subject})
+
     def relatives(self, subject: str, share: Fraction) -> frozenset[str]:
-        """Wherever positive evidence is positive for the subject."""
+        """Wherever positive evidence is positive for the subject, whatever is to be done with it."""
         key = (subject, share)
         if key not in self._relatives:
-            lineage = (subject, *self.ancestors(subject))
-            self._relatives[key] = frozenset([*lineage, *(it for one in lineage for it in self.cheap(one, share))])
+            self._relatives[key] = self._with_cheap((subject, *self.forebears(subject)), share)
         return self._relatives[key]
 
+    def onward(self, subject: str, share: Fraction) -> frozenset[str]:
+        """Wherever positive evidence is positive for scaling the subject on: its continuations' side."""
+        key = (subject, share)
+        if key not in self._onward:
+            self._onward[key] = self._with_cheap(self.continuations(subject), share)
+        return self._onward[key]
+
     def kin(self, subject: str, share: Fraction) -> frozenset[str]:
-        """Its relatives and all of its derivatives."""
-        return self.relatives(subject, share) | self.derivatives(subject).keys()
+        """Its relatives, all of its derivatives, and its continuations' side."""
+        key = (subject, share)
+        if key not in self._kin:
+            made = self.derivatives(subject).keys()
+            self._kin[key] = self.relatives(subject, share) | made | self.onward(subject, share)
+        return self._kin[key]
+
+    def _with_cheap(self, subjects: Iterable[str], share: Fraction) -> frozenset[str]:
+        return frozenset(it for one in subjects for it in (one, *self.cheap(one, share)))
 
     def named(self, name: str) -> Subject | None:
         """The subject with this digest, or the only one with this name, with compute that can be."""

@@ -39,8 +39,10 @@ class Bench:
             role = next((role for role in self._judges(said.at) if role in said.members), None)
             if role is None:
                 continue
-            own = said.subject == view.subject or said.subject in view.index.cheap(view.subject, view.share(said.at))
-            answers = [] if own else [until for it, until in self._showing() if it.at > said.at]
+            own = said.subject in view.near(said.at)
+            answers = (
+                [] if own else [until for it, until in self._showing() if it.at > said.at and it.entry > said.entry]
+            )
             if answers:
                 excused.append(max(answers))
             else:

@@ -50,12 +50,20 @@ class Leaf:
                 return [
                     Reason("reached-derivative", f"{view.name(source)}, made from it at little cost, shows {level}")
                 ]
-        for ancestor in sorted(view.index.ancestors(view.subject)):
-            for source in (ancestor, *view.index.cheap(ancestor, share)):
+        if view.case.action == "scale":
+            for source in sorted(view.index.onward(view.subject, share)):
+                if self.positive(source):
+                    return [
+                        Reason("reached-onward", f"{view.name(source)}, to which scaling it has led, shows {level}")
+                    ]
+        ancestors = view.index.ancestors(view.subject)
+        for forebear in sorted(view.index.forebears(view.subject)):
+            before = f"its {'ancestor' if forebear in ancestors else 'earlier state'} {view.name(forebear)}"
+            for source in (forebear, *view.index.cheap(forebear, share)):
                 if self.positive(source) and not self.repeated(source):  # the subject itself is not, as was seen
-                    if source == ancestor:
-                        return [Reason("reached-ancestor", f"its ancestor {view.name(source)} shows {level}")]
-                    made = f"{view.name(source)}, made from its ancestor {view.name(ancestor)} at little cost"
+                    if source == forebear:
+                        return [Reason("reached-ancestor", f"{before} shows {level}")]
+                    made = f"{view.name(source)}, made from {before} at little cost"
                     return [Reason("reached-derivative", f"{made}, shows {level}")]
         return []
 
@@ -107,7 +115,7 @@ class Leaf:
     def node(self, state: State, reasons: list[Reason], held: Held, alpha: Fraction) -> Node:
         """The leaf's place in the explanation, with its readings at `alpha`."""
         view, line = self.view, self.line
-        subjects = (view.subject, *view.continued())
+        subjects = view.counted()
         margin, _ = view.margin(line, line.measure)
         readings = [
             reading(view, self.sought(m, subjects), level=line.written, margin=margin, alpha=alpha / len(line.bases))

@@ -45,9 +45,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """What a version asks of a report on a plan: by whom, how much of it, and the `lines` that its task may cross."""
+    """What a version asks of a report on a plan: how much of it, and the `lines` that its task may cross."""
 
-    run_by: str
     coverage: Fraction
     lines: tuple[Line, ...]
 

@@ -46,8 +46,9 @@ def interval(view: View, version: int, quantity: str) -> tuple[Fraction, Fractio
     """
     lineage = [view.index.facts.subjects[it] for it in (view.subject, *view.index.ancestors(view.subject))]
     if quantity == "training_compute":
-        spent = Fraction(max(it.training_compute for it in lineage))
-        return spent, spent
+        told = max(it.training_compute for it in lineage)
+        added = sum(max((step.compute for step in it.steps), default=it.training_compute) for it in lineage)
+        return Fraction(max(told, added)), Fraction(max(told, added))
     low, high = max(it.ec_low for it in lineage), max(it.ec_high for it in lineage)
     if quantity == "effective_compute":
         return Fraction(low), Fraction(high)

@@ -106,7 +106,16 @@ class View:
 
     def relatives(self, moment: datetime) -> frozenset[str]:
         """Wherever positive evidence of that moment is positive for the subject."""
-        return self.index.relatives(self.subject, self.share(moment))
+        share = self.share(moment)
+        return self.index.relatives(self.subject, share) | self._onward(share)
+
+    def near(self, moment: datetime) -> frozenset[str]:
+        """Those of them whose positive evidence nothing of the subject's own answers (rules 21 and 25)."""
+        share = self.share(moment)
+        return frozenset((self.subject, *self.index.cheap(self.subject, share))) | self._onward(share)
+
+    def _onward(self, share: Fraction) -> frozenset[str]:
+        return self.index.onward(self.subject, share) if self.case.action == "scale" else frozenset()
 
     def seen(self, version: int, start: datetime) -> bool:
         """Whether an earlier version was in force at some time since `start`."""
@@ -331,14 +340,21 @@ class View:
 
     # -- demands -------------------------------------------------------------------------------------------------------
 
-    def continued(self) -> list[str]:
-        """The ancestors that the subject only continued: at `scale` their results count with its own (rule 17)."""
-        return self.index.line_of_descent(self.subject) if self.case.action == "scale" else []
+    def counted(self) -> tuple[str, ...]:
+        """The subject, and at `scale` those whose results count with its own for ruling out: the ancestors that it only
+        continued, and what stands beside it and them (rule 17).
+        """
+        way = (self.subject, *self._continued())
+        beside = (other for one in way for other in sorted(self.index.beside(one)))
+        return tuple(dict.fromkeys([*way, *beside])) if self.case.action == "scale" else way
 
     def stand_ins(self, rule: RuleOut) -> list[str]:
-        """Those of them whose results may stand in for the subject's own (rule 17)."""
+        """The ancestors that it only continued whose results may stand in for its own (rule 17)."""
         subjects, high = self.index.facts.subjects, self.model.ec_high
-        return [a for a in self.continued() if high <= rule.refresh.multiple * subjects[a].ec_low]
+        return [a for a in self._continued() if high <= rule.refresh.multiple * subjects[a].ec_low]
+
+    def _continued(self) -> list[str]:
+        return self.index.line_of_descent(self.subject) if self.case.action == "scale" else []
 
     def satisfied(self, sought: Sought, demand: Demand, multiple: Fraction) -> Held | None:
         """By what a demand is met, at best (rule 18); None: it is not. Each evaluation reaches `multiple` times as far
@@ -463,17 +479,14 @@ class View:
             if rule is not None:
                 drawn = (draw(place, policy, at.measure, at.level, rule) for at in leaves(held))
                 lines = [it for it in drawn if any(base.task == plan.protocol.task for base, _ in it.bases)]
-                yield Floor(rule.run_by, rule.coverage, tuple(lines))
+                yield Floor(rule.coverage, tuple(lines))
             elif held is not None:
-                yield Floor("", Fraction(1), ())
+                yield Floor(Fraction(1), ())
 
     def _has_reported(self, plan: Plan, floor: Floor) -> bool:
-        """Whether the one who was to run a plan, or else one who announced it, has reported enough of it."""
-        announced = {floor.run_by} if floor.run_by in plan.signers else plan.signers
-        return any(
-            not announced.isdisjoint(r.signers) and floor.enough(r) and r.digest not in self.index.withdrawn
-            for r in self.index.reports.get(plan.digest, ())
-        )
+        """Whether all who announced a plan have reported enough of it."""
+        reports = self.index.reports.get(plan.digest, ())
+        return any(floor.enough(r) and r.digest not in self.index.withdrawn for r in reports)
 
     def due(self, plan: Plan) -> datetime:
         """When a plan must have reported: its own word, at most that of any version that has seen it."""
