@@ -14,6 +14,7 @@ import urllib.request
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,6 +22,7 @@ import lab
 import ledger_lab as made
 import release_lab
 from interlock import cli
+from interlock.cli import aliasing
 from interlock.errors import UsageError
 from interlock.gate.aliases import FORMAT, TAG, Guard
 from interlock.gate.permit import Held
@@ -187,6 +189,126 @@ def test_a_guard_file_that_says_something_else_is_refused(workspace, changes):
         Guard.load(workspace.folder / "none")
 
 
+# -- reconciling, on a stand-in for MLflow's client --------------------------------------------------------------------
+
+
+class Listed(list):
+    """A page."""
+
+    token = None
+
+
+class Registry:
+    """Models with their aliases and stages, and the versions that can be read; the rest fails as MLflow fails."""
+
+    def __init__(self, *, aliases, versions, stages=()):
+        self.aliases, self.versions, self.stages = aliases, versions, dict(stages)
+        self.stuck, self.prompts, self.listed = set(), set(), 9
+
+    def search_registered_models(self, *, filter_string, max_results, page_token):
+        assert max_results
+        place = len(page_token or "")
+        if place >= self.listed:
+            raise ConnectionError("no\n  answer")
+        names = [name for name in self.aliases if (name in self.prompts) == bool(filter_string)]
+        page = Listed(self._model(it) for it in names[place : place + 1])
+        page.token = "." * (place + 1) if place + 1 < len(names) else None
+        return page
+
+    def _model(self, name):
+        latest = {at: version for (of, version), at in sorted(self.stages.items()) if of == name}
+        versions = [SimpleNamespace(version=version, current_stage=at) for at, version in latest.items()]
+        return SimpleNamespace(name=name, aliases=dict(self.aliases[name]), latest_versions=versions)
+
+    def get_model_version(self, name, version):
+        return self.versions[name, version]
+
+    def delete_registered_model_alias(self, name, alias):
+        if name in self.stuck:
+            raise RuntimeError("read only")
+        del self.aliases[name][alias]
+
+    def transition_model_version_stage(self, name, version, stage):
+        self.stages[name, version] = stage
+
+
+def standing(monkeypatch, workspace, source, permit, **changes):
+    """A registry: `good` is opened by a permit, the version of `gone` is not there, `bare` has no tag."""
+    good, bare = (SimpleNamespace(source=source, tags=tags) for tags in ({TAG: permit}, {}))
+    versions = {("good", "1"): good, ("bare", "1"): bare, ("good", "2"): bare}
+    aliases = {name: {"production": 1} for name in ("gone", "bare", "good")}
+    registry = Registry(**{"aliases": aliases, "versions": versions} | changes)
+    monkeypatch.setattr(aliasing, "_client", lambda _: registry)
+    return registry, ["mlflow", "reconcile", "--guard", str(written(workspace)), "--tracking-uri", "x"]
+
+
+def left(registry):
+    return {name for name, aliases in registry.aliases.items() if aliases}
+
+
+def test_attack_an_alias_that_cannot_be_read_keeps_no_other_from_being_taken_away(
+    monkeypatch, workspace, source, permit, capsys
+):
+    registry, told = standing(monkeypatch, workspace, source, permit)
+    assert cli.run([*told, "--dry-run"]) == 3
+    assert left(registry) == {"gone", "bare", "good"}
+    assert cli.run(told) == 3
+    assert left(registry) == {"good"}
+    said = capsys.readouterr().out
+    assert "gone@production (version 1) taken away: `production` is guarded, and its version cannot be read" in said
+    assert cli.run(told) == 0
+
+
+def test_one_that_cannot_be_taken_away_is_told_and_the_rest_goes_on(monkeypatch, workspace, source, permit, capsys):
+    registry, told = standing(monkeypatch, workspace, source, permit)
+    registry.stuck.add("gone")
+    assert cli.run([*told, "--json"]) == 1
+    assert left(registry) == {"gone", "good"}
+    said = capsys.readouterr()
+    assert "1 of 2 that are held could not be taken away" in said.err
+    told = {it["model"]: it["left"] for it in json.loads(said.out)["aliases"]}
+    assert told == {"gone": "it cannot be taken away: read only", "bare": None, "good": None}
+
+
+def test_what_cannot_be_listed_is_told_and_what_can_is_judged(monkeypatch, workspace, source, permit, capsys):
+    registry, told = standing(monkeypatch, workspace, source, permit)
+    registry.listed = 1
+    assert cli.run(told) == 1
+    assert left(registry) == {"bare", "good"}
+    assert "the registry's models cannot be listed: no answer" in capsys.readouterr().err
+
+
+def test_a_registry_that_cannot_be_reached_is_an_error(monkeypatch, workspace, source, permit, capsys):
+    registry, told = standing(monkeypatch, workspace, source, permit)
+    registry.listed = 0
+    assert cli.run(told) == 1
+    assert capsys.readouterr().err == "interlock: the registry's models cannot be listed: no answer\n"
+
+
+def test_attack_a_model_is_tagged_as_a_prompt_so_that_no_list_of_models_shows_it(
+    monkeypatch, workspace, source, permit
+):
+    registry, told = standing(monkeypatch, workspace, source, permit)
+    registry.prompts = {"bare", "good"}
+    assert cli.run(told) == 3
+    assert left(registry) == {"good"}
+
+
+def test_a_stage_of_a_guarded_name_is_taken_away_too_and_what_stood_behind_it(
+    monkeypatch, workspace, source, permit, capsys
+):
+    stages = {("good", "1"): "Production", ("good", "2"): "Production", ("good", "3"): "Production"}
+    stages[("bare", "1")] = "Staging"
+    aliases = {"good": {}, "bare": {}}
+    registry, told = standing(monkeypatch, workspace, source, permit, aliases=aliases, stages=stages)
+    assert cli.run([*told, "--dry-run"]) == 3
+    assert registry.stages == stages
+    assert cli.run(told) == 3
+    assert registry.stages == stages | {("good", "2"): "None", ("good", "3"): "None"}
+    assert "good in stage Production (version 2) taken away: `Production` is guarded" in capsys.readouterr().out
+    assert cli.run(told) == 0
+
+
 # -- a real server ----------------------------------------------------------------------------------------------------
 
 PLUGGED = any(it.name == "interlock" for it in entry_points(group="mlflow.model_registry_store"))
@@ -282,9 +404,33 @@ def test_a_real_server_refuses_a_guarded_alias_and_one_set_behind_its_back_is_ta
     assert set(client.get_registered_model("m").aliases) == {"candidate"}
     assert cli.run(reconcile) == 0
 
+    client.create_registered_model("first")  # is looked at before `m`
+    client.create_registered_model("m, too")
+    client.set_model_version_tag("m", version, "mlflow.prompt.is_prompt", "true")  # hides it from lists of versions,
+    client.set_registered_model_tag("m", "mlflow.prompt.is_prompt", "true")  # and this from those of models
+    with sqlite3.connect(database) as behind:
+        aliases = [("first", "production", 7), ("m", "production", bad), ("m, too", "pr\u00f6duction", 1)]
+        behind.executemany("INSERT INTO registered_model_aliases (name, alias, version) VALUES (?, ?, ?)", aliases)
+        behind.execute("UPDATE model_versions SET current_stage = 'Production' WHERE version = ?", (bad,))
+    behind.close()
+    capsys.readouterr()
+    assert cli.run(reconcile) == 3
+    said = capsys.readouterr().out
+    assert said.count("taken away") == 4
+    assert f"m in stage Production (version {bad}) taken away" in said
+    with sqlite3.connect(database) as behind:
+        behind.execute("DELETE FROM registered_model_tags WHERE key = 'mlflow.prompt.is_prompt'")
+    behind.close()
+    assert client.get_model_version("m", bad).current_stage == "None"
+    assert not client.get_registered_model("first").aliases
+    assert not client.get_registered_model("m, too").aliases
+    assert set(client.get_registered_model("m").aliases) == {"candidate"}
+    assert cli.run(reconcile) == 0
+
 
 def test_without_mlflow_the_command_says_how_to_install_it(workspace, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "mlflow", None)
+    for name in ("mlflow", "mlflow.tracking._model_registry.client"):
+        monkeypatch.setitem(sys.modules, name, None)
     assert cli.run(["mlflow", "reconcile", "--guard", str(written(workspace)), "--tracking-uri", "http://x"]) == 2
     assert "pip install 'interlock[mlflow]'" in capsys.readouterr().err
 
