@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import mmap
+import multiprocessing
 import os
+import re
 import shutil
 import signal
 import sys
@@ -18,13 +20,13 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import lab
 import training_lab as made
 from interlock.cli.subjects import register
-from interlock.errors import EvidenceError, InterlockError, LedgerError
+from interlock.errors import EvidenceError, InterlockError, LedgerError, UsageError
 from interlock.gate import admission, saving
 from interlock.gate import permit as permits
 from interlock.gate.narrowing import Less, narrow
 from interlock.gate.plain import gated
 from interlock.gate.training import TrainingGate, exit_code
-from interlock.ledger import seen
+from interlock.ledger import _disk, seen
 from interlock.policy.load import loads
 from interlock.subject import manifest
 from interlock.workspace import Place, Workspace, now
@@ -315,16 +317,11 @@ def test_a_ledger_that_is_damaged_begins_nothing_and_ends_a_run_at_its_snapshot(
 
 def test_a_ledger_that_is_put_back_during_a_run_ends_it_at_its_next_snapshot(whole, permit, model_folder, tmp_path):
     """The one before is gone from it: a run that began again would have spent nothing."""
-    ledger, kept = whole.ledger.folder, tmp_path / "kept"
-    shutil.copytree(ledger, kept)
-
-    def put_back():
-        shutil.rmtree(ledger)
-        shutil.copytree(kept, ledger)
-
-    loop = made.Loop(model_folder)
+    ledger = whole.ledger.folder
+    kept = shutil.copytree(ledger, tmp_path / "kept")
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
     with pytest.raises(LedgerError, match="does not continue what it showed before"):
-        loop.train(made.gate(whole, permit, model_folder), tmp_path, every=1, happens=lambda n: n == 2 and put_back())
+        loop.train(gate, tmp_path, every=1, happens=lambda n: n == 2 and _put_back(ledger, kept))
     seen._here.clear()  # in another process
     with pytest.raises(LedgerError, match="does not continue what it showed before"):
         made.Loop(model_folder).train(made.gate(whole, permit, model_folder), tmp_path)
@@ -333,17 +330,189 @@ def test_a_ledger_that_is_put_back_during_a_run_ends_it_at_its_next_snapshot(who
 def test_a_ledger_that_cannot_be_reached_begins_nothing_and_ends_a_run_at_its_snapshot(
     whole, permit, model_folder, tmp_path
 ):
-    ledger = whole.ledger.folder
-    loop = made.Loop(model_folder)
-    with pytest.raises(InterlockError) as caught:
-        loop.train(
-            made.gate(whole, permit, model_folder),
-            tmp_path,
-            every=2,
-            happens=lambda n: n == 2 and ledger.rename(tmp_path / "away"),
-        )
-    assert caught.value.exit_code != 0
+    ledger, away = whole.ledger.folder, tmp_path / "away"
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    with pytest.raises(UsageError, match="no folder there, expected a ledger"):
+        loop.train(gate, tmp_path, every=2, happens=lambda n: n == 2 and ledger.rename(away))
+    assert "no folder there, expected a ledger" in gate.ended
     assert made.same(loop.model, made.bare(model_folder, 2))
+    loop = made.Loop(model_folder)
+    with pytest.raises(UsageError, match="no folder there, expected a ledger"):
+        loop.train(made.gate(whole, permit, model_folder), tmp_path)
+    assert loop.optimizer.state == {}
+    away.rename(ledger)
+    assert _terms(whole) == []
+
+
+# -- what cannot be recorded -------------------------------------------------------------------------------------------
+
+
+def _log(workspace):
+    """The log of a result, as a file."""
+    (name, _), *_ = next(iter(workspace.read().results.values())).files
+    return workspace.folder / name
+
+
+@pytest.mark.parametrize("damage", [_delete, _flip])
+def test_a_result_whose_log_is_missing_or_altered_begins_nothing(whole, permit, model_folder, tmp_path, damage):
+    damage(_log(whole))
+    loop = made.Loop(model_folder)
+    with pytest.raises(EvidenceError, match=r"the log of ledger entry .* is missing|was altered"):
+        loop.train(made.gate(whole, permit, model_folder), tmp_path)
+    assert loop.optimizer.state == {}
+
+
+def _raising(error):
+    def fails(*_, **__):
+        raise error
+
+    return fails
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def _full(patch):
+    """The disk is full for what is appended to the ledger from now on."""
+    append = Workspace.append
+
+    def refused(workspace, made_one, signing):
+        with pytest.MonkeyPatch.context() as disk:
+            disk.setattr(_disk, "write", _raising(FULL))
+            return append(workspace, made_one, signing)
+
+    patch.setattr(Workspace, "append", refused)
+
+
+def _put_back(ledger, kept):
+    shutil.rmtree(ledger)
+    shutil.copytree(kept, ledger)
+
+
+#: What goes wrong after step 2, by workspace, its ledger as it was at the start, and what is patched; and as what.
+FAULTS = {
+    "entries that are deleted": (lambda of, kept, patch: _delete(lab.bundle(of)), LedgerError),
+    "a checkpoint that is altered": (lambda of, kept, patch: _flip(of.ledger.folder / "checkpoint"), LedgerError),
+    "a ledger that is taken away": (lambda of, kept, patch: of.ledger.folder.rename(kept / "away"), UsageError),
+    "a ledger that is put back": (lambda of, kept, patch: _put_back(of.ledger.folder, kept), LedgerError),
+    "a log that is deleted": (lambda of, kept, patch: _delete(_log(of)), EvidenceError),
+    "a log that is altered": (lambda of, kept, patch: _flip(_log(of)), EvidenceError),
+    "a disk that is full": (lambda of, kept, patch: _full(patch), LedgerError),
+    "a lock that does not open": (
+        lambda of, kept, patch: patch.setattr(Workspace, "refresh", _raising(PermissionError(13, "denied"))),
+        LedgerError,
+    ),
+    "a mistake of our own": (
+        lambda of, kept, patch: patch.setattr(admission, "check_saved", _raising(ZeroDivisionError())),
+        ZeroDivisionError,
+    ),
+}
+
+
+def _goes_on(loop, gate, output, happens):
+    """A loop that catches every error, and goes on: what it caught."""
+    caught = []
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=output) as run:
+        for step in range(5):
+            try:
+                loop.model(**made.batch(step)).loss.backward()
+                loop.optimizer.step()
+                loop.schedule.step()
+                loop.optimizer.zero_grad()
+                run.step_done()
+                happens(run.step)
+                run.snapshot()
+            except Exception as error:  # noqa: BLE001  as such a loop does
+                caught.append(error)
+    return caught
+
+
+@pytest.mark.parametrize(("fault", "error"), FAULTS.values(), ids=FAULTS)
+def test_a_snapshot_that_cannot_be_recorded_ends_the_run_whoever_catches_the_error(
+    whole, permit, model_folder, tmp_path, monkeypatch, fault, error
+):
+    """There is room for one step more."""
+    kept = shutil.copytree(whole.ledger.folder, tmp_path / "kept")
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    caught = _goes_on(loop, gate, tmp_path, lambda n: n == 2 and fault(whole, kept, monkeypatch))
+    assert [type(one) for one in caught] == [error, *[permits.Held] * 3], caught
+    assert gate.ended == (str(caught[0]) or "ZeroDivisionError")
+    assert made.same(loop.model, made.bare(model_folder, 2))
+
+
+def test_a_disk_that_is_full_at_the_ledger_records_nothing_and_the_run_goes_on_from_the_snapshot_before(
+    whole, permit, model_folder, tmp_path
+):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(LedgerError, match="No space left on device"):
+        loop.train(gate, tmp_path, every=1, happens=lambda n: n == 2 and _full(patch))
+    assert [(it.step, it.ended) for it in _terms(whole)] == [(1, None)]
+    made.held(whole, permit, tmp_path / "checkpoint-2", tmp_path, "neither that nor a snapshot made under the permit")
+    made.held(whole, permit, tmp_path / "checkpoint-1", tmp_path, "a new permit lift this")
+    assert made.same(made.load(tmp_path / "checkpoint-3"), made.bare(model_folder, made.STEPS))
+
+
+def test_a_hold_that_was_heard_at_a_snapshot_is_not_taken_back_by_an_interrupt(
+    whole, permit, model_folder, tmp_path, monkeypatch
+):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path) as run:
+        _adverse(whole)
+        monkeypatch.setattr(Workspace, "append", _raising(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            run.snapshot()
+        with pytest.raises(permits.Held, match="evidence shows"):
+            loop.model(**made.batch(0))
+
+
+def test_a_count_that_held_is_not_taken_back_by_a_lower_one(whole, permit, model_folder, tmp_path):
+    loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+    with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path):
+        loop.model(**made.batch(0)).loss.backward()
+        with pytest.raises(permits.Held, match="larger than the 32 tokens declared"):
+            gate.before_update(1000 * made.TOKENS)
+        with pytest.raises(permits.Held, match="did not let begin"):
+            gate.before_update()
+
+
+# -- the end of the process --------------------------------------------------------------------------------------------
+
+
+def _ends(loop, gate, output, said, happens):
+    """A user's program, in a process of its own: its exit status is what the operating system has."""
+    with said.open("w") as sys.stderr, exit_code(gate):
+        loop.train(gate, output, every=2, happens=happens)
+
+
+@pytest.mark.parametrize(
+    ("code", "happens", "says"),
+    [
+        (2, lambda of: shutil.rmtree(of.ledger.folder), "interlock: .*: no folder there, expected a ledger"),
+        (3, lambda of: None, "hold: the permit's bound of .* and a new permit lift this"),
+        (4, lambda of: _delete(_log(of)), "interlock: the log of ledger entry .* is missing: .*"),
+        (4, lambda of: _delete(lab.bundle(of)), "interlock: .*tile/entries.*"),
+    ],
+    ids=["no ledger", "the bound", "a log that is missing", "a ledger that is damaged"],
+)
+def test_a_process_ends_with_the_code_of_what_ended_its_run_and_one_line(
+    whole, permit, model_folder, tmp_path, code, happens, says
+):
+    loop, gate, said = made.Loop(model_folder), made.gate(whole, permit, model_folder), tmp_path / "said"
+    work = (loop, gate, tmp_path, said, lambda n: happens(whole) if n == 2 else None)
+    process = multiprocessing.get_context("fork").Process(target=_ends, args=work)
+    process.start()
+    process.join()
+    assert process.exitcode == code
+    assert re.fullmatch(says, said.read_text().splitlines()[-1])
+    assert "Traceback" not in said.read_text()
+
+
+def test_a_run_whose_error_the_loop_caught_ends_the_process_with_code_3(whole, permit, model_folder, tmp_path, capsys):
+    gate = made.gate(whole, permit, model_folder)
+    with pytest.raises(SystemExit) as ended, exit_code(gate):
+        _goes_on(made.Loop(model_folder), gate, tmp_path, lambda n: _delete(_log(whole)))
+    assert ended.value.code == 3
+    assert "hold: the log of ledger entry" in capsys.readouterr().err
 
 
 # -- time --------------------------------------------------------------------------------------------------------------
@@ -419,40 +588,74 @@ def test_a_hold_that_arises_during_a_run_ends_it_at_the_next_snapshot(
     assert [(it.step, it.ended) for it in _terms(whole)] == [(2, gate.ended)]
 
 
-@pytest.fixture
-def hasty(tmp_path, model_folder, monkeypatch):
-    """A workspace whose policy may be amended from one day to the next, and that text."""
+@pytest.fixture(scope="module")
+def _hasty(tmp_path_factory, model_folder):
+    """A workspace whose policy may be amended from one day to the next. Not to be changed."""
+    folder = tmp_path_factory.mktemp("hasty")
     text = lab.POLICY.read_text().replace("notice: 30 days", "notice: 2 days")
-    monkeypatch.setattr(lab, "POLICY", tmp_path / "policy.yaml")
-    lab.POLICY.write_text(text)
-    workspace = lab.make(tmp_path / "hasty", model_folder)
+    (folder / "policy.yaml").write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lab, "POLICY", folder / "policy.yaml")
+        workspace = lab.make(folder / "lab", model_folder)
     lab.announce(workspace, "few-shot")
     lab.announce(workspace, "fine-tuned", 16)
     lab.run_open_plans(workspace)
     lab.attest_everything(workspace)
-    return workspace, text
+    return workspace
 
 
-def test_a_stricter_version_of_the_policy_ends_a_run_at_the_next_snapshot(hasty, model_folder, tmp_path):
-    workspace, text = hasty
-    effective = permits.timestamp(now() + timedelta(days=3))
+@pytest.fixture
+def hasty(tmp_path, _hasty):
+    return lab.copy(_hasty, tmp_path / "hasty")
+
+
+def _tighten(workspace):
+    """Have a stricter version of the policy stand in the ledger. Returns when it takes effect: in three days."""
+    text, effective = (workspace.folder / "policy.yaml").read_text(), now() + timedelta(days=3)
     for old, new in {
         "version: 1.0.0": "version: 1.1.0",
-        "effective: 2026-01-01T00:00:00Z": f"effective: {effective}",
+        "effective: 2026-01-01T00:00:00Z": f"effective: {permits.timestamp(effective)}",
         "confidence: 0.95": "confidence: 0.99",
     }.items():
         assert old in text
         text = text.replace(old, new)
     stricter = loads(text, name="policy.yaml", folder=workspace.folder)
+    workspace.amend(workspace.read(), stricter, changes="stricter")
+    return effective
 
-    def amend(step):
+
+def test_a_stricter_version_of_the_policy_ends_a_run_at_the_next_snapshot(hasty, model_folder, tmp_path):
+    permit, match = made.permit(hasty, model_folder), "reaches further than the evidence now allows"
+    gate, _ = made.held(
+        hasty, permit, model_folder, tmp_path, match, every=2, happens=lambda n: n == 1 and _tighten(hasty)
+    )
+    assert [(it.step, it.ended) for it in _terms(hasty)] == [(2, gate.ended)]
+
+
+def test_a_stricter_version_that_takes_effect_during_a_run_ends_it_at_that_steps_end(
+    hasty, model_folder, tmp_path, monkeypatch
+):
+    """It stood in the ledger when the run began: the lease reaches no further, and no snapshot has to come."""
+    effective = _tighten(hasty)
+    permit = made.permit(hasty, model_folder)
+    happens = lambda n: lab.later(monkeypatch, effective) if n == 2 else None  # noqa: E731
+    gate, loop = made.held(hasty, permit, model_folder, tmp_path, "the permit ended at", happens=happens)
+    assert [(it.step, it.ended) for it in _terms(hasty)] == [(2, gate.ended)]
+    assert made.same(loop.model, made.bare(model_folder, 2))
+    made.held(hasty, permit, model_folder, tmp_path, "the permit was issued under another policy")
+
+
+def test_a_stricter_version_that_comes_in_and_takes_effect_during_a_run_ends_it_at_the_next_snapshot(
+    hasty, model_folder, tmp_path, monkeypatch
+):
+    def happens(step):
         if step == 1:
-            workspace.amend(workspace.read(), stricter, changes="stricter")
+            lab.later(monkeypatch, _tighten(hasty))
 
-    permit = made.permit(workspace, model_folder)
-    match = "reaches further than the evidence now allows"
-    gate, _ = made.held(workspace, permit, model_folder, tmp_path, match, every=2, happens=amend)
-    assert [(it.step, it.ended) for it in _terms(workspace)] == [(2, gate.ended)]
+    permit, match = made.permit(hasty, model_folder), "the permit was issued under another policy"
+    gate, loop = made.held(hasty, permit, model_folder, tmp_path, match, every=2, happens=happens)
+    assert [(it.step, it.ended) for it in _terms(hasty)] == [(2, gate.ended)]
+    assert made.same(loop.model, made.bare(model_folder, 2))
 
 
 def test_a_stop_that_comes_in_while_the_permit_is_narrowed_is_not_forgotten(

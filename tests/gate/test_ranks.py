@@ -13,8 +13,9 @@ from torch.nn.parallel import DistributedDataParallel
 import lab
 import ranks_lab as ranks
 import training_lab as made
+from interlock.errors import InterlockError
 from interlock.gate import permit as permits
-from interlock.gate.plain import Run
+from interlock.gate.plain import Run, gated
 from interlock.gate.training import TrainingGate
 from interlock.workspace import now
 
@@ -155,6 +156,41 @@ def test_a_sequence_that_is_too_long_in_one_process_changes_no_weight_in_any(who
     assert all("a sequence has 32 tokens" in one["held"] for one in said)
     assert ranks.equal(ranks.weights(folder, 0), made.load(tmp_path / "runs" / "checkpoint-1").state_dict())
     assert ranks.equal(ranks.weights(folder, 1), ranks.weights(folder, 0))
+
+
+def test_a_snapshot_that_cannot_be_recorded_ends_the_run_in_each_process_whoever_catches_the_error(
+    whole, permit, model_folder, tmp_path
+):
+    """Rank 0 finds a log gone; there is room for one step more."""
+    (name, _), *_ = next(iter(whole.read().results.values())).files
+
+    def work(rank):
+        ranks.join(tmp_path / "one", rank)
+        loop, gate, caught = made.Loop(model_folder), _gate(whole, permit, model_folder), []
+        loop.forward = DistributedDataParallel(loop.model)
+
+        def lose(step):
+            if (rank, step) == (0, 2):
+                (whole.folder / name).unlink()
+
+        with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path / "runs") as run:
+            for step in range(made.STEPS):
+                try:
+                    loop.forward(**_share(rank)(step)).loss.backward()
+                    loop.optimizer.step()
+                    loop.optimizer.zero_grad()
+                    run.step_done()
+                    lose(run.step)
+                    run.snapshot()
+                except InterlockError as error:
+                    caught.append([error.exit_code, gate.ended])
+        return {"caught": caught, "step": gate.step}
+
+    said = ranks.two(tmp_path / "one", work)
+    assert [one.get("step") for one in said] == [2, 2], said
+    assert [[code for code, _ in one["caught"]] for one in said] == [[4, 3], [3, 3]], said
+    assert all(ended.removeprefix("rank 0: ").startswith("the log of") for one in said for _, ended in one["caught"])
+    assert [(it.terms.step, it.terms.ended) for it in whole.read().snapshots] == [(1, None)]
 
 
 def test_batches_after_the_update_are_not_free_in_any_process(whole, permit, model_folder, tmp_path):

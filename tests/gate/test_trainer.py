@@ -17,7 +17,7 @@ import lab
 import training_lab as made
 from interlock.cli.subjects import From, register
 from interlock.decide.decision import timestamp, to_json
-from interlock.errors import UsageError
+from interlock.errors import LedgerError, UsageError
 from interlock.evaluate import local
 from interlock.evidence.predicates import PermitPredicate
 from interlock.gate import admission
@@ -83,6 +83,7 @@ def _trainer(gate, model, output, *others, steps=10, length=LENGTH, rows=None, *
         model=model,
         args=TrainingArguments(**arguments),
         train_dataset=rows or [{"input_ids": text, "labels": text}] * 64,
+        eval_dataset=[{"input_ids": text, "labels": text}],
         callbacks=[*([PermitCallback(gate)] if gate else []), *others],
     )
 
@@ -449,6 +450,29 @@ def test_no_step_begins_after_the_permits_end_however_long_the_step_before_took(
     assert trainer.state.global_step == 1
 
 
+def test_a_permit_that_ends_during_an_evaluation_stops_the_run_with_a_snapshot(whole, permit, model_folder, tmp_path):
+    clock = _Clock(permits.find(whole.read(), permit).terms.not_after, "on_prediction_step")
+    gate = _gate(whole, permit, model_folder, clock=clock)
+    settings = {"eval_strategy": "steps", "eval_steps": 1}
+    trainer = _trainer(gate, made.load(model_folder), tmp_path / "run", clock, rows=_rows(), **settings, **CONSTANT)
+    trainer.train()
+    assert gate.ended.startswith("the permit ended at")
+    assert [(it.terms.step, it.terms.ended) for it in whole.read().snapshots] == [(1, gate.ended)]
+    assert made.same(trainer.model, _trained(model_folder, 1))
+
+
+def test_an_evaluation_before_or_after_the_run_asks_the_gate_nothing(whole, permit, model_folder, tmp_path):
+    over = []
+    clock = lambda: now() + timedelta(days=999) if over else now()  # noqa: E731
+    gate = _gate(whole, permit, model_folder, clock=clock)
+    trainer = _trainer(gate, made.load(model_folder), tmp_path / "run", steps=1, eval_on_start=True)
+    trainer.evaluate()
+    trainer.train()
+    over.append(1)
+    trainer.evaluate()
+    assert (gate.step, gate.ended) == (1, None)
+
+
 def test_a_permit_that_rests_on_a_lie_does_not_begin_training(few_shot, model_folder, tmp_path):
     """The gatekeeper records `permit` where the rule says `hold`, and signs a permit for it."""
     few_shot.refresh()
@@ -584,6 +608,28 @@ def test_a_snapshot_that_cannot_be_recorded_ends_the_run(whole, permit, model_fo
         trainer.train()
     assert caught.value.exit_code == 4
     assert trainer.state.global_step == 2
+
+
+def test_a_trainer_that_catches_what_a_snapshot_raises_trains_no_further(
+    whole, permit, model_folder, tmp_path, monkeypatch
+):
+    save, caught = Trainer._maybe_log_save_evaluate, []
+
+    def forgiving(trainer, *given, **settings):
+        try:
+            save(trainer, *given, **settings)
+        except LedgerError as error:
+            caught.append(error)
+
+    monkeypatch.setattr(Trainer, "_maybe_log_save_evaluate", forgiving)
+    gate, others = _gate(whole, permit, model_folder), _At(2, lambda: lab.bundle(whole).unlink())
+    settings = {"save_strategy": "steps", "save_steps": 1, "rows": _rows()}
+    trainer = _trainer(gate, made.load(model_folder), tmp_path / "run", others, **settings, **CONSTANT)
+    with pytest.raises(permits.Held, match=r"goes on all the same: .*tile/entries"):
+        trainer.train()
+    monkeypatch.undo()
+    assert len(caught) == 1
+    assert made.same(trainer.model, _trained(model_folder, 2))
 
 
 # -- the list of callbacks, and the disk -------------------------------------------------------------------------------

@@ -57,11 +57,13 @@ class Run:
             self._stop(reason)
 
     def snapshot(self) -> Path:
-        """Save the model as it is, and put it into the ledger. Returns its folder.
+        """Save the model as it is, and put it into the ledger. Returns its folder. With any error the run ends here:
+        no step begins any more, whoever catches it.
 
         Raises:
-            Held: the run ends here, since the rule holds by now, or since it could not be saved.
-            EvidenceError, LedgerError: it cannot be recorded; the run ends here, too.
+            Held: the rule holds by now, or it could not be saved.
+            UsageError: there is no ledger any more.
+            EvidenceError, LedgerError: it cannot be recorded, or a result's log is missing or altered.
         """
         folder = self._output / f"checkpoint-{self.step}"
         saved = self.gate.together(lambda: self._save(folder) if self.gate.first else folder)
@@ -76,10 +78,11 @@ class Run:
         Raises:
             Held: the run ends here; what was trained in the steps before is saved.
         """
+        over = self.gate.ended is not None
         try:
             question()
         except Held as held:
-            if self.gate.ended is not None:
+            if over:
                 raise
             self._stop(str(held))
 
@@ -87,7 +90,6 @@ class Run:
         try:
             return saving.whole(folder, self._save_into)
         except Exception as error:  # whatever a full disk makes of a save
-            self.gate.stop(f"the snapshot of step {self.step} cannot be saved ({error})")
             raise Held(
                 f"the snapshot of step {self.step} cannot be saved ({error}); the ledger's last snapshot stands, and a "
                 "run that starts from it with the same permit lifts this"
@@ -131,7 +133,8 @@ def gated(
 
     Raises:
         Held: training must not begin, or it ends here.
-        EvidenceError, LedgerError: the ledger cannot be relied on.
+        UsageError: there is no ledger.
+        EvidenceError, LedgerError: the ledger, or a result's log, cannot be relied on.
     """
     gate.begin(model)
     run = Run(gate, save, output)
@@ -142,6 +145,6 @@ def gated(
     try:
         yield run
     finally:
-        gate.release()
         for hook in hooks:
             hook.remove()
+        gate.release()

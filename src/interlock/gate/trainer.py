@@ -31,6 +31,7 @@ class PermitCallback(TrainerCallback):
     def __init__(self, gate: TrainingGate) -> None:
         self.gate = gate
         self._seen = 0
+        self._trains = False
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -49,15 +50,15 @@ class PermitCallback(TrainerCallback):
                 "they cannot be loaded: give it the model itself, and torch_compile=True"
             )
         self.gate.begin(kwargs["model"], step=state.global_step)
-        self._seen = int(state.num_input_tokens_seen)
+        self._seen, self._trains = int(state.num_input_tokens_seen), True
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """A step must not begin after the permit's end, however long the evaluation before it took.
+        """A step must not begin after the permit's end, whatever went on before it.
 
         Raises:
-            Held: it would.
+            Held: it would. What was trained since the last snapshot is not saved: nobody can tell the trainer to, here.
         """
         self.gate.before_step()
 
@@ -67,7 +68,8 @@ class PermitCallback(TrainerCallback):
         """The last point before the weights change.
 
         Raises:
-            Held: the step is larger than declared and would pass the bound, or what it saw is not known.
+            Held: the step is larger than declared and would pass the bound, or what it saw is not known. As before a
+                step, nothing is saved.
         """
         seen = int(state.num_input_tokens_seen)
         self.gate.before_update(seen - self._seen)
@@ -77,10 +79,14 @@ class PermitCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
         """Stop, with a snapshot, before a step that would pass the bound or begin after the permit's end."""
-        if self.gate.after_step() is not None:
-            control.should_save = True
-            control.should_training_stop = True
-        return control
+        return _stopped(control) if self.gate.after_step() is not None else control
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Stop, with a snapshot, after an evaluation that took longer than the permit lasts: the trainer saves next."""
+        between = self._trains and self.gate.trained and not self.gate.open
+        return _stopped(control) if between and self.gate.between_steps() is not None else control
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -101,7 +107,15 @@ class PermitCallback(TrainerCallback):
         Raises:
             Held: the run was stopped, and the trainer was kept from saving its last step.
         """
+        self._trains = False
         self.gate.end()
+
+
+def _stopped(control: TrainerControl) -> TrainerControl:
+    """Have the trainer save, and stop."""
+    control.should_save = True
+    control.should_training_stop = True
+    return control
 
 
 def _check_settings(args: TrainingArguments) -> None:

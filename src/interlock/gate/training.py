@@ -2,8 +2,9 @@
 
 Guarantees: training does not begin without a permit that names the weights loaded; no optimizer step is taken that
 would pass the permit's most effective compute, nor begun after its end, by the wall clock or the monotonic one; the run
-stops with a snapshot that stands in the ledger; what is spent before a run resumes is what the ledger says, and a lease
-that has ended does not begin again, whatever the trainer's own memory says. Of several processes all stop at one step.
+stops with a snapshot that stands in the ledger; what holds or fails in the gate ends it for good, whoever catches the
+error; what is spent before a run resumes is what the ledger says, and a lease that has ended does not begin again,
+whatever the trainer's own memory says. Of several processes all stop at one step.
 
 What it leaves to the caller, and to an outside gate: snapshots are signed with the key of the role that issues permits,
 which must therefore be on this machine (that of rank 0); a gate can be removed by whoever owns the code. The tokens of
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from interlock.decide.decision import timestamp
-from interlock.errors import HOLD, InterlockError, UsageError
+from interlock.errors import HOLD, InterlockError, LedgerError, UsageError
 from interlock.evidence.predicates import SnapshotPredicate, statement
 from interlock.gate import _inside, admission, batches, compiled, transcript
 from interlock.gate.lease import Grant, Lease
@@ -134,12 +135,13 @@ class TrainingGate:
 
         Raises:
             Held: training must not begin.
-            EvidenceError, LedgerError: the ledger cannot be relied on.
+            UsageError: there is no ledger.
+            EvidenceError, LedgerError: the ledger, or a result's log, cannot be relied on.
         """
         model = compiled.bare(model)
         self._ranks = Ranks(self._patience)
-        self.together(self._refresh)
-        admitted = self.together(lambda: self._admit(model, step))
+        self._heard(self._refresh)
+        admitted, _ = self._heard(lambda: self._admit(model, step))
         self._check_same(admitted)
         self.spent, self.step, self._admitted = admitted.start.spent, admitted.start.step, admitted
         self._model = model
@@ -165,9 +167,10 @@ class TrainingGate:
         Raises:
             Held: it would, or no sequence was seen, or one is longer than declared.
         """
-        _, seen = self._heard(self._check_seen, amount=self._tokens)
-        self._tokens = max(seen, tokens)
-        self._check_room(self._tokens)
+        with self._for_good():
+            _, seen = self._heard(self._check_seen, amount=self._tokens)
+            self._tokens = max(seen, tokens)
+            self._check_room(self._tokens)
         self.spent += self._cost * self._tokens
         self._counted = True
 
@@ -184,26 +187,31 @@ class TrainingGate:
             raise Held(self.ended)
         self.step += 1
         self.open, self.trained = False, True
-        reason = self._heard_reason(lambda: self._close_step(loss))
-        self.ended = self.ended or reason
-        return self.ended
+        return self._stops(lambda: self._close_step(loss))
+
+    def between_steps(self) -> str | None:
+        """Ask once more when a step is over, after an evaluation say, which may have taken hours. Returns why the run
+        stops here, if it does: save a snapshot, then end it.
+        """
+        return self._stops(self._check_step)
 
     def snapshot(self, folder: Path) -> str | None:
         """Put a snapshot, which lies whole in `folder`, into the ledger, and decide again. Rank 0 does so for all.
 
-        Returns why the run ends here, if it does.
+        Returns why the run ends here, if it does. It ends with every error, too, and in all processes: no step begins
+        any more, whoever catches it.
 
         Raises:
             Held: the folder holds other weights than the model in memory, or the weights changed and no step was
                 taken, or another process is gone, or the transcript cannot be written.
-            EvidenceError, LedgerError: it cannot be recorded, or changed while it was read.
+            UsageError: there is no ledger any more.
+            EvidenceError, LedgerError: it cannot be recorded, or changed while it was read; or a result's log is
+                missing or altered.
         """
-        try:
-            reason = self.together(lambda: self._record(folder) if self.first else None)
-        except Held as held:
-            self.stop(str(held))
-            raise
-        self.ended = self.ended or self._from_first(reason)
+        reason = self.together(lambda: self._record(folder) if self.first else None)
+        with self._for_good():
+            reason = self._from_first(reason)  # in every process, also in one that has heard of an end already
+        self.ended = self.ended or reason
         self.recorded, self.trained = self.step, False
         return self.ended
 
@@ -227,7 +235,11 @@ class TrainingGate:
             hook.remove()
         if self.transcript is not None:
             written, self.transcript = self.transcript, None
-            written.add("end", {"optimizer_step": self.step, "ended": self.ended or "no"})
+            try:
+                written.add("end", {"optimizer_step": self.step, "ended": self.ended or "no"})
+            except Held:
+                if self.ended is None:  # else the first reason is the one to tell
+                    raise
 
     @property
     def first(self) -> bool:
@@ -237,33 +249,44 @@ class TrainingGate:
     # -- several processes ---------------------------------------------------------------------------------------------
 
     def together(self, local: Callable[[], T]) -> T:
-        """Do something in each process; what fails in one is a hold in all. Returns what it gave in this one.
+        """Do something in each process; what fails in one is a hold in all, and ends the run. Returns what it gave in
+        this one.
 
         Raises:
             Held: it failed in another process. What failed in this one is raised as it is.
         """
-        return self._heard(local)[0]
+        with self._for_good():
+            return self._heard(local)[0]
+
+    @contextmanager
+    def _for_good(self) -> Iterator[None]:
+        """What fails in this block ends the run, whoever catches it."""
+        try:
+            yield
+        except Exception as error:
+            self.stop(_text(error))
+            raise
 
     def _heard(self, local: Callable[[], T], *, amount: int = 0) -> tuple[T, int]:
-        """Do `local` here, hear whether it held anywhere, and add up the amounts."""
+        """Do `local` here, hear whether it failed anywhere, and add up the amounts."""
         if self._ranks is None:
             raise Held("training began without asking for the permit: `begin` was not called")
         try:
             found = local()
-        except (InterlockError, OSError) as error:
-            self._ranks.agree(str(error), amount)
+        except Exception as error:
+            self._ranks.agree(_text(error), amount)
             raise
         reason, total = self._ranks.agree(None, amount)
         if reason is not None:
             raise Held(reason)
         return found, total
 
-    def _heard_reason(self, local: Callable[[], Any]) -> str | None:
-        try:
-            self._heard(local)
-        except Held as held:
-            return str(held)
-        return None
+    def _stops(self, local: Callable[[], Any]) -> str | None:
+        """Why the run ends here by what is asked in each process; None: it goes on."""
+        with self._for_good():
+            reason = _hold(lambda: self._heard(local))
+        self.ended = self.ended or reason
+        return self.ended
 
     def _from_first(self, said: str | None) -> str | None:
         """What the process that saves says, in every process."""
@@ -289,11 +312,20 @@ class TrainingGate:
     # -- the beginning -------------------------------------------------------------------------------------------------
 
     def _refresh(self) -> None:
-        if self.first and self._workspace.can_sign_checkpoints():
-            self._workspace.refresh()
+        with _told("the ledger cannot be reached"):
+            if self.first and self._workspace.can_sign_checkpoints():
+                self._workspace.refresh()
+
+    def _evidence(self) -> Evidence:
+        """All evidence by now. The process that saves looks at the logs of results, for all."""
+        with _told("the ledger cannot be reached"):
+            evidence = self._workspace.read()
+            if self.first:
+                self._workspace.check_logs(evidence)
+        return evidence
 
     def _admit(self, model: Any, step: int | None) -> Admitted:
-        evidence = self._workspace.read()
+        evidence = self._evidence()
         permit = verify(evidence, self._digest, action=ACTION, at=self._clock())
         with admission.still(self._weights):
             start = admission.start(evidence, permit, self._weights, step)
@@ -369,20 +401,17 @@ class TrainingGate:
         compiled.forget()
 
     def _see(self, module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
-        """Count a batch before the model has it; a batch that is held ends the run, whoever catches the hold.
+        """Count a batch before the model has it.
 
         Raises:
             Held: no step was let begin, or its tokens were counted already, or this batch would pass the bound, or
                 nobody can tell how large it is.
         """
-        try:
+        with self._for_good():
             self._check_takes_batches()
             batch = batches.size(module, positional, named)
             self._tokens, self._longest = self._tokens + batch.tokens, max(self._longest, batch.longest)
             self._check_room(self._tokens)
-        except Held as held:
-            self.stop(str(held))
-            raise
 
     def _check_takes_batches(self) -> None:
         if not self.open or self.ended is not None:
@@ -400,16 +429,20 @@ class TrainingGate:
         files = self._saved(folder)
         digest = files.digest
         self._refresh()
-        evidence = self._workspace.read()
+        evidence = self._evidence()
         permit = find(evidence, self._digest)
-        ended = self.ended or _hold(lambda: verify(evidence, self._digest, action=ACTION, at=self._clock()))
+        # kept at once: an interrupt between here and the ledger's entry does not take the hold back
+        ended = self.ended = self.ended or _hold(
+            lambda: verify(evidence, self._digest, action=ACTION, at=self._clock())
+        )
         if not self._stands(evidence, digest, ended):  # the trainer saves the end of an epoch again
             told = {"optimizer_step": self.step, "name": folder.name, "digest": digest, "ended": ended or "no"}
             head = self._written.add("snapshot", told)
             # crash point: the transcript tells of a snapshot that is not in the ledger, and which nothing goes on from
             terms = SnapshotPredicate(files, permit.digest, permit.subject, self.step, self.spent, ended, head)
             made = statement("snapshot", name=folder.name, digest=digest, predicate=terms.to_json())
-            self._workspace.append(made, self._workspace.signing(evidence, evidence.policy.permits.issued_by))
+            with _told(f"the snapshot of step {self.step} cannot be recorded"):
+                self._workspace.append(made, self._workspace.signing(evidence, evidence.policy.permits.issued_by))
         return ended
 
     def _saved(self, folder: Path) -> manifest.Manifest:
@@ -487,17 +520,40 @@ def watched(module: Any) -> bool:
 
 @contextmanager
 def exit_code(gate: TrainingGate) -> Iterator[None]:
-    """End the process with exit code 3, and one sentence on standard error, if the gate holds the run in this block."""
+    """End the process, with one line on standard error, if the gate ends the run in this block: with exit code 3 where
+    it holds, else with that of the error (`interlock.errors`). What is no error of Interlock's is raised as it is.
+    """
     reason: str | None = None
+    code = HOLD
     try:
         yield
-    except Held as held:
-        reason = str(held)
+    except InterlockError as error:
+        reason, code = _text(error), error.exit_code
     reason = reason or gate.ended
     if reason is not None:
-        _inside.tell(reason)
-        sys.stderr.write(f"hold: {reason}\n")
-        raise SystemExit(HOLD)
+        said = "; ".join(reason.splitlines())
+        if code == HOLD:
+            _inside.tell(said)
+        sys.stderr.write(f"{'hold' if code == HOLD else 'interlock'}: {said}\n")
+        raise SystemExit(code)
+
+
+def _text(error: Exception) -> str:
+    """What an error says; never nothing, which would be no reason."""
+    return str(error) or type(error).__name__
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """What the machine refuses in this block, in a sentence.
+
+    Raises:
+        LedgerError: it does.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise LedgerError(f"{what}: {error}") from error
 
 
 def _hold(check: Callable[[], object]) -> str | None:
