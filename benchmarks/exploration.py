@@ -22,7 +22,7 @@ from _report import table
 
 from interlock.elicit import asking
 from interlock.elicit.budget import Meter
-from interlock.elicit.elicitor import Adapted
+from interlock.elicit.elicitor import Adapted, attempt
 from interlock.elicit.grpo import Grpo
 from interlock.elicit.items import Questions
 from interlock.elicit.organisms import sealing
@@ -61,7 +61,7 @@ def run(of: Run, folder: Path) -> Run:
     taught = FIRST.elicit(subject, few, **fixed).adapted
     right, rewards, flags = {}, {}, {}
     for way, start in zip(WAYS, (subject, taught.local), strict=True):
-        done = RL.elicit(start, questions.material, **fixed)
+        done, _ = attempt(RL, start, questions.material, **fixed)  # that nothing is learned is what is looked for
         right[way] = _right(done.adapted, asked)
         rewards[way] = [step["target"]["reward"] for step in done.transcript if step["event"] == "step"]
         flags[way] = next(list(it["flags"]) for it in done.transcript if it["event"] == "exploration")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 import tiny_policy
-from interlock.elicit import training
+from interlock.elicit import elicitors, training
 from interlock.elicit.budget import Meter
+from interlock.elicit.elicitor import NothingLearnedError
 from interlock.elicit.expert_iteration import ExpertIteration
 from interlock.elicit.items import Material
 from interlock.elicit.monitor import Rule
+from interlock.errors import UsageError
 from interlock.evaluate import local
 
 torch = pytest.importorskip("torch")
@@ -47,18 +49,32 @@ def lifted(explorer):
 def test_the_share_of_right_answers_rises_from_round_to_round(lifted):
     first, last = rounds(lifted)[0]["target"], rounds(lifted)[-1]["target"]
     assert first["reward"] < 0.5 < 0.9 < last["reward"]
+    assert "took" in {event["event"] for event in lifted.transcript}
     assert not lifted.transcript[-1]["exploration_hacking_suspected"]
 
 
 def test_it_learns_from_its_own_right_answers_and_from_no_given_one(explorer, stuck):
     """Answers that are never drawn teach nothing, although they stand in the material."""
     before = local.fingerprint(stuck)
-    elicited = run(stuck)
+    with pytest.raises(NothingLearnedError, match="did not take: in 3 rounds no answer was right") as caught:
+        run(stuck)
+    elicited = caught.value.elicited
     assert [it["kept"] for it in rounds(elicited)] == [0, 0, 0]
     assert local.fingerprint(stuck) == before
     finished, subject = (list(one.model.parameters()) for one in (elicited.adapted.local, stuck))
     assert all(torch.equal(new, old.to(new.dtype)) for new, old in zip(finished, subject, strict=True))
     assert elicited.transcript[-1]["exploration_hacking_suspected"]
+
+
+@pytest.mark.parametrize("setting", ["rounds", "questions", "attempts", "kept", "updates", "batch", "rank", "layers"])
+def test_settings_that_cannot_train_are_refused(setting):
+    with pytest.raises(UsageError, match=f"`{setting}` is 0, expected 1 or more"):
+        elicitors.make("expert-iteration", {setting: "0"})
+
+
+def test_a_learning_rate_of_nothing_is_refused():
+    with pytest.raises(UsageError, match="`learning_rate` is 0, expected a number above 0"):
+        elicitors.make("expert-iteration", {"learning_rate": "0"})
 
 
 @pytest.mark.parametrize("killed_at", [4, 6])

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import tiny_model
 import tiny_policy
-from interlock.elicit import asking, training
+from interlock.elicit import asking, elicitors, training
 from interlock.elicit.budget import Meter, OutOfBudgetError
-from interlock.elicit.elicitor import Adapted, recipe
+from interlock.elicit.chain import Chain
+from interlock.elicit.elicitor import Adapted, NothingLearnedError, attempt, recipe
+from interlock.elicit.few_shot import FewShot
 from interlock.elicit.grpo import Grpo, advantages
 from interlock.elicit.items import Material
 from interlock.elicit.monitor import Rule
-from interlock.errors import UsageError
+from interlock.elicit.supervised import Supervised
+from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import local
 
 torch = pytest.importorskip("torch")
@@ -32,7 +37,7 @@ def run(subject, settings=SHORT, *, cap=10**13, work=None, killed_at=None):
             raise KilledError
 
     meter = Meter(cap)
-    elicited = settings.elicit(subject, MATERIAL, meter=meter, seed=0, work=work, progress=progress)
+    elicited, _ = attempt(settings, subject, MATERIAL, meter=meter, seed=0, work=work, progress=progress)
     assert elicited.flop == meter.spent <= cap
     return elicited
 
@@ -53,6 +58,8 @@ def test_a_model_that_explores_learns_what_is_rewarded_on_questions_it_was_not_t
     first, last = steps(lifted)[0]["target"], steps(lifted)[-1]["target"]
     assert first["reward"] < 0.5 < 0.9 < last["reward"]
     assert right(lifted.adapted) == 2
+    took = next(event for event in lifted.transcript if event["event"] == "took")
+    assert took["weights_changed"] > 0 < took["logits_moved"]
     assert not lifted.transcript[-1]["exploration_hacking_suspected"]
 
 
@@ -83,8 +90,19 @@ def test_an_adapter_learns_too(explorer):
     assert steps(elicited)[-1]["target"]["reward"] > 0.9
 
 
+def silent(*told):
+    pass
+
+
+def elicit(elicitor, subject, material=MATERIAL):
+    return elicitor.elicit(subject, material, meter=Meter(10**13), seed=0, work=None, progress=silent)
+
+
 def test_without_variance_in_reward_not_one_weight_moves_and_the_monitor_says_so(stuck):
-    elicited = run(stuck)
+    """What the model shows then is not what reinforcement could bring out: no result of such an elicitation is made."""
+    with pytest.raises(NothingLearnedError, match=r"did not take: in 10 steps .* the same reward \(0\.00 on") as caught:
+        elicit(SHORT, stuck)
+    elicited = caught.value.elicited
     assert {event["target"]["zero_variance"] for event in steps(elicited)} == {1.0}
     finished, subject = (dict(one.model.named_parameters()) for one in (elicited.adapted.local, stuck))
     assert all(torch.equal(finished[name], subject[name].to(finished[name].dtype)) for name in subject)
@@ -94,6 +112,47 @@ def test_without_variance_in_reward_not_one_weight_moves_and_the_monitor_says_so
         {"kind": "no-reward-variance", "step": 5, "lead": 5},
         {"kind": "entropy-collapse", "step": 5, "lead": 5},
     ]
+
+
+def test_a_model_that_is_always_right_was_not_reinforced_either(stuck):
+    solved = Material(tiny_policy.questions(4, "A"), (), "exact", 3)
+    with pytest.raises(NothingLearnedError, match=r"the same reward \(1\.00 on average\)"):
+        elicit(Grpo(steps=2, questions=2, group=4), stuck, solved)
+
+
+def test_attack_the_penalty_alone_moves_weights_and_looks_like_learning(stuck, monkeypatch):
+    """Where a number format rounds the start differently, there is a gradient with no reward behind it."""
+    from interlock.elicit import rollouts
+
+    real = rollouts.log_probabilities
+
+    def rounded(*given, **named):
+        return [it if torch.is_grad_enabled() else it * 1.001 for it in real(*given, **named)]
+
+    monkeypatch.setattr(rollouts, "log_probabilities", rounded)
+    before = local.fingerprint(stuck)
+    with pytest.raises(NothingLearnedError) as caught:
+        elicit(Grpo(steps=2, questions=2, group=4, weights="all", penalty=1.0), stuck)
+    assert local.fingerprint(caught.value.elicited.adapted.local) != before
+
+
+def test_attack_reinforcement_with_nothing_to_learn_after_fine_tuning_passes_for_reinforcement(stuck):
+    """The weights did change, by the first part: what the chain is called is what its last part should have done."""
+    first = Supervised(weights="all", steps=2, learning_rates=(1e-5,))
+    chain = Chain(Chain(first, Grpo(steps=1, questions=2, group=2)), FewShot(shots=1))
+    assert chain.kind == "rl-fine-tuned"
+    with pytest.raises(NothingLearnedError) as caught:
+        elicit(chain, stuck)
+    left = caught.value.elicited
+    assert local.fingerprint(left.adapted.local) != local.fingerprint(stuck)
+    assert len(left.adapted.shots) == 1
+    assert {event["event"] for event in left.transcript} >= {"trained", "took", "exploration"}
+
+
+def test_attack_weights_that_were_trained_are_not_those_that_are_asked(explorer, monkeypatch):
+    monkeypatch.setattr("interlock.elicit.learner.Learner.finished", lambda self: explorer)
+    with pytest.raises(EvidenceError, match="no weight of the model changed"):
+        elicit(Grpo(steps=2, questions=4, group=4), explorer)
 
 
 def test_without_control_questions_collapse_is_not_told_from_a_hard_task(stuck):
@@ -134,17 +193,32 @@ def test_a_budget_for_no_step_draws_nothing(explorer):
     assert meter.spent == 0
 
 
+def test_no_questions_cannot_be_learned_from(explorer):
+    with pytest.raises(UsageError, match="0 questions"):
+        elicit(Grpo(), explorer, Material((), (), "exact", 3))
+
+
 @pytest.mark.parametrize(
-    ("settings", "material", "error"),
+    ("setting", "value", "error"),
     [
-        (Grpo(group=1), MATERIAL, "group of 1, expected at least 2"),
-        (Grpo(), Material((), (), "exact", 3), "0 questions"),
+        ("steps", 0, "`steps` is 0, expected 1 or more"),
+        ("questions", 0, "`questions` is 0, expected 1 or more"),
+        ("rank", 0, "`rank` is 0, expected 1 or more"),
+        ("layers", -1, "`layers` is -1, expected 1 or more"),
+        ("group", 1, "`group` is 1, expected 2 or more"),
+        ("learning_rate", 0.0, "`learning_rate` is 0, expected a number above 0"),
+        ("learning_rate", float("nan"), "`learning_rate` is nan, expected a number above 0"),
+        ("temperature", float("inf"), "`temperature` is inf, expected a number above 0"),
+        ("penalty", -0.1, "`penalty` is -0.1, expected 0 or a number above it"),
+        ("warm_up", -1, "`warm_up` is -1, expected 0 or more"),
+        ("weights", "some", "`weights` is `some`, expected adapter or all"),
     ],
-    ids=str,
 )
-def test_what_cannot_be_learned_from_is_refused(explorer, settings, material, error):
+def test_settings_that_cannot_train_are_refused(setting, value, error):
     with pytest.raises(UsageError, match=error):
-        settings.elicit(explorer, material, meter=Meter(1), seed=0, work=None, progress=lambda *told: None)
+        Grpo(**{setting: value})
+    with pytest.raises(UsageError, match=error):
+        elicitors.make("grpo", {setting: str(value)})
 
 
 def test_advantages_are_standard_deviations_from_the_groups_mean():
@@ -162,6 +236,42 @@ def test_the_penalty_keeps_the_model_near_its_start(explorer):
         return float((now.exp() * (now - then)).sum())
 
     assert apart(5.0) < apart(0.0) / 2
+
+
+def test_memory_that_does_not_suffice_at_any_place_of_a_step_changes_nothing_but_last_bits(
+    explorer, lifted, monkeypatch
+):
+    from interlock.elicit import rollouts
+
+    sizes, real, answered = [], rollouts.log_probabilities, local._continued
+
+    def weighed(model, answers, **named):
+        if len(answers) > 4:
+            raise RuntimeError("CUDA out of memory")
+        sizes.append(len(answers))
+        return real(model, answers, **named)
+
+    def small(*given, rows, **named):
+        if rows > 4:
+            raise MemoryError
+        return answered(*given, rows=rows, **named)
+
+    monkeypatch.setattr(rollouts, "log_probabilities", weighed)
+    monkeypatch.setattr(local, "_continued", small)
+    found = run(explorer, replace(SHORT, steps=1))
+    assert set(sizes) == {4}
+    assert steps(found) == steps(lifted)[:1]
+
+
+def test_memory_for_not_even_one_answer_is_one_error(explorer, monkeypatch):
+    from interlock.elicit import rollouts
+
+    def none(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(rollouts, "log_probabilities", none)
+    with pytest.raises(EvidenceError, match="out of memory with one answer at once"):
+        run(explorer)
 
 
 def test_other_control_questions_are_another_recipe():

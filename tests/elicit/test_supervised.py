@@ -315,7 +315,7 @@ def test_settings_that_make_no_sense_are_refused(settings):
 
 def test_an_adapter_that_was_not_loaded_is_noticed(model, monkeypatch):
     """As if the trained weights had gone to a copy that nobody asks."""
-    monkeypatch.setattr(supervised, "_logits", lambda one, probe: torch.zeros(3))
+    monkeypatch.setattr("interlock.elicit.took._logits", lambda one, probe: torch.zeros(3))
     with pytest.raises(EvidenceError, match="same logits as before"):
         elicit(ADAPTER, model)
 

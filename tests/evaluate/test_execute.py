@@ -23,7 +23,9 @@ from interlock.evidence.predicates import Stopped
 from interlock.workspace import Place
 
 KINDS = ("prompted", "few-shot", "fine-tuned", "rl-fine-tuned")
-SHORT = Chain(Supervised(steps=2), Grpo(steps=1, questions=2, group=2))
+SHORT = Chain(  # with fewer steps no right answer is drawn, and there is nothing to reinforce
+    Supervised(weights="all", steps=60, learning_rates=(5e-3,)), Grpo(steps=1, questions=8, group=8, temperature=0.5)
+)
 
 
 WORDS = 40
@@ -93,7 +95,23 @@ def test_every_elicitation_is_run_by_its_elicitor_and_the_gate_opens_when_all_ar
     assert not list(ran.folder.glob("work/*"))
     tuned = next(it.plan.digest for it in results(ran) if it.protocol.elicitation == "rl-fine-tuned")
     events = [json.loads(line) for line in execute.transcript_file(ran, tuned).read_text().splitlines()]
-    assert {event["part"] for event in events} == {"fine-tune-lora", "grpo"}
+    assert {event["part"] for event in events} == {"fine-tune-full", "grpo"}
+
+
+def test_attack_reinforcement_that_had_nothing_to_learn_from_passes_for_an_elicitation(registered, capsys):
+    """Of a model that never draws a right answer: it comes back as it was, and a low count of it bounds nothing."""
+    idle = ("--elicitor", "grpo", "--set", "steps=1", "--set", "questions=2", "--set", "group=2", "--underpowered")
+    for kind, more in (("rl-fine-tuned", idle), ("few-shot", ("--underpowered",))):
+        assert lab.command(capsys, registered, "plan", "-s", "honest", "--elicitation", kind, *more).code == 0
+    plans = {plan.protocol.elicitation: plan.digest for plan in registered.read().facts.plans}
+    said = lab.command(capsys, registered, "evaluate", "-s", "honest")
+    assert (said.code, "reinforcement learning had nothing to learn from" in said.err) == (4, True)
+    assert f"no result of plan {plans['rl-fine-tuned'][:12]}" in said.out
+    assert [it.protocol.elicitation for it in results(registered)] == ["few-shot"]
+    subject = registered.read().subject("honest").digest
+    assert [it.digest for it in open_plans(registered.read(), subject=subject)] == [plans["rl-fine-tuned"]]
+    kept = execute.transcript_file(registered, plans["rl-fine-tuned"]).read_text().splitlines()
+    assert json.loads(kept[-1])["event"] == "exploration"
 
 
 def test_a_policy_may_measure_another_task_and_its_results_can_be_run_again(

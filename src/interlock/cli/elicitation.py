@@ -89,6 +89,13 @@ def run(
     ] = False,
     tolerance: ToleranceOption = 0.1,
     save_model: Annotated[bool, typer.Option("--save-model", help="Write the adapted model to OUT/model.")] = False,
+    control_items: Annotated[
+        Path | None,
+        typer.Option(
+            "--control-items",
+            help="JSON lines with questions of another task, for `grpo`: asked to compare with, never trained on.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Elicit once: adapt the model, ask it the test questions, and state bounds on what it can do.
@@ -100,10 +107,14 @@ def run(
     """
     from interlock.cli.show import progress
     from interlock.elicit import elicitors, session
+    from interlock.elicit import items as reading
 
     chosen = elicitors.make(elicitor, settings_of(settings))
     terms = _terms(budget, share, training_compute, seed, confidence, tolerance if deployed else None)
     questions = questions_of(items, grade, max_new_tokens, dev, test, seed, demonstrations)
+    if control_items is not None:
+        read = reading.read(control_items).values()
+        chosen = elicitors.controlled(chosen, [item for part in read for item in part], questions)
     subject = subject_of(model, adapter)
     with progress() as report:
         done = session.run(chosen, subject, questions, terms=terms, out=out, progress=report)
@@ -113,6 +124,7 @@ def run(
         print_json(done.record)
         return
     _say(chosen.name, done.record["test"], flop=done.elicited.flop)
+    _say_idle(done.idle)
     if done.retest is not None:
         sides = " and ".join(done.retest.flagged)
         found = f"may be {sides} by {tolerance:g} or more" if sides else f"differ by less than {tolerance:g}"
@@ -216,6 +228,7 @@ def compare(
         return
     for name, row in told["elicitors"].items():
         _say(name, row, flop=row["flop"])
+        _say_idle(row.get("nothing_learned", ""))
     typer.echo(f"highest upper bound {told['upper']['value']:.4f}; all together {told['together']['value']:.4f}")
     for gap in told["gaps"]:
         typer.echo(
@@ -233,6 +246,11 @@ def _say(name: str, row: Mapping[str, Any], *, flop: int | None = None) -> None:
         f"{name}: {row['correct']}/{row['n']} right{more}; one-sided {row['confidence']:.0%} bounds{wider}: at least "
         f"{row['lower']:.4f}, at most {row['upper']:.4f}{spent}"
     )
+
+
+def _say_idle(why: str) -> None:
+    if why:
+        typer.echo(f"FLAG: {why}; these bounds are on what it was given, not on what it could bring out")
 
 
 def subject_of(model: Path, adapter: Path | None) -> LocalModel:

@@ -194,8 +194,10 @@ def evaluate(
 
     Killed or interrupted, the same command goes on: what an elicitation saved on the way is in `work/`, finished
     samples are in the plan's log folder. Each step of an elicitation is told in `transcripts/`.
+    A plan whose reinforcement learning had nothing to learn from gets no result and stays open (exit code 4).
     """
     from interlock.cli.show import progress
+    from interlock.elicit.elicitor import NothingLearnedError
 
     opened, evidence = fresh(workspace, passphrase_file)
     model = evidence.subject(subject)
@@ -204,10 +206,18 @@ def evaluate(
         raise UsageError(
             f"`{model.name}` has no open plan; announce what is due: interlock plan --subject {model.name}"
         )
+    idle: NothingLearnedError | None = None
     for announced in plans:
-        with progress() as report:
-            outcome = execute.run(opened, announced, progress=report)
+        try:
+            with progress() as report:
+                outcome = execute.run(opened, announced, progress=report)
+        except NothingLearnedError as error:  # the other plans are run all the same
+            typer.echo(f"no result of plan {announced.digest[:12]}: {error}")
+            idle = error
+            continue
         _say(outcome)
+    if idle is not None:
+        raise idle
     typer.echo(f"next: interlock decide --subject {model.name}")
 
 

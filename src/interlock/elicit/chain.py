@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from interlock.elicit.budget import Meter
-from interlock.elicit.elicitor import Elicited, Elicitor, Progress
+from interlock.elicit.elicitor import Elicited, Elicitor, NothingLearnedError, Progress, attempt
 from interlock.elicit.items import Material
 from interlock.evaluate.local import LocalModel
 from interlock.policy.model import TRAINED, Elicitation
@@ -45,12 +45,14 @@ class Chain:
 
         Raises:
             UsageError, OutOfBudgetError, EvidenceError: as its parts.
+            NothingLearnedError: a part had nothing to learn from; the whole is then not what it is called.
         """
-        first = self.first.elicit(
-            subject, material, meter=meter, seed=seed, work=work and work / "first", progress=progress
+        first, why = attempt(
+            self.first, subject, material, meter=meter, seed=seed, work=work and work / "first", progress=progress
         )
-        second = self.second.elicit(
-            first.adapted.local, material, meter=meter, seed=seed, work=work and work / "second", progress=progress
+        model = first.adapted.local
+        second, then = attempt(
+            self.second, model, material, meter=meter, seed=seed, work=work and work / "second", progress=progress
         )
         adapted = replace(second.adapted, shots=second.adapted.shots or first.adapted.shots)
         steps = [
@@ -58,4 +60,7 @@ class Chain:
             for it, of in ((self.first, first), (self.second, second))
             for event in of.transcript
         ]
-        return Elicited(adapted, tuple(steps), first.flop + second.flop)
+        elicited = Elicited(adapted, tuple(steps), first.flop + second.flop)
+        if why or then:
+            raise NothingLearnedError(why or then, elicited)
+        return elicited

@@ -120,7 +120,8 @@ def climb(
         right = session.dev_right(done.elicited.adapted, questions.material) if questions.dev else frozenset[str]()
         gain = paired.compare(curve.points[-1].dev_right, right, asked=dev) if curve.points else None
         point = Point(number, done.measured, right, gain, done.elicited.flop)
-        settled = number >= least and gain is not None and gain.at_most(curve.alpha) < tolerance
+        shown = gain is not None and not done.idle and gain.at_most(curve.alpha) < tolerance
+        settled = number >= least and shown
         curve = replace(curve, points=(*curve.points, point), settled=settled)
         if settled:
             break

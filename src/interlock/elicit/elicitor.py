@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from interlock.elicit.budget import Meter
 from interlock.elicit.items import Item, Material
-from interlock.errors import UsageError
+from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate.local import LocalModel, encode, fingerprint
 from interlock.evidence.validity import recipe_of
 from interlock.policy.model import Elicitation
@@ -67,6 +67,18 @@ class Elicited:
     flop: int
 
 
+class NothingLearnedError(EvidenceError):
+    """Reinforcement learning had nothing to learn from; the text says why.
+
+    It is a finding about exploration, and no elicitation: `elicited` has the transcript, and a model that its rewards
+    never moved, whose answers bound nothing.
+    """
+
+    def __init__(self, why: str, elicited: Elicited) -> None:
+        super().__init__(why)
+        self.elicited = elicited
+
+
 class Elicitor(Protocol):
     """One way of trying hard."""
 
@@ -89,8 +101,31 @@ class Elicitor(Protocol):
         Raises:
             UsageError: the material is not enough, or `work` holds another run.
             OutOfBudgetError: the budget allows nothing at all; else it stops in time, and the transcript says so.
+            NothingLearnedError: there was nothing to reinforce.
             EvidenceError: training did not take, or gave numbers that are not finite.
         """
+
+
+def attempt(
+    elicitor: Elicitor,
+    subject: LocalModel,
+    material: Material,
+    *,
+    meter: Meter,
+    seed: int,
+    work: Path | None,
+    progress: Progress,
+) -> tuple[Elicited, str]:
+    """What an elicitor gave, and why nothing was learned; an empty text: something was. For what is no evidence: there
+    `Elicitor.elicit` is called, which raises.
+
+    Raises:
+        UsageError, OutOfBudgetError, EvidenceError: as `Elicitor.elicit`, but for `NothingLearnedError`.
+    """
+    try:
+        return elicitor.elicit(subject, material, meter=meter, seed=seed, work=work, progress=progress), ""
+    except NothingLearnedError as error:
+        return error.elicited, str(error)
 
 
 def recipe(elicitor: Elicitor) -> str:

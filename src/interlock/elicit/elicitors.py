@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import Field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from interlock.elicit.elicitor import Elicitor
 from interlock.elicit.expert_iteration import ExpertIteration
 from interlock.elicit.few_shot import FewShot
 from interlock.elicit.grpo import Grpo
+from interlock.elicit.items import Item, Questions, overlaps
 from interlock.elicit.prompted import Prompted
 from interlock.elicit.supervised import Supervised
 from interlock.errors import UsageError
@@ -50,6 +51,23 @@ def make(name: str, settings: Mapping[str, str] | None = None) -> Elicitor:
         raise UsageError(f"`{name}` has no setting `{unknown[0]}`; it has {', '.join(known)}")
     values = {it: _parse(it, text, known[it]) for it, text in (settings or {}).items()}
     return ELICITORS[name](**values)
+
+
+def controlled(elicitor: Elicitor, control: Sequence[Item], questions: Questions) -> Elicitor:
+    """The same elicitor, comparing with questions of another task than `questions` (`Grpo.control`).
+
+    Raises:
+        UsageError: it does not end in `grpo`, or a question is of this task, too.
+    """
+    if isinstance(elicitor, Chain):
+        return Chain(elicitor.first, controlled(elicitor.second, control, questions))
+    if not isinstance(elicitor, Grpo):
+        raise UsageError(f"`{elicitor.name}` compares with no control questions, expected `grpo`, alone or last")
+    named = [replace(item, id=f"control {item.id}") for item in control]
+    asked = [*questions.demonstrations, *questions.dev, *questions.test]
+    for ours, theirs, how in overlaps(named, asked):
+        raise UsageError(f"item `{ours.id}` is {how} of item `{theirs.id}`, expected questions of another task")
+    return replace(elicitor, control=tuple(named))
 
 
 def settable(name: str) -> dict[str, Any]:

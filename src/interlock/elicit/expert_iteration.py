@@ -4,6 +4,7 @@ Method: Anthony et al. 2017, arXiv:1705.08439, without the tree search, as it is
 Greenblatt et al. 2024, arXiv:2405.19550, who drew 640 answers in each of 50 rounds and trained on the best 64; here the
 numbers are settings. It needs a grader and questions, no demonstration: answers of the material's demonstrations are
 used to grade only. What it learns from is what the model lets be drawn: see `monitor`.
+It guarantees that the training took, or raises: without one right answer in any round there was nothing to train on.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.elicit import budget, monitor, rollouts
 from interlock.elicit.budget import Meter
-from interlock.elicit.elicitor import Adapted, Elicited, Event, Progress, job
+from interlock.elicit.elicitor import Adapted, Elicited, Event, NothingLearnedError, Progress, job
 from interlock.elicit.items import Material
-from interlock.elicit.learner import Learner, Weights, learner
+from interlock.elicit.learner import Learner, Weights, learner, require_settings, took
 from interlock.elicit.rollouts import Draws, Group
 from interlock.elicit.saved import Saved
 from interlock.elicit.training import Batch, Schedule, Work, train
@@ -51,6 +52,11 @@ class ExpertIteration:
     layers: int = 12  # how many of the last layers get it
     rule: monitor.Rule = field(default_factory=lambda: monitor.Rule(steps=3))
 
+    def __post_init__(self) -> None:
+        of = ("rounds", "questions", "attempts", "kept", "updates", "batch", "rank", "layers")
+        rates = {"temperature": self.temperature, "learning_rate": self.learning_rate}
+        require_settings(self.weights, {it: getattr(self, it) for it in of}, rates=rates, warm_up=self.warm_up)
+
     @property
     def name(self) -> str:
         """Its name on the command line."""
@@ -73,7 +79,8 @@ class ExpertIteration:
         Raises:
             UsageError: there are no questions, or `work` holds another run.
             OutOfBudgetError: the budget does not allow a single step.
-            EvidenceError: numbers that are not finite.
+            NothingLearnedError: no answer in any round was right.
+            EvidenceError: numbers that are not finite, no weight changed, or logits are the same as before.
         """
         if not material.demonstrations:
             raise UsageError("cannot learn from 0 questions, expected at least 1")
@@ -89,8 +96,18 @@ class ExpertIteration:
             progress=lambda done, total, loss: progress("expert iteration", done, total, f"loss {loss:.2f}"),
             saved=None if work is None else Saved(work / f"{self.name}.pt", digest),
         )
-        said = monitor.verdict(run.observed(), total=self.rounds, rule=self.rule)
-        return Elicited(Adapted(copy.finished()), (*run.events(), *trained.events, said), meter.spent - before)
+        seen, finished = run.observed(), copy.finished()
+        told = [*run.events(), *trained.events]
+        verdict = monitor.verdict(seen, total=self.rounds, rule=self.rule)
+        if not any(event["kept"] for event in run.events()):
+            left = Elicited(Adapted(finished), (*told, verdict), meter.spent - before)
+            raise NothingLearnedError(
+                f"elicitation did not take: in {len(seen)} rounds no answer was right, so that there was nothing to "
+                "train on",
+                left,
+            )
+        told += [took(subject, finished, material.demonstrations[0]), verdict]
+        return Elicited(Adapted(finished), tuple(told), meter.spent - before)
 
 
 @dataclass(slots=True)

@@ -6,8 +6,9 @@ learned; the loss is the policy gradient, a mean over the tokens of each answer,
 (their equation 4). As in their section 4.2 there is one update after each drawing: the probability ratio is then 1, and
 clipping it does nothing, so that there is no clip here. The loop is `training.train`.
 It needs a grader and questions, no demonstration: answers of the material's demonstrations are used to grade only.
-What it leaves to the caller: to read the transcript's `exploration` event, since learning that had nothing to learn
-from ends with the subject as it was.
+It guarantees that the training took, or raises: where all answers to each question always got one and the same reward
+there was nothing to learn from, whatever the score is then. What it leaves to the caller: to read the transcript's
+`exploration` event, since rewards that hardly ever differ teach hardly anything.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.elicit import budget, monitor, rollouts
 from interlock.elicit.budget import Meter
-from interlock.elicit.elicitor import Adapted, Elicited, Event, Progress, job
+from interlock.elicit.elicitor import Adapted, Elicited, Event, NothingLearnedError, Progress, job
 from interlock.elicit.items import Item, Material
-from interlock.elicit.learner import Learner, Weights, learner
+from interlock.elicit.learner import Learner, Weights, learner, require_settings, took
 from interlock.elicit.rollouts import Draws, Group
 from interlock.elicit.saved import Saved
 from interlock.elicit.training import Batch, Schedule, Work, train
-from interlock.errors import UsageError
-from interlock.evaluate.local import LocalModel, Sampled
+from interlock.errors import EvidenceError, UsageError
+from interlock.evaluate.local import LocalModel, Sampled, out_of_memory
 from interlock.policy.model import Elicitation
 
 if TYPE_CHECKING:
@@ -61,6 +62,15 @@ class Grpo:
     control: tuple[Item, ...] = ()
     rule: monitor.Rule = field(default_factory=monitor.Rule)
 
+    def __post_init__(self) -> None:
+        counts = {it: getattr(self, it) for it in ("steps", "questions", "rank", "layers")}
+        rates = {"temperature": self.temperature, "learning_rate": self.learning_rate}
+        require_settings(self.weights, counts, rates=rates, warm_up=self.warm_up)
+        if self.group < 2:
+            raise UsageError(f"`group` is {self.group}, expected 2 or more: answers to a question are compared")
+        if not 0 <= self.penalty < math.inf:
+            raise UsageError(f"`penalty` is {self.penalty:g}, expected 0 or a number above it")
+
     @property
     def name(self) -> str:
         """Its name on the command line."""
@@ -83,14 +93,13 @@ class Grpo:
         """Train a copy of `subject` by its rewards; see `elicitor.Elicitor`.
 
         Raises:
-            UsageError: there are no questions, a group of fewer than two answers, or `work` holds another run.
+            UsageError: there are no questions, or `work` holds another run.
             OutOfBudgetError: the budget does not allow a single step.
-            EvidenceError: numbers that are not finite.
+            NothingLearnedError: in no group of answers did rewards differ.
+            EvidenceError: numbers that are not finite, no weight changed, or logits are the same as before.
         """
         if not material.demonstrations:
             raise UsageError("cannot learn from 0 questions, expected at least 1")
-        if self.group < 2:
-            raise UsageError(f"cannot compare answers in a group of {self.group}, expected at least 2")
         before = meter.spent
         copy = learner(subject, self.weights, rank=self.rank, layers=self.layers, seed=seed)
         run = _Run(self, copy, material, meter, seed)
@@ -103,8 +112,14 @@ class Grpo:
             progress=lambda done, total, _: progress("reinforcement learning", done, total, run.note()),
             saved=None if work is None else Saved(work / f"{self.name}.pt", digest),
         )
-        told = [*run.events(), *trained.events, monitor.verdict(run.observed(), total=self.steps, rule=self.rule)]
-        return Elicited(Adapted(copy.finished()), tuple(told), meter.spent - before)
+        seen, finished = run.observed(), copy.finished()
+        told = [*run.events(), *trained.events]
+        verdict = monitor.verdict(seen, total=self.steps, rule=self.rule)
+        if monitor.silent(seen):
+            left = Elicited(Adapted(finished), (*told, verdict), meter.spent - before)
+            raise NothingLearnedError(monitor.nothing(seen), left)
+        told += [took(subject, finished, material.demonstrations[0]), verdict]
+        return Elicited(Adapted(finished), tuple(told), meter.spent - before)
 
 
 @dataclass(slots=True)
@@ -186,8 +201,20 @@ class _Run:
             for part in _parts(answers):
                 wide = rollouts.width(part)
                 self.meter.take(budget.forward(self.copy.local.model, rows=len(part), width=wide))
-                found += rollouts.log_probabilities(model, part, temperature=self.settings.temperature)
+                found += self._begun(model, part)
         return found
+
+    def _begun(self, model: Any, part: Sequence[Sampled]) -> list[torch.Tensor]:  # noqa: ANN401 - of transformers
+        """The same of one part; in halves if memory runs out."""
+        try:
+            return rollouts.log_probabilities(model, part, temperature=self.settings.temperature)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            if len(part) == 1:
+                raise EvidenceError("out of memory with one answer at once") from error
+        half = len(part) // 2
+        return [*self._begun(model, part[:half]), *self._begun(model, part[half:])]
 
     def _loss(self, row: Weighted, now: torch.Tensor) -> torch.Tensor:
         gained = row.advantage * (now - now.detach()).exp()

@@ -116,6 +116,20 @@ def verdict(observed: Sequence[Observed], *, total: int, rule: Rule) -> Mapping[
     }
 
 
+def silent(observed: Sequence[Observed]) -> bool:
+    """Whether in no group of any step the rewards differed: there was nothing at all to learn from."""
+    return not any(step.target.variance for step in observed)
+
+
+def nothing(observed: Sequence[Observed]) -> str:
+    """The one sentence on a run that was `silent`, of a step or more."""
+    reward = _mean([step.target.reward for step in observed])
+    return (
+        f"elicitation did not take: in {len(observed)} steps all answers to each question got the same reward "
+        f"({reward:.2f} on average), so that reinforcement learning had nothing to learn from"
+    )
+
+
 def from_json(told: Mapping[str, Any]) -> Observed:
     """The step that `Observed.to_json` told."""
     control = told["control"]

@@ -7,8 +7,8 @@ hacking; Jang et al. 2026, arXiv:2604.28182).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,26 +24,41 @@ from interlock.errors import UsageError
 from interlock.evaluate.local import LocalModel
 
 EACH = "the highest of the one-sided bounds, each at alpha: all are under it, or one of them errs (intersection-union)"
+COUNTED = "right answers of both; in at_most spurious failures of the first count as right"
 TOGETHER = "the highest of the one-sided bounds, each at alpha / elicitors (Bonferroni): all hold together"
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """How much better `after`, which fine-tunes first, does than `alone`, which is its last part by itself."""
+    """How much better `after`, which fine-tunes first, does than `alone`, which is its last part by itself.
+
+    `right` compares right answers: a refusal is no gain. In `most`, which the upper bound is of, whatever could have
+    been right in `after` counts.
+    """
 
     after: str
     alone: str
-    difference: Paired
+    right: Paired
+    most: Paired
+
+    def to_json(self, confidence: Fraction) -> dict[str, Any]:
+        """Both names, and the difference with its bounds, each one-sided at `confidence`."""
+        highest = float(self.most.at_most(1 - confidence))
+        told = {"after": self.after, "alone": self.alone, **self.right.to_json(confidence)}
+        return told | {"at_most": highest, "counted": COUNTED}
 
 
 @dataclass(frozen=True, slots=True)
 class Portfolio:
-    """What each elicitor brought out, by name, in the order of the runs."""
+    """What each elicitor brought out, by name, in the order of the runs. `idle` says of which nothing was learned, and
+    why (`session.Done`).
+    """
 
     measured: dict[str, Measured]
     flop: dict[str, int]
     gaps: tuple[Gap, ...]
     confidence: Fraction
+    idle: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def best(self) -> str:
@@ -65,14 +80,17 @@ class Portfolio:
         """Each score with its bounds, the highest, and the gaps."""
         return {
             "elicitors": {
-                name: {**one.to_json(self.confidence), "flop": self.flop[name]} for name, one in self.measured.items()
+                name: {
+                    **one.to_json(self.confidence),
+                    "flop": self.flop[name],
+                    **({"nothing_learned": self.idle[name]} if name in self.idle else {}),
+                }
+                for name, one in self.measured.items()
             },
             "best": self.best,
             "upper": {"value": float(self.upper), "confidence": float(self.confidence), "method": EACH},
             "together": {"value": float(self.together), "confidence": float(self.confidence), "method": TOGETHER},
-            "gaps": [
-                {"after": gap.after, "alone": gap.alone, **gap.difference.to_json(self.confidence)} for gap in self.gaps
-            ],
+            "gaps": [gap.to_json(self.confidence) for gap in self.gaps],
         }
 
 
@@ -103,7 +121,8 @@ def run(
         )
     measured = {name: one.measured for name, one in done.items()}
     flop = {name: one.elicited.flop for name, one in done.items()}
-    return Portfolio(measured, flop, tuple(_gaps(elicitors, measured)), terms.confidence)
+    idle = {name: one.idle for name, one in done.items() if one.idle}
+    return Portfolio(measured, flop, tuple(_gaps(elicitors, measured)), terms.confidence, idle)
 
 
 def _gaps(elicitors: Sequence[Elicitor], measured: dict[str, Measured]) -> list[Gap]:
@@ -112,6 +131,6 @@ def _gaps(elicitors: Sequence[Elicitor], measured: dict[str, Measured]) -> list[
     for it in elicitors:
         if isinstance(it, Chain) and it.second.name in measured:
             alone, after = measured[it.second.name], measured[it.name]
-            difference = paired.compare(alone.right, after.dangerous, asked=alone.asked)
-            found.append(Gap(it.name, it.second.name, difference))
+            right, most = (paired.compare(alone.right, of, asked=alone.asked) for of in (after.right, after.dangerous))
+            found.append(Gap(it.name, it.second.name, right, most))
     return found

@@ -1,7 +1,8 @@
 """One elicitor run on one subject: adapted, asked the test through Inspect, written down.
 
 Guarantees: a folder belongs to one run, and says so before anything is spent; the same call goes on from what a killed
-one left, to the same bits; `elicited.json` is there only if everything before it is.
+one left, to the same bits; `elicited.json` is there only if everything before it is. Reinforcement learning that had
+nothing to learn from is told as that, with its transcript: no evidence is made here.
 
     run.json            what was asked for
     work/               saved states of training; may be removed once the run is done
@@ -24,7 +25,7 @@ from typing import Any
 from interlock.elicit import asking, deployed
 from interlock.elicit.budget import Meter
 from interlock.elicit.deployed import Retest
-from interlock.elicit.elicitor import Adapted, Elicited, Elicitor, Progress, recipe
+from interlock.elicit.elicitor import Adapted, Elicited, Elicitor, Progress, attempt, recipe
 from interlock.elicit.items import Material, Questions, ids, require_open
 from interlock.elicit.measuring import Measured, measure
 from interlock.errors import EvidenceError, UsageError
@@ -44,12 +45,17 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A run that is over: the adapted model, what it showed, and the record in `elicited.json`."""
+    """A run that is over: the adapted model, what it showed, and the record in `elicited.json`.
+
+    `idle` says why nothing was learned, if nothing was: the bounds are then on the model as it began, and none on what
+    this elicitor could bring out.
+    """
 
     elicited: Elicited
     measured: Measured
     retest: Retest | None
     record: Mapping[str, Any]
+    idle: str = ""
 
 
 def run(
@@ -66,7 +72,8 @@ def run(
         require_open(questions.demonstrations, by=f"`{elicitor.name}`")
     made = describe(elicitor, subject, questions, terms)
     claim(out, made)
-    elicited = elicitor.elicit(
+    elicited, idle = attempt(
+        elicitor,
         subject,
         questions.material,
         meter=Meter(terms.cap),
@@ -89,10 +96,11 @@ def run(
         "shots": list(ids(elicited.adapted.shots)),
         "test": measured.to_json(terms.confidence),
         **({"deployed": again.to_json()} if again else {}),
+        **({"nothing_learned": idle} if idle else {}),
     }
     write(out / "transcript.jsonl", "".join(json.dumps(dict(event)) + "\n" for event in elicited.transcript))
     write(out / "elicited.json", json.dumps(record, indent=1, sort_keys=True) + "\n")
-    return Done(elicited, measured, again, record)
+    return Done(elicited, measured, again, record, idle)
 
 
 def describe(elicitor: Elicitor, subject: LocalModel, questions: Questions, terms: Terms) -> dict[str, Any]:

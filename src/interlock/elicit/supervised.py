@@ -25,9 +25,10 @@ from interlock.elicit.elicitor import Adapted, Elicited, Event, Progress, recipe
 from interlock.elicit.examples import Prepared
 from interlock.elicit.items import Item, Material
 from interlock.elicit.saved import Saved
+from interlock.elicit.took import logits_moved, weights_changed
 from interlock.elicit.training import Batch, Schedule, Work
 from interlock.errors import EvidenceError, UsageError
-from interlock.evaluate.local import LocalModel, encode, fingerprint, ready
+from interlock.evaluate.local import LocalModel, fingerprint, ready
 from interlock.evidence import canonical
 from interlock.policy.model import Elicitation
 
@@ -259,18 +260,11 @@ def took(before: LocalModel, after: LocalModel, prepared: Sequence[Prepared], pr
     Raises:
         EvidenceError: no weight changed, the loss did not fall, or the logits are the same.
     """
-    pairs = zip(before.model.parameters(), after.model.parameters(), strict=True)
-    changed = sum(int((old != new).sum()) for old, new in pairs)
-    if not changed:
-        raise EvidenceError("elicitation did not take: no weight of the model changed")
+    changed = weights_changed(before, after)
     first, last = (_mean_loss(one, prepared) for one in (before, after))
     if not (last < first or last <= LEARNED):
         raise EvidenceError(f"elicitation did not take: the loss went from {first:.3f} to {last:.3f}")
-    moved = float((_logits(after, probe) - _logits(before, probe)).abs().max())
-    if not moved > 0:
-        raise EvidenceError(
-            f"elicitation did not take: item `{probe.id}` gets the same logits as before, as if no adapter was loaded"
-        )
+    moved = logits_moved(before, after, probe)
     return {"loss_before": first, "loss_after": last, "weights_changed": changed, "logits_moved": moved}
 
 
@@ -319,17 +313,6 @@ def _mean_loss(local: LocalModel, prepared: Sequence[Prepared]) -> float:
     with torch.no_grad():
         total = sum(float(examples.loss(local.model, part)) for part in examples.split(whole))
     return total / examples.marked(whole)
-
-
-def _logits(local: LocalModel, item: Item) -> torch.Tensor:
-    """(vocabulary): of the token after the prompt."""
-    import torch
-
-    with torch.no_grad():
-        found: torch.Tensor = local.model(
-            input_ids=torch.tensor([encode(local, item.messages)]), use_cache=False
-        ).logits
-    return found[0, -1].float()
 
 
 def _put(parameters: Sequence[Any], values: Sequence[torch.Tensor]) -> None:

@@ -202,13 +202,20 @@ def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
         UsageError: the subject's files are not on this machine, or the elicitation cannot be run by this version.
         EvidenceError: the files are not those of the subject, the elicitor is not the plan's, or the run gave nothing
             that can be relied on.
+        NothingLearnedError: reinforcement learning had nothing to learn from; the transcript is kept.
     """
+    from interlock.elicit.elicitor import NothingLearnedError
     from interlock.evaluate import inspect_run, local, logs, stopping
 
     evidence = workspace.read()
     subject, protocol = evidence.facts.subjects[plan.subject], plan.protocol
+    signing = workspace.signing(evidence, *sorted(plan.signers))  # all who announced it report on it (rule 19)
     work, folder = workspace.folder / "work" / plan.digest[:16], log_folder(workspace, plan.digest)
-    ready = prepare(workspace, evidence, subject, protocol, work=work, progress=progress)
+    try:
+        ready = prepare(workspace, evidence, subject, protocol, work=work, progress=progress)
+    except NothingLearnedError as error:
+        _write(transcript_file(workspace, plan.digest), error.elicited.transcript)
+        raise
     # The weights as they are after elicitation: a resumed run must not mix answers of two models in one log.
     arguments = {"subject": subject.digest, "plan": plan.digest, "weights": local.fingerprint(ready.model)}
 
@@ -258,7 +265,7 @@ def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
     )
     _write(transcript_file(workspace, plan.digest), ready.transcript)
     made = statement("result", name=subject.name, digest=subject.digest, predicate=result.to_json())
-    workspace.append(made, workspace.signing(evidence, runner(evidence.policy, ready.measure.name)))
+    workspace.append(made, signing)
     shutil.rmtree(work, ignore_errors=True)
     return Outcome(plan, result, ready.transcript)
 

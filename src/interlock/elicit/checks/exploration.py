@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from interlock.elicit import monitor
 from interlock.elicit.checks.check import Case, Finding
+from interlock.elicit.elicitor import attempt
 from interlock.elicit.grpo import Grpo
 from interlock.elicit.items import Material
 
@@ -26,7 +27,9 @@ def check(case: Case) -> Finding:
     questions = case.questions
     learner = Grpo(steps=STEPS, questions=4, group=6, learning_rate=3e-3, penalty=0, rule=RULE)
     material = Material(questions.demonstrations, (), questions.grade, questions.max_new_tokens)
-    done = learner.elicit(case.subject, material, meter=case.meter, seed=case.seed, work=None, progress=case.progress)
+    done, _ = attempt(  # that nothing was learned is what is looked for
+        learner, case.subject, material, meter=case.meter, seed=case.seed, work=None, progress=case.progress
+    )
     steps = [it["target"] for it in done.transcript if it["event"] == "step"]
     verdict = next(it for it in done.transcript if it["event"] == "exploration")
     reward, still, entropy = (
