@@ -4,8 +4,9 @@ Guarantees: nothing is fetched; no code from the folder runs (safetensors only);
 depend on which other prompts are in the call or in which order. The last holds because every forward pass has one of a
 few fixed shapes: what prompts begin with alike is computed by itself (`prefixes`), what is left of them is padded on
 the left to a multiple of `BUCKET` tokens and run in batches of exactly `ROWS` rows; and because each sampled answer
-draws from a source of its own. Not guaranteed: the same answer on another kind of CPU, whose matrix kernels round
-differently.
+draws from a source of its own. If memory runs out, rows are halved, which is logged once. Not guaranteed: the same last
+bits of logits after that, or the same answer on another kind of CPU: in other shapes, and by other matrix kernels, sums
+round differently.
 """
 
 # ruff: noqa: ANN401 - models and tokenizers of transformers and peft have no static types worth naming
@@ -14,16 +15,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import random
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from interlock.errors import EvidenceError, UsageError, missing_extra
 from interlock.evaluate.prefixes import Prefixes, cut, suits
@@ -31,11 +33,47 @@ from interlock.evaluate.prefixes import Prefixes, cut, suits
 if TYPE_CHECKING:
     import torch
 
+_log = logging.getLogger(__name__)
+
 BUCKET = 16  # prompt lengths are padded up to a multiple of this
-ROWS = 16  # every batch has this many rows
+ROWS = 16  # every batch has this many rows, as long as they fit in memory
 LEAST_SHARED = 32  # tokens; a shorter beginning is not worth a pass of its own
 
 Conversation = Sequence[dict[str, str]]
+
+
+@dataclass(slots=True)
+class Fitting:
+    """How many tokens, prompts and answers together, a batch of a model may have, as far as memory has told.
+
+    None: it has not run out yet.
+    """
+
+    tokens: int | None = None
+
+    def rows(self, width: int) -> int:
+        """How many rows of so many tokens go at once: `ROWS`, or the half of it, and so on down to 1."""
+        rows = ROWS
+        while self.tokens is not None and rows > 1 and rows * width > self.tokens:
+            rows //= 2
+        return rows
+
+    def halve(self, rows: int, width: int) -> None:
+        """So many rows of this width did not fit: from now on take half as many. Said the first time.
+
+        Raises:
+            UsageError: it was one row.
+        """
+        if rows == 1:
+            raise UsageError(f"out of memory: a prompt and its answer of {width} tokens do not fit even alone")
+        if self.tokens is None:
+            _log.warning(
+                "out of memory at %d rows of %d tokens: the batch is halved, and smaller ones follow; "
+                "last bits of their logits may be others",
+                rows,
+                width,
+            )
+        self.tokens = width * (rows // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +83,7 @@ class LocalModel:
     model: Any
     tokenizer: Any
     dtype: torch.dtype
+    fitting: Fitting = field(default_factory=Fitting, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +154,12 @@ def generate(local: LocalModel, conversations: Sequence[Conversation], *, max_ne
     """Greedy answers of at most `max_new_tokens` tokens, in the order of `conversations`.
 
     Raises:
+        UsageError: memory does not suffice for one prompt and its answer.
         EvidenceError: the model computed a logit that is not a finite number.
     """
-    prompts, prefixes = _prompts(local, conversations), Prefixes(local.model)
+    prompts = _prompts(local, conversations)
     answers: dict[int, list[int]] = {}
-    for members in _buckets(prompts):
-        outputs = _continued(local, [prompts[i] for i in members], max_new_tokens, _argmax, prefixes)
+    for members, outputs, _ in _answered(local, prompts, max_new_tokens, lambda _: _argmax):
         answers.update(zip(members, outputs, strict=True))
     return [_completion(local, prompt.tokens, answers[i]) for i, prompt in enumerate(prompts)]
 
@@ -139,17 +178,20 @@ def sample(
     draw independently of each other.
 
     Raises:
-        UsageError: the temperature is not a finite number above 0.
+        UsageError: the temperature is not a finite number above 0, or memory does not suffice for one prompt and its
+            answer.
         EvidenceError: the model computed a logit that is not a finite number.
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise UsageError(f"cannot sample at temperature `{temperature}`, expected a number above 0")
-    prompts, prefixes = _prompts(local, conversations), Prefixes(local.model)
-    sources = [random.Random(repr((seed, it.tokens))) for seed, it in zip(seeds, prompts, strict=True)]  # noqa: S311
+    prompts = _prompts(local, conversations)
+    streams = [repr((seed, it.tokens)) for seed, it in zip(seeds, prompts, strict=True)]
+
+    def drawing(members: Sequence[int]) -> _Draw:
+        return _Draw([random.Random(streams[i]) for i in members], temperature)  # noqa: S311 - reproducible
+
     answers: dict[int, Sampled] = {}
-    for members in _buckets(prompts):
-        draw = _Draw([sources[i] for i in members], temperature)
-        outputs = _continued(local, [prompts[i] for i in members], max_new_tokens, draw, prefixes)
+    for members, outputs, draw in _answered(local, prompts, max_new_tokens, drawing):
         for i, tokens, chances in zip(members, outputs, draw.log_probabilities(), strict=True):
             text = local.tokenizer.decode(tokens, skip_special_tokens=True)
             answers[i] = Sampled(text, tuple(prompts[i].tokens), tuple(tokens), tuple(chances[: len(tokens)]))
@@ -292,12 +334,43 @@ def _buckets(prompts: Sequence[_Prompt]) -> Iterator[list[int]]:
             yield members[start : start + ROWS]
 
 
+_Choose = TypeVar("_Choose", bound="Callable[[torch.Tensor], torch.Tensor]")
+
+
+def _answered(
+    local: LocalModel, prompts: Sequence[_Prompt], max_new_tokens: int, choosing: Callable[[Sequence[int]], _Choose]
+) -> Iterator[tuple[list[int], list[list[int]], _Choose]]:
+    """Prompts in batches that fit in memory: their indices, their new tokens, and what chose these.
+
+    A batch that does not fit is answered again from its start, with a chooser of its own: nothing drawn before counts.
+    """
+    prefixes = Prefixes(local.model)
+    for bucket in _buckets(prompts):
+        left, width = bucket, prompts[bucket[0]].shared + prompts[bucket[0]].width + max_new_tokens
+        while left:
+            rows = local.fitting.rows(width)
+            members = left[:rows]
+            choose = choosing(members)
+            try:
+                outputs = _continued(local, [prompts[i] for i in members], max_new_tokens, choose, prefixes, rows=rows)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                prefixes.clear()
+                local.fitting.halve(rows, width)
+                continue
+            yield members, outputs, choose
+            left = left[rows:]
+
+
 def _continued(
     local: LocalModel,
     prompts: Sequence[_Prompt],
     max_new_tokens: int,
     choose: Callable[[torch.Tensor], torch.Tensor],
     prefixes: Prefixes,
+    *,
+    rows: int = ROWS,
 ) -> list[list[int]]:
     """The new tokens for each prompt of a bucket, up to and including the end token. Missing rows are copies of the
     first.
@@ -306,14 +379,14 @@ def _continued(
     """
     import torch
 
-    every = [*prompts, *[prompts[0]] * (ROWS - len(prompts))]
+    every = [*prompts, *[prompts[0]] * (rows - len(prompts))]
     width, shared = prompts[0].width, prompts[0].shared
-    rows = [prompt.tokens[shared:] for prompt in every]
+    rest = [prompt.tokens[shared:] for prompt in every]
     ends = torch.tensor(sorted(end_tokens(local)))
-    tokens = torch.tensor([[_pad(local)] * (width - len(row)) + row for row in rows])
-    mask = torch.tensor([[1] * shared + [0] * (width - len(row)) + [1] * len(row) for row in rows])
+    tokens = torch.tensor([[_pad(local)] * (width - len(row)) + row for row in rest])
+    mask = torch.tensor([[1] * shared + [0] * (width - len(row)) + [1] * len(row) for row in rest])
     positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, shared:]
-    done, columns = torch.zeros(ROWS, dtype=torch.bool), []
+    done, columns = torch.zeros(rows, dtype=torch.bool), []
     with torch.inference_mode():
         cache = prefixes.rows([tuple(prompt.tokens[:shared]) for prompt in every]) if shared else None
         for place in range(max_new_tokens):
@@ -331,9 +404,9 @@ def _continued(
             done |= torch.isin(tokens[:, 0], ends)
             if bool(done.all()):
                 break
-            mask = torch.cat([mask, mask.new_ones(ROWS, 1)], dim=1)
+            mask = torch.cat([mask, mask.new_ones(rows, 1)], dim=1)
             positions = positions[:, -1:] + 1
-    new = torch.cat(columns, dim=1).tolist() if columns else [[]] * ROWS
+    new = torch.cat(columns, dim=1).tolist() if columns else [[]] * rows
     return [_until_end(row, end_tokens(local)) for row in new[: len(prompts)]]
 
 
