@@ -138,6 +138,15 @@ def test_a_rule_is_learned_that_needs_two_conditions():
     assert (told.found, told.alarms, told.balanced) == (2, 0, 1)
 
 
+def test_balanced_accuracy_has_the_interval_of_its_two_shares():
+    told = combined.Verdicts(27, 33, 0, 29).interval()
+    found, cleared = (clopper_pearson(*it, confidence=Fraction(975, 1000)) for it in ((27, 33), (29, 29)))
+    assert told["value"] == pytest.approx(0.909, abs=1e-3)
+    assert told["low"] == pytest.approx((found.low + cleared.low) / 2)
+    assert told["high"] == pytest.approx((found.high + 1) / 2)
+    assert "Bonferroni" in told["method"]
+
+
 def test_a_single_condition_is_taken_where_it_does_as_well():
     rule = combined.learn([*HIDING, BENIGN[1]])
     assert [str(condition) for condition in rule] == ["gap >= 0.2"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,9 +14,11 @@ import torch
 import lab
 import training_lab as made
 from interlock.errors import EvidenceError, UsageError
+from interlock.gate import admission, batches, replay, training, transcript
 from interlock.gate import permit as permits
-from interlock.gate import replay, transcript
+from interlock.gate.transcript import DataOrder
 from interlock.subject import manifest
+from interlock.subject.compute import _families, architecture, counted
 from interlock.workspace import Workspace
 
 
@@ -32,15 +36,21 @@ def again(start, segment, into):
     return losses
 
 
+ORDER = DataOrder.of(0, (f"batch {step}" for step in range(4)))
+
+
+def run(folder, lab_before, model_folder, *, steps=4, every=1, **settings):
+    """A workspace beside the snapshots of a run, which has room for four steps."""
+    workspace = lab.copy(lab_before, folder / "lab")
+    gate = made.gate(workspace, made.permit(workspace, model_folder, 4), model_folder, **{"data": ORDER, **settings})
+    with contextlib.suppress(permits.Held):
+        made.Loop(model_folder).train(gate, folder / "runs", every=every, steps=steps)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def _ran(tmp_path_factory, finished_lab, model_folder):
-    """A workspace beside the snapshots of a run of four steps, one each."""
-    folder = tmp_path_factory.mktemp("ran")
-    workspace = lab.copy(finished_lab, folder / "lab")
-    gate = made.gate(workspace, made.permit(workspace, model_folder, 4), model_folder)
-    with pytest.raises(permits.Held):
-        made.Loop(model_folder).train(gate, folder / "runs", every=1)
-    return folder
+    return run(tmp_path_factory.mktemp("ran"), finished_lab, model_folder)
 
 
 @pytest.fixture
@@ -108,6 +118,204 @@ def test_another_machine_or_number_of_threads_is_never_a_pass(ran, model_folder,
     assert report.environment["threads"][1] == 64
 
 
+def test_a_run_on_an_accelerator_is_not_accused_where_there_is_none(ran, model_folder, monkeypatch):
+    """Here the other way round: a run without one, and losses that come out otherwise with one."""
+    monkeypatch.setattr(transcript, "_accelerator", lambda: "NVIDIA H200")
+
+    def in_its_last_bit(start, segment, into):
+        return [loss.item() * (1 + 2**-50) for loss in again(start, segment, into)]
+
+    report = _replay(ran, model_folder, by=in_its_last_bit)
+    assert (report.verdict, len(report.differs)) == ("not comparable", 4)
+    recorded, here = report.environment["machine"]
+    assert (recorded.rsplit(", ", 1)[1], here.rsplit(", ", 1)[1]) == ("no accelerator", "NVIDIA H200")
+
+
+def test_data_that_nobody_committed_to_are_told_in_the_verdict(finished_lab, model_folder, tmp_path):
+    report = _replay(run(tmp_path, finished_lab, model_folder, steps=1, data=None), model_folder, count=1)
+    assert report.verdict == "agrees in part"
+    assert report.unchecked == ("no data were committed to before the run: any could have been chosen",)
+
+
+def test_tokens_that_nobody_saw_here_are_told_in_the_verdict(ran, model_folder):
+    """Whoever trains again in another process shows the same bits, and not how many tokens made them."""
+    hidden = {}
+    for step in range(4):
+        start = ran / "runs" / f"checkpoint-{step}" if step else model_folder
+        (folder := ran / f"hidden-{step}").mkdir()
+        one = replay.Segment("", "", step, step + 1, (), 0)
+        hidden[step] = folder, again(start, one, folder)
+
+    def elsewhere(start, segment, into):
+        folder, losses = hidden[segment.first_step]
+        shutil.copytree(folder, into, dirs_exist_ok=True)
+        return losses
+
+    report = _replay(ran, model_folder, by=elsewhere)
+    assert (report.verdict, report.differs) == ("agrees in part", {})
+    assert len([told for told in report.unchecked if "no batch was seen here" in told]) == 4
+
+
+def test_too_few_tokens_differ_on_any_machine(finished_lab, model_folder, tmp_path, monkeypatch):
+    """The gate's own count is edited: the ledger and the transcript agree on a quarter of the tokens."""
+    size = batches.size
+    monkeypatch.setattr(batches, "size", lambda *call: replace(size(*call), tokens=size(*call).tokens // 4))
+    ran = run(tmp_path, finished_lab, model_folder, steps=2)
+    monkeypatch.undo()
+    report = _replay(ran, model_folder, count=2)
+    assert (report.verdict, report.differs) == ("differs", {})
+    assert set(report.wrong) == {
+        f"steps {n} to {n}: trained again it sees {made.TOKENS} tokens, and {made.TOKENS // 4} were told"
+        for n in (1, 2)
+    }
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    assert _replay(ran, model_folder, count=1).verdict == "differs"
+
+
+def test_a_sequence_longer_than_declared_differs(finished_lab, model_folder, tmp_path, monkeypatch):
+    size = batches.size
+    monkeypatch.setattr(batches, "size", lambda *call: replace(size(*call), longest=1))
+    ran = run(tmp_path, finished_lab, model_folder, steps=1, sequence=made.LENGTH // 2)
+    monkeypatch.undo()
+    report = _replay(ran, model_folder, count=1)
+    assert report.verdict == "differs"
+    assert report.wrong == (f"steps 1 to 1: a sequence has {made.LENGTH} tokens, and {made.LENGTH // 2} were declared",)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["by formula", "by torch's counter"])
+def test_too_few_flop_a_token_differ(finished_lab, model_folder, tmp_path, monkeypatch, known):
+    takes = made.step_flop(model_folder) // made.TOKENS
+    monkeypatch.setattr(admission, "cost", lambda *_, **__: takes - 1)
+    ran = run(tmp_path, finished_lab, model_folder, steps=1)
+    monkeypatch.undo()
+    if not known:
+        monkeypatch.delitem(_families.FAMILIES, "llama")
+    report = _replay(ran, model_folder, count=1)
+    assert report.verdict == "differs"
+    assert report.wrong == (f"steps 1 to 1: a token takes {takes} FLOP or more, and {takes - 1} were told",)
+
+
+def test_flop_that_nothing_here_counts_are_told_in_the_verdict(ran, model_folder, monkeypatch):
+    def unknown(*_, **__):
+        raise architecture.UnknownArchitectureError("unknown")
+
+    monkeypatch.setattr(architecture, "load", unknown)
+    monkeypatch.setattr(counted, "of_config", unknown)
+    report = _replay(ran, model_folder, count=1)
+    assert (report.verdict, report.wrong) == ("agrees in part", ())
+    assert "neither formula nor torch's counter says what a token takes" in report.unchecked[0]
+
+
+def _telling(monkeypatch, tells, **otherwise):
+    """The run's own process writes something else into its transcript, from which its head is made."""
+    add = transcript.Transcript.add
+
+    def lying(self, told, members):
+        changed = {name: how(members[name]) for name, how in otherwise.items()} if told == tells else {}
+        return add(self, told, {**members, **changed})
+
+    monkeypatch.setattr(transcript.Transcript, "add", lying)
+
+
+def test_compute_that_does_not_add_up_differs(finished_lab, model_folder, tmp_path, monkeypatch):
+    """Each step tells of less than its tokens take, and the ledger's snapshots of the truth."""
+    _telling(monkeypatch, "step", effective_compute=lambda _: str(lab.COMPUTE))
+    ran = run(tmp_path, finished_lab, model_folder, steps=2)
+    report = _replay(ran, model_folder, count=2)
+    takes, each = made.step_flop(model_folder), made.step_flop(model_folder) // made.TOKENS
+    assert (report.verdict, report.differs) == ("differs", {})
+    assert report.wrong == tuple(
+        told
+        for n in (1, 2)
+        for told in (
+            f"step {n} takes 0 FLOP, and its {made.TOKENS} tokens of {each} take {takes}",
+            f"the snapshot of step {n} has taken {lab.COMPUTE + n * takes} FLOP by the ledger, and here {lab.COMPUTE}",
+        )
+    )
+
+
+def test_a_snapshot_that_stands_in_the_ledger_with_less_compute_differs(
+    finished_lab, model_folder, tmp_path, monkeypatch
+):
+    made_of = training.SnapshotPredicate
+    monkeypatch.setattr(training, "SnapshotPredicate", lambda *terms: replace(made_of(*terms), compute=lab.COMPUTE))
+    ran = run(tmp_path, finished_lab, model_folder, steps=1)
+    report = _replay(ran, model_folder, count=1)
+    assert report.verdict == "differs"
+    spent = lab.COMPUTE + made.step_flop(model_folder)
+    assert set(report.wrong) == {f"the snapshot of step 1 has taken {lab.COMPUTE} FLOP by the ledger, and here {spent}"}
+
+
+def test_a_run_past_its_bound_differs(finished_lab, model_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.TrainingGate, "_check_step", lambda _: None)
+    monkeypatch.setattr(training.TrainingGate, "_check_room", lambda *_: None)
+    ran = run(tmp_path, finished_lab, model_folder, steps=5, every=0)
+    report = _replay(ran, model_folder, count=1)
+    assert report.verdict == "differs"
+    assert any("step 5 is at" in told and "past the permit's bound" in told for told in report.wrong)
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "match"),
+    [
+        ({"weights": lambda _: "0" * 64}, "neither the subject of its permit nor a snapshot made under it"),
+        ({"parent": lambda _: "0" * 64}, "begins with 000000000000"),
+        ({"format": lambda _: "another"}, "as `another`"),
+        ({"effective_compute": lambda said: str(int(said) - 1)}, "and the ledger has its start at"),
+    ],
+    ids=["weights", "parent", "format", "compute"],
+)
+def test_a_run_that_tells_of_another_start_is_refused(
+    finished_lab, model_folder, tmp_path, monkeypatch, otherwise, match
+):
+    _telling(monkeypatch, "begin", **otherwise)
+    ran = run(tmp_path, finished_lab, model_folder, steps=1)
+    with pytest.raises(EvidenceError, match=match):
+        _replay(ran, model_folder, count=1)
+
+
+def _resumed(folder, lab_before, model_folder):
+    """A run of one step, and the path of the transcript of the run that went on from it."""
+    ran = run(folder, lab_before, model_folder, steps=1)
+    workspace, start = Workspace.open(ran / "lab"), ran / "runs" / "checkpoint-1"
+    (permit,) = workspace.read().permits
+    made.Loop(start).train(made.gate(workspace, permit.digest, start, data=ORDER), ran / "runs", steps=2)
+    (path,) = (ran / "lab" / "transcripts").glob("run-*-2.jsonl")
+    return ran, path
+
+
+def test_a_run_that_goes_on_from_a_snapshot_is_replayed_from_there(finished_lab, model_folder, tmp_path):
+    ran, path = _resumed(tmp_path, finished_lab, model_folder)
+    report = _replay(ran, model_folder, count=1, data=path.read_bytes())
+    assert (report.verdict, report.drawn, report.total) == ("agrees", ("steps 2 to 2",), 1)
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "match"),
+    [
+        ({"optimizer_step": lambda _: 0}, "begins at step 0, and its weights are of 1"),
+        ({"effective_compute": lambda _: str(lab.COMPUTE)}, "and the ledger has its start at"),
+        ({"before": lambda _: None}, "does not go on from the head"),
+    ],
+    ids=["step", "compute", "head"],
+)
+def test_a_run_that_goes_on_elsewhere_than_the_ledger_says_is_refused(
+    finished_lab, model_folder, tmp_path, monkeypatch, otherwise, match
+):
+    add = transcript.Transcript.add
+
+    def lying(self, told, members):
+        if told == "begin" and members["optimizer_step"] == 1:
+            self.head = None if "before" in otherwise else self.head
+            members = {**members, **{name: how(members[name]) for name, how in otherwise.items() if name in members}}
+        return add(self, told, members)
+
+    monkeypatch.setattr(transcript.Transcript, "add", lying)
+    ran, path = _resumed(tmp_path, finished_lab, model_folder)
+    with pytest.raises(EvidenceError, match=match):
+        _replay(ran, model_folder, count=1, data=path.read_bytes())
+
+
 def test_a_transcript_that_is_not_the_ledgers_is_refused(ran, model_folder):
     lines = _transcript(ran).read_bytes().splitlines()
     told = transcript.read(b"\n".join(lines) + b"\n")
@@ -121,6 +329,19 @@ def test_a_transcript_that_is_not_the_ledgers_is_refused(ran, model_folder):
     assert len(transcript.read(data)) == len(told)
     with pytest.raises(EvidenceError, match="the ledger has no snapshot of step 1 with this transcript's head"):
         _replay(ran, model_folder, data=data)
+
+
+def test_a_snapshot_that_never_came_to_the_ledger_ends_no_segment(ran, model_folder):
+    """The run was killed between its line and the ledger's entry. Nobody draws again by writing such a line later."""
+    data = _transcript(ran).read_bytes()
+    lines = data.splitlines(keepends=True)
+    last = transcript.read(data)[-2]
+    assert (last.tells, last.members["ended"] != "no") == ("snapshot", True)
+    orphan = {"before": last.digest, "tells": "snapshot", **last.members, "digest": "0" * 64}
+    longer = b"".join(lines[:-1]) + transcript.canonical.dumps(orphan) + b"\n"
+    report = _replay(ran, model_folder, count=2, data=longer)
+    assert (report.verdict, report.total) == ("agrees", 4)
+    assert report.drawn == _replay(ran, model_folder, count=2).drawn
 
 
 def test_a_snapshot_that_is_missing_or_altered_is_no_pass(ran, model_folder):
@@ -146,6 +367,7 @@ def test_the_command_trains_again_and_says_what_it_found(ran, model_folder, caps
     said = lab.command(capsys, workspace, *asked, "--with", f"{__file__}:again", "--json")
     assert said.code == 0, said.err
     assert (said.json["verdict"], said.json["detects_one_altered"]) == ("agrees", "1/1")
+    assert (said.json["wrong"], said.json["unchecked"]) == ([], [])
     for wrong in ("train.py", "nowhere.py:again", f"{__file__}:nothing"):
         assert lab.command(capsys, workspace, *asked, "--with", wrong).code == 2
     assert lab.command(capsys, workspace, *asked).code == 2
@@ -157,3 +379,4 @@ def test_the_command_trains_again_and_says_what_it_found(ran, model_folder, caps
     said = lab.command(capsys, workspace, *asked, "--with", f"{other}:again")
     assert said.code == 5
     assert "the loss of step 1 differs" in said.out
+    assert "not checked: steps 1 to 1: no batch was seen here" in said.out

@@ -118,6 +118,39 @@ def test_a_transcript_that_was_changed_is_refused(written, change):
         transcript.read(b"\n".join(change(lines)) + b"\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("effective_compute", -1),
+        ("effective_compute", "-1"),
+        ("effective_compute", "1e9"),
+        ("flop_per_token", "01"),
+        ("optimizer_step", True),
+        ("sequence", -1),
+        ("sequence", "16"),
+        ("weights", ["a list"]),
+        ("versions", None),
+        ("data", "none"),
+    ],
+)
+def test_a_member_that_is_of_another_kind_is_refused(written, name, said):
+    begin = json.loads(written.splitlines()[0])
+    assert transcript.read(transcript.canonical.dumps(begin) + b"\n")
+    with pytest.raises(EvidenceError, match=f"`{name}` is "):
+        transcript.read(transcript.canonical.dumps(begin | {name: said}) + b"\n")
+
+
+def test_the_kind_of_accelerator_is_told(monkeypatch):
+    here = transcript.machine()["machine"]
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: None)
+    assert transcript.machine()["machine"].endswith(", no accelerator")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H200")
+    assert transcript.machine()["machine"] == f"{here.rpartition(', ')[0]}, NVIDIA H200"
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("mps"))
+    assert transcript.machine()["machine"].rpartition(", ")[2]
+
+
 def test_every_bit_of_a_line_that_another_follows_counts(written):
     first = written.index(b"\n")
     for position in range(0, first, 7):

@@ -55,8 +55,9 @@ def audit(
     favour. Exit code 0 if all agree, 5 if one does not, 4 if the log or the subject's files are not the recorded ones.
 
     With --replay, segments of a training run between snapshots are trained again by FUNCTION(start, segment, into),
-    which gives the loss of each step, and compared bit for bit. On another machine, with other threads or versions, the
-    answer is "not comparable" and the exit code 5.
+    which gives the loss of each step, and compared bit for bit; tokens and FLOP are counted again. On another machine,
+    with other threads or versions, the answer is "not comparable"; "agrees in part" where something could not be
+    checked. Exit code 0 if it agrees, 5 if not.
 
     \b
         interlock audit --rerun 50
@@ -121,6 +122,8 @@ def _replay(
         "drawn": list(report.drawn),
         "root": report.root,
         "differs": dict(report.differs),
+        "wrong": list(report.wrong),
+        "unchecked": list(report.unchecked),
         "environment": {name: list(pair) for name, pair in report.environment.items()},
         "detects_one_altered": f"{chance.numerator}/{chance.denominator}",
     }
@@ -131,8 +134,12 @@ def _replay(
             f"{report.verdict}: {len(report.drawn)} of {report.total} segments trained again, drawn by root "
             f"{report.root[:16]}; one altered segment is among them with a chance of {float(chance):.0%}"
         )
+        for wrong in report.wrong:
+            typer.echo(f"  - {wrong}")
         for name, how in report.differs.items():
             typer.echo(f"  - {name}: {how} differs")
+        for unchecked in report.unchecked:
+            typer.echo(f"  - not checked: {unchecked}")
         for name, (recorded, here) in report.environment.items():
             typer.echo(f"  - {name}: recorded {recorded!r}, here {here!r}")
     return OK if report.verdict == "agrees" else FAILED

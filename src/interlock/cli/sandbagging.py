@@ -80,7 +80,8 @@ def check(
 
     baseline, noise, tuning-gap, sample-efficiency, weak-unlock, exploration, profile: docs/sandbagging.md says what
     each shows and what fools it. A flag is a guess about the model. Only "the bound holds" says that elicitation
-    sufficed: nothing that was tried reached the bound, and every check was run. Exit code 5 if it does not hold.
+    sufficed: nothing that was tried reached the bound, and every check could tell, but for profile, which needs a panel
+    and brings nothing out. Exit code 5 if it does not hold.
     On a large model name a folder with --out: killed, the same command goes on with the next check.
     """
     from interlock.cli.show import progress
@@ -218,10 +219,11 @@ def _table(figures: Mapping[str, Any]) -> None:
     for on, told in {"calibration": rule["calibration"], **rule["tested"]}.items():
         if told["balanced_accuracy"] is not None:
             typer.echo(
-                f"  {on:<16} balanced accuracy {told['balanced_accuracy']:.3f}; found {_interval(told['found'])}, "
-                f"false alarms {_interval(told['false_alarms'])}"
+                f"  {on:<16} balanced accuracy {_interval(told['balanced_accuracy'])}; "
+                f"found {_interval(told['found'])}, false alarms {_interval(told['false_alarms'])}"
             )
-    typer.echo("  Intervals: 95 %; AUC by Hoeffding's bound for U-statistics, shares by Clopper and Pearson.")
+    typer.echo("  Intervals: 95 %; AUC by Hoeffding's bound for U-statistics, shares by Clopper and Pearson,")
+    typer.echo("  balanced accuracy the mean of two of these, each at half of 5 % (Bonferroni).")
 
 
 def _flags(flags: Mapping[str, Mapping[str, Any]]) -> None:

@@ -1,7 +1,7 @@
 """What must be so before training begins: where the weights loaded stand in the ledger, and what a token takes.
 
 Guarantees: the effective compute at the start is what the ledger says of these very weights; what is in memory is what
-lies in their folder; a token takes no less than the formula says, or training does not begin.
+lies in their folder; a token takes no less than formula and torch's counter say, or training does not begin.
 What it leaves to the caller: verifying the permit.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from interlock.gate import compiled
 from interlock.gate.permit import Held, chain, check_unused
 from interlock.subject import manifest
-from interlock.subject.compute import counted, flop
+from interlock.subject.compute import architecture, counted, flop
 from interlock.subject.compute.architecture import UnknownArchitectureError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from interlock.evidence.read import Evidence, Permit
+    from interlock.subject.compute.architecture import Architecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +65,16 @@ def start(evidence: Evidence, permit: Permit, weights: Path, step: int | None) -
     return Start(loaded, last.compute, last.step, last.transcript)
 
 
-def cost(model: Any, *, sequence: int, counted_flop: int | None) -> int:
-    """FLOP of training on one token: by formula, else what the caller counted, which the formula must not deny, nor
-    torch's counter where there is no formula.
+def cost(model: Any, folder: Path, *, sequence: int, counted_flop: int | None) -> int:
+    """FLOP of training on one token of the longest sequence: the most of what the formula says, torch's counter, and
+    the caller, who may say more. The formula reads the config of the folder that was registered, and must agree with
+    the config in memory, and with what the counter sees the model do.
 
     Raises:
-        Held: it is unknown, or the caller's count is not believed.
+        Held: it is unknown, or config, formula, counter and caller do not agree.
     """
     try:
-        made = counted.of_model(model)
+        made = _registered(model, folder, sequence)
     except UnknownArchitectureError as error:
         if counted_flop is None:
             raise Held(
@@ -80,14 +82,38 @@ def cost(model: Any, *, sequence: int, counted_flop: int | None) -> int:
             ) from error
         _check_counted(model, sequence=sequence, counted_flop=counted_flop)
         return counted_flop
-    by_formula = flop.per_token(made, width=sequence)
-    if counted_flop is None:
-        return by_formula
+    seen = _seen(model, made, sequence)
+    said = counted_flop or 0
+    if said:
+        try:
+            counted.agree(made, counted.Counted(said * sequence, 1, sequence))
+        except counted.GapError as error:
+            raise Held(f"counted_flop is not believed: {error}") from error
+    return max(flop.per_token(made, width=sequence), seen, said)
+
+
+def _registered(model: Any, folder: Path, sequence: int) -> Architecture:
+    """The architecture by the config of the folder, which a subject's digest covers; that in memory takes as much."""
+    made, registered = counted.of_model(model), architecture.load(folder)
+    here, there = (flop.per_token(it, width=sequence) for it in (made, registered))
+    if here != there:
+        raise Held(
+            f"the model in memory has another config than `{folder}`: a token takes {here} FLOP by the one and {there} "
+            "by the other; load it as it was registered"
+        )
+    return registered
+
+
+def _seen(model: Any, made: Architecture, sequence: int) -> int:
+    """FLOP of a token by torch's counter, which the formula must not be further from than `counted.MOST_APART`."""
     try:
-        counted.agree(made, counted.Counted(counted_flop * sequence, 1, sequence))
+        found = counted.forward(model, width=sequence)
+        counted.agree(made, found)
     except counted.GapError as error:
-        raise Held(f"counted_flop is not believed: {error}") from error
-    return max(by_formula, counted_flop)
+        raise Held(f"the formula does not speak of what the model does: {error}") from error
+    except Exception as error:  # whatever the model makes of a short sequence
+        raise Held(f"the compute of a step is unknown: torch's counter does not get through it ({error})") from error
+    return found.per_token
 
 
 def _check_counted(model: Any, *, sequence: int, counted_flop: int) -> None:

@@ -50,7 +50,7 @@ def _arguments(module: Any, positional: Sequence[Any], named: Mapping[str, Any])
     names = _parameters(type(module).forward)
     for place, given in enumerate(positional):
         name = names[place] if place < len(names) else f"argument {place + 1}"
-        yield (_IDS if place == 0 and _whole_numbers(given) else name), given
+        yield (_IDS if place == 0 and whole_numbers(given) else name), given
     yield from named.items()
 
 
@@ -72,7 +72,7 @@ def _of(name: str, given: Any) -> Size:
         return _rows(name, shape, dimensions=3)
     if len(shape) < 2 or (name in _OF_TOKENS and len(shape) > 2):  # lengths and counts; masks of pairs, and the like
         return Size()
-    if _whole_numbers(given):
+    if whole_numbers(given):
         return Size(given.numel(), max(shape[1], shape[-1]))
     return Size(shape[0] * shape[1], shape[1])
 
@@ -95,6 +95,7 @@ def _check_carries_nothing(name: str, given: Any) -> None:
     )
 
 
-def _whole_numbers(given: Any) -> bool:
+def whole_numbers(given: Any) -> bool:
+    """Whether something is a tensor of whole numbers, as token ids are."""
     kind = getattr(given, "dtype", None)
     return kind is not None and str(kind).startswith(("torch.int", "torch.uint"))

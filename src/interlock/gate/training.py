@@ -330,7 +330,7 @@ class TrainingGate:
         with admission.still(self._weights):
             start = admission.start(evidence, permit, self._weights, step)
             admission.check_loaded(model, self._weights)
-        cost = admission.cost(model, sequence=self._sequence, counted_flop=self._counted_flop)
+            cost = admission.cost(model, self._weights, sequence=self._sequence, counted_flop=self._counted_flop)
         if start.spent + cost * self._tokens_per_step > permit.terms.most_compute:
             raise Held(admission.bound(permit, start.spent, cost * self._tokens_per_step))
         lease = Lease(Grant.of(evidence, permit), clock=self._clock, seen=self._seen)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import sys
 import weakref
 from dataclasses import dataclass
@@ -36,6 +37,11 @@ MEMBERS = {
     "snapshot": ("optimizer_step", "name", "digest", "ended"),
     "end": ("optimizer_step", "ended"),
 }
+#: Members that are whole numbers, FLOP in decimal digits, and others than text; all the rest is text.
+_COUNTS = ("optimizer_step", "tokens", "tokens_per_step", "sequence", "processes", "threads")
+_FLOP = ("effective_compute", "flop_per_token")
+_OBJECTS = {"versions": (dict,), "data": (dict, type(None))}
+_DIGITS = re.compile(r"0|[1-9][0-9]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +107,12 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line as it was read, and its digest."""
+    """One line as it was read, its digest, and that of the line `before`; of the first, the head it goes on from."""
 
     tells: str
     members: Mapping[str, Any]
     digest: str
+    before: str | None
 
 
 def read(data: bytes, *, where: str = "the transcript") -> tuple[Line, ...]:
@@ -129,11 +136,23 @@ def _line(raw: bytes, last: Line | None, where: str) -> Line:
     before = value.pop("before", None)
     if (tells == "begin") != (last is None) or (last is not None and last.tells == "end"):
         raise EvidenceError(f"{where}: tells `{tells}`, expected `begin` first and nothing after `end`")
+    if not isinstance(before, str | None):
+        raise EvidenceError(f"{where}: goes on from `{str(before)[:80]}`, expected a digest or null")
     if last is not None and before != last.digest:
         raise EvidenceError(f"{where}: goes on from {str(before)[:12]}, and the line before is {last.digest[:12]}")
     if not isinstance(tells, str) or set(value) != set(MEMBERS.get(tells, ("unknown",))):
         raise EvidenceError(f"{where}: tells `{tells}` with members that this does not have")
-    return Line(tells, value, hashlib.sha256(raw).hexdigest())
+    if wrong := next((name for name, said in value.items() if not _is_of_its_kind(name, said)), None):
+        raise EvidenceError(f"{where}: `{wrong}` is `{str(value[wrong])[:80]}`, which it cannot be")
+    return Line(tells, value, hashlib.sha256(raw).hexdigest(), before)
+
+
+def _is_of_its_kind(name: str, said: object) -> bool:
+    if name in _COUNTS:
+        return isinstance(said, int) and not isinstance(said, bool) and said >= 0
+    if name in _FLOP:
+        return isinstance(said, str) and _DIGITS.fullmatch(said) is not None
+    return isinstance(said, _OBJECTS.get(name, (str,)))
 
 
 def mean(losses: Sequence[Any]) -> str:
@@ -144,11 +163,11 @@ def mean(losses: Sequence[Any]) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Where bits may depend on: the processor, and what computes on it."""
+    """What bits may depend on: the processor, the kind of accelerator that there is, and what computes on them."""
     import torch
 
     return {
-        "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
+        "machine": f"{platform.system()} {platform.machine()}, {_processor()}, {_accelerator()}",
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, **_beside()},
     }
@@ -157,6 +176,17 @@ def machine() -> dict[str, Any]:
 def _beside() -> dict[str, str]:
     modules = {name: sys.modules.get(name) for name in ("transformers", "lightning")}
     return {name: str(found.__version__) for name, found in modules.items() if found is not None}
+
+
+def _accelerator() -> str:
+    """The kind that torch would compute on, whether or not it does."""
+    import torch
+
+    found = torch.accelerator.current_accelerator(check_available=True)
+    if found is None:
+        return "no accelerator"
+    name = getattr(torch.get_device_module(found), "get_device_name", None)
+    return str(name()) if name else found.type
 
 
 def _processor() -> str:

@@ -39,6 +39,17 @@ def test_the_formula_is_what_torch_counts_on_a_real_pass(name):
     assert agree(made, found) == 0
 
 
+@pytest.mark.parametrize("name", EACH_FAMILY)
+@pytest.mark.parametrize("width", [7, 50])
+def test_short_passes_forward_tell_what_training_on_a_sequence_takes(name, width):
+    made, model = architecture.read(config_of(name, layers=2).to_dict()), real(name)
+    weights = [weight.requires_grad_(requires_grad=False) for weight in model.parameters()]  # frozen ones count, too
+    found = counted.forward(model, width=width)
+    assert found == counted.Counted(flop.training(made, rows=1, width=width), 1, width)
+    assert model.training
+    assert all(weight.grad is None for weight in weights)
+
+
 @pytest.mark.parametrize("name", ["mixtral", "gpt2", "deepseek_v3"])
 def test_a_model_without_memory_counts_as_a_real_one(name):
     made = architecture.read(config_of(name, layers=2).to_dict())

@@ -181,7 +181,7 @@ def _flagged(models: Sequence[Model], name: str) -> dict[str, Any]:
 
 def _verdicts(told: combined.Verdicts) -> dict[str, Any]:
     return {
-        "balanced_accuracy": float(told.balanced) if told.hiding and told.benign else None,
+        "balanced_accuracy": told.interval(),
         "found": clopper_pearson(told.found, told.hiding).to_json() if told.hiding else None,
         "false_alarms": clopper_pearson(told.alarms, told.benign).to_json() if told.benign else None,
     }

@@ -14,9 +14,12 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from interlock.errors import UsageError
+from interlock.evaluate.statistics.estimate import CONFIDENCE
+from interlock.evaluate.statistics.intervals import clopper_pearson
 
 ALARMS = Fraction(5, 100)
 MOST = 2
+METHOD = "mean of two exact intervals (Clopper-Pearson), each at half of 1 - confidence (Bonferroni)"
 
 Scores = Mapping[str, float]
 
@@ -54,6 +57,23 @@ class Verdicts:
         if not self.hiding or not self.benign:
             return Fraction(0)
         return (Fraction(self.found, self.hiding) + 1 - Fraction(self.alarms, self.benign)) / 2
+
+    def interval(self, confidence: Fraction = CONFIDENCE) -> dict[str, Any] | None:
+        """The balanced accuracy and its interval by `METHOD`, as JSON; None where one side is missing."""
+        if not self.hiding or not self.benign:
+            return None
+        each, cleared = (1 + confidence) / 2, self.benign - self.alarms
+        one = clopper_pearson(self.found, self.hiding, confidence=each)
+        two = clopper_pearson(cleared, self.benign, confidence=each)
+        return {
+            "value": float(self.balanced),
+            "low": (one.low + two.low) / 2,
+            "high": (one.high + two.high) / 2,
+            "n": self.hiding + self.benign,
+            "unit": "organism",
+            "confidence": float(confidence),
+            "method": METHOD,
+        }
 
 
 def says(rule: Sequence[Condition], scores: Scores) -> bool:

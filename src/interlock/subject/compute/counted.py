@@ -1,4 +1,4 @@
-"""FLOP as torch counts them in a real forward and backward pass, and whether the formula agrees.
+"""FLOP as torch counts them in real passes, and whether the formula agrees.
 
 torch's counter knows operations by name, and one that it does not know counts for nothing. In torch 2.13 that is so of
 fused attention on a CPU and of grouped products of experts; so both are taken apart into products that it knows while
@@ -12,6 +12,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from interlock.errors import UsageError, missing_extra
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: How far formula and counter may be apart, as a share of what was counted.
 MOST_APART = Fraction(5, 100)
+#: Tokens of the shorter one of two sequences from which `forward` reads what longer ones take.
+SHORT = 16
 
 
 class GapError(UsageError):
@@ -72,6 +75,40 @@ def count(model: Any, *, rows: int, width: int) -> Counted:
         logits = model(input_ids=tokens, attention_mask=seen, use_cache=False).logits
         torch.autograd.grad(logits.sum(), weights, allow_unused=True)  # experts that no token chose
     return Counted(int(counter.get_total_flops()), rows, width, recomputes)
+
+
+def forward(model: Any, *, width: int) -> Counted:
+    """FLOP of training on a sequence, by passes forward over nonsense, of 16 and of 32 tokens where it is longer.
+
+    A pass over w tokens takes a w for the weights and b w^2 for pairs of positions, so two lengths give both, and a
+    backward pass takes twice as much. That costs less than reading the weights does, whatever the length. Weights,
+    settings and random state stay as they were.
+
+    Raises:
+        UsageError: torch is not installed, or attention cannot be taken apart.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise missing_extra("local", "torch") from error
+    with _taken_apart(model), torch.no_grad():
+        if width <= 2 * SHORT:
+            return Counted(flop.TRAINING * _passed(model, width), 1, width)
+        short, twice = (_passed(model, length) for length in (SHORT, 2 * SHORT))
+    pairs = Fraction(twice - 2 * short, 2 * SHORT**2)
+    weights = Fraction(short, SHORT) - pairs * SHORT
+    return Counted(ceil(flop.TRAINING * (weights * width + pairs * width**2)), 1, width)
+
+
+def _passed(model: Any, width: int) -> int:
+    """FLOP of a pass forward over one sequence."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    tokens = torch.zeros((1, width), dtype=torch.long, device=next(model.parameters()).device)
+    with FlopCounterMode(display=False) as counter:
+        model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False)
+    return int(counter.get_total_flops())
 
 
 def of_config(config: Mapping[str, Any], *, rows: int, width: int) -> Counted:
