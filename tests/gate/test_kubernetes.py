@@ -11,6 +11,7 @@ import ssl
 import threading
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,9 +25,12 @@ from ruamel.yaml import YAML
 import ledger_lab
 import permit_lab
 from interlock import cli
+from interlock.cli.deployments import register as offer
 from interlock.errors import EvidenceError
+from interlock.gate import permit_file
 from interlock.gate.kubernetes import LIMIT, Door, answer
 from interlock.gate.kubernetes_serve import Server
+from interlock.subject.deployment import Deployment
 from interlock.workspace import now
 
 FOLDER = Path(__file__).parents[2] / "integrations" / "kubernetes"
@@ -71,14 +75,20 @@ ALLOWED = {
     "kind": "AdmissionReview",
     "response": {"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "allowed": True},
 }
+OFFERED = Deployment(ledger_lab.FILES.digest, "5e" * 32, (), (), "api", "public", {})
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kubernetes")
-    permit, _ = permit_lab.files(permit_lab.evaluated(folder / "lab"), folder / "gate")
+    workspace = permit_lab.evaluated(folder / "lab")
+    permit, _ = permit_lab.files(workspace, folder / "gate")
     (folder / "permits").mkdir()
     (folder / "permits" / "run.json").write_bytes(permit.read_bytes())
+    offer(workspace, name="api", offered=OFFERED)
+    for name, deployment in (("api.json", "api"), ("bare.json", None)):
+        digest = permit_lab.issue(workspace, "deploy-api", deployment=deployment)
+        (folder / "permits" / name).write_bytes(permit_file.export(workspace, digest))
     flipped = bytearray(permit.read_bytes())
     flipped[len(flipped) // 2] ^= 1
     (folder / "permits" / "flipped.json").write_bytes(bytes(flipped))
@@ -142,6 +152,10 @@ REFUSED = {
     "its subject is no digest": (
         changed(*ANNOTATIONS, "interlock/subject", "m"), "expected 64",
     ),
+    "it offers a deployment under a permit for the bare model": (
+        changed(*ANNOTATIONS, "interlock/deployment", OFFERED.digest), "is for deployment the bare model, expected one",
+    ),
+    "its deployment is no digest": (changed(*ANNOTATIONS, "interlock/deployment", "api"), "expected 64"),
     "it has no deadline": (changed(*DEADLINE, None), "is None, expected at most"),
     "it outlasts the permit": (changed(*DEADLINE, 10**8), "expected at most"),
     "its deadline is no number": (changed(*DEADLINE, "600"), "a whole number"),
@@ -155,6 +169,9 @@ REFUSED = {
     "it has no object": (changed("request", "object", None), "expected an object"),
     "its permit is changed while it runs": (update(annotations={"interlock/permit": "new.json"}), "cannot be changed"),
     "it says that it loads another model meanwhile": (update(annotations={"interlock/subject": "0" * 64}), "cannot be"),
+    "it says that it offers another deployment meanwhile": (
+        update(annotations={"interlock/deployment": OFFERED.digest}), "cannot be",
+    ),
     "it gets more time": (update(activeDeadlineSeconds=601), "expected at most 600, as before"),
     "its deadline is taken away": (update(activeDeadlineSeconds=None), "expected at most 600, as before"),
 }  # fmt: skip
@@ -173,6 +190,46 @@ def test_what_is_refused_and_why(door, what):
 def test_a_permit_for_another_action_is_refused_whatever_the_pod_says(door):
     said = asked(door, REVIEW, action="deploy-api")["response"]
     assert "expected one for `deploy-api`" in said["status"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("permit", "named", "why"),
+    [
+        ("api.json", OFFERED.digest, None),
+        ("bare.json", None, None),
+        ("api.json", None, "expected one for the bare model"),
+        ("api.json", "0" * 64, "expected one for 0000"),
+        ("bare.json", OFFERED.digest, "is for deployment the bare model"),
+    ],
+)
+def test_a_permit_for_a_deployment_opens_to_the_pod_that_names_it_and_to_no_other(door, permit, named, why):
+    review = changed(*ANNOTATIONS, "interlock/permit", permit)
+    if named is not None:
+        review["request"]["object"]["metadata"]["annotations"]["interlock/deployment"] = named
+    said = asked(door, review, action="deploy-api")["response"]
+    assert said["allowed"] is (why is None)
+    assert why is None or why in said["status"]["message"]
+
+
+def test_two_reviews_at_once_keep_one_latest_time(door, tmp_path, monkeypatch):
+    """The one comes when the other is about to put its file in place."""
+    door = replace(door, seen=tmp_path / "seen")
+    rename, answers = Path.replace, []
+
+    def other():
+        answers.append(asked(door, REVIEW))
+
+    def late(self, target):
+        if threading.current_thread() is threading.main_thread():
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join()
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", late)
+    assert asked(door, REVIEW) == ALLOWED
+    assert answers == [ALLOWED]
+    assert [it.name for it in tmp_path.iterdir()] == ["seen"]
 
 
 def test_a_permit_that_is_over_is_refused(door):

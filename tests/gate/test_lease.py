@@ -178,6 +178,20 @@ def test_two_leases_share_what_they_have_seen(clocks, tmp_path):
     assert b"02:00:00Z" in (tmp_path / "seen").read_bytes()
 
 
+def test_what_another_lease_sees_while_one_begins_is_no_reason_to_hold(clocks, tmp_path):
+    meanwhile = [HOUR]
+
+    def clock():
+        shown = clocks.wall
+        if meanwhile:
+            clocks.pass_by(meanwhile.pop())
+            clocks.lease(seen=tmp_path / "seen")
+        return shown
+
+    lease = Lease(GRANT, clock=clock, monotonic=lambda: clocks.ticks, seen=tmp_path / "seen")
+    assert lease.check() == 9 * HOUR
+
+
 def test_threads_that_ask_at_once_see_no_clock_go_back():
     lease, failed = Lease(Grant(1, 2, LONG_AGO, datetime(9999, 1, 1, tzinfo=UTC), LONG_AGO)), []
 

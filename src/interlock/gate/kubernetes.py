@@ -1,14 +1,15 @@
 """The door of a Kubernetes cluster: may this Pod be made, under the permit that it names?
 
-A Pod names its permit, a file that lies at the gate, in the annotation `interlock/permit`, and what it will load, if it
-says so, in `interlock/subject`; `spec.activeDeadlineSeconds` must be no more than the permit leaves. Which action it is
-for, the gate says and not the Pod.
+A Pod names its permit, a file that lies at the gate, in the annotation `interlock/permit`; what it will load, if it
+says so, in `interlock/subject`; and the deployment that it offers, if that is not the bare model, in
+`interlock/deployment`. `spec.activeDeadlineSeconds` must be no more than the permit leaves. Which action it is for, the
+gate says and not the Pod.
 
 Guarantees: `answer` allows nothing that it did not verify; a Pod that runs cannot be put under another permit, nor be
 given more time; one that is deleted always may be. What cannot be read is refused.
 What it leaves to others: a Pod that waits for its node, whose deadline counts from its start; that the cluster asks
-(`failurePolicy: Fail`); which weights a container loads; and what was revoked while a Pod runs. docs/launching.md has
-more.
+(`failurePolicy: Fail`); which weights a container loads, and what it offers them as; and what was revoked while a Pod
+runs. docs/launching.md has more.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ __all__ = ["LIMIT", "Door", "answer"]
 
 LIMIT = 3 << 20
 """Most bytes of a review: what an API server's own limit comes to."""
-PERMIT, SUBJECT = "interlock/permit", "interlock/subject"
+PERMIT, SUBJECT, DEPLOYMENT = "interlock/permit", "interlock/subject", "interlock/deployment"
 _OURS = "interlock/"
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -95,20 +96,21 @@ def _review(door: Door, request: dict[str, Any], action: str) -> None:
 
 def _created(door: Door, pod: dict[str, Any], action: str) -> None:
     told = _annotations(pod)
-    name, subject = told.get(PERMIT), told.get(SUBJECT)
+    name, subject, offered = told.get(PERMIT), told.get(SUBJECT), told.get(DEPLOYMENT)
     if name is None:
         raise Held(f"the Pod names no permit; annotate it with `{PERMIT}: NAME`")
     if not _NAME.fullmatch(name):
         raise EvidenceError(f"`{PERMIT}` is `{name[:80]}`, expected letters, digits, `.`, `_` and `-`")
-    if subject is not None and not _DIGEST.fullmatch(subject):
-        raise EvidenceError(f"`{SUBJECT}` is `{subject[:80]}`, expected 64 hexadecimal digits")
+    for what, digest in ((SUBJECT, subject), (DEPLOYMENT, offered)):
+        if digest is not None and not _DIGEST.fullmatch(digest):
+            raise EvidenceError(f"`{what}` is `{digest[:80]}`, expected 64 hexadecimal digits")
     try:
         with (door.permits / name).open("rb") as file:
             data = file.read(permit_file.LIMIT + 1)
     except OSError as error:
         raise Held(f"no permit `{name}` at the gate: {error.strerror}") from error
     read = permit_file.read(data, door.trust(), at=door.clock())
-    grant = read.verify(action=action, subject=subject or read.subject, at=door.clock())
+    grant = read.verify(action=action, subject=subject or read.subject, deployment=offered, at=door.clock())
     left = Lease(grant, clock=door.clock, seen=door.seen).check().total_seconds()
     deadline = _deadline(pod)
     if deadline is None or deadline > left:

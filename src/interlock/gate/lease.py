@@ -11,7 +11,7 @@ a `seen` file where nobody deletes it: without it a restart forgets what the clo
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -101,11 +101,12 @@ class Lease:
         self.grant = grant
         self._clock, self._monotonic, self._seen = clock, monotonic, seen
         self._lock = _fork.lock(self)
+        kept = self._kept()  # read first: what another lease on this machine sees meanwhile is no reason to hold
         self._began, self._ticked = clock(), monotonic()
         self._shown_before, self._ticks_before = self._began, self._ticked
         self._noted: datetime | None = None
         self._held: str | None = None
-        self._check_start()
+        self._check_start(kept)
         self.check()
 
     def check(self, *, effective_compute: int | None = None) -> timedelta:
@@ -145,10 +146,9 @@ class Lease:
         self._shown_before, self._ticks_before = shown, ticks
         return self._began + max(shown - self._began, timedelta(seconds=ticks - self._ticked))
 
-    def _check_start(self) -> None:
+    def _check_start(self, kept: datetime | None) -> None:
         shown = self._began
         known = {"the ledger's own time": self.grant.ledger_time, "the start of the permit": self.grant.begins}
-        kept = self._kept()
         known |= {f"the latest time seen, by `{self._seen}`": kept} if kept else {}
         for what, moment in known.items():
             if shown < moment:
@@ -182,10 +182,14 @@ class Lease:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole. It outlives this process, however that ends; a step does not wait for the disk to have it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a file whole. It outlives this process, however that ends; a step does not wait for the disk to have it.
+
+    Each write has a name of its own meanwhile: several leases, in threads too, may keep one file.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        temporary.write_bytes(data)
+        with temporary.open("xb") as file:
+            file.write(data)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
