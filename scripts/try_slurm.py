@@ -2,12 +2,13 @@
 
 Needs root, slurm-wlm and munge (Debian: apt-get install slurm-wlm munge); without them it says so and ends with 0. It
 starts munged, slurmctld and slurmd of its own, in a temporary folder, on loopback ports, and ends them. It takes some
-five minutes: Slurm counts time limits in whole minutes.
+ten minutes: Slurm counts time limits in whole minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -19,13 +20,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
 import permit_lab  # noqa: E402  # the tests are not installed
+from interlock.decide.decision import timestamp  # noqa: E402
 from interlock.gate import narrowing, permit_file  # noqa: E402
 from interlock.gate.trust import Trust  # noqa: E402
 from interlock.workspace import Workspace, now  # noqa: E402
@@ -56,13 +58,16 @@ MpiDefault=none
 SelectType=select/cons_tres
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
-KillWait=5
+KillWait=30
 InactiveLimit=0
 MinJobAge=300
 ReturnToService=2
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
 PartitionName=train Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=open Nodes=ALL MaxTime=INFINITE State=UP
 """
+_DEAF = "#!/bin/sh\ntrap '' TERM USR1\nwhile :; do sleep 1; done\n"
+_BRIEF = "#!/bin/sh\nexit 0\n"
 _JOB = """\
 #!/bin/sh
 trap 'echo saved at step $step >> {folder}/snapshot; exit 0' TERM USR1
@@ -85,15 +90,23 @@ class Cluster:
         """One of Slurm's commands."""
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=60)
 
-    def submit(self, *options: str) -> tuple[str | None, str]:
+    def submit(self, *options: str, script: str = "job.sh") -> tuple[str | None, str]:
         """The job's number, or None if it was refused, and what was said."""
-        job = str(self.folder / "job.sh")
+        job = str(self.folder / script)
         done = self.ask("sbatch", "--parsable", f"--output={self.folder}/out-%j", *options, job)
         return (done.stdout.strip() or None) if done.returncode == 0 else None, done.stderr.strip()
+
+    def change(self, job: str, *changes: str) -> bool:
+        """Whether Slurm takes a change of a job."""
+        return self.ask("scontrol", "update", f"JobId={job}", *changes).returncode == 0
 
     def state(self, job: str) -> str:
         """A job's state, in Slurm's words."""
         return self.told(job, "JobState")
+
+    def waits_or_runs(self, job: str) -> bool:
+        """Whether it is not over."""
+        return self.state(job) in {"RUNNING", "PENDING", "COMPLETING", "CONFIGURING"}
 
     def told(self, job: str, name: str) -> str:
         """A member of what Slurm tells of a job."""
@@ -135,73 +148,190 @@ def main() -> int:
     return 0 if all(good for *_, good in rows) else 1
 
 
-def _scenario(cluster: Cluster, workspace: Workspace, expect: Callable[[str, str, bool], None]) -> None:
-    folder = cluster.folder
+Expect = Callable[[str, str, bool], None]
+
+
+def _scenario(cluster: Cluster, workspace: Workspace, expect: Expect) -> None:
+    _refused(cluster, workspace, expect)
+    _bounded(cluster, workspace, expect)
+    _cut(cluster, workspace, expect)
+    _begins(cluster, workspace, expect)
+    _clock(cluster, workspace, expect)
+    _gate_only(cluster, "train")
+    _partitions(cluster, workspace, expect)
+
+
+def _refused(cluster: Cluster, workspace: Workspace, expect: Expect) -> None:
+    """What is not taken in."""
     job, said = cluster.submit()
     expect("a job that names no permit", said, job is None and "no permit is named" in said)
     job, said = cluster.submit("--comment", "interlock=absent.json")
     expect("one whose permit is not there", said, job is None and "no permit `absent.json`" in said)
     _permit(cluster, workspace, "flipped.json", timedelta(hours=1))
-    data = bytearray((folder / "permits" / "flipped.json").read_bytes())
+    data = bytearray((cluster.folder / "permits" / "flipped.json").read_bytes())
     data[len(data) // 2] ^= 1
-    (folder / "permits" / "flipped.json").write_bytes(bytes(data))
+    (cluster.folder / "permits" / "flipped.json").write_bytes(bytes(data))
     job, said = cluster.submit("--comment", "interlock=flipped.json")
     expect("one whose permit has one bit flipped", said, job is None and "hold" in said)
+    job, said = cluster.submit("--comment", "interlock=run.json interlock=flipped.json")
+    expect("one that names two permits", said, job is None and "more than once" in said)
 
-    _permit(cluster, workspace, "run.json", timedelta(seconds=130))
+
+def _bounded(cluster: Cluster, workspace: Workspace, expect: Expect) -> None:
+    """A job that listens: bounded, not changed, not requeued, saved before its end, and gone on under a new permit."""
+    folder = cluster.folder
+    _permit(cluster, workspace, "run.json", timedelta(seconds=250))
     job, said = cluster.submit("--comment", "interlock=run.json", "--time=60", "--signal=B:TERM@20", "--requeue")
+    what = "one under a permit of 250 seconds that asks for an hour and a requeue"
     if job is None:
-        expect("one under a permit of 130 seconds that asks for an hour and a requeue", said, False)  # noqa: FBT003
+        expect(what, said, False)  # noqa: FBT003
         return
     limit, requeue = cluster.told(job, "TimeLimit"), cluster.told(job, "Requeue")
-    bounded = limit == "00:02:00" and requeue == "0"
-    expect(
-        "one under a permit of 130 seconds that asks for an hour and a requeue",
-        f"taken, limit {limit}, requeue {requeue}",
-        bounded,
-    )
+    expect(what, f"taken, limit {limit}, requeue {requeue}", limit == "00:02:00" and requeue == "0")
     _until((folder / "begun").exists, 90)
-    for change, member in (("TimeLimit=60", "TimeLimit"), ("Comment=interlock=flipped.json", "Comment")):
+    changes = (
+        ("TimeLimit=60", "TimeLimit"),
+        ("EndTime=now+3600", "EndTime"),
+        ("Comment=interlock=flipped.json", "Comment"),
+        ("Requeue=1", "Requeue"),
+    )
+    for change, member in changes:
         before = cluster.told(job, member)
-        refused = cluster.ask("scontrol", "update", f"JobId={job}", change).returncode != 0
-        after = cluster.told(job, member)  # this version of Slurm does not show why to who asked
-        expect(
-            f"a change to {change}", f"{'refused' if refused else 'taken'}, still {after}", refused and after == before
-        )
+        taken = cluster.change(job, change)  # this version of Slurm does not show why to who asked
+        after = cluster.told(job, member)
+        told = "taken" if taken else "refused, still as before"
+        expect(f"a change to {change}", told, not taken and after == before)
+    asked = cluster.ask("scontrol", "requeue", job)
+    taken = asked.returncode == 0 or cluster.state(job) != "RUNNING"
+    expect("`scontrol requeue`, as root", asked.stderr.strip() or "taken", not taken)
     running = job
-    ended = _until(lambda: cluster.state(running) not in {"RUNNING", "PENDING", "COMPLETING", "CONFIGURING"}, 200)
+    ended = _until(lambda: not cluster.waits_or_runs(running), 200)
     saved = (folder / "snapshot").read_text().strip() if (folder / "snapshot").exists() else "nothing saved"
     good = ended and not (folder / "done").exists() and saved.startswith("saved at step")
-    expect("at the permit's end", f"{cluster.state(job)}; {saved}", good)
+    expect("before its limit", f"{cluster.state(job)}; {saved}", good)
+    _permit(cluster, workspace, "run.json", timedelta(seconds=150))
     job, said = cluster.submit("--comment", "interlock=run.json")
-    expect("submitted again under the permit that is over", said, job is None and "permit end" in said)
+    expect("submitted again under a permit that is all but over", said, job is None and "kept for stopping" in said)
 
     _permit(cluster, workspace, "run.json", timedelta(hours=1))
-    job, said = cluster.submit("--comment", "interlock=run.json", "--time=60")
+    job, said = cluster.submit("--comment", "interlock=run.json", "--time=50")
     done = job is not None and _until((folder / "done").exists, 240)
     begun = (folder / "begun").read_text().split("\n")[-2]
+    good = done and begun != "begins at step 0"
+    expect("submitted again under a new permit", f"{begun}; {'done' if done else said}", good)
+
+
+def _cut(cluster: Cluster, workspace: Workspace, expect: Expect) -> None:
+    """A job that does not listen: Slurm kills it, and before the permit's end."""
+    end = _permit(cluster, workspace, "deaf.json", timedelta(seconds=190))
+    job, said = cluster.submit("--comment", "interlock=deaf.json", script="deaf.sh")
+    deaf = job or ""
+    _until(lambda: not cluster.waits_or_runs(deaf), 250)
+    left, gone = (end - now()).total_seconds(), not _alive(cluster.folder)
+    state = cluster.state(deaf) or said
+    told = f"{state}; limit {cluster.told(deaf, 'TimeLimit')}, Slurm's RunTime {cluster.told(deaf, 'RunTime')}"
     expect(
-        "submitted again under a new permit",
-        f"{begun}; {'done' if done else said}",
-        done and begun != "begins at step 0",
+        "one that ignores SIGTERM, under a permit of 190 seconds",
+        f"{told}; killed {left:.0f} seconds before the permit's end",
+        state == "TIMEOUT" and left > 0 and gone,
     )
 
+
+def _begins(cluster: Cluster, workspace: Workspace, expect: Expect) -> None:
+    """What is looked at once more when a job gets its nodes."""
     _permit(cluster, workspace, "late.json", timedelta(hours=1))
     job, said = cluster.submit("--comment", "interlock=late.json", "--begin=now+20")
-    (folder / "permits" / "late.json").unlink()
+    (cluster.folder / "permits" / "late.json").unlink()
     late = job or ""
     _until(lambda: cluster.state(late) not in {"PENDING", "CONFIGURING"}, 120)
     state = cluster.state(late) or said
     expect("one whose permit is taken away while it waits", state, state in {"CANCELLED", "FAILED", "BOOT_FAIL"})
 
+    _permit(cluster, workspace, "less.json", timedelta(hours=1))
+    spoof = "interlock=less.json TimeLimit=00:01:00 "
+    job, said = cluster.submit("--comment", spoof, "--time=50", "--begin=now+20", script="deaf.sh")
+    _permit(cluster, workspace, "less.json", timedelta(minutes=10))
+    less = job or ""
+    _until(lambda: cluster.state(less) == "RUNNING", 120)
+    limit = cluster.ask("squeue", "--noheader", "--format=%l", f"--jobs={less}").stdout.strip()
+    what = "one whose permit is a shorter one meanwhile, and whose comment says `TimeLimit=00:01:00`"
+    expect(what, f"{cluster.state(less) or said}, limit {limit}", limit in {"7:00", "8:00"})
+    cluster.ask("scancel", less)
 
-def _permit(cluster: Cluster, workspace: Workspace, name: str, lasts: timedelta) -> None:
-    """A permit that lasts so long, in the controller's folder."""
+
+def _clock(cluster: Cluster, workspace: Workspace, expect: Expect) -> None:
+    """A clock that was set back: it has shown a later time before."""
+    _permit(cluster, workspace, "run.json", timedelta(hours=1))
+    seen = cluster.folder / "seen"
+    kept = seen.read_bytes()
+    seen.write_text(json.dumps({"seen": timestamp(now() + timedelta(minutes=30))}))
+    job, said = cluster.submit("--comment", "interlock=run.json", script="brief.sh")
+    expect("one after the clock was set back by half an hour", said, job is None and "latest time seen" in said)
+    seen.write_bytes(kept)
+
+
+def _partitions(cluster: Cluster, workspace: Workspace, expect: Expect) -> None:
+    """Only one of two partitions is gated."""
+    _permit(cluster, workspace, "run.json", timedelta(minutes=30))
+    job, said = cluster.submit("--partition=open", script="brief.sh")
+    brief = job or ""
+    _until(lambda: not cluster.waits_or_runs(brief), 60)
+    state = cluster.state(brief) or said
+    expect("GATED is set: one without a permit, in an open partition", state, state == "COMPLETED")
+    for asks in ("--partition=train", "--partition=open,train", "--quiet"):
+        job, said = cluster.submit(asks, script="brief.sh")
+        where = "the default partition" if asks == "--quiet" else asks
+        expect(f"GATED is set: one without a permit, {where}", said, job is None and "no permit is named" in said)
+
+    job, said = cluster.submit("--partition=open", "--hold", "--requeue", script="brief.sh")
+    held = job or ""
+    changed = cluster.change(held, "Comment=x", "TimeLimit=90")
+    told = f"limit {cluster.told(held, 'TimeLimit')}"
+    expect("a change of a job in an open partition", f"{'taken' if changed else 'refused'}, {told}", changed)
+    for changes in (("Partition=train",), ("Partition=train", "Comment=interlock=flipped.json")):
+        taken = cluster.change(held, *changes)
+        where = cluster.told(held, "Partition")
+        what = f"a job that waits in an open partition: {' '.join(changes)}"
+        expect(what, f"{'taken' if taken else 'refused'}, still in {where}", not taken and where == "open")
+    changes = ("Partition=train", "Comment=interlock=run.json")
+    taken = cluster.change(held, *changes)
+    limit, requeue = cluster.told(held, "TimeLimit"), cluster.told(held, "Requeue")
+    good = taken and limit in {"00:27:00", "00:28:00"} and requeue == "0"
+    told = f"{'taken' if taken else 'refused'}, limit {limit}, requeue {requeue}"
+    expect(f"the same: {' '.join(changes)}, a permit of 30 minutes", told, good)
+    cluster.ask("scontrol", "release", held)
+    _until(lambda: not cluster.waits_or_runs(held), 60)
+    expect("and let go", cluster.state(held), cluster.state(held) == "COMPLETED")
+
+
+def _alive(folder: Path) -> bool:
+    """Whether a job's script still runs."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return any(str(folder) in line and "slurm_script" in line for line in listed.splitlines())
+
+
+def _gate_only(cluster: Cluster, partition: str) -> None:
+    """Set GATED in both; slurmctld reads a script again whose date is another second's."""
+    for name, usual, here in (
+        ("job_submit.lua", "local GATED = nil", f"local GATED = {{{partition} = true}}"),
+        ("prolog", 'GATED=""', f'GATED="{partition}"'),
+    ):
+        file = cluster.folder / name
+        text = file.read_text()
+        if usual not in text:
+            sys.exit(f"integrations/slurm/{name} has no line `{usual}`")
+        file.write_text(text.replace(usual, here))
+        file.chmod(0o755)
+
+
+def _permit(cluster: Cluster, workspace: Workspace, name: str, lasts: timedelta) -> datetime:
+    """A permit that lasts so long, in the controller's folder; its end."""
     digest = permit_lab.issue(workspace)
     end = (now() + lasts).replace(microsecond=0)
     made = narrowing.narrow(workspace, digest, narrowing.Less(not_after=end), at=now())
     workspace.refresh()
     (cluster.folder / "permits" / name).write_bytes(permit_file.export(workspace, made))
+    return end
 
 
 @contextmanager
@@ -220,6 +350,7 @@ def _cluster(folder: Path, workspace: Workspace) -> Iterator[Cluster]:
         "/usr/local/bin/interlock": str(command),
         "/etc/interlock/permits": f"{folder}/permits",
         "/etc/interlock/trust.json": f"{folder}/trust.json",
+        "/var/lib/interlock/slurm-seen": f"{folder}/seen",
         "#!/bin/sh\n": f"#!/bin/sh\nexport SLURM_CONF={folder}/slurm.conf\n",  # where it is not the usual one
     }
     for name in ("job_submit.lua", "prolog"):
@@ -230,7 +361,8 @@ def _cluster(folder: Path, workspace: Workspace) -> Iterator[Cluster]:
         (folder / name).chmod(0o755)
     host = socket.gethostname().partition(".")[0]
     (folder / "slurm.conf").write_text(_CONF.format(host=host, folder=folder, ctld=_port(), slurmd=_port()))
-    (folder / "job.sh").write_text(_JOB.format(folder=folder, steps=150))
+    for name, text in (("job.sh", _JOB.format(folder=folder, steps=150)), ("deaf.sh", _DEAF), ("brief.sh", _BRIEF)):
+        (folder / name).write_text(text)
     (folder / "munge.key").write_bytes(os.urandom(128))
     (folder / "munge.key").chmod(0o400)
     path = os.environ["PATH"] + ":/usr/sbin"

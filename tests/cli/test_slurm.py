@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import lab
 import permit_lab
 from interlock import cli
+from interlock.decide.decision import timestamp
 from interlock.gate import narrowing, permit_file
 from interlock.workspace import now
 
@@ -45,6 +47,15 @@ def test_a_sound_permit_gives_the_whole_minutes_that_it_leaves(place, capsys):
     assert check(capsys, place, "good.json", "--json").json["minutes"] > 60
 
 
+def test_a_clock_that_has_shown_a_later_time_before_gives_none(place, capsys, tmp_path):
+    seen = tmp_path / "seen"
+    assert check(capsys, place, "good.json", "--seen", str(seen)).code == 0
+    seen.write_text(json.dumps({"seen": timestamp(now() + timedelta(minutes=5))}))
+    said = check(capsys, place, "good.json", "--seen", str(seen))
+    assert (said.code, said.out) == (3, "")
+    assert "before the latest time seen" in said.err
+
+
 @pytest.mark.parametrize(
     ("name", "options", "code", "why"),
     [
@@ -52,6 +63,8 @@ def test_a_sound_permit_gives_the_whole_minutes_that_it_leaves(place, capsys):
         ("brief.json", (), 3, "in less than a minute"),
         ("flipped.json", (), 4, ""),
         ("good.json", ("-a", "deploy-api"), 3, "expected one for `deploy-api`"),
+        ("good.json", ("--deployment", "1" * 64), 3, "is for deployment the bare model, expected one for 1111"),
+        ("good.json", ("--deployment", "api"), 2, "expected 64 hexadecimal digits"),
         ("../gate/permit.json", (), 2, "expected letters"),
         (".hidden", (), 2, "expected letters"),
         ("good.json;id", (), 2, "expected letters"),

@@ -21,6 +21,7 @@ from interlock.workspace import now
 app = typer.Typer(help="Let Slurm ask for a permit: see docs/launching.md.", no_args_is_help=True)
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @app.callback()
@@ -34,6 +35,9 @@ def check(
     permits: Annotated[Path, typer.Option(help="Folder where permits lie on the controller.")],
     trust: Annotated[Path, typer.Option(help="The trust file (`interlock permit trust`).")],
     action: ActionOption = "scale",
+    deployment: Annotated[
+        str | None, typer.Option(help="Digest of the deployment that is offered.", show_default="the bare model")
+    ] = None,
     seen: Annotated[Path | None, typer.Option(help="Keep the latest time seen here; a clock set back holds.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -46,6 +50,8 @@ def check(
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"the permit's name is `{name[:80]}`, expected letters, digits, `.`, `_` and `-`")
+    if deployment is not None and not _DIGEST.fullmatch(deployment):
+        raise UsageError(f"--deployment is `{deployment[:80]}`, expected 64 hexadecimal digits")
     file = permits / name
     try:
         with file.open("rb") as opened:
@@ -53,7 +59,8 @@ def check(
     except OSError as error:
         raise Held(f"no permit `{name}` in `{permits}`: {error.strerror}") from error
     read = permit_file.read(data, read_trust(trust), at=now())
-    left = Lease(read.verify(action=action, subject=read.subject, at=now()), seen=seen).check()
+    grant = read.verify(action=action, subject=read.subject, deployment=deployment, at=now())
+    left = Lease(grant, seen=seen).check()
     minutes = left // timedelta(minutes=1)
     if minutes < 1:
         raise Held(f"the permit ends at {timestamp(read.until)}, in less than a minute")
