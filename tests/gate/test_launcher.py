@@ -28,6 +28,7 @@ from interlock.gate.clock import Steady
 from interlock.gate.launcher import Ended, Pace, UnreachableError, launch
 from interlock.gate.lease import Grant, Lease
 from interlock.gate.permit import Held
+from interlock.gate.training import exit_code
 from interlock.workspace import now
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="another system does not tell which processes there are")
@@ -242,7 +243,7 @@ def test_workers_that_outlive_their_agent_have_the_whole_notice(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     dies = 'import signal; signal.signal(signal.SIGUSR1, lambda *_: sys.exit(0)); pathlib.Path("ready").touch()'
     begin = "signal.signal(signal.SIGUSR1, save)"
-    command = workers(tmp_path, begin, save="while os.getppid() == agent: time.sleep(0.01)")
+    command = workers(tmp_path, begin, save='while os.path.exists(f"/proc/{agent}"): time.sleep(0.01)')
     command[-1] = command[-1].replace('pathlib.Path("ready").touch()', dies)
     pace = Pace(look=0.02, verify=0.02, notice=600, grace=600)
     ended, _ = run(command, when_ready(tmp_path, Held("revoked")), pace)
@@ -321,6 +322,15 @@ def test_a_command_that_fails_after_a_gate_inside_it_has_held_was_held(tmp_path,
     ended, lines = run(["sh", "-c", f"sh -c '{said}exit 3'; exit {code}"], after(1))
     assert ended == Ended(code, held)
     assert lines == ([f"hold: {held}"] if held else [])
+
+
+def test_a_gate_in_training_tells_the_launcher_that_it_holds(tmp_path, monkeypatch):
+    monkeypatch.setenv(_inside.FILE, str(tmp_path / "held"))
+    gate = SimpleNamespace(ended="the permit is used up")
+    with pytest.raises(SystemExit) as ended, exit_code(gate):
+        pass
+    assert ended.value.code == HOLD
+    assert _inside.read(tmp_path / "held") == "the permit is used up"
 
 
 # -- a permit that cannot be looked at, and clocks ---------------------------------------------------------------------
@@ -493,6 +503,28 @@ def test_attack_the_command_kills_its_launcher_and_does_not_listen(tmp_path, wha
     with against(tmp_path, what, "tests.after(1)") as process:
         assert process.wait(60) == -signal.SIGKILL
     assert is_over(tmp_path)
+
+
+@linux
+def test_attack_an_agent_that_dies_with_the_launcher_leaves_deaf_workers(tmp_path):
+    """They are nobody's children then, in sessions of their own."""
+    launcher = f"""
+        import sys
+        sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+        import test_launcher as tests
+        from pathlib import Path
+        deaf = 'for it in (signal.SIGUSR1, signal.SIGTERM): signal.signal(it, signal.SIG_IGN)'
+        pid = '(here / ("pid-" + mine)).write_text(str(os.getpid()))'
+        tests.run(tests.workers(Path(), deaf + chr(10) + pid), tests.after(1))
+    """
+    with subprocess.Popen(script(launcher), cwd=tmp_path) as process:
+        while not (tmp_path / "ready").exists():
+            assert process.poll() is None
+        process.kill()
+    workers = [int(file.read_text()) for file in tmp_path.glob("pid-*")]
+    assert len(workers) == 2
+    while not all(map(_tree.is_over, workers)):
+        pass
 
 
 @linux

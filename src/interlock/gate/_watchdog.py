@@ -21,17 +21,21 @@ from pathlib import Path
 
 KILLED = 3
 _DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP)
+_PATIENCE = 10.0  # seconds for what SIGKILL does not end at once
 _OFTEN, _LONG = 10, 100  # times that the launcher is found stopped; looks after which these are forgotten
 
 
 @dataclass(slots=True)
 class _Watch:
-    """`look`: seconds between looks; `grace`: from the launcher's death to SIGKILL; `others` are no concern of it."""
+    """`look`: seconds between looks; `grace`: from the launcher's death to SIGKILL; `others` are no concern of it;
+    `mark`: what stands in the environment of the command and of all that it started.
+    """
 
     launcher: int
     look: float
     grace: float
     others: frozenset[int]
+    mark: bytes
     group: int = 0
     until: float = math.inf
     stopped: int = 0
@@ -48,7 +52,7 @@ class _Watch:
                 continue  # its number may be another's by now; the end of what it said comes next
             if time.monotonic() >= self.until or self.stopped >= _OFTEN:
                 self._kill()
-        self._end_the_group()
+        self._end_what_is_left()
         return KILLED
 
     def _hear(self, words: list[str]) -> None:
@@ -78,15 +82,31 @@ class _Watch:
             _signal(process, signal.SIGKILL)
         _signal(self.launcher, signal.SIGCONT)
 
-    def _end_the_group(self) -> None:
-        """The launcher is gone. The kernel has sent SIGTERM to the command; what else it started is not known."""
-        until = time.monotonic() + self.grace
-        with suppress(ProcessLookupError, PermissionError):
-            while self.group and time.monotonic() < until:
-                os.killpg(self.group, 0)
-                time.sleep(min(self.look, 0.1))
-            if self.group:
-                os.killpg(self.group, signal.SIGKILL)
+    def _end_what_is_left(self) -> None:
+        """The launcher is gone, and nobody's child any more what it had adopted. The kernel has sent SIGTERM to the
+        command itself.
+        """
+        for process in _marked(self.mark):
+            if process != self.group:
+                _signal(process, signal.SIGTERM)
+        killing = time.monotonic() + self.grace
+        while (now := time.monotonic()) < killing + _PATIENCE:
+            number = 0 if now < killing else signal.SIGKILL
+            left = [*_marked(self.mark)]
+            for process in left:
+                _signal(process, number)
+            if not self._tell_group(number) and not left:
+                return
+            time.sleep(min(self.look, 0.1))
+
+    def _tell_group(self, number: int) -> bool:
+        """Whether there was any of the group to be told."""
+        try:
+            if self.group:  # by 0 this process's own would be meant
+                os.killpg(self.group, number)
+        except (ProcessLookupError, PermissionError):
+            self.group = 0  # its number may be another's later
+        return self.group != 0
 
 
 def descendants(process: int, but: frozenset[int] = frozenset()) -> Iterator[int]:
@@ -96,6 +116,14 @@ def descendants(process: int, but: frozenset[int] = frozenset()) -> Iterator[int
             for child in set(map(int, file.read_text().split())) - but:
                 yield child
                 yield from descendants(child, but)
+
+
+def _marked(mark: bytes) -> Iterator[int]:
+    """Processes with such a line in their environment, as they were started with it, where the system tells (Linux)."""
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if mark in file.read_bytes().split(b"\0"):
+                yield int(file.parent.name)
 
 
 def _listen(look: float) -> Iterator[list[str]]:
@@ -119,7 +147,7 @@ def _state(process: int) -> str:
     return ""
 
 
-def _signal(process: int, number: signal.Signals) -> None:
+def _signal(process: int, number: int) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.kill(process, number)
 
@@ -128,8 +156,9 @@ def main() -> int:
     """Watch the process that started this one."""
     for number in _DEAF_TO:
         signal.signal(number, signal.SIG_IGN)
-    launcher, look, grace, others = sys.argv[1:]
-    return _Watch(int(launcher), float(look), float(grace), frozenset(map(int, others.split()))).run()
+    launcher, look, grace, others, mark = sys.argv[1:]
+    left_alone = frozenset(map(int, others.split()))
+    return _Watch(int(launcher), float(look), float(grace), left_alone, os.fsencode(mark)).run()
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ ends that it can be made to (SIGTERM, then SIGKILL) by then, and at once when th
 all that it started, in whatever session: each process that wants SIGUSR1 gets it, it is over when all have ended, and
 all are killed at last. Where the permit cannot be looked at (a server that is down, a disk that is not there), the
 command runs on, until the lease ends that was verified last; a permit or a ledger that can be read and is wrong holds
-at once. A command that fails after a gate inside it has held was held. A launcher that dies takes the command
-with it (SIGTERM, by the kernel, on Linux; then SIGKILL by the watchdog, a second process). The watchdog also wakes a
-launcher that was stopped, and kills the command where that does not help, or the lease ends and the launcher is stuck;
-and a launcher whose watchdog is gone stops the command.
+at once. A command that fails after a gate inside it has held was held. A launcher that dies takes the command with it
+(SIGTERM, by the kernel, on Linux), and all that it started (SIGTERM and SIGKILL by the watchdog, a second process that
+knows them by their environment). The watchdog also wakes a launcher that was stopped, and kills the command where that
+does not help, or the lease ends and the launcher is stuck; and a launcher whose watchdog is gone stops the command.
 What it leaves to others: a command that hands its work to another machine or to a service, one that stops launcher and
 watchdog both, and whoever starts the same command without the launcher. docs/launching.md says which gate stops what.
 """
@@ -101,12 +101,13 @@ def launch(command: Sequence[str], verify: Verify, *, pace: Pace, say: Callable[
             f"{pace.stopping.total_seconds():.0f}; a new permit lifts this, or shorter --notice and --grace"
         )
     with _inside.listening() as file:
-        with _Watchdog(pace) as watchdog:
+        told = {_inside.FILE: str(file)}
+        with _Watchdog(pace, told) as watchdog:
             watchdog.tell(left)
             ends = time.monotonic() + left.total_seconds()
             others = frozenset(descendants(os.getpid()))
             with _passing_on() as pass_on:
-                tree = Tree(_start(command, watchdog, {_inside.FILE: str(file)}), others)
+                tree = Tree(_start(command, watchdog, told), others)
                 watched = _Watched(tree, partial(verify, clock), lease, watchdog, pace, say, ends)
                 try:
                     pass_on(tree)
@@ -129,10 +130,11 @@ def _why_it_failed(watchdog: _Watchdog, told: Path | None) -> str | None:
 class _Watchdog:
     """The launcher's end of `_watchdog.py`."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, told: Mapping[str, str]) -> None:
         others = " ".join(map(str, descendants(os.getpid())))
-        told = [str(os.getpid()), str(pace.look), str(pace.grace), others]
-        command = [sys.executable, "-I", "-S", _watchdog.__file__, *told]
+        marks = [f"{name}={value}" for name, value in told.items()]
+        words = [str(os.getpid()), str(pace.look), str(pace.grace), others, *marks]
+        command = [sys.executable, "-I", "-S", _watchdog.__file__, *words]
         listens, self._pipe = os.pipe()
         os.set_blocking(self._pipe, False)
         self.killed = False
