@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import tiny_policy
-from interlock.elicit import asking
+from interlock.elicit import asking, elicitors
 from interlock.elicit.best_of_k import BestOfK
 from interlock.elicit.budget import Meter, OutOfBudgetError
 from interlock.elicit.elicitor import Adapted
@@ -71,16 +71,27 @@ def test_several_attempts_without_a_temperature_are_refused(explorer):
 
 
 @pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"k": "0"}, "cannot make 0 attempts"),
+        ({"temperatures": "0.7,0"}, "expected numbers above 0"),
+        ({"shots": "-1"}, "`shots` is -1, expected 0 or more"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_planned(settings, error):
+    with pytest.raises(UsageError, match=error):
+        elicitors.make("best-of-k", settings)
+
+
+@pytest.mark.parametrize(
     ("settings", "material", "error"),
     [
-        (BestOfK(k=0), MATERIAL, "cannot make 0 attempts"),
-        (BestOfK(temperatures=(0.0,)), MATERIAL, "expected numbers above 0"),
         (BestOfK(), Material((), (), "exact", 3), "without dev questions"),
         (BestOfK(shots=1), MATERIAL, "cannot use 1 demonstrations"),
     ],
     ids=str,
 )
-def test_settings_that_cannot_be_are_refused(explorer, settings, material, error):
+def test_material_that_is_not_enough_is_refused(explorer, settings, material, error):
     with pytest.raises(UsageError, match=error):
         elicit(explorer, settings, material=material)
 

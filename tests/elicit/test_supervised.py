@@ -305,6 +305,7 @@ def test_refused(model, name):
         {"learning_rates": ()},
         {"weights": "some"},
         {"warm_up": -1},
+        {"layers": 0},
     ],
     ids=str,
 )

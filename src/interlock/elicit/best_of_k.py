@@ -30,6 +30,14 @@ class BestOfK:
     temperatures: tuple[float, ...] = (0.3, 0.7, 1.0)
     shots: int = 0
 
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise UsageError(f"cannot make {self.k} attempts, expected at least 1")
+        if not self.temperatures or not all(0 < it < math.inf for it in self.temperatures):
+            raise UsageError(f"cannot draw at temperatures {list(self.temperatures)}, expected numbers above 0")
+        if self.shots < 0:
+            raise UsageError(f"`shots` is {self.shots}, expected 0 or more")
+
     @property
     def name(self) -> str:
         """Its name on the command line."""
@@ -57,11 +65,12 @@ class BestOfK:
         """Choose the temperature at which most dev questions are answered right in k attempts; of equals the lowest.
 
         Raises:
-            UsageError: settings that cannot be, too few demonstrations, or several temperatures and no dev questions.
+            UsageError: too few demonstrations, or several temperatures and no dev questions.
             OutOfBudgetError: the budget does not allow to ask dev at one temperature.
             EvidenceError: numbers that are not finite.
         """
-        self._check(material)
+        if len(self.temperatures) > 1 and not material.dev:
+            raise UsageError("cannot choose a temperature without dev questions, got 0")
         shots, before = material.first(self.shots).demonstrations if self.shots else (), meter.spent
         each = [Adapted(subject, shots, self.k, temperature) for temperature in sorted(self.temperatures)]
         if len(each) == 1:
@@ -86,14 +95,6 @@ class BestOfK:
         best = each[scores.index(max(scores))]
         told.append({"event": "chosen", "temperature": best.temperature, "by": "dev"})
         return Elicited(best, tuple(told), meter.spent - before)
-
-    def _check(self, material: Material) -> None:
-        if self.k < 1:
-            raise UsageError(f"cannot make {self.k} attempts, expected at least 1")
-        if not self.temperatures or not all(0 < it < math.inf for it in self.temperatures):
-            raise UsageError(f"cannot draw at temperatures {list(self.temperatures)}, expected numbers above 0")
-        if len(self.temperatures) > 1 and not material.dev:
-            raise UsageError("cannot choose a temperature without dev questions, got 0")
 
 
 def _told(adapted: Adapted, *, dev: int, answered: int, attempts_right: int) -> Event:
