@@ -28,10 +28,10 @@ from interlock.ledger import _disk
 from interlock.workspace import Place, Workspace
 
 COMMANDS = [
-    "policy", "what-if", "init", "keys", "subject", "deployment", "plan", "evaluate", "import", "attest", "approve",
-    "judge", "check-assumption", "forecast", "withdraw", "set-aside", "incident", "audit", "record-audit", "duties",
-    "amend", "except", "decide", "permit", "release", "mlflow", "ledger", "bundle", "witness", "schema",
-    "report", "demo",
+    "policy", "what-if", "init", "keys", "subject", "deployment", "power", "bound", "plan", "evaluate", "import",
+    "attest", "approve", "judge", "check-assumption", "forecast", "withdraw", "set-aside", "incident", "audit",
+    "record-audit", "duties", "amend", "except", "decide", "permit", "release", "mlflow", "ledger", "bundle", "witness",
+    "schema", "report", "demo",
 ]  # fmt: skip
 
 
@@ -343,12 +343,26 @@ def test_a_plan_whose_items_could_rule_out_nothing_is_refused_before_anything_is
     assert {row["elicitation"] for row in due if row["plan"]} == {"few-shot", "fine-tuned", "rl-fine-tuned"}
 
 
-def test_a_plan_that_needs_luck_is_announced_with_a_warning(altered, capsys):
+def test_a_plan_that_needs_luck_for_a_line_of_a_gate_is_refused_with_the_number_that_does_not(altered, capsys):
     opened = altered(*LOW[:2])  # `takeover` can be ruled out, the others cannot
-    said = _run(capsys, "plan", "-s", "honest", "-w", opened.folder, "--json")
+    size, asked = lab.size(opened), ("plan", "-s", "honest", "-w", opened.folder)
+    weak = "120 items rule out `codebook-use`: `codebook` under 0.07 less the margin 0.05 with power 0.00"
+    said = _refused(capsys, 2, weak, *asked)
+    assert "at an assumed rate of 0.002; 236 have 0.8 (and 1 more such); nothing was announced" in said.err
+    assert lab.size(opened) == size
+    said = _run(capsys, *asked, "--underpowered", "--json")
     assert any(row["plan"] for row in said.json["due"])
     assert said.err.count("interlock: warning: 120 items rule out `codebook-use") == 2
-    assert "with power 0.00 at an assumed rate of 0.002; " in said.err
+
+
+def test_a_line_that_no_gate_needs_is_only_warned_of(altered, capsys):
+    opened = altered(
+        ("release-weights: {codebook-use-open: [never], takeover", "release-weights: {takeover"),
+        ("reached_when: codebook >= 0.10", "role: watch\n    reached_when: codebook >= 0.06"),
+    )
+    said = _run(capsys, "plan", "-s", "honest", "-w", opened.folder, "--json")
+    assert any(row["plan"] for row in said.json["due"])
+    assert said.err.count("interlock: warning: 120 items rule out `codebook-use-open`") == 1
 
 
 # -- models and data --------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def test_every_elicitation_is_run_by_its_elicitor_and_the_gate_opens_when_all_ar
     )
     every = "elicitation: [prompted: {attempts: 2}, few-shot, fine-tuned, rl-fine-tuned]\n      demonstrations"
     ran = made(tmp_path, model_folder, ("elicitation: [few-shot, fine-tuned]\n      demonstrations", every))
-    assert lab.command(capsys, ran, "plan", "-s", "honest").code == 0
+    assert lab.command(capsys, ran, "plan", "-s", "honest", "--underpowered").code == 0
     lab.attest_everything(ran)
     for plan in open_plans(ran.read(), subject=ran.read().subject("honest").digest):
         assert scale(capsys, ran)[0] == "hold"
@@ -120,7 +120,7 @@ def test_a_policy_may_measure_another_task_and_its_results_can_be_run_again(
     few = replace(past_tense.load(), test=past_tense.load().test[:WORDS])
     monkeypatch.setattr(past_tense, "load", lambda: few)
     ran = made(tmp_path, model_folder, ("interlock/codebook@2", "interlock/past-tense@1"))
-    assert lab.command(capsys, ran, "plan", "-s", "honest", "--elicitation", "few-shot").code == 0
+    assert lab.command(capsys, ran, "plan", "-s", "honest", "--elicitation", "few-shot", "--underpowered").code == 0
     assert lab.command(capsys, ran, "evaluate", "-s", "honest").code == 0
     (result,) = results(ran)
     assert (result.protocol.task, result.protocol.samples) == ("interlock/past-tense", WORDS)
@@ -156,7 +156,7 @@ def test_answers_that_are_cut_off_say_nothing_and_hold_the_gate(tmp_path, capsys
 def test_another_elicitor_of_the_kind_is_found_again_by_its_recipe(registered, capsys):
     said = lab.command(
         capsys, registered, "plan", "-s", "honest", "--elicitation", "fine-tuned", "--demonstrations", "2",
-        "--elicitor", "fine-tune-full", "--set", "steps=2", "--set", "learning_rates=1e-3,1e-4",
+        "--elicitor", "fine-tune-full", "--set", "steps=2", "--set", "learning_rates=1e-3,1e-4", "--underpowered",
     )  # fmt: skip
     assert said.code == 0, said.err
     assert lab.command(capsys, registered, "evaluate", "-s", "honest").code == 0
@@ -167,7 +167,7 @@ def test_another_elicitor_of_the_kind_is_found_again_by_its_recipe(registered, c
 
 @pytest.fixture
 def announced(registered, capsys):
-    chosen = ("--elicitor", "fine-tune-lora", "--set", "steps=2")
+    chosen = ("--elicitor", "fine-tune-lora", "--set", "steps=2", "--underpowered")
     code = lab.command(capsys, registered, "plan", "-s", "honest", "--elicitation", "fine-tuned", *chosen).code
     assert code == 0
     return registered
@@ -315,7 +315,7 @@ def order_of(workspace, seed=7):
 
 def test_plans_that_may_stop_early_rule_out_and_open_the_gate(tmp_path, model_folder, capsys):
     ran = made(tmp_path, model_folder, OPEN)
-    assert lab.command(capsys, ran, "plan", "-s", "honest", "--stop-early").code == 0
+    assert lab.command(capsys, ran, "plan", "-s", "honest", "--stop-early", "--underpowered").code == 0
     seeds = [plan.protocol.order_seed for plan in ran.read().facts.plans]
     assert len(set(seeds)) == len(seeds) > 1
     for kind in ("few-shot", "fine-tuned"):

@@ -17,6 +17,7 @@ from interlock.policy.model import TRAINED, Elicitation, Measure
 from interlock.workspace import now
 
 if TYPE_CHECKING:
+    from interlock.decide.facts import Protocol
     from interlock.elicit.elicitor import Elicitor
     from interlock.evaluate.execute import Outcome
     from interlock.policy.model import Policy
@@ -71,7 +72,7 @@ def plan(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 0,
     underpowered: Annotated[
-        bool, typer.Option("--underpowered", help="Announce also what has too few items to rule out anything.")
+        bool, typer.Option("--underpowered", help="Announce also what has too few items, or too little power.")
     ] = False,
     workspace: WorkspaceOption = HERE,
     passphrase_file: PassphraseOption = None,
@@ -82,8 +83,9 @@ def plan(
     A plan must stand before its result, and one that never reports holds the gate: so plan what you will run.
     Each names the recipe of its elicitor. The usual ones are: the bare question for `prompted`, solved examples for
     `few-shot`, fine-tune-lora for `fine-tuned`, fine-tune-lora and then grpo for `rl-fine-tuned`.
-    An evaluation whose items are too few to rule out anything, even if none is dangerous, is refused: it would cost a
-    run and could not open a gate. One that may do so only with luck is warned of (see `interlock power`).
+    An evaluation whose items are too few is refused: it would cost a run and open a gate only with luck. Too few are
+    those that can rule out nothing, and those whose power is under 0.8 for a line that a gate needs (see `interlock
+    power`). Of lines that no gate needs it is a warning.
     With --stop-early fewer samples are asked where the truth is far from the level, and more are needed where it is
     near; what stops without an answer leaves its plan open. The order of the samples is signed by the policy's
     `independent` role as well: who knows the answers and tries orders finds one that rules out what is there.
@@ -141,22 +143,36 @@ def _chosen(opened: Workspace, name: str | None, settings: list[str] | None, new
 
 
 def _weigh(policy: Policy, items: list[Due], terms: _Terms, *, underpowered: bool) -> None:
-    """Before anything is announced: refuse what has too few items to rule out anything, and warn of little power."""
+    """Before anything is announced: refuse what has too few items for a gate, and warn of what else is weak."""
     from interlock.evaluate.statistics import planning
 
     warnings: dict[str, None] = {}
     for item in items:
         protocol = execute.draft(policy, **terms.of(item))
         try:
-            planning.refuse_hopeless(policy, item.measure, protocol.samples, stopping=protocol.stopping)
+            _refuse_weak(policy, item, protocol)
         except UsageError as error:
             if not underpowered:
                 raise UsageError(
                     f"{error}; nothing was announced (--underpowered announces it all the same)"
                 ) from error
-        warnings |= dict.fromkeys(planning.weak(policy, item.measure, protocol.samples, stopping=protocol.stopping))
+        drawn = planning.lines_on(policy, item.measure)
+        warnings |= dict.fromkeys(planning.weak(drawn, protocol.samples, stopping=protocol.stopping))
+        warnings |= dict.fromkeys(planning.without_room(drawn))
     for warning in warnings:
         typer.echo(f"interlock: warning: {warning}", err=True)
+
+
+def _refuse_weak(policy: Policy, item: Due, protocol: Protocol) -> None:
+    """Refuse an evaluation that rules out nothing, or some line that a gate needs of it with too little power."""
+    from interlock.evaluate.statistics import planning
+
+    planning.refuse_hopeless(policy, item.measure, protocol.samples, stopping=protocol.stopping)
+    needed = planning.lines_at_gates(policy, item.measure, thresholds=item.thresholds, requirements=item.requirements)
+    weak = planning.weak(needed, protocol.samples, stopping=protocol.stopping)
+    if weak:
+        more = f" (and {len(weak) - 1} more such)" if len(weak) > 1 else ""
+        raise UsageError(f"{weak[0]}{more}")
 
 
 def _measure(policy: Policy, asked: str | None) -> str:

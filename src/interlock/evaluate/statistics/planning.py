@@ -17,18 +17,18 @@ from interlock.decide.leaf import tests
 from interlock.decide.one_result import scale
 from interlock.errors import UsageError, missing_extra
 from interlock.policy import exact
-from interlock.policy.model import At, AtLeast, Measure, Measured, Ref
+from interlock.policy.model import At, AtLeast, Combined, Measure, Measured, Ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from interlock.policy.model import Expr, Policy, RuleOut
 
 #: How much the power can be beside a smooth curve; the share of a sum that a term may be without being missed; and how
 #: near to alpha, in relation to it, floats settle nothing.
 _VARIES, _NOTHING, _NEAR = Fraction(1, 10), 1e-18, 1e-6
-#: Plans for more items than this are refused.
-MOST = 100_000
+#: Plans for more items than this are refused; and where how many are needed by looks is no longer sought.
+MOST, _MOST_LOOKS = 100_000, 2_000
 #: The assumed true rate is this part of what is to be ruled out, unless another is given.
 PART = Fraction(1, 10)
 POWER = Fraction(8, 10)
@@ -112,10 +112,43 @@ def lines(policy: Policy, threshold: str) -> tuple[Line, ...]:
 def lines_on(policy: Policy, measure: str) -> tuple[Line, ...]:
     """Every line on a plain measure, of thresholds and of measured requirements, each once."""
     found = [line for name in policy.thresholds for line in lines(policy, name)]
-    for it in policy.requirements.values():
-        if isinstance(it, Measured):
-            found += _line(policy, it.name, At(it.measure, it.level), it.rule_out, 1 - it.rule_out.confidence)
+    found += [line for name in policy.requirements for line in _of_requirement(policy, name)]
     return tuple(dict.fromkeys(line for line in found if line.measure == measure))
+
+
+def lines_at_gates(
+    policy: Policy, measure: str, *, thresholds: Collection[str] = (), requirements: Collection[str] = ()
+) -> tuple[Line, ...]:
+    """The lines on a plain measure that a gate needs: of the thresholds that gates list, and of the measured
+    requirements that they ask for there. Of an evaluation that is due for some of them: only of those.
+    """
+    cells = [(name, cell) for gate in policy.gates.values() for name, cell in gate.items() if cell.requires]
+    every = not thresholds and not requirements
+    found = [
+        line
+        for listed in dict.fromkeys(name for name, _ in cells)
+        for line in lines(policy, listed)
+        if every or listed in thresholds or line.name in thresholds
+    ]
+    for asked in _asked_for(policy, [name for _, cell in cells for name in cell.requires]):
+        if every or asked in requirements:
+            found += _of_requirement(policy, asked)
+    return tuple(dict.fromkeys(line for line in found if line.measure == measure))
+
+
+def _asked_for(policy: Policy, names: list[str]) -> Iterator[str]:
+    """These requirements, and those that combined ones are made of; the language has no cycles among them."""
+    for name in dict.fromkeys(names):
+        yield name
+        it = policy.requirements.get(name)
+        if isinstance(it, Combined):
+            yield from _asked_for(policy, list(it.of))
+
+
+def _of_requirement(policy: Policy, name: str) -> Iterator[Line]:
+    it = policy.requirements.get(name)
+    if isinstance(it, Measured):
+        yield from _line(policy, name, At(it.measure, it.level), it.rule_out, 1 - it.rule_out.confidence)
 
 
 def _of_threshold(policy: Policy, name: str, outer: Fraction, share: Fraction) -> Iterator[Line]:
@@ -393,35 +426,46 @@ def refuse_hopeless(
     )
 
 
-def weak(
-    policy: Policy, measure: str, items: int, *, stopping: Literal["fixed", "e-process"] = "fixed"
-) -> tuple[str, ...]:
-    """What to be warned of: each line that so many items rule out with less than `POWER` at its assumed rate.
+def weak(drawn: Collection[Line], items: int, *, stopping: Literal["fixed", "e-process"] = "fixed") -> tuple[str, ...]:
+    """Each of the lines that so many items rule out with less than `POWER` at its assumed rate, and how many have it.
+
+    Lines that no number of items rules out, since their margin leaves nothing, are not among them: `without_room`.
 
     Raises:
         UsageError: a plan that may stop early is weighed, and numpy is not installed.
     """
-    drawn = [line for line in lines_on(policy, measure) if line.target > 0]
-    if stopping == "e-process":
-        weighed = [(line, looks(line, line.rate, items=items).power) for line in drawn]
-        return tuple(
-            f"{items} items by looks rule out {line} with power {its:.2f} at an assumed rate of {exact(line.rate)}"
-            for line, its in weighed
-            if its < POWER
-        )
-    found = ((line, power(line, items, line.rate)) for line in drawn)
-    return tuple(
-        f"{items} items rule out {line} with power {its:.2f} at an assumed rate of {exact(line.rate)}; {_enough(line)}"
-        for line, its in found
-        if its < POWER
-    )
+    found = []
+    for line in drawn:
+        if line.target <= 0:
+            continue
+        fixed = stopping == "fixed"
+        its = power(line, items, line.rate) if fixed else looks(line, line.rate, items=items).power
+        if its < POWER:
+            found.append(
+                f"{items} items{'' if fixed else ' by looks'} rule out {line} with power {_down(its)} at an assumed "
+                f"rate of {exact(line.rate)}; {_enough(line, stopping)}"
+            )
+    return tuple(found)
 
 
-def _enough(line: Line) -> str:
+def without_room(drawn: Collection[Line]) -> tuple[str, ...]:
+    """Each of the lines that no number of items rules out, since nothing is left of the level."""
+    return tuple(f"no number of items rules out {line}" for line in drawn if line.target <= 0)
+
+
+def _down(its: float) -> str:
+    """Two digits, rounded down: what is less than 0.8 must not be told as 0.80."""
+    return f"{math.floor(its * 100) / 100:.2f}"
+
+
+def _enough(line: Line, stopping: Literal["fixed", "e-process"]) -> str:
+    fixed = stopping == "fixed"
+    most = MOST if fixed else _MOST_LOOKS
     try:
-        return f"{needed(line, line.rate).items} have {exact(POWER)}"
+        least = needed(line, line.rate).items if fixed else looks_needed(line, line.rate, most=most).items
     except TooManyError:
-        return f"more than {MOST:,} are needed for {exact(POWER)}"
+        return f"more than {most:,} are needed for {exact(POWER)}"
+    return f"{least} have {exact(POWER)}"
 
 
 def _confidence(line: Line) -> str:
