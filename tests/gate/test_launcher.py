@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from interlock.cli.launching import _by_file, _by_ledger
 from interlock.errors import HOLD, InterlockError, UsageError
 from interlock.gate import _inside, _tree
 from interlock.gate import launcher as launcher_module
+from interlock.gate._watchdog import descendants
 from interlock.gate.clock import Steady
 from interlock.gate.launcher import Ended, Pace, UnreachableError, launch
 from interlock.gate.lease import Grant, Lease
@@ -88,6 +90,13 @@ def test_without_a_permit_nothing_starts(verify, why, tmp_path):
 def test_a_command_that_is_not_there_is_named():
     with pytest.raises(UsageError, match="cannot start `no-such-command`"):
         run(["no-such-command"], after(1))
+
+
+def test_without_a_place_for_temporary_files_nothing_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(UsageError, match="no temporary folder can be made"):
+        run(["touch", str(tmp_path / "started")], after(1))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("code", "expected"), [("0", 0), ("7", 7)])
@@ -227,15 +236,29 @@ def saved(folder):
 
 
 @linux
-@pytest.mark.parametrize("number", ["SIGUSR1", "SIGTERM"])
-def test_workers_in_sessions_of_their_own_are_told_too_and_waited_for(tmp_path, monkeypatch, number):
-    """What does not want SIGUSR1 does not get it; where nobody does, SIGTERM comes at once."""
+@pytest.mark.parametrize(("number", "code"), [("SIGUSR1", 1), ("SIGTERM", 128 + signal.SIGTERM)])
+def test_workers_in_sessions_of_their_own_are_told_too_and_waited_for(tmp_path, monkeypatch, number, code):
+    """What does not want SIGUSR1 does not get it, and ends by itself when the workers have."""
     monkeypatch.chdir(tmp_path)
     command = workers(tmp_path, f"signal.signal(signal.{number}, save)")
-    pace = Pace(look=0.02, verify=0.02, notice=600, grace=600)
+    pace = Pace(look=0.02, verify=0.02, notice=60, grace=60)
     ended, said = run(command, when_ready(tmp_path, Held("revoked")), pace)
     assert saved(tmp_path) == [number, number]
-    assert (ended.held, said) == ("revoked", ["hold: revoked"])
+    assert (ended, said) == (Ended(code, "revoked"), ["hold: revoked"])
+
+
+@linux
+def test_where_nobody_wants_to_be_told_nothing_is_waited_for(monkeypatch):
+    monkeypatch.setattr(_tree, "_time_left", lambda _: pytest.fail("it waits"))
+    others = frozenset(descendants(os.getpid()))
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
+        tree = _tree.Tree(process, others)
+        try:
+            assert not tree.save_within(60)
+            assert process.poll() is None
+        finally:
+            assert tree.kill() == []
+    assert tree.save_within(60)
 
 
 @linux
@@ -245,7 +268,7 @@ def test_workers_that_outlive_their_agent_have_the_whole_notice(tmp_path, monkey
     begin = "signal.signal(signal.SIGUSR1, save)"
     command = workers(tmp_path, begin, save='while os.path.exists(f"/proc/{agent}"): time.sleep(0.01)')
     command[-1] = command[-1].replace('pathlib.Path("ready").touch()', dies)
-    pace = Pace(look=0.02, verify=0.02, notice=600, grace=600)
+    pace = Pace(look=0.02, verify=0.02, notice=60, grace=60)
     ended, _ = run(command, when_ready(tmp_path, Held("revoked")), pace)
     assert saved(tmp_path) == ["SIGUSR1", "SIGUSR1"]
     assert ended == Ended(0, "revoked")
@@ -261,7 +284,7 @@ def test_a_worker_that_is_not_ready_to_be_told_is_told_when_it_is(tmp_path, monk
         later=f'if mine == "1": wait("told"); {catches}',
         save='if mine == "0": (here / "told").touch(); wait("saved-1")',
     )
-    pace = Pace(look=0.02, verify=0.02, notice=600, grace=600)
+    pace = Pace(look=0.02, verify=0.02, notice=60, grace=60)
     run(command, when_ready(tmp_path, Held("revoked")), pace)
     assert saved(tmp_path) == ["SIGUSR1", "SIGUSR1"]
 
@@ -523,8 +546,9 @@ def test_attack_an_agent_that_dies_with_the_launcher_leaves_deaf_workers(tmp_pat
         process.kill()
     workers = [int(file.read_text()) for file in tmp_path.glob("pid-*")]
     assert len(workers) == 2
+    until = time.monotonic() + 60
     while not all(map(_tree.is_over, workers)):
-        pass
+        assert time.monotonic() < until
 
 
 @linux

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from interlock.errors import UsageError
+
 __all__ = ["FILE", "listening", "read", "tell"]
 
 FILE = "INTERLOCK_HELD_FILE"
@@ -28,9 +30,17 @@ def tell(reason: str) -> None:
 
 @contextmanager
 def listening() -> Iterator[Path]:
-    """A file to be told in."""
-    with tempfile.TemporaryDirectory(prefix="interlock-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder) / "held"
+    """A file to be told in.
+
+    Raises:
+        UsageError: there is no place for temporary files.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="interlock-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise UsageError(f"no temporary folder can be made: {error.strerror or error}") from error
+    with folder as name:
+        yield Path(name) / "held"
 
 
 def read(file: Path) -> str | None:
