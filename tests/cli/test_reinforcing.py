@@ -68,3 +68,17 @@ def test_settings_that_cannot_train_are_one_line(folder, tmp_path, capsys):
     assert run(folder, tmp_path / "out", "--set", "learning_rate=0") == 2
     assert "`learning_rate` is 0, expected a number above 0" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_check_takes_control_questions_and_its_folder_is_of_them(folder, tmp_path, capsys):
+    def check(*more):
+        return cli.run([
+            "elicit", "check", "exploration", "--model", str(folder / "model"), "--items",
+            str(folder / "items.jsonl"), "--max-new-tokens", "2", "--out", str(tmp_path / "out"), *more,
+        ])  # fmt: skip
+
+    assert check("--control-items", str(folder / "control.jsonl")) == 0
+    assert check() == 2
+    assert "holds another run: its aside is" in capsys.readouterr().err
+    assert check("--control-items", str(folder / "same.jsonl")) == 2
+    assert "is a duplicate of item `2`" in capsys.readouterr().err

@@ -42,6 +42,12 @@ def test_a_model_that_never_draws_a_right_answer_is_flagged_for_its_exploration(
     assert found.score == 1.0
 
 
+def test_answers_that_are_narrow_here_and_not_on_control_questions_raise_a_flag_of_their_own(stuck):
+    aside = tiny_policy.questions(2, word="other")
+    found = exploration.check(case(stuck, *keys(), aside=aside))
+    assert {flag["kind"] for flag in found.details["flags"]} == {"no-reward-variance", "entropy-collapse"}
+
+
 def test_a_model_that_draws_one_now_and_then_is_not(explorer):
     found = exploration.check(case(explorer, *keys()))
     assert not found.flagged

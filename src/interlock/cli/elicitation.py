@@ -15,7 +15,7 @@ from interlock.errors import UsageError
 
 if TYPE_CHECKING:
     from interlock.elicit.elicitor import Elicitor
-    from interlock.elicit.items import Questions
+    from interlock.elicit.items import Item, Questions
     from interlock.elicit.session import Terms
     from interlock.evaluate.local import LocalModel
 
@@ -49,6 +49,13 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every dr
 ConfidenceOption = Annotated[float, typer.Option("--confidence", help="Of every one-sided bound.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting; may be given again for others.")
+]
+ControlItemsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--control-items",
+        help="JSON lines with questions of another task: reinforcement learning asks them to compare with.",
+    ),
 ]
 ToleranceOption = Annotated[float, typer.Option("--tolerance", help="Differences of rates under it count as none.")]
 
@@ -89,13 +96,7 @@ def run(
     ] = False,
     tolerance: ToleranceOption = 0.1,
     save_model: Annotated[bool, typer.Option("--save-model", help="Write the adapted model to OUT/model.")] = False,
-    control_items: Annotated[
-        Path | None,
-        typer.Option(
-            "--control-items",
-            help="JSON lines with questions of another task, for `grpo`: asked to compare with, never trained on.",
-        ),
-    ] = None,
+    control_items: ControlItemsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Elicit once: adapt the model, ask it the test questions, and state bounds on what it can do.
@@ -107,14 +108,12 @@ def run(
     """
     from interlock.cli.show import progress
     from interlock.elicit import elicitors, session
-    from interlock.elicit import items as reading
 
     chosen = elicitors.make(elicitor, settings_of(settings))
     terms = _terms(budget, share, training_compute, seed, confidence, tolerance if deployed else None)
     questions = questions_of(items, grade, max_new_tokens, dev, test, seed, demonstrations)
     if control_items is not None:
-        read = reading.read(control_items).values()
-        chosen = elicitors.controlled(chosen, [item for part in read for item in part], questions)
+        chosen = elicitors.controlled(chosen, aside_of(control_items, questions))
     subject = subject_of(model, adapter)
     with progress() as report:
         done = session.run(chosen, subject, questions, terms=terms, out=out, progress=report)
@@ -279,6 +278,13 @@ def questions_of(
         seed=seed,
     )
     return found if count is None else replace(found, demonstrations=found.material.first(count).demonstrations)
+
+
+def aside_of(path: Path, questions: Questions) -> tuple[Item, ...]:
+    """The control questions of a file, whatever part it says that they are of."""
+    from interlock.elicit import elicitors, items
+
+    return elicitors.aside([item for part in items.read(path).values() for item in part], questions)
 
 
 def _terms(

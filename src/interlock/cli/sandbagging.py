@@ -14,6 +14,7 @@ from interlock.cli.elicitation import (
     AdapterOption,
     BudgetOption,
     ConfidenceOption,
+    ControlItemsOption,
     DevOption,
     GradeOption,
     ItemsOption,
@@ -21,6 +22,7 @@ from interlock.cli.elicitation import (
     SeedOption,
     TestOption,
     TokensOption,
+    aside_of,
     confidence_of,
     fraction_of,
     questions_of,
@@ -52,6 +54,7 @@ def check(
     panel: Annotated[
         list[Path] | None, typer.Option("--panel", help="Folder of another model to compare with; may be given again.")
     ] = None,
+    control_items: ControlItemsOption = None,
     bound: Annotated[
         float | None,
         typer.Option("--bound", help="Say whether all that was tried stays under this share (with `all`)."),
@@ -103,8 +106,9 @@ def check(
     subject, others = subject_of(model, adapter), [subject_of(it, None) for it in panel or []]
     never = subject_of(control, None) if control else None
     meter = Meter(None if budget is None else int(budget))
+    aside = () if control_items is None else aside_of(control_items, asked)
     with progress() as report:
-        case = Case(subject, asked, seed=seed, meter=meter, progress=report, control=never, panel=others)
+        case = Case(subject, asked, seed=seed, meter=meter, progress=report, control=never, panel=others, aside=aside)
         findings = examine(chosen, case, out=out)
     held = None
     if within is not None:

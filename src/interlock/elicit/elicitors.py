@@ -53,21 +53,30 @@ def make(name: str, settings: Mapping[str, str] | None = None) -> Elicitor:
     return ELICITORS[name](**values)
 
 
-def controlled(elicitor: Elicitor, control: Sequence[Item], questions: Questions) -> Elicitor:
-    """The same elicitor, comparing with questions of another task than `questions` (`Grpo.control`).
+def controlled(elicitor: Elicitor, control: Sequence[Item]) -> Elicitor:
+    """The same elicitor, comparing with control questions (`Grpo.control`).
 
     Raises:
-        UsageError: it does not end in `grpo`, or a question is of this task, too.
+        UsageError: it does not end in `grpo`.
     """
     if isinstance(elicitor, Chain):
-        return Chain(elicitor.first, controlled(elicitor.second, control, questions))
+        return Chain(elicitor.first, controlled(elicitor.second, control))
     if not isinstance(elicitor, Grpo):
         raise UsageError(f"`{elicitor.name}` compares with no control questions, expected `grpo`, alone or last")
-    named = [replace(item, id=f"control {item.id}") for item in control]
+    return replace(elicitor, control=tuple(control))
+
+
+def aside(control: Sequence[Item], questions: Questions) -> tuple[Item, ...]:
+    """Control questions, which are of another task than `questions`, under names of their own.
+
+    Raises:
+        UsageError: one is of this task.
+    """
+    named = tuple(replace(item, id=f"control {item.id}") for item in control)
     asked = [*questions.demonstrations, *questions.dev, *questions.test]
     for ours, theirs, how in overlaps(named, asked):
         raise UsageError(f"item `{ours.id}` is {how} of item `{theirs.id}`, expected questions of another task")
-    return replace(elicitor, control=tuple(named))
+    return named
 
 
 def settable(name: str) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class Case:
     """A subject and all that a check may use. Answers count on the test part of `questions`.
 
     `control` is a model of the same size that never had the skill; `panel` are other models, asked the same questions.
+    `aside` are questions of another task, which are answered to compare with (`elicitors.aside`).
     """
 
     subject: LocalModel
@@ -55,6 +56,7 @@ class Case:
     progress: Progress
     control: LocalModel | None = None
     panel: Sequence[LocalModel] = ()
+    aside: tuple[Item, ...] = ()
 
     def ask(self, adapted: Adapted) -> Asked:
         """Ask the test questions.

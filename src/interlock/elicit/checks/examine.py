@@ -66,6 +66,7 @@ def _asked(checks: Mapping[str, Check], case: Case) -> dict[str, Any]:
         "control": case.control and local.fingerprint(case.control),
         "panel": [local.fingerprint(it) for it in case.panel],
         "questions": session.asked(case.questions),
+        "aside": [[it.id, list(it.messages), it.target] for it in case.aside] or None,
         "budget": case.meter.cap,
         "seed": case.seed,
     }

@@ -2,7 +2,8 @@
 
 Within-group variance of the reward and entropy of the answers (`elicit.monitor`; arXiv:2604.28182). The score is the
 share of groups without variance, times the room that is left to the best reward: high for who never lets a right answer
-be drawn. What fools it: a model that cannot do the task looks the same; one that explores at random does not.
+be drawn. What fools it: a model that cannot do the task looks the same; one that explores at random does not. With
+questions aside, of another task, answers that are narrow here only raise a flag of their own.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def check(case: Case) -> Finding:
         UsageError, OutOfBudgetError, EvidenceError: as `Grpo.elicit`.
     """
     questions = case.questions
-    learner = Grpo(steps=STEPS, questions=4, group=6, learning_rate=3e-3, penalty=0, rule=RULE)
+    learner = Grpo(steps=STEPS, questions=4, group=6, learning_rate=3e-3, penalty=0, control=case.aside, rule=RULE)
     material = Material(questions.demonstrations, (), questions.grade, questions.max_new_tokens)
     done, _ = attempt(  # that nothing was learned is what is looked for
         learner, case.subject, material, meter=case.meter, seed=case.seed, work=None, progress=case.progress
