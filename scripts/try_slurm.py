@@ -68,6 +68,7 @@ PartitionName=open Nodes=ALL MaxTime=INFINITE State=UP
 """
 _DEAF = "#!/bin/sh\ntrap '' TERM USR1\nwhile :; do sleep 1; done\n"
 _BRIEF = "#!/bin/sh\nexit 0\n"
+_IDLE = "#!/bin/sh\nexec sleep 600\n"
 _JOB = """\
 #!/bin/sh
 trap 'echo saved at step $step >> {folder}/snapshot; exit 0' TERM USR1
@@ -103,6 +104,10 @@ class Cluster:
     def state(self, job: str) -> str:
         """A job's state, in Slurm's words."""
         return self.told(job, "JobState")
+
+    def limit(self, job: str) -> str:
+        """A job's time limit, as squeue tells it."""
+        return self.ask("squeue", "--noheader", "--format=%l", f"--jobs={job}").stdout.strip()
 
     def waits_or_runs(self, job: str) -> bool:
         """Whether it is not over."""
@@ -156,6 +161,7 @@ def _scenario(cluster: Cluster, workspace: Workspace, expect: Expect) -> None:
     _bounded(cluster, workspace, expect)
     _cut(cluster, workspace, expect)
     _begins(cluster, workspace, expect)
+    _suspended(cluster, workspace, expect)
     _clock(cluster, workspace, expect)
     _gate_only(cluster, "train")
     _partitions(cluster, workspace, expect)
@@ -248,15 +254,41 @@ def _begins(cluster: Cluster, workspace: Workspace, expect: Expect) -> None:
     expect("one whose permit is taken away while it waits", state, state in {"CANCELLED", "FAILED", "BOOT_FAIL"})
 
     _permit(cluster, workspace, "less.json", timedelta(hours=1))
-    spoof = "interlock=less.json TimeLimit=00:01:00 "
-    job, said = cluster.submit("--comment", spoof, "--time=50", "--begin=now+20", script="deaf.sh")
+    spoof = ("--comment", "interlock=less.json TimeLimit=00:01:00 ", "--time=50", "--begin=now+20")
+    job, said = cluster.submit(*spoof, script="idle.sh")
+    array, _ = cluster.submit(*spoof, "--array=1-2", script="idle.sh")
     _permit(cluster, workspace, "less.json", timedelta(minutes=10))
-    less = job or ""
-    _until(lambda: cluster.state(less) == "RUNNING", 120)
-    limit = cluster.ask("squeue", "--noheader", "--format=%l", f"--jobs={less}").stdout.strip()
     what = "one whose permit is a shorter one meanwhile, and whose comment says `TimeLimit=00:01:00`"
-    expect(what, f"{cluster.state(less) or said}, limit {limit}", limit in {"7:00", "8:00"})
-    cluster.ask("scancel", less)
+    for less, it in ((job, what), (f"{array}_1", "the same, a task of an array"), (f"{array}_2", "and the other task")):
+        limit = _limit_once_begun(cluster, less or "")
+        expect(it, f"limit {limit or said}", limit in {"6:00", "7:00", "8:00"})
+        cluster.ask("scancel", less or "")
+
+
+def _limit_once_begun(cluster: Cluster, job: str) -> str:
+    _until(lambda: cluster.limit(job) != "50:00", 120)
+    return cluster.limit(job)
+
+
+def _suspended(cluster: Cluster, workspace: Workspace, expect: Expect) -> None:
+    """What docs/launching.md says that the door does not stop; and more time within the permit."""
+    _permit(cluster, workspace, "run.json", timedelta(hours=1))
+    job, said = cluster.submit("--comment", "interlock=run.json", "--time=10", script="idle.sh")
+    idle = job or ""
+    _until(lambda: cluster.state(idle) == "RUNNING", 60)
+    taken = cluster.change(idle, "TimeLimit=20") and cluster.told(idle, "TimeLimit") == "00:20:00"
+    expect("one that runs gets more time within its permit", "taken" if taken else said or "refused", taken)
+    before = _moment(cluster.told(idle, "EndTime"))
+    cluster.ask("scontrol", "suspend", idle)
+    time.sleep(30)
+    taken = cluster.change(idle, "TimeLimit=21")
+    expect("one that is suspended asks for more", "taken" if taken else "refused", not taken)
+    cluster.ask("scontrol", "resume", idle)
+    _until(lambda: cluster.state(idle) == "RUNNING", 60)
+    later = (_moment(cluster.told(idle, "EndTime")) - before).total_seconds()
+    told = f"its end is {later:.0f} seconds later: not stopped"
+    expect("one that was suspended for 30 seconds and goes on", told, later >= 25)
+    cluster.ask("scancel", idle)
 
 
 def _clock(cluster: Cluster, workspace: Workspace, expect: Expect) -> None:
@@ -302,6 +334,10 @@ def _partitions(cluster: Cluster, workspace: Workspace, expect: Expect) -> None:
     cluster.ask("scontrol", "release", held)
     _until(lambda: not cluster.waits_or_runs(held), 60)
     expect("and let go", cluster.state(held), cluster.state(held) == "COMPLETED")
+
+
+def _moment(told: str) -> datetime:
+    return datetime.fromisoformat(told).astimezone()
 
 
 def _alive(folder: Path) -> bool:
@@ -361,7 +397,8 @@ def _cluster(folder: Path, workspace: Workspace) -> Iterator[Cluster]:
         (folder / name).chmod(0o755)
     host = socket.gethostname().partition(".")[0]
     (folder / "slurm.conf").write_text(_CONF.format(host=host, folder=folder, ctld=_port(), slurmd=_port()))
-    for name, text in (("job.sh", _JOB.format(folder=folder, steps=150)), ("deaf.sh", _DEAF), ("brief.sh", _BRIEF)):
+    scripts = {"job.sh": _JOB.format(folder=folder, steps=150), "deaf.sh": _DEAF, "brief.sh": _BRIEF, "idle.sh": _IDLE}
+    for name, text in scripts.items():
         (folder / name).write_text(text)
     (folder / "munge.key").write_bytes(os.urandom(128))
     (folder / "munge.key").chmod(0o400)
