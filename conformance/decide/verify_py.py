@@ -59,6 +59,8 @@ def answered(question: dict[str, Any]) -> dict[str, Any]:
     facts.subjects = {digest: facts.subjects[digest] for digest in order if digest in facts.subjects}
     for digest, it in facts.subjects.items():
         it.line = {digest}.union(*(facts.subjects[step.parent].line for step in it.steps))
+        it.continued = {(step.parent, step.compute) for step in it.steps if step.kind == "continued"}
+        it.added = max((step.compute for step in it.steps), default=it.training_compute)
     try:
         return Rule(asked, policy, moment(version["entered"]), facts).answer()
     except UNREADABLE as error:

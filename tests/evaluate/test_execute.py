@@ -313,6 +313,15 @@ def order_of(workspace, seed=7):
     return stopping.ordered(task, seed)
 
 
+def test_a_plan_that_may_stop_early_needs_someone_independent_and_is_signed_by_them(registered):
+    policy = registered.read().policy
+    early = {"measure": "codebook", "elicitation": "few-shot", "demonstrations": 0, "seed": 0, "order_seed": 7}
+    with pytest.raises(UsageError, match="names no `independent` role"):
+        execute.draft(replace(policy, independent=""), **early)
+    announce_early(registered)
+    assert registered.read().facts.plans[-1].signers == {"evaluation-team", "external-auditor"}
+
+
 def test_plans_that_may_stop_early_rule_out_and_open_the_gate(tmp_path, model_folder, capsys):
     ran = made(tmp_path, model_folder, OPEN)
     assert lab.command(capsys, ran, "plan", "-s", "honest", "--stop-early", "--underpowered").code == 0
