@@ -81,8 +81,8 @@ def forward(model: Any, *, width: int) -> Counted:
     """FLOP of training on a sequence, by passes forward over nonsense, of 16 and of 32 tokens where it is longer.
 
     A pass over w tokens takes a w for the weights and b w^2 for pairs of positions, so two lengths give both, and a
-    backward pass takes twice as much. That costs less than reading the weights does, whatever the length. Weights,
-    settings and random state stay as they were.
+    backward pass takes twice as much. That costs what those few tokens cost, whatever the length. Weights, settings
+    and random state stay as they were.
 
     Raises:
         UsageError: torch is not installed, or attention cannot be taken apart.
