@@ -769,6 +769,37 @@ def test_a_disk_that_is_full_at_the_save_holds_and_leaves_the_snapshot_before(
     assert made.same(made.load(tmp_path / "checkpoint-3"), made.bare(model_folder, made.STEPS))
 
 
+def test_a_run_that_is_asked_to_save_and_end_does_and_goes_on_under_its_permit(whole, permit, model_folder, tmp_path):
+    """SIGUSR1, from `interlock run` or a scheduler, in the middle of step 2."""
+
+    def asks(step):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    of, _ = made.held(whole, permit, model_folder, tmp_path, "asked to save and end", happens=asks)
+    assert (of.step, of.recorded) == (2, 2)
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+    assert [it.terms.ended for it in whole.read().snapshots] == [None]
+    of, loop = made.held(whole, permit, tmp_path / "checkpoint-2", tmp_path, "a new permit lift this")
+    assert of.step == made.STEPS
+    assert made.same(loop.model, made.bare(model_folder, made.STEPS))
+
+
+def test_a_handler_of_the_runs_own_is_left_in_its_place(whole, permit, model_folder, tmp_path, monkeypatch):
+    heard = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: heard.append(True))
+    try:
+        made.Loop(model_folder).train(
+            made.gate(whole, permit, model_folder),
+            tmp_path,
+            steps=1,
+            happens=lambda _: os.kill(os.getpid(), signal.SIGUSR1),
+        )
+        assert heard == [True]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
 def test_a_resume_that_forgets_the_stop_does_not_begin(whole, permit, model_folder, tmp_path):
     """No memory of the run at all: other folder, other process, the weights of the start."""
     made.held(whole, permit, model_folder, tmp_path / "one", "a new permit lift this")

@@ -10,13 +10,15 @@ What it leaves to the caller, and to an outside gate: snapshots are signed with 
 which must therefore be on this machine (that of rank 0); a gate can be removed by whoever owns the code. The tokens of
 a step are those that the model is given while it trains, or those that the trainer counts, whichever are more. A token
 takes what the formula says for the longest sequence declared, each position paired with every other
-(`subject.compute.flop`): no less than any kernel does, recomputation left out.
+(`subject.compute.flop`), no less than any kernel does, recomputation left out; or what torch's counter found, if more.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -45,6 +47,9 @@ T = TypeVar("T")
 __all__ = ["ACTION", "TrainingGate", "exit_code", "watched"]
 
 ACTION = "scale"
+ASKED = "it was asked to save and end (SIGUSR1)"
+#: How `interlock run`, and schedulers, ask for that; None: this system has no such signal.
+_NOTICE = getattr(signal, "SIGUSR1", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,7 @@ class TrainingGate:
         self._counted = False
         self._losses: list[Any] = []
         self.transcript: Transcript | None = None
+        self._asked = self._listening = False
         self.ended: str | None = None
         self.open = False
         self.spent = self.step = 0
@@ -147,6 +153,7 @@ class TrainingGate:
         self._model = model
         self.together(self._open_transcript)
         self._watch(model)
+        self._listen()
 
     def before_step(self) -> None:
         """Ask before the first batch of a step is seen.
@@ -233,6 +240,9 @@ class TrainingGate:
         """Watch the model no longer, and close the transcript."""
         for hook in self._watching:
             hook.remove()
+        if self._listening:
+            signal.signal(_NOTICE, signal.SIG_DFL)
+            self._listening = False
         if self.transcript is not None:
             written, self.transcript = self.transcript, None
             try:
@@ -361,6 +371,18 @@ class TrainingGate:
         if self.spent + takes > admitted.permit.terms.most_compute:
             raise Held(admission.bound(admitted.permit, self.spent, takes))
         admitted.lease.check()
+        if self._asked:
+            raise Held(ASKED)
+
+    def _listen(self) -> None:
+        """The run stops after its step when it is asked to, as `interlock run` asks; where nobody listens already."""
+        here = threading.current_thread() is threading.main_thread()
+        if _NOTICE is not None and here and signal.getsignal(_NOTICE) is signal.SIG_DFL:
+            signal.signal(_NOTICE, self._note)
+            self._listening = True
+
+    def _note(self, *_: object) -> None:
+        self._asked = True
 
     def _check_room(self, tokens: int) -> None:
         permit = self._begun().permit
@@ -431,10 +453,11 @@ class TrainingGate:
         self._refresh()
         evidence = self._evidence()
         permit = find(evidence, self._digest)
+        # who was asked to stop may go on under this permit: the ledger is told of no end
+        ended = None if (self.ended or "").endswith(ASKED) else self.ended
+        ended = ended or _hold(lambda: verify(evidence, self._digest, action=ACTION, at=self._clock()))
         # kept at once: an interrupt between here and the ledger's entry does not take the hold back
-        ended = self.ended = self.ended or _hold(
-            lambda: verify(evidence, self._digest, action=ACTION, at=self._clock())
-        )
+        self.ended = ended or self.ended
         if not self._stands(evidence, digest, ended):  # the trainer saves the end of an epoch again
             told = {"optimizer_step": self.step, "name": folder.name, "digest": digest, "ended": ended or "no"}
             head = self._written.add("snapshot", told)
