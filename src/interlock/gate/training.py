@@ -240,7 +240,7 @@ class TrainingGate:
         """Watch the model no longer, and close the transcript."""
         for hook in self._watching:
             hook.remove()
-        if self._listening:
+        if _NOTICE is not None and self._listening:
             signal.signal(_NOTICE, signal.SIG_DFL)
             self._listening = False
         if self.transcript is not None:
