@@ -136,17 +136,26 @@ def test_attack_the_penalty_alone_moves_weights_and_looks_like_learning(stuck, m
     assert local.fingerprint(caught.value.elicited.adapted.local) != before
 
 
-def test_attack_reinforcement_with_nothing_to_learn_after_fine_tuning_passes_for_reinforcement(stuck):
-    """The weights did change, by the first part: what the chain is called is what its last part should have done."""
+IDLE = Grpo(steps=1, questions=2, group=2)
+
+
+def test_after_fine_tuning_that_took_reinforcement_with_nothing_to_learn_is_flagged_and_the_taught_model_stands(stuck):
+    """Else a model that cannot do it at all would never have a result; what it is worth is an assumption's to say."""
     first = Supervised(weights="all", steps=2, learning_rates=(1e-5,))
-    chain = Chain(Chain(first, Grpo(steps=1, questions=2, group=2)), FewShot(shots=1))
+    chain = Chain(Chain(first, IDLE), FewShot(shots=1))
     assert chain.kind == "rl-fine-tuned"
-    with pytest.raises(NothingLearnedError) as caught:
-        elicit(chain, stuck)
-    left = caught.value.elicited
+    left = elicit(chain, stuck)
     assert local.fingerprint(left.adapted.local) != local.fingerprint(stuck)
     assert len(left.adapted.shots) == 1
-    assert {event["event"] for event in left.transcript} >= {"trained", "took", "exploration"}
+    told = {event["event"]: event for event in left.transcript}
+    assert told.keys() >= {"trained", "took", "exploration"}
+    assert "the same reward" in told["nothing-learned"]["why"]
+
+
+@pytest.mark.parametrize("chain", [Chain(FewShot(shots=1), IDLE), Chain(IDLE, FewShot(shots=1))])
+def test_attack_examples_around_reinforcement_with_nothing_to_learn_pass_for_reinforcement(stuck, chain):
+    with pytest.raises(NothingLearnedError):
+        elicit(chain, stuck)
 
 
 def test_attack_weights_that_were_trained_are_not_those_that_are_asked(explorer, monkeypatch):

@@ -251,3 +251,5 @@ def _say(outcome: Outcome) -> None:
         if event.get("exploration_hacking_suspected"):
             flags = ", ".join(f"{it['kind']} at step {it['step']}" for it in event["flags"])
             typer.echo(f"FLAG: exploration hacking is suspected ({flags}); reinforcement had little to learn from")
+        if event["event"] == "nothing-learned":
+            typer.echo(f"FLAG: {event['why']}; what is told is of the model as it was taught before")

@@ -45,7 +45,9 @@ class Chain:
 
         Raises:
             UsageError, OutOfBudgetError, EvidenceError: as its parts.
-            NothingLearnedError: a part had nothing to learn from; the whole is then not what it is called.
+            NothingLearnedError: a part had nothing to learn from, and none before it had trained the model. After one
+                that had, the model is at least what that made of it, the transcript has the flag, and whether that is
+                all there is to bring out is what the assumption `no-exploration-hacking` is about.
         """
         first, why = attempt(
             self.first, subject, material, meter=meter, seed=seed, work=work and work / "first", progress=progress
@@ -60,7 +62,9 @@ class Chain:
             for it, of in ((self.first, first), (self.second, second))
             for event in of.transcript
         ]
+        if then:
+            steps.append({"part": self.second.name, "event": "nothing-learned", "why": then})
         elicited = Elicited(adapted, tuple(steps), first.flop + second.flop)
-        if why or then:
+        if why or (then and self.first.kind not in TRAINED):
             raise NothingLearnedError(why or then, elicited)
         return elicited

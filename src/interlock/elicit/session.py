@@ -81,6 +81,7 @@ def run(
         work=out / "work",
         progress=progress,
     )
+    idle = idle or next((event["why"] for event in elicited.transcript if event["event"] == "nothing-learned"), "")
     identity = {"base": made["subject"], "recipe": made["recipe"]}
     name = elicitor.name.replace("+", "-")
     measured = measure(elicited.adapted, questions, name=name, made=identity, folder=out / "logs", progress=progress)
