@@ -13,6 +13,7 @@ from decide.cases import (
     AUDITOR,
     BOARD,
     DAY,
+    FOUNDATION,
     HALF_YEAR,
     HONEST,
     MEASURES,
@@ -32,6 +33,7 @@ from decide.cases import (
     attested,
     buffer,
     codes,
+    digest,
     facts,
     family,
     forecast,
@@ -53,6 +55,7 @@ from decide.cases import (
     threshold,
 )
 from interlock.decide.decision import Bounds
+from interlock.decide.facts import Step, Subject
 from interlock.policy.model import (
     Amount,
     Approved,
@@ -403,11 +406,11 @@ CAPS = {  # sentence: (quantity, level, the subject's statement, most)
     "training compute, of which there is half as much": (
         "training_compute",
         10**24,
-        {"training_compute": 5 * 10**23},
+        {"training_compute": 5 * 10**23, "steps": ()},
         2 * 10**24 - 1,
     ),
     "a ratio": ("growth", 3, {}, 3 * 10**24 - 1),
-    "no training compute at all": ("training_compute", 1, {"training_compute": 0}, 10**24),
+    "no training compute at all": ("training_compute", 1, {"training_compute": 0, "steps": ()}, 10**24),
 }
 
 
@@ -446,3 +449,17 @@ def test_a_measured_requirement_reaches_the_refresh_multiple():
     rule = quick(refresh=refresh(multiple=Fraction(2)), buffer=buffer(multiple=Fraction(1)))
     under = simple(OPEN, requires=["safe"], requirements=named(Measured("safe", "b", Fraction("0.20"), rule)))
     assert reaches(known(runs("b")), under) == 2 * 10**24
+
+
+def test_attack_a_merge_says_less_than_its_branches_took():
+    """Each branch by itself is under the level, and the merge says that it has no more than the dearest of them."""
+    branches = {
+        name: Subject(name, name, 10**24, 10**24, 10**24, (Step(FOUNDATION, "continued", 9 * 10**23),))
+        for name in map(digest, "abc")
+    }
+    merged = {"steps": tuple(Step(name, "merged", 0) for name in branches), "training_compute": 10**24}
+    told = known(subjects={**family(model=merged), **branches})
+    spent = 10**22 + 3 * 9 * 10**23  # the foundation's own, and each branch's
+    for level, verdict in ((spent, "hold"), (spent + 1, "permit")):
+        under = simple(line("t", below_if=(UnderQuantity("training_compute", Fraction(level)),)), requires=("never",))
+        assert ask(told, under).verdict == verdict

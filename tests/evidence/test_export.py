@@ -236,7 +236,8 @@ def of_another_plan(told):
 
 
 def signed_by_the_wrong_role(told):
-    subject, plan = planned(told, signer="auditor")
+    subject = told.register("model")
+    plan = told.plan(subject, "auditor")
     told.report(subject, plan, correct=0, signer="auditor")
 
 
@@ -299,7 +300,7 @@ def test_a_result_of_nothing_at_a_gate_fails():
 
 
 def test_a_result_that_was_set_aside_fails():
-    told = story.under("roles:", "independent: auditor\nroles:")
+    told = story.told()
     subject, plan = planned(told)
     take_back(told, "set-aside", told.report(subject, plan, correct=120), "auditor")
     assert outcome(of_result(told, 3)) == ("FAILED", [], [])
