@@ -1,7 +1,9 @@
 """What the gate costs a training loop, and how soon it stops one: the training half of `gate.py`.
 
 Two loops of the tests' tiny model take their steps in turn in one process on one thread, one of them behind the gate.
-A step has as many backward passes as make it about 50 ms without the gate; the gate sees every one of them.
+What the gate adds to a small step is told as a share of 50 ms: it looks at shapes, and does not grow with what is in
+them. Steps of about 50 ms stand beside it, in which that is less than their own noise; and small ones of eight passes,
+since the gate looks at every pass, as gradients that are accumulated take.
 """
 
 from __future__ import annotations
@@ -28,18 +30,33 @@ from interlock.gate.plain import gated
 from interlock.workspace import now
 
 STEP = 0.050  # seconds
+PASSES = 8  # of a step whose gradients are accumulated
 _WARM = 5  # steps that are not counted
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
-    """Seconds, medians unless said otherwise; `share`, of a step without the gate, has an interval."""
+class Shape:
+    """A step: its passes, and rows in each as a multiple of the tests' own."""
 
-    passes: int
+    passes: int = 1
+    rows: int = 1
+
+    @property
+    def size(self) -> int:
+        """Of how many of the tests' steps it is."""
+        return self.passes * self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Seconds, medians unless said otherwise; `share`, of a step of 50 ms, has an interval."""
+
+    rows: int
     steps: int
     bare: float
     gated: float
     share: Estimate
+    accumulated: float
     save: float
     snapshot: float
     after_compute: list[tuple[int, float]]
@@ -59,19 +76,22 @@ def measure(folder: Path, *, steps: int, stops: int) -> Training:
     lab.announce(workspace, "fine-tuned", 16)
     lab.run_open_plans(workspace)
     lab.attest_everything(workspace)
-    passes = _passes(model)
-    bare, behind, saved, recorded = _in_turn(workspace, model, folder, passes, steps)
-    over = [(late - early) / early for early, late in zip(bare, behind, strict=True)]
+    shape = Shape(rows=_rows(model))
+    bare, behind, saved, recorded = _in_turn(workspace, model, folder / "one pass", shape, steps)
+    small, watched, *_ = _in_turn(workspace, model, folder / "small", Shape(), steps)
+    over = [(late - early) / STEP for early, late in zip(small, watched, strict=True)]
+    early, late, *_ = _in_turn(workspace, model, folder / "several passes", Shape(passes=PASSES), steps)
     after = {
-        by: [_stopped(workspace, model, folder / f"{by}-{number}", passes, by) for number in range(stops)]
+        by: [_stopped(workspace, model, folder / f"{by}-{number}", shape, by) for number in range(stops)]
         for by in ("compute", "time")
     }
     return Training(
-        passes=passes,
+        rows=shape.rows * made.ROWS,
         steps=steps,
         bare=median(bare),
         gated=median(behind),
         share=middle(over, scale=(-1.0, inf), unit="step"),
+        accumulated=median(b - a for a, b in zip(early, late, strict=True)),
         save=saved,
         snapshot=recorded,
         after_compute=after["compute"],
@@ -79,36 +99,45 @@ def measure(folder: Path, *, steps: int, stops: int) -> Training:
     )
 
 
-def _passes(model: Path) -> int:
-    """How many backward passes take about 50 ms."""
-    loop = made.Loop(model)
-    for _ in range(_WARM):
-        _step(loop, 0, 1)
-    once = median(_timed(lambda: _step(loop, 0, 1)) for _ in range(20))
-    return max(1, round(STEP / once))
+def _rows(model: Path) -> int:
+    """How many times the tests' rows take about 50 ms in one pass."""
+    loop, many = made.Loop(model), 32
+    taken = {}
+    for rows in (1, many):
+        for _ in range(_WARM):
+            _step(loop, 0, Shape(rows=rows))
+        taken[rows] = median(_timed(lambda: _step(loop, 0, Shape(rows=rows))) for _ in range(10))  # noqa: B023 - called at once
+    each = (taken[many] - taken[1]) / (many - 1)
+    return max(1, round((STEP - taken[1]) / each) + 1)
 
 
 def _in_turn(
     workspace: Any,  # noqa: ANN401  of the tests
     model: Path,
     folder: Path,
-    passes: int,
+    shape: Shape,
     steps: int,
 ) -> tuple[list[float], list[float], float, float]:
-    """Seconds of each step without the gate and behind it; of a save and of a snapshot."""
-    gate = _gate(workspace, model, steps + _WARM + 1, passes)
+    """Seconds of each step without the gate and behind it, which is first in every other; of a save and a snapshot."""
+    folder.mkdir()
+    gate = _gate(workspace, model, steps + _WARM + 1, shape)
     bare, behind = made.Loop(model), made.Loop(model)
-    early, late = [], []
+    early: list[float] = []
+    late: list[float] = []
     with gated(behind.model, behind.optimizer, gate=gate, save=behind.save, output=folder / "runs") as run:
         for step in range(steps + _WARM):
-            early.append(_timed(lambda s=step: _step(bare, s, passes)))
-            late.append(_timed(lambda s=step: _step(behind, s, passes, run.step_done)))
+            turns = [
+                (early, lambda s=step: _step(bare, s, shape)),
+                (late, lambda s=step: _step(behind, s, shape, run.step_done)),
+            ]
+            for kept, work in turns if step % 2 else reversed(turns):
+                kept.append(_timed(work))
         saves = [_timed(lambda n=number: bare.save(_new(folder / f"save-{n}"))) for number in range(5)]
         recorded = _timed(run.snapshot)
     return early[_WARM:], late[_WARM:], median(saves), recorded
 
 
-def _stopped(workspace: Any, model: Path, output: Path, passes: int, by: str) -> tuple[int, float]:  # noqa: ANN401
+def _stopped(workspace: Any, model: Path, output: Path, shape: Shape, by: str) -> tuple[int, float]:  # noqa: ANN401
     """A run that its permit stops: the steps that were finished after the bound, and seconds from there to the exit.
 
     By compute, the bound is the end of the last step that the permit has room for; by time, the moment within a step at
@@ -119,13 +148,13 @@ def _stopped(workspace: Any, model: Path, output: Path, passes: int, by: str) ->
     def clock() -> datetime:
         return now() + ahead
 
-    gate, loop = _gate(workspace, model, room if by == "compute" else 100, passes, clock=clock), made.Loop(model)
+    gate, loop = _gate(workspace, model, room if by == "compute" else 100, shape, clock=clock), made.Loop(model)
     try:
         with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=output) as run:
             for step in range(100):
                 if by == "time" and step == room:
                     bound, ahead = time.perf_counter(), timedelta(days=999)
-                _step(loop, step, passes)
+                _step(loop, step, shape)
                 after += step >= room
                 if by == "compute" and step == room - 1:
                     bound = time.perf_counter()
@@ -135,14 +164,16 @@ def _stopped(workspace: Any, model: Path, output: Path, passes: int, by: str) ->
     raise AssertionError("the run was not stopped")
 
 
-def _gate(workspace: Any, model: Path, steps: int, passes: int, **settings: Any) -> Any:  # noqa: ANN401
-    permit = made.permit(workspace, model, steps * passes)
-    return made.gate(workspace, permit, model, tokens_per_step=made.TOKENS * passes, **settings)
+def _gate(workspace: Any, model: Path, steps: int, shape: Shape, **settings: Any) -> Any:  # noqa: ANN401
+    permit = made.permit(workspace, model, steps * shape.size)
+    size = {"tokens_per_step": made.TOKENS * shape.size, "sequence": made.LENGTH}
+    return made.gate(workspace, permit, model, **size, **settings)
 
 
-def _step(loop: made.Loop, step: int, passes: int, done: Callable[[], Any] = lambda: None) -> None:
-    for part in range(passes):
-        loop.model(**made.batch(step * passes + part)).loss.backward()
+def _step(loop: made.Loop, step: int, shape: Shape, done: Callable[[], Any] = lambda: None) -> None:
+    for part in range(shape.passes):
+        batch = made.batch(step * shape.passes + part, rows=made.ROWS * shape.rows)
+        loop.model(**batch).loss.backward()
     loop.optimizer.step()
     loop.schedule.step()
     loop.optimizer.zero_grad()
