@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 _P = 2**255 - 19
 _ORDER = 2**252 + 27742317777372353535851937790883648493
-#: It is 5 modulo the order, and a scalar that X25519 takes as it is: a multiple of 8 from 2^254 to 2^255.
-_FIVE = 5 + 7 * _ORDER
+#: Multiplies by what is 5 modulo the order, and a scalar that X25519 takes as it is: a multiple of 8 from 2^254 to 2^255.
+_FIVE = X25519PrivateKey.from_private_bytes((5 + 7 * _ORDER).to_bytes(32, "little"))
 _D = -121665 * pow(121666, -1, _P) % _P
 _SQRT_OF_MINUS_ONE = pow(2, (_P - 1) // 4, _P)
 
@@ -38,11 +38,10 @@ def _has_prime_order(point: _Point) -> bool:
     of 8 leaves T out: `_FIVE` times the point is 5 Q, and X25519 refuses to give what is neutral. It is 5 times the
     point, up to sign, only if 5 T is neutral, and so T.
     """
-    multiply = X25519PrivateKey.from_private_bytes(_FIVE.to_bytes(32, "little")).exchange
     above, below = _montgomery(point)
     u = above * pow(below, -1, _P) % _P
     try:
-        shared = int.from_bytes(multiply(X25519PublicKey.from_public_bytes(u.to_bytes(32, "little"))), "little")
+        shared = int.from_bytes(_FIVE.exchange(X25519PublicKey.from_public_bytes(u.to_bytes(32, "little"))), "little")
     except ValueError:  # Q is neutral
         return False
     above, below = _montgomery(_times(5, point))

@@ -62,7 +62,7 @@ def test_windows_are_those_of_transformers(name):
 BROKEN = {
     "an unknown architecture": (
         {"model_type": "mamba"},
-        "does not know the architecture `mamba`, expected one of llama",
+        "does not know the architecture `mamba`, expected one of deepseek_v2",
     ),
     "none": ({"model_type": None}, "does not know the architecture `None`"),
     "a list": ({"model_type": ["llama"]}, "does not know the architecture"),

@@ -105,6 +105,6 @@ def read(config: Mapping[str, Any], *, where: str = "config") -> Architecture:
     if not isinstance(family, str) or family not in FAMILIES:
         raise UnknownArchitectureError(
             f"{where}: the FLOP formula does not know the architecture `{str(family)[:80]}`, "
-            f"expected one of {', '.join(FAMILIES)}"
+            f"expected one of {', '.join(sorted(FAMILIES))}"
         )
     return FAMILIES[family](Fields(config, f"{where}: {family}"))
