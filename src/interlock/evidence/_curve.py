@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 _P = 2**255 - 19
 _ORDER = 2**252 + 27742317777372353535851937790883648493
-#: Multiplies by what is 5 modulo the order, and a scalar that X25519 takes as it is: a multiple of 8 from 2^254 to 2^255.
+#: Multiplies by what is 5 modulo the order, and what X25519 takes as it is: a multiple of 8 from 2^254 to 2^255.
 _FIVE = X25519PrivateKey.from_private_bytes((5 + 7 * _ORDER).to_bytes(32, "little"))
 _D = -121665 * pow(121666, -1, _P) % _P
 _SQRT_OF_MINUS_ONE = pow(2, (_P - 1) // 4, _P)
