@@ -1127,6 +1127,13 @@ def test_a_damaged_file_loads_or_is_refused_and_nothing_else(edits, name, reques
     assert [line for line in refusals(path) if not line.startswith(f"{path}:") or "\n" in line] == []
 
 
+def test_a_name_that_is_broken_over_two_lines_is_one_mistake_on_one_line(full_text, folder):
+    path = folder / "broken.yaml"
+    path.write_text(full_text.replace("like: cyber-high}}", "like: cyb\n\ner-high}}"))
+    assert any("`cyb\\ner-high` is not defined" in line for line in refusals(path))
+    assert not any("\n" in line for line in refusals(path))
+
+
 def refusals(path):
     try:
         load(path)

@@ -175,8 +175,14 @@ class Composer:
 
 
 def mistakes(found: Iterable[tuple[Mark, str]], *, name: str) -> list[Mistake]:
-    """What was found wrong with the file of that name, each once, in its order."""
-    return [Mistake(name, line, column, message) for (line, column), message in sorted(set(found))]
+    """What was found wrong with the file of that name, each once, in its order, on a line of its own: a name that was
+    broken over two lines is told with its break spelled out.
+    """
+    return [Mistake(name, line, column, _one_line(message)) for (line, column), message in sorted(set(found))]
+
+
+def _one_line(message: str) -> str:
+    return "".join(it if it.isprintable() else repr(it)[1:-1] for it in message)
 
 
 def plain(node: Node) -> Plain:
