@@ -743,7 +743,7 @@ class Rule:  # one question to one version of one policy
         dues = list[datetime]()
         for plan in self.facts.plans:
             reports = [one for one in self.facts.results if one.plan and one.plan.digest == plan.digest]
-            reports = [one for one in reports if plan.signers <= one.signers and not self.withdrawn(one)]
+            reports = [one for one in reports if set() < plan.signers <= one.signers and not self.withdrawn(one)]
             closed = any(self.enough(one, name) for one in reports)
             if plan.subject in self.kin and self.concerns(plan.protocol, measure) and not closed:
                 due = min(plan.report_by, after(plan.at, self.policy["report_within"]))

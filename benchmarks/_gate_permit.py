@@ -9,14 +9,14 @@ checkpoint, and an inclusion proof, and says what it may be used for.
 from __future__ import annotations
 
 import json
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from _stopwatch import seconds
 
 import lab  # of the tests, found by `gate.py`
 import ledger_lab as made
@@ -47,14 +47,14 @@ def measure(folder: Path, *, runs: int) -> Verifying:
     workspace = permit_lab.evaluated(folder)
     digest = permit_lab.issue(workspace)
     data, believed = permit_file.export(workspace, digest), permit_lab.trust(workspace).to_bytes()
-    rows = {name: _seconds(run, runs) for name, run in _ours(data, believed).items()}
+    rows = {name: seconds(run, runs) for name, run in _ours(data, believed).items()}
     evidence = workspace.read()
-    rows["by the ledger, once it is read: decide again"] = _seconds(
+    rows["by the ledger, once it is read: decide again"] = seconds(
         lambda: permits.verify(evidence, digest, action="scale", at=now()), runs
     )
     envelope = json.loads(data)["entry"].encode()
     theirs = {**_securesystemslib(envelope, workspace), **_jwt(envelope)}
-    rows |= {name: _seconds(run, runs) for name, run in theirs.items()}
+    rows |= {name: seconds(run, runs) for name, run in theirs.items()}
     return Verifying(rows, next(iter(theirs), None), len(data), runs)
 
 
@@ -108,16 +108,6 @@ def _jwt(envelope: bytes) -> dict[str, Callable[[], object]]:
     token, public = jwt.encode(claims, key, algorithm="EdDSA"), key.public_key()
     name = f"PyJWT {_version('pyjwt')}: a token of the same claims, EdDSA"
     return {name: lambda: jwt.decode(token, public, algorithms=["EdDSA"])}
-
-
-def _seconds(run: Callable[[], object], times: int) -> float:
-    run()
-    taken = []
-    for _ in range(max(1, times)):
-        started = time.perf_counter()
-        run()
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
 
 
 def _version(name: str) -> str:

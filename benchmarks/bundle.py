@@ -10,16 +10,16 @@ and the decision derived again, in so many milliseconds after start-up. `python 
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
+
+from _stopwatch import seconds  # noqa: E402
 
 import story  # noqa: E402  the tests', found by the line above
 from interlock.decide.decision import timestamp  # noqa: E402
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=50, help="in-process runs; processes are run a fifth as often")
     given = parser.parse_args()
     command = str(Path(sys.executable).with_name("interlock"))
-    bare = _seconds(_process("-c", "pass"), given.runs // 5)
+    bare = seconds(_process("-c", "pass"), given.runs // 5)
     print(f"median milliseconds of {given.runs} runs, {given.runs // 5} where a process is started\n")
     for name, made in (("one evaluation", story.honest()), (f"{TRIED} more, withdrawn", _many())):
         data, vkey = made.bundle(), NoteKey(story.ORIGIN, made.keys["log"].public).vkey
@@ -44,14 +44,14 @@ def main() -> None:
             Path(file.name).write_bytes(data)
             asked = (file.name, "--vkey", vkey)
             rows = {
-                "bundle.verify, in process": _seconds(lambda: bundle.verify(data, made.log), given.runs),  # noqa: B023
-                "interlock bundle verify": _seconds(_process(command, "bundle", "verify", *asked), given.runs // 5),
-                "python verify.py": _seconds(_process(str(ROOT / "verify.py"), *asked), given.runs // 5),
+                "bundle.verify, in process": seconds(lambda: bundle.verify(data, made.log), given.runs),  # noqa: B023
+                "interlock bundle verify": seconds(_process(command, "bundle", "verify", *asked), given.runs // 5),
+                "python verify.py": seconds(_process(str(ROOT / "verify.py"), *asked), given.runs // 5),
                 "python -c pass": bare,
             }
         print(f"{name}: {len(made.entries)} entries, {len(data):,} bytes")
-        for what, seconds in rows.items():
-            print(f"  {what:<28} {1000 * seconds:>8.1f}")
+        for what, taken in rows.items():
+            print(f"  {what:<28} {1000 * taken:>8.1f}")
 
 
 def _many() -> story.Story:
@@ -73,16 +73,6 @@ def _process(*arguments: str) -> Callable[[], object]:
             sys.exit(done.stderr.decode())
 
     return run
-
-
-def _seconds(run: Callable[[], object], times: int) -> float:
-    run()
-    taken = []
-    for _ in range(max(1, times)):
-        started = time.perf_counter()
-        run()
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
 
 
 if __name__ == "__main__":

@@ -700,7 +700,7 @@ class Case:
         results = [r for r in self.facts.results if r.plan == plan and not self.withdrawn(r)]
         for policy in [policy for policy in self.seeing(plan.at) if entry_of(policy, owner) is not None]:
             rule = rule_of(policy, owner)
-            if not any(self.enough(r, policy, owner, rule) and plan.signers <= r.signers for r in results):
+            if not any(self.enough(r, policy, owner, rule) and set() < plan.signers <= r.signers for r in results):
                 return True
         return False
 
@@ -769,7 +769,7 @@ class Case:
 
     def broken(self):  # 20
         """Until when no silent plan blocks."""
-        results = [r for r in self.facts.results if r.plan and r.plan.signers <= r.signers]
+        results = [r for r in self.facts.results if r.plan and set() < r.plan.signers <= r.signers]
         family, told = self.family(), [result.plan for result in results]
         return self.unblocked(p for p in self.facts.plans if p.subject in family and p not in told)
 

@@ -515,6 +515,11 @@ def test_attack_a_plan_is_reported_by_all_who_signed_it():
         assert ("unreported" in codes(ask(known(runs(), runs(**both, signers=signers)), simple()))) == code
 
 
+def test_attack_a_plan_that_no_role_signed_is_reported_by_nobody():
+    told = known(runs(), runs(seed=1, plan_signers=[]))
+    assert "unreported" in codes(ask(told, simple()))
+
+
 NEW_TASK = simple(measures=named(measure("a", task="lab/new"), measure("b")))
 
 

@@ -73,8 +73,3 @@ def _valid(it: Validity | None, rule: Assumption) -> bool:
         return not rule.sharpness and not rule.least_parameters
     sharp = it.at <= rule.sharp_at and shows(it.ruled_out, it.honest, rule.sharpness, 1 - rule.confidence)
     return (sharp or not rule.sharpness) and it.least_parameters >= rule.least_parameters
-
-
-def is_later(said: Attestation, failed: Attestation) -> bool:
-    """Whether a statement came after one: by its date, and into the ledger, so that none helps by being kept back."""
-    return said.at > failed.at and said.entry > failed.entry

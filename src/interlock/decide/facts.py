@@ -385,3 +385,10 @@ def ancestors(subjects: Mapping[str, Subject], digest: str) -> frozenset[str]:
                 found.add(step.parent)
                 todo.append(step.parent)
     return frozenset(found)
+
+
+def is_later(said: Attestation | Judgement, adverse: Attestation | Judgement) -> bool:
+    """Whether a statement came after an adverse one: by its date, and into the ledger, so that none helps by being kept
+    back (rules 16 and 25).
+    """
+    return said.at > adverse.at and said.entry > adverse.entry

@@ -35,7 +35,7 @@ class Index:
         )
         self.on_subject: dict[str, tuple[Result, ...]] = _grouped((r.subject, r) for r in facts.results)
         self.reports: dict[str, tuple[Result, ...]] = _grouped(
-            (r.plan.digest, r) for r in facts.results if r.plan and r.plan.signers <= r.signers
+            (r.plan.digest, r) for r in facts.results if r.plan and frozenset() < r.plan.signers <= r.signers
         )
         self.plans: dict[str, tuple[Plan, ...]] = _grouped((p.protocol.task, p) for p in facts.plans)
         self.statements: dict[str, tuple[Attestation, ...]] = _grouped(

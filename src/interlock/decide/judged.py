@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interlock.decide.decision import Held, Node, Reason
-from interlock.decide.facts import BEGINNING
+from interlock.decide.facts import BEGINNING, is_later
 from interlock.decide.leaf import no_room
 from interlock.decide.one_result import fits, scored, start
 from interlock.policy.model import Attested, Judged, Measure, Threshold, Unbounded
@@ -40,9 +40,7 @@ class Bench:
             if role is None:
                 continue
             own = said.subject in view.near(said.at)
-            answers = (
-                [] if own else [until for it, until in self._showing() if it.at > said.at and it.entry > said.entry]
-            )
+            answers = [] if own else [until for it, until in self._showing() if is_later(it, said)]
             if answers:
                 excused.append(max(answers))
             else:

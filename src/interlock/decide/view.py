@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
-from interlock.decide.assumption import Tried, assumed, is_later, passes, stands_for
+from interlock.decide.assumption import Tried, assumed, passes, stands_for
 from interlock.decide.decision import Held, Reason, timestamp
-from interlock.decide.facts import BEGINNING
+from interlock.decide.facts import BEGINNING, is_later
 from interlock.decide.line import Floor, Line, draw, leaves, plain
 from interlock.decide.one_result import scale, scored, start, tally, too_weak, wrong_measure
 from interlock.policy import exact
