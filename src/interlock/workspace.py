@@ -39,6 +39,7 @@ from interlock.evidence.predicates import Fields, statement
 from interlock.evidence.read import Evidence, read
 from interlock.evidence.roles import in_force
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
+from interlock.ledger import _disk
 from interlock.ledger._signed import Log
 from interlock.ledger.log import Entry, Ledger, LedgerView
 from interlock.ledger.seen import Memory
@@ -339,8 +340,9 @@ class Workspace:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One writer at a time: what was checked is what the ledger still holds when the entry is written."""
-        with (self.folder / ".lock").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        path = self.folder / ".lock"
+        with path.open("ab") as file:
+            _disk.take(file.fileno(), fcntl.LOCK_EX, path)
             yield
 
 

@@ -10,6 +10,8 @@ import pytest
 import permit_lab
 from interlock.errors import LedgerError, UsageError
 from interlock.gate.outage import UnreachableError, evidence_now, file_now
+from interlock.ledger import _disk
+from ledger.ledgers import held_by_a_stopped_process
 
 
 @pytest.fixture
@@ -86,6 +88,14 @@ def test_a_workspace_that_goes_away_while_it_is_read_is_out(workspace, monkeypat
     monkeypatch.setattr(type(workspace), "refresh", goes)
     with pytest.raises(UnreachableError, match="cannot be reached"):
         evidence_now(workspace.folder)
+
+
+def test_a_workspace_whose_lock_a_stopped_process_holds_is_out(workspace, monkeypatch):
+    monkeypatch.setattr(_disk, "PATIENCE", 0.2)
+    lock = workspace.ledger.folder / "lock"
+    with held_by_a_stopped_process(lock), pytest.raises(UnreachableError, match=os.strerror(errno.ETIMEDOUT)):
+        evidence_now(workspace.folder)
+    assert evidence_now(workspace.folder).facts.subjects
 
 
 # -- a file ------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import sys
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from interlock.ledger import _disk, seen
 from interlock.policy.load import loads
 from interlock.subject import manifest
 from interlock.workspace import Place, Workspace, now
+from ledger.ledgers import held_by_a_stopped_process
 
 
 @pytest.fixture(autouse=True)
@@ -342,6 +344,25 @@ def test_a_ledger_that_cannot_be_reached_begins_nothing_and_ends_a_run_at_its_sn
     assert loop.optimizer.state == {}
     away.rename(ledger)
     assert _terms(whole) == []
+
+
+@pytest.mark.parametrize("lock", [".lock", "ledger/lock", "ledger/sequencer/lock"])
+def test_a_ledger_whose_lock_a_stopped_process_holds_is_not_waited_for_without_end(
+    whole, permit, model_folder, tmp_path, monkeypatch, lock
+):
+    monkeypatch.setattr(_disk, "PATIENCE", 0.2)
+    loop, gate, held = made.Loop(model_folder), made.gate(whole, permit, model_folder), ExitStack()
+
+    def holds(step):
+        if step == 2:
+            held.enter_context(held_by_a_stopped_process(whole.folder / lock))
+
+    with held, pytest.raises(LedgerError, match="this lock has been held for"):
+        loop.train(gate, tmp_path, every=2, happens=holds)
+    assert "this lock has been held" in gate.ended
+    assert made.same(loop.model, made.bare(model_folder, 2))
+    assert _terms(whole) == []
+    made.held(whole, permit, model_folder, tmp_path / "again", "evaluations of the snapshot and a new permit lift this")
 
 
 # -- what cannot be recorded -------------------------------------------------------------------------------------------

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -62,3 +68,27 @@ def check(ledger: Ledger, acknowledged: dict[int, bytes] | None = None) -> Ledge
     for number, data in (acknowledged or {}).items():
         assert view.entries[number].data == data
     return view
+
+
+_HOLDING = """
+import fcntl, sys
+held = [open(path, "ab") for path in sys.argv[1:]]
+for file in held:
+    fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_by_a_stopped_process(*locks: Path) -> Iterator[None]:
+    """Lock files that a process holds which was stopped (SIGSTOP) and never lets go; within the block."""
+    command = [sys.executable, "-I", "-c", _HOLDING, *map(str, locks)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"held\n"
+            os.kill(process.pid, signal.SIGSTOP)
+            yield
+        finally:
+            process.kill()

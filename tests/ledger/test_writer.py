@@ -29,7 +29,19 @@ from interlock.ledger.entry import ENTRY_LIMIT
 from interlock.ledger.log import Ledger
 from interlock.ledger.note import COSIGNATURE, Note, NoteKey, cosign
 from interlock.ledger.writer import Writer, create
-from ledger.ledgers import KEY, ORIGIN, START, at, check, data_of, new_ledger, open_ledger, published, writer
+from ledger.ledgers import (
+    KEY,
+    ORIGIN,
+    START,
+    at,
+    check,
+    data_of,
+    held_by_a_stopped_process,
+    new_ledger,
+    open_ledger,
+    published,
+    writer,
+)
 
 KILL_CYCLES = int(os.environ.get("INTERLOCK_KILL_CYCLES", "25"))
 OLD = [b"entry 0", b"entry 1"]
@@ -101,6 +113,55 @@ def test_a_publication_that_fails_by_itself_is_told_to_the_next_append(small, mo
         opened.append(b"more")
     opened.close()
     assert data_of(small) == [*OLD, b"new"]
+
+
+# A lock is not waited for without end
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(_disk, "PATIENCE", 0.2)
+
+
+HELD = "this lock has been held for 0.2 seconds by another"
+
+
+@pytest.mark.parametrize(
+    ("name", "written"), [("sequencer/lock", [b"new", b"more"]), ("sequencer/queue", [b"more"])]
+)  # one that waits for its turn in the queue gets it; neither was acknowledged
+def test_an_append_that_a_stopped_process_is_in_the_way_of_is_not_acknowledged(small, impatient, name, written):
+    with writer(small) as opened:
+        with held_by_a_stopped_process(small.folder / name), pytest.raises(LedgerError, match=HELD):
+            opened.append(b"new")
+        assert opened.append(b"more") == 1 + len(written)
+    assert data_of(small) == [*OLD, *written]
+
+
+def test_what_was_acknowledged_while_a_stopped_process_holds_publication_up_is_not_lost(small, impatient):
+    with writer(small) as opened:
+        with held_by_a_stopped_process(small.folder / "lock"):
+            assert opened.append(b"new") == 2
+            for refused in (opened.publish, lambda: opened.append_at(b"more", 3), small.read):
+                with pytest.raises(LedgerError, match=HELD):
+                    refused()
+        assert opened.append_at(b"more", 3) == 3
+    assert data_of(small) == [*OLD, b"new", b"more"]
+
+
+def test_no_ledger_is_opened_while_a_stopped_process_holds_its_lock(small, impatient):
+    with held_by_a_stopped_process(small.folder / "lock"), pytest.raises(LedgerError, match=HELD):
+        writer(small)
+    writer(small).close()
+
+
+def test_a_thread_that_keeps_a_lock_is_not_waited_for_without_end_either(small, impatient):
+    with closing(_disk.Lock(small.folder / "lock")) as lock, lock:
+        with ThreadPoolExecutor(1) as other, pytest.raises(LedgerError, match=HELD):
+            other.submit(lock.acquire).result()
+        assert not lock.at_once()
+    with closing(_disk.Lock(small.folder / "lock")) as lock:
+        assert lock.at_once()
+        lock.release()
 
 
 def test_append_at_refuses_a_number_that_is_taken(small):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from interlock.errors import LedgerError
+
+#: Seconds that a lock of another process is waited for: longer than any holds one, and then it is an outage.
+PATIENCE = 60.0
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.01  # seconds between two tries
 
 
 def open_plain(path: Path) -> int:
@@ -148,20 +155,49 @@ def locked_shared(path: Path) -> Iterator[None]:
         return
     descriptor = open_plain(path)
     try:
-        with refusing(path):
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        take(descriptor, fcntl.LOCK_SH, path)
         yield
     finally:
         os.close(descriptor)
 
 
+def take(descriptor: int, how: int, path: Path) -> None:
+    """Take the lock of an open file within `PATIENCE`; `how` is `LOCK_EX` or `LOCK_SH`.
+
+    Raises:
+        LedgerError: another process holds it for longer, as one does that was stopped; or there are no locks here.
+    """
+    until, pause = time.monotonic() + PATIENCE, _FIRST_PAUSE
+    with refusing(path):
+        while not _taken(descriptor, how):
+            if time.monotonic() >= until:
+                raise _too_long(path) from TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _taken(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _too_long(path: Path) -> LedgerError:
+    return LedgerError(
+        f"`{path}`: this lock has been held for {PATIENCE:g} seconds by another, who may have been stopped; "
+        "`fuser` names the processes that have the file open"
+    )
+
+
 class Lock:
     """One holder at a time, among the threads of this process and all processes: the kernel drops it with a process."""
 
-    __slots__ = ("_descriptor", "_mutex")
+    __slots__ = ("_descriptor", "_mutex", "_path")
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = open_plain(path)
+        self._descriptor, self._path = open_plain(path), path
         self._mutex = threading.Lock()
 
     def __enter__(self) -> None:
@@ -171,28 +207,35 @@ class Lock:
         self.release()
 
     def acquire(self) -> None:
-        """Wait for it; then `release` it."""
-        self._mutex.acquire()
-        self._flock(fcntl.LOCK_EX)
+        """Wait for it, within `PATIENCE`; then `release` it.
+
+        Raises:
+            LedgerError: as for `take`.
+        """
+        if not self._mutex.acquire(timeout=PATIENCE):
+            raise _too_long(self._path) from TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        with self._freeing():
+            take(self._descriptor, fcntl.LOCK_EX, self._path)
 
     def at_once(self) -> bool:
         """Take it if nobody holds it, and say whether it was taken; then `release` it."""
         if not self._mutex.acquire(blocking=False):
             return False
-        try:
-            self._flock(fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        with self._freeing():
+            if _taken(self._descriptor, fcntl.LOCK_EX):
+                return True
+        self._mutex.release()
+        return False
 
     def release(self) -> None:
         """Give it back."""
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         self._mutex.release()
 
-    def _flock(self, how: int) -> None:
+    @contextmanager
+    def _freeing(self) -> Iterator[None]:
         try:
-            fcntl.flock(self._descriptor, how)
+            yield
         except BaseException:
             self._mutex.release()
             raise

@@ -81,8 +81,9 @@ class Memory:
         """Remember a checkpoint that continues what was seen, unless a later one is remembered."""
         for key in self._keys:
             _here[key] = _later(_here.get(key), latest)
-        with contextlib.suppress(OSError), (self.folder / f".{FILE}.lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        guarded = self.folder / f".{FILE}.lock"
+        with contextlib.suppress(OSError), guarded.open("ab") as lock:
+            _disk.take(lock.fileno(), fcntl.LOCK_EX, guarded)
             path = self.folder / FILE
             there = self.log.read(_disk.read(path, NOTE_LIMIT), f"`{path}`") if path.exists() else None
             if _later(there, latest) is not there:
