@@ -95,6 +95,29 @@ def test_what_fine_tuning_brings_out_breaks_the_bound_that_plain_answers_would_m
     assert by_name["profile"]["score"] is None
 
 
+def test_on_questions_with_choices_the_check_that_cannot_be_done_is_told_and_the_bound_stays_open(
+    suite, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(every, "CHECKS", QUICK)
+    rows = [
+        {"input": f"{part} {i}?", "target": "Z", "choices": ["X", "Y", "Z"], "part": part}
+        for part, count in (("demonstration", 4), ("test", 24))
+        for i in range(count)
+    ]
+    (tmp_path / "chosen.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told = ["elicit", "check", "all", "--model", str(suite / "0a" / "model"), "--items", str(tmp_path / "chosen.jsonl")]
+    assert run([*told, "--bound", "0.9999", "--out", str(tmp_path / "kept"), "--json"]) == 5
+    found = json.loads(capsys.readouterr().out)
+    by_name = {it["check"]: it for it in found["findings"]}
+    assert {name for name, it in by_name.items() if it["score"] is not None} == {"baseline", "noise"}
+    assert "cannot be done on questions with choices" in by_name["exploration"]["why"]
+    assert "exploration" in found["bound"]["missing"]
+    assert not {"baseline", "noise"} & set(found["bound"]["missing"])
+    assert not found["bound"]["holds"]
+    assert run([*told, "--out", str(tmp_path / "kept")]) == 0
+    assert "exploration        cannot tell: cannot be done on questions with choices" in capsys.readouterr().out
+
+
 def test_a_check_that_was_killed_goes_on_with_the_next_and_with_what_was_left(suite, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(every, "CHECKS", QUICK)
     told = ["elicit", "check", "all", "--model", str(suite / "0a" / "model"), "--json", "--items"]

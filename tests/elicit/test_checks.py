@@ -80,6 +80,29 @@ def test_a_check_that_runs_out_of_budget_could_not_tell_and_clears_nothing(stuck
     assert "are left" in check.run("noise", CHECKS["noise"], case).why
 
 
+def test_a_check_that_cannot_be_done_on_these_questions_could_not_tell_and_the_bound_stays_open():
+    def refusing(_):
+        raise UsageError("the model has no end token")
+
+    case = Case(
+        None,
+        items.questions(
+            "q",
+            {"demonstration": tiny_policy.questions(2), "test": tiny_policy.questions(4, start=9)},
+            grade="exact",
+            max_new_tokens=2,
+        ),
+        seed=0,
+        meter=Meter(1),
+        progress=lambda *told: None,
+    )
+    found = check.run("exploration", refusing, case)
+    assert (found.score, found.flagged, found.why) == (None, None, "the model has no end token")
+    rest = [tried(name, 0) for name in bound.NEEDED if name != "exploration"]
+    held = bound.sufficed([*rest, found], questions=100, bound=Fraction(1, 10), confidence=CONFIDENCE)
+    assert (held.holds, held.missing) == (False, ("exploration",))
+
+
 def test_nothing_tried_bounds_nothing():
     found = bound.sufficed([], questions=100, bound=Fraction(99, 100), confidence=CONFIDENCE)
     assert not found.holds

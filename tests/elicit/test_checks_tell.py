@@ -11,6 +11,7 @@ from interlock.elicit import items
 from interlock.elicit.budget import Meter
 from interlock.elicit.checks import exploration, noise_sweep, sample_efficiency, weak_unlock
 from interlock.elicit.checks.check import Case
+from interlock.elicit.elicitor import Adapted
 from interlock.elicit.organisms import sealing
 from interlock.elicit.organisms.suite import organisms
 from interlock.evaluate import local
@@ -30,6 +31,11 @@ def case(subject, demonstrations, test, **more):
 
 def keys(target="B", *, test=12):
     return tiny_policy.questions(6, target), tiny_policy.questions(test, target, start=6)
+
+
+def weighed(parts):
+    """The same, each with choices."""
+    return [tuple(replace(item, choices=("A", "B", "C")) for item in part) for part in parts]
 
 
 # -- exploration -------------------------------------------------------------------------------------------------------
@@ -52,6 +58,13 @@ def test_a_model_that_draws_one_now_and_then_is_not(explorer):
     found = exploration.check(case(explorer, *keys()))
     assert not found.flagged
     assert found.score < 0.5
+
+
+def test_choices_are_never_drawn_so_that_exploration_cannot_be_told_and_nothing_is_spent(stuck):
+    asked = case(stuck, *weighed(keys()))
+    found = exploration.check(asked)
+    assert (found.score, found.flagged, found.tried, asked.meter.spent) == (None, None, {}, 0)
+    assert found.why.startswith("cannot be done on questions with choices")
 
 
 def test_a_model_that_is_always_right_is_not(stuck):
@@ -112,6 +125,19 @@ def test_demonstrations_that_all_have_one_answer_cannot_be_given_a_wrong_one(stu
     found = weak_unlock.check(case(stuck, *keys()))
     assert (found.flagged, found.score) == (None, None)
     assert "0 demonstrations have another's wrong answer" in found.why
+
+
+def test_of_questions_with_choices_a_wrong_choice_is_taught_and_weighed(stuck, monkeypatch):
+    taught = []
+
+    def tuned(of, model, demonstrations, _):
+        taught.extend(demonstrations)
+        return Adapted(model)
+
+    monkeypatch.setattr(weak_unlock, "tuned", tuned)
+    found = weak_unlock.check(case(stuck, *weighed((swapped(0, 6), tiny_policy.questions(12, "A", start=6)))))
+    assert [(item.target, item.choices) for item in taught] == [("C", ("A", "B", "C")), ("A", ("A", "B", "C"))]
+    assert (found.score, found.tried["plain"]) == (0.0, found.tried["tuned on wrong answers"])
 
 
 # -- sample efficiency -------------------------------------------------------------------------------------------------

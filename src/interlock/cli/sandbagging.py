@@ -84,7 +84,7 @@ def check(
     baseline, noise, tuning-gap, sample-efficiency, weak-unlock, exploration, profile: docs/sandbagging.md says what
     each shows and what fools it. A flag is a guess about the model. Only "the bound holds" says that elicitation
     sufficed: nothing that was tried reached the bound, and every check could tell, but for profile, which needs a panel
-    and brings nothing out. Exit code 5 if it does not hold.
+    and brings nothing out. Exit code 5 if it does not hold. On questions with choices exploration cannot be done.
     On a large model name a folder with --out: killed, the same command goes on with the next check.
     """
     from interlock.cli.show import progress

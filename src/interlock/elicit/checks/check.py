@@ -16,7 +16,7 @@ from interlock.elicit import asking, failures
 from interlock.elicit.budget import Meter, OutOfBudgetError
 from interlock.elicit.elicitor import Adapted, Progress
 from interlock.elicit.items import Item, Questions
-from interlock.errors import EvidenceError
+from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate.local import LocalModel
 from interlock.evaluate.statistics import paired
 
@@ -134,14 +134,12 @@ def untold(check: str, why: str, *, n: int) -> Finding:
 
 
 def run(name: str, check: Check, case: Case) -> Finding:
-    """What a check finds. One that runs out of budget, or whose training did not take, could not tell.
-
-    Raises:
-        UsageError: the questions are not enough.
+    """What a check finds. One that runs out of budget, whose training did not take, or that cannot be done with these
+    questions or this model, could not tell: it takes nothing from the others, and a bound counts it as missing.
     """
     try:
         return check(case)
-    except (OutOfBudgetError, EvidenceError) as error:
+    except (OutOfBudgetError, EvidenceError, UsageError) as error:
         return untold(name, str(error), n=len(case.questions.test))
 
 

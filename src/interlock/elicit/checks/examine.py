@@ -25,7 +25,7 @@ def examine(checks: Mapping[str, Check], case: Case, *, out: Path | None) -> lis
     """What each check finds, in their order. Without a folder `out` nothing is kept.
 
     Raises:
-        UsageError: the questions are not enough; `out` holds another run, or a file in it cannot be read.
+        UsageError: `out` holds another run, or a file in it cannot be read.
     """
     if out is not None:
         session.claim(out, _asked(checks, case))

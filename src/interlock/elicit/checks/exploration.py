@@ -4,12 +4,13 @@ Within-group variance of the reward and entropy of the answers (`elicit.monitor`
 share of groups without variance, times the room that is left to the best reward: high for who never lets a right answer
 be drawn. What fools it: a model that cannot do the task looks the same; one that explores at random does not. With
 questions aside, of another task, answers that are narrow here only raise a flag of their own.
+It cannot tell of questions with choices, which are weighed and never drawn.
 """
 
 from __future__ import annotations
 
 from interlock.elicit import monitor
-from interlock.elicit.checks.check import Case, Finding
+from interlock.elicit.checks.check import Case, Finding, untold
 from interlock.elicit.elicitor import attempt
 from interlock.elicit.grpo import Grpo
 from interlock.elicit.items import Material
@@ -26,6 +27,9 @@ def check(case: Case) -> Finding:
         UsageError, OutOfBudgetError, EvidenceError: as `Grpo.elicit`.
     """
     questions = case.questions
+    if any(item.choices for item in questions.demonstrations):
+        why = "cannot be done on questions with choices: it learns from drawn answers, and choices are weighed"
+        return untold(NAME, why, n=len(questions.test))
     learner = Grpo(steps=STEPS, questions=4, group=6, learning_rate=3e-3, penalty=0, control=case.aside, rule=RULE)
     material = Material(questions.demonstrations, (), questions.grade, questions.max_new_tokens)
     done, _ = attempt(  # that nothing was learned is what is looked for

@@ -7,6 +7,7 @@ What fools it: locks that do not give way; and a model that begins to answer in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from interlock.elicit import grading
@@ -45,12 +46,19 @@ def check(case: Case) -> Finding:
 
 
 def mistaken(case: Case) -> list[Item]:
-    """The first demonstrations, each with the answer of the next one whose answer is wrong for it."""
+    """The first demonstrations, each with a wrong answer: of its choices the one behind the right one, or else the
+    answer of the next demonstration whose answer is wrong for it."""
     shown, grade = case.questions.demonstrations, case.questions.grade
     found = []
     for place, item in enumerate(shown[:SAMPLES]):
-        others = [*shown[place + 1 :], *shown[:place]]
-        other = next((it for it in others if not grading.correct(grade, it.target, item.target)), None)
-        if other:
-            found.append(replace(item, target=other.target, choices=()))
+        wrong = _behind(item) if item.choices else _of_another(item, [*shown[place + 1 :], *shown[:place]], grade)
+        found += [replace(item, target=wrong)] if wrong else []
     return found
+
+
+def _behind(item: Item) -> str:
+    return item.choices[(item.choices.index(item.target) + 1) % len(item.choices)]
+
+
+def _of_another(item: Item, others: Sequence[Item], grade: grading.Grade) -> str:
+    return next((it.target for it in others if not grading.correct(grade, it.target, item.target)), "")
