@@ -254,6 +254,54 @@ def test_memory_that_does_not_suffice_halves_the_batch_and_the_transcript_says_s
     assert {"event": "batch-halved", "step": 0, "examples_at_once": 1} in events
 
 
+def tight(model, monkeypatch, most, *, after=0):
+    """A copy of the model on a machine on which passes of `most` rows fit in memory; and the rows of its passes."""
+    small = local.LocalModel(local.ready(_copy(model)), model.tokenizer, model.dtype)
+    forward, passes = small.model.forward, []
+
+    def limited(**given):
+        passes.append(len(given["input_ids"]))
+        if passes[-1] > most and len(passes) > after:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+        return forward(**given)
+
+    monkeypatch.setattr(small.model, "forward", limited)
+    return small, passes
+
+
+@pytest.mark.parametrize("after", [0, 1], ids=["in the first pass", "in the second, which compares"])
+@pytest.mark.parametrize("most", [2, 1])
+def test_memory_that_does_not_suffice_to_prepare_halves_the_batch_and_is_said_once(
+    model, monkeypatch, caplog, most, after
+):
+    told = [examples.answered(model, item("q" * n, "x"), grade="exact") for n in (9, 2, 40, 30, 3, 8, 7)]
+    plain = examples.prepare(model.model, told, lowest=1)
+    small, passes = tight(model, monkeypatch, most, after=after)
+    with caplog.at_level("WARNING"):
+        kept = examples.prepare(small.model, told, lowest=1, fitting=small.fitting)
+    assert max(passes[after:][-2:]) <= most
+    assert len([it for it in caplog.records if "the batch is halved" in it.message]) == 1
+    assert [one.tokens for one in kept] == [one.tokens for one in told]
+    for one, other in zip(kept, plain, strict=True):
+        assert torch.equal(one.target, other.target)
+        assert torch.allclose(one.hidden.float(), other.hidden.float(), atol=0.05)
+
+
+def test_a_demonstration_that_does_not_fit_alone_is_one_clear_error(model, monkeypatch):
+    small, _ = tight(model, monkeypatch, 0)
+    with pytest.raises(
+        UsageError, match=r"^out of memory: a prompt and its answer of \d+ tokens do not fit even alone$"
+    ):
+        elicit(ADAPTER, small)
+
+
+def test_the_loss_before_and_after_is_taken_of_fewer_at_once_when_memory_runs_out(model, monkeypatch):
+    prepared = examples.prepare(model.model, [examples.answered(model, one, grade="exact") for one in SHOWN])
+    small, passes = tight(model, monkeypatch, 1)
+    assert supervised._mean_loss(small, prepared) == pytest.approx(supervised._mean_loss(model, prepared), abs=0.05)
+    assert passes == [2, 1, 1]
+
+
 REFUSED = {
     "no demonstrations": (ADAPTER, Material((), (), "exact", 3), UsageError, "0 demonstrations"),
     "a learning rate of zero": (

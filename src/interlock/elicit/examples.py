@@ -1,23 +1,24 @@
 """What a model is trained on: token ids, the positions that carry a loss, and the loss, on any causal model.
 
 Guarantees: logits are computed only where a loss is; padding stands on the right, where causality masks it. Layers that
-training does not change are computed once for each example, and only where that was seen to give the same bits.
+training does not change are computed once for each example, and only where that was seen to give the same bits. If
+memory runs out while they are, fewer go at once, which is logged once (`local.Fitting`).
 """
 
 # ruff: noqa: ANN401 - models and tokenizers of transformers and peft have no static types worth naming
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from interlock.elicit import budget, decoder, grading, turn
 from interlock.elicit.items import Item
 from interlock.errors import UsageError
 from interlock.evaluate import choices
-from interlock.evaluate.local import LocalModel, encode
+from interlock.evaluate.local import Fitting, LocalModel, encode, out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +56,10 @@ class Prepared:
     hidden: torch.Tensor | None = None
 
 
+M = TypeVar("M", Example, Prepared)
+T = TypeVar("T")
+
+
 def answered(local: LocalModel, item: Item, *, grade: grading.Grade) -> Example:
     """An item asked and answered, the loss on the answer and its end: as the model's chat template writes them, or, of
     an item with choices, as its right choice is weighed.
@@ -77,23 +82,52 @@ def answered(local: LocalModel, item: Item, *, grade: grading.Grade) -> Example:
     return Example(tokens, tuple(range(len(prompt) - 1, len(tokens) - 1)))
 
 
-def prepare(causal: Any, examples: Sequence[Example], *, lowest: int = 0) -> list[Prepared]:
+def prepare(
+    causal: Any, examples: Sequence[Example], *, lowest: int = 0, fitting: Fitting | None = None
+) -> list[Prepared]:
     """Run `examples` once through a model as it is before training, and keep what training from layer `lowest` needs.
 
     Hidden states are kept if the model, entered with those of the first examples, gives the same logits to the bit, and
-    if they take no more than `MOST_KEPT` bytes.
+    if they take no more than `MOST_KEPT` bytes. `fitting` is what is known of the model's memory, if anything is.
+
+    Raises:
+        UsageError: memory does not suffice for one example.
     """
-    prepared: list[Prepared | None] = [None] * len(examples)
+    fitting = fitting or Fitting()
     kept = lowest > 0 and _bytes(causal, examples) <= MOST_KEPT
     by_length = sorted(range(len(examples)), key=lambda index: len(examples[index].tokens))
-    unseen = True
-    for members in _groups(by_length, [len(examples[i].tokens) for i in by_length], most=ROWS):
-        found, same = _prepare([examples[i] for i in members], causal, lowest if kept else 0, compare=unseen)
-        kept, unseen = kept and same, False
-        for index, one in zip(members, found, strict=True):
-            prepared[index] = one
-    done = [one for one in prepared if one is not None]
-    return done if kept or not lowest else [_whole(one) for one in done]
+    ordered = [examples[index] for index in by_length]
+    done: list[Prepared] = []
+
+    def run(some: Sequence[Example]) -> tuple[list[Prepared], bool]:
+        return _prepare(some, causal, lowest if kept else 0, compare=not done)
+
+    for group in _groups(ordered, [len(example.tokens) for example in ordered], most=ROWS):
+        for found, same in fitted(group, fitting, run):
+            done += found
+            kept = kept and same
+    prepared = [one for _, one in sorted(zip(by_length, done, strict=True), key=lambda it: it[0])]
+    return prepared if kept or not lowest else [_whole(one) for one in prepared]
+
+
+def fitted(members: Sequence[M], fitting: Fitting, run: Callable[[Sequence[M]], T]) -> Iterator[T]:
+    """What `run` gives of examples in their order, as many at once as fit in memory: all, or half of them, and so on.
+
+    Raises:
+        UsageError: memory does not suffice for one of them.
+    """
+    left, width = members, padded(max(len(member.tokens) for member in members))
+    while left:
+        rows = fitting.rows(width, len(left))
+        try:
+            found = run(left[:rows])
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            fitting.halve(rows, width)
+            continue
+        yield found
+        left = left[rows:]
 
 
 def loss(causal: Any, batch: Sequence[Prepared], *, lowest: int = 0) -> torch.Tensor:
@@ -178,7 +212,9 @@ def _same(causal: Any, tokens: torch.Tensor, lowest: int, hidden: torch.Tensor, 
     try:
         with decoder.entered_at(causal, lowest, hidden):
             again = causal(input_ids=tokens, use_cache=False).logits[0]
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, KeyError):
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, KeyError) as error:
+        if out_of_memory(error):
+            raise
         return False  # its upper layers need more of the lower ones than what they pass on
     return torch.equal(again, expected)
 

@@ -87,8 +87,8 @@ class Supervised:
         """Train a copy of `subject` to give each demonstration's answer; `subject` itself is not changed.
 
         Raises:
-            UsageError: no demonstrations, one that the model does not take, or more than one setting and no dev
-                questions to choose with; or `work` holds another run.
+            UsageError: no demonstrations, one that the model or the memory does not take, or more than one setting and
+                no dev questions to choose with; or `work` holds another run.
             OutOfBudgetError: the budget allows nothing at all.
             EvidenceError: the loss is not finite or did not fall, no weight changed, or the answers did not.
         """
@@ -102,7 +102,7 @@ class Supervised:
             elicitor=self,
             subject=subject,
             material=material,
-            prepared=examples.prepare(subject.model, told, lowest=lowest),
+            prepared=examples.prepare(subject.model, told, lowest=lowest, fitting=subject.fitting),
             lowest=lowest,
             meter=meter,
             seed=seed,
@@ -258,6 +258,7 @@ def took(before: LocalModel, after: LocalModel, prepared: Sequence[Prepared], pr
     changed, and how far the logits moved on a probe prompt.
 
     Raises:
+        UsageError: memory does not suffice for one example.
         EvidenceError: no weight changed, the loss did not fall, or the logits are the same.
     """
     changed = weights_changed(before, after)
@@ -311,7 +312,11 @@ def _mean_loss(local: LocalModel, prepared: Sequence[Prepared]) -> float:
 
     whole = [Prepared(one.tokens, one.positions, one.target) for one in prepared]
     with torch.no_grad():
-        total = sum(float(examples.loss(local.model, part)) for part in examples.split(whole))
+        total = sum(
+            found
+            for part in examples.split(whole)
+            for found in examples.fitted(part, local.fitting, lambda some: float(examples.loss(local.model, some)))
+        )
     return total / examples.marked(whole)
 
 

@@ -51,9 +51,9 @@ class Fitting:
 
     tokens: int | None = None
 
-    def rows(self, width: int) -> int:
-        """How many rows of so many tokens go at once: `ROWS`, or the half of it, and so on down to 1."""
-        rows = ROWS
+    def rows(self, width: int, most: int = ROWS) -> int:
+        """How many rows of so many tokens go at once: `most`, or the half of it, and so on down to 1."""
+        rows = most
         while self.tokens is not None and rows > 1 and rows * width > self.tokens:
             rows //= 2
         return rows
