@@ -63,6 +63,13 @@ REFUSED = {
     ),
     "a policy that is not there": (["--policy", "nope", "-t", "x"], "no file `nope` is there"),
     "no number": (["--level", "high"], "--level is `high`, expected a number from 0 to 1"),
+    "a number of a billion digits": (
+        ["--level", "1e-999999999"],
+        "--level is `1e-999999999`, expected a number from 0 to 1, of at most 40 characters and an exponent of -400 to",
+    ),
+    "one of them written with a line within": (["--level", "0.2", "--rate", "1E-99_99_99"], "and an exponent of -400"),
+    "a number without end": (["--level", "0." + "1" * 10**5], f"--level is `0.{'1' * 38}...`, expected a number from"),
+    "a part of nothing": (["--level", "0.2", "--power", "1/0"], "--power is `1/0`, expected a number from 0 to 1"),
     "a margin as large as the level": (["--level", "0.1", "--margin", "0.1"], "cannot be ruled out"),
     "certainty": (["--level", "0.1", "--confidence", "1"], "cannot be ruled out"),
     "a truth over the level": (["--level", "0.1", "--rate", "0.2"], "the assumed rate 0.2 is not under 0.1"),

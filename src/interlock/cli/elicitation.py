@@ -45,7 +45,7 @@ ShareOption = Annotated[float, typer.Option("--share", help="Most FLOP as a shar
 ComputeOption = Annotated[
     float | None, typer.Option("--training-compute", help="FLOP that training the model took; instead of --budget.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every draw.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of every draw.")]
 ConfidenceOption = Annotated[float, typer.Option("--confidence", help="Of every one-sided bound.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting; may be given again for others.")
@@ -299,11 +299,20 @@ def _terms(
 
     if (budget is None) == (compute is None):
         raise UsageError("expected --budget FLOP, or --training-compute FLOP of which --share may be spent; not both")
-    cap = budget if compute is None else share * (compute or 0)
-    if cap is None or not 0 < cap < float("inf"):
-        raise UsageError(f"the budget is {cap} FLOP, expected more than 0")
+    cap = cap_of(budget if compute is None else share * compute)
     within = None if tolerance is None else fraction_of("tolerance", tolerance)
-    return Terms(int(cap), seed, confidence_of(confidence), within)
+    return Terms(cap, seed, confidence_of(confidence), within)
+
+
+def cap_of(budget: float | None) -> int | None:
+    """The most FLOP that a budget allows; None: there is none.
+
+    Raises:
+        UsageError: it is not over 0, or not finite.
+    """
+    if budget is not None and not 0 < budget < float("inf"):
+        raise UsageError(f"the budget is {budget} FLOP, expected more than 0")
+    return None if budget is None else int(budget)
 
 
 def confidence_of(value: float) -> Fraction:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli.elicitation import SeedOption
 from interlock.cli.options import JsonOption, print_json
 from interlock.errors import UsageError
 
@@ -68,7 +69,7 @@ def play(
     detector: Annotated[str | None, typer.Option("--detector", help="Let one play: gap, weak.")] = None,
     elicitor: Annotated[list[str] | None, typer.Option("--elicitor", help="What it elicits by; repeat.")] = None,
     share: Annotated[float, typer.Option("--share", help="Most FLOP as a share of an organism's training.")] = 0.01,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of every draw.")] = 0,
+    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Seal verdicts on all organisms of a game, once. Give the seal that is printed to whoever reveals.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,6 +43,8 @@ NoPassphraseOption = Annotated[
     bool, typer.Option("--no-passphrase", help="Do not encrypt: for machines that sign unattended, and for trying out.")
 ]
 HERE = Path()
+#: The most characters of a number, and the largest exponent: a number of ten characters can have a billion digits.
+_CHARACTERS, _EXPONENT = 40, 400
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401  whatever JSON can hold
@@ -90,6 +93,21 @@ def fresh(folder: Path, passphrase_file: Path | None = None) -> tuple[Workspace,
     evidence = workspace.read()
     workspace.check_logs(evidence)
     return workspace, evidence
+
+
+def exactly(option: str, text: str, *, expected: str = "a number") -> Fraction:
+    """The exact number that an option gives: `0.05`, `1/20` or `5e-2`. What is too long is refused before it is built.
+
+    Raises:
+        UsageError: it is none, has more than 40 characters, or an exponent under -400 or over 400.
+    """
+    said = f"{option} is `{text[:_CHARACTERS]}{'...' if len(text) > _CHARACTERS else ''}`, expected {expected}"
+    try:
+        if len(text) <= _CHARACTERS and abs(int(text.lower().partition("e")[2] or "0")) <= _EXPONENT:
+            return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(said) from None
+    raise UsageError(f"{said}, of at most {_CHARACTERS} characters and an exponent of -{_EXPONENT} to {_EXPONENT}")
 
 
 def moment(text: str, option: str) -> datetime:

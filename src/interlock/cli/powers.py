@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interlock.cli.options import JsonOption, print_json
+from interlock.cli.options import JsonOption, exactly, print_json
 from interlock.errors import FAILED, OK, UsageError, missing_extra
 from interlock.policy import exact
 
@@ -117,14 +117,12 @@ def share(option: str, text: str) -> Fraction:
     """The number from 0 to 1 that an option gives, exactly.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is none, or too long to be built (`options.exactly`).
     """
-    try:
-        found = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        found = Fraction(-1)
+    expected = "a number from 0 to 1"
+    found = exactly(option, text, expected=expected)
     if not 0 <= found <= 1:
-        raise UsageError(f"{option} is `{text}`, expected a number from 0 to 1")
+        raise UsageError(f"{option} is `{text}`, expected {expected}")
     return found
 
 

@@ -23,6 +23,7 @@ from interlock.cli.elicitation import (
     TestOption,
     TokensOption,
     aside_of,
+    cap_of,
     confidence_of,
     fraction_of,
     questions_of,
@@ -101,11 +102,10 @@ def check(
             f"--bound goes with the check `all`, got `{name}`: a bound covers everything that can be tried"
         )
     within = None if bound is None else fraction_of("bound", bound)
-    sure = confidence_of(confidence)
+    sure, meter = confidence_of(confidence), Meter(cap_of(budget))
     asked = first(questions_of(items, grade, max_new_tokens, dev, test, seed, None), most)
     subject, others = subject_of(model, adapter), [subject_of(it, None) for it in panel or []]
     never = subject_of(control, None) if control else None
-    meter = Meter(None if budget is None else int(budget))
     aside = () if control_items is None else aside_of(control_items, asked)
     with progress() as report:
         case = Case(subject, asked, seed=seed, meter=meter, progress=report, control=never, panel=others, aside=aside)
@@ -158,8 +158,7 @@ def roc(
     from interlock.elicit.checks import drawing
 
     seeds = _seeds(calibrate)
-    cap = None if budget is None else int(budget)
-    terms = blinded.Terms(most, seed, cap, _controls(control or []))
+    terms = blinded.Terms(most, seed, cap_of(budget), _controls(control or []))
     with progress() as report:
         found = blinded.score(suite, out, terms=terms, jobs=jobs or os.cpu_count() or 1, progress=report)
     if blind:
