@@ -19,7 +19,8 @@ def folder(tmp_path_factory):
     parts = ["demonstration", "demonstration", "test", "test"]
     asked = [{"id": str(i), "input": f"word {i}", "target": "right", "part": part} for i, part in enumerate(parts)]
     control = [{"id": str(i), "input": f"other {i}", "target": "left"} for i in range(3)]
-    for name, rows in (("items", asked), ("control", control), ("same", asked[2:3])):
+    chosen = [row | {"choices": ["left", "right"]} for row in control]
+    for name, rows in (("items", asked), ("control", control), ("same", asked[2:3]), ("chosen", chosen)):
         (made / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return made
 
@@ -56,6 +57,12 @@ def test_control_questions_are_asked_beside_and_are_a_part_of_the_recipe(folder,
 def test_control_questions_of_the_task_itself_are_refused(folder, tmp_path, capsys):
     assert run(folder, tmp_path / "out", "--control-items", str(folder / "same.jsonl")) == 2
     assert "item `control 2` is a duplicate of item `2`, expected questions of another task" in capsys.readouterr().err
+
+
+def test_control_questions_with_choices_are_refused_before_anything_is_asked(folder, tmp_path, capsys):
+    assert run(folder, tmp_path / "out", "--control-items", str(folder / "chosen.jsonl")) == 2
+    assert "item `0` has choices, which are weighed and never drawn: comparing with drawn" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_control_questions_for_what_compares_with_none_are_refused(folder, tmp_path, capsys):

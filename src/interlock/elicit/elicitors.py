@@ -13,7 +13,7 @@ from interlock.elicit.elicitor import Elicitor
 from interlock.elicit.expert_iteration import ExpertIteration
 from interlock.elicit.few_shot import FewShot
 from interlock.elicit.grpo import Grpo
-from interlock.elicit.items import Item, Questions, overlaps
+from interlock.elicit.items import Item, Questions, overlaps, require_open
 from interlock.elicit.prompted import Prompted
 from interlock.elicit.supervised import Supervised
 from interlock.errors import UsageError
@@ -70,8 +70,9 @@ def aside(control: Sequence[Item], questions: Questions) -> tuple[Item, ...]:
     """Control questions, which are of another task than `questions`, under names of their own.
 
     Raises:
-        UsageError: one is of this task.
+        UsageError: one is of this task, or has choices.
     """
+    require_open(control, by="comparing with drawn answers")
     named = tuple(replace(item, id=f"control {item.id}") for item in control)
     asked = [*questions.demonstrations, *questions.dev, *questions.test]
     for ours, theirs, how in overlaps(named, asked):
