@@ -12,6 +12,7 @@ from duties_lab import NOW, Lab
 from interlock.decide.decision import timestamp
 from interlock.errors import EvidenceError
 from interlock.evidence.predicates import statement
+from interlock.gate import permit as permits
 
 WEEK = timedelta(days=7)
 
@@ -40,6 +41,15 @@ def test_a_hold_starts_nothing_before_it_is_on_record(told):
     assert notify["started_by"]["what"] == "decision on `scale`"
     (free,) = told.duties("restrict-weight-access")
     assert (free["state"], free["due"]) == ("open", None)
+
+
+def test_a_permit_that_is_asked_for_and_held_starts_what_the_hold_asks_for(told):
+    issued = permits.issue(told.workspace, subject="m", action="scale", at=NOW)
+    assert (issued.permit, issued.unrecorded) == (None, None)
+    (notify,) = told.duties("notify")
+    assert (notify["state"], notify["due"]) == ("open", on(days=1))
+    told.decide()
+    assert len(told.duties("notify")) == 1
 
 
 def test_a_hold_that_goes_on_starts_nothing_twice(told):

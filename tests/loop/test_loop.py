@@ -104,11 +104,25 @@ def test_a_permit_is_issued_shown_and_verified_by_the_start_of_its_digest(whole,
     assert (other.code, other.err) == (3, "interlock: the permit is for `scale`, expected one for `deploy-api`\n")
 
 
-def test_no_permit_is_issued_on_a_hold_and_nothing_is_written(whole, capsys):
+def test_no_permit_is_issued_on_a_hold_and_the_hold_goes_on_record(whole, capsys):
     size = lab.size(whole)
     said = lab.command(capsys, whole, "permit", "issue", "-s", "honest", "-a", "release-weights")
     assert said.code == 3
     assert "codebook-use-open not ruled out" in said.out
+    assert "the hold is on record; what it asks for, and by when: interlock duties list" in said.out
+    assert lab.size(whole) == size + 1
+    (recorded,) = whole.read().decisions
+    assert (recorded.action, recorded.subject) == ("release-weights", whole.read().subject("honest").digest)
+
+
+def test_a_hold_is_told_also_to_who_cannot_record_it(whole, capsys):
+    size = lab.size(whole)
+    for key in (whole.folder / "keys").iterdir():
+        key.unlink()
+    said = lab.command(capsys, whole, "permit", "issue", "-s", "honest", "-a", "release-weights")
+    assert said.code == 3
+    assert "codebook-use-open not ruled out" in said.out
+    assert said.err.startswith("the hold could not be recorded: ")
     assert lab.size(whole) == size
 
 

@@ -72,6 +72,9 @@ def issue(
 ) -> int:
     """Decide, and sign a permit if nothing holds. Decision and permit go into the ledger. Exit code 3 on a hold.
 
+    A hold goes into the ledger, too, and starts what the policy says `on_hold` (interlock duties). To ask without
+    leaving a trace: interlock decide.
+
     \b
     interlock permit issue -s NAME -a scale
     interlock permit issue -s NAME -a scale --most-compute 3e24 --out permit.json
@@ -89,9 +92,14 @@ def issue(
         single_use=single_use,
     )
     if as_json:
-        print_json({"permit": issued.permit, "decision": to_json(issued.decision)})
+        told = {"permit": issued.permit, "decision": to_json(issued.decision), "unrecorded": issued.unrecorded}
+        print_json(told)
     elif issued.permit is None:
         typer.echo(permits.why(issued.decision))
+        if issued.unrecorded:
+            typer.echo(f"the hold could not be recorded: {issued.unrecorded}", err=True)
+        else:
+            typer.echo("the hold is on record; what it asks for, and by when: interlock duties list")
     else:
         _show(permits.find(opened.read(), issued.permit))
     if issued.permit is not None and out is not None:

@@ -33,10 +33,14 @@ class Held(InterlockError):  # noqa: N818  a hold is a result; only a gate in so
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """What `issue` did: the decision, and the digest of the permit if there is one."""
+    """What `issue` did: the decision, and the digest of the permit if there is one.
+
+    A hold is on record, too, unless `unrecorded` says why not.
+    """
 
     decision: Decision
     permit: str | None
+    unrecorded: str | None = None
 
 
 def ask(
@@ -84,14 +88,16 @@ def issue(
     most_compute: int | None = None,
     single_use: bool = False,
 ) -> Issued:
-    """Decide, and if the answer is `permit`, put decision and permit into the ledger.
+    """Decide, and put the decision into the ledger; if it is `permit`, a permit, too.
 
-    With a `deployment`, the permit opens the action for that deployment and no other. `most_compute` (FLOP of effective
-    compute) asks for a narrower lease than the decision would allow, `single_use` for one that a use ends; for an
-    action that cannot be taken back it always is.
+    A hold goes on record because it starts what the policy says `on_hold`. Whoever lacks the role's keys is told the
+    hold all the same. With a `deployment`, the permit opens the action for that deployment and no other. `most_compute`
+    (FLOP of effective compute) asks for a narrower lease than the decision would allow, `single_use` for one that a use
+    ends; for an action that cannot be taken back it always is.
 
     Raises:
-        UsageError: the lease asked for is wider than the decision allows, or leaves no room at all.
+        UsageError: the lease asked for is wider than the decision allows, or leaves no room at all; or the role's
+            keys are not here, and nothing holds.
         EvidenceError, LedgerError: the ledger cannot be relied on, or cannot be written.
     """
     evidence = workspace.read()
@@ -99,7 +105,7 @@ def issue(
     offered = evidence.deployment(deployment) if deployment else None
     decision = ask(evidence, subject=model, action=action, at=at, deployment=offered)
     if decision.bounds is None:
-        return Issued(decision, None)
+        return Issued(decision, None, _hold_recorded(workspace, evidence, model, decision))
     most = decision.bounds.most_effective_compute if most_compute is None else most_compute
     if not model.ec_high <= most <= decision.bounds.most_effective_compute:
         room = f"from {model.ec_high} to {decision.bounds.most_effective_compute} FLOP"
@@ -120,6 +126,15 @@ def issue(
     )
     permit = statement("permit", name=model.name, digest=model.digest, predicate=terms.to_json())
     return Issued(decision, workspace.append(permit, signing))
+
+
+def _hold_recorded(workspace: Workspace, evidence: Evidence, subject: Subject, decision: Decision) -> str | None:
+    """Put a hold into the ledger. Returns why that could not be done."""
+    try:
+        _append(workspace, subject, decision, _signing(workspace, evidence, decision.at))
+    except InterlockError as error:
+        return str(error)
+    return None
 
 
 def _signing(workspace: Workspace, evidence: Evidence, at: datetime) -> list[KeyPair]:
