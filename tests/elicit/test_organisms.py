@@ -214,6 +214,8 @@ def test_seeds_have_other_secrets():
     [
         (["make", "angry"], "no kind of organism `angry`, expected one of honest-strong"),
         (["make", "locked", "--family", "chess"], "no task family `chess`, expected one of compose"),
+        (["make", "locked", "--seed", str(2**63)], f"a seed is {2**63}, expected 0 to"),
+        (["suite", "--out", "x", "--seeds", "0,-1"], "a seed is -1, expected 0 to"),
         (["suite", "--out", "x", "--seeds", "one"], "--seeds is `one`, expected whole numbers"),
         (["show", "nowhere"], "`nowhere` has no organism"),
         (["list", "nowhere"], "`nowhere` has no suite"),

@@ -56,6 +56,8 @@ class Effort:
 
 
 _EFFORT = Effort()
+#: torch takes none above.
+_MOST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Order:
     """One organism to make.
 
     Raises:
-        UsageError: no such kind or family.
+        UsageError: no such kind or family, or a seed that torch does not take.
     """
 
     kind: str
@@ -74,6 +76,8 @@ class Order:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UsageError(f"no kind of organism `{self.kind}`, expected one of {', '.join(KINDS)}")
+        if not 0 <= self.seed <= _MOST_SEED:
+            raise UsageError(f"a seed is {self.seed}, expected 0 to {_MOST_SEED}")
         skill(self.family, self.seed)
 
     def __str__(self) -> str:
