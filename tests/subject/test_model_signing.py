@@ -102,7 +102,8 @@ def model(tmp_path):
     """Names in every order that matters: by character and by part."""
     folder = tmp_path / "model"
     (folder / "a").mkdir(parents=True)
-    for name in ("config.json", "a/c", "a-b", "a.txt", "z", "Zz", "\u00e9", "\U0001f600", ".hidden", ".gitattributes"):
+    (folder / "config.json").write_text("{}")
+    for name in ("a/c", "a-b", "a.txt", "z", "Zz", "\u00e9", "\U0001f600", ".hidden", ".gitattributes"):
         (folder / name).write_text(name)
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
     return folder
