@@ -151,6 +151,19 @@ def test_the_kind_of_accelerator_is_told(monkeypatch):
     assert transcript.machine()["machine"].rpartition(", ")[2]
 
 
+@pytest.mark.parametrize("loss", [0.1, -0.0, float("nan"), float("-inf"), None])
+def test_the_line_of_a_step_is_canonical_whatever_its_loss(written, tmp_path, loss):
+    told = json.loads(written.splitlines()[0])
+    begin = {name: said for name, said in told.items() if name not in ("before", "tells")}
+    lines = transcript.Transcript(tmp_path / "runs", "name", before="1" * 64)
+    lines.add("begin", begin)
+    step = {"optimizer_step": 2**52, "tokens": 32, "effective_compute": str(10**30)}
+    step["loss"] = transcript.mean([] if loss is None else [loss])
+    head = lines.add("step", step)
+    end = transcript.read(lines.path.read_bytes())[-1]
+    assert (end.members, end.digest) == (step, head)
+
+
 def test_every_bit_of_a_line_that_another_follows_counts(written):
     first = written.index(b"\n")
     for position in range(0, first, 7):

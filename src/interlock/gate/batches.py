@@ -40,18 +40,18 @@ def size(module: Any, positional: Sequence[Any], named: Mapping[str, Any]) -> Si
     Raises:
         Held: an argument is one of which the size cannot be told.
     """
-    found = Size()
-    for name, given in _arguments(module, positional, named):
-        found = found.most(_of(name, given))
-    return found
+    tokens = longest = 0
+    for name, given in [*_by_place(module, positional), *named.items()] if positional else named.items():
+        many, long = _of(name, given)
+        tokens, longest = max(tokens, many), max(longest, long)
+    return Size(tokens, longest)
 
 
-def _arguments(module: Any, positional: Sequence[Any], named: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _by_place(module: Any, positional: Sequence[Any]) -> Iterator[tuple[str, Any]]:
     names = _parameters(type(module).forward)
     for place, given in enumerate(positional):
         name = names[place] if place < len(names) else f"argument {place + 1}"
         yield (_IDS if place == 0 and whole_numbers(given) else name), given
-    yield from named.items()
 
 
 @cache
@@ -59,31 +59,32 @@ def _parameters(forward: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(inspect.signature(forward).parameters)[1:]
 
 
-def _of(name: str, given: Any) -> Size:
+def _of(name: str, given: Any) -> tuple[int, int]:
+    """Tokens, and the longest sequence."""
     import torch
 
     if not isinstance(given, torch.Tensor):
         _check_carries_nothing(name, given)
-        return Size()
-    shape = tuple(int(one) for one in given.shape)
-    if name.endswith(_IDS):
-        return _rows(name, shape, dimensions=2)
+        return 0, 0
+    shape = tuple(map(int, given.shape))
     if name.endswith(_EMBEDS):
         return _rows(name, shape, dimensions=3)
-    if len(shape) < 2 or (name in _OF_TOKENS and len(shape) > 2):  # lengths and counts; masks of pairs, and the like
-        return Size()
+    if len(shape) == 2 or name.endswith(_IDS):  # whatever is in them
+        return _rows(name, shape, dimensions=2)
+    if len(shape) < 2 or name in _OF_TOKENS:  # lengths and counts; masks of pairs, and the like
+        return 0, 0
     if whole_numbers(given):
-        return Size(given.numel(), max(shape[1], shape[-1]))
-    return Size(shape[0] * shape[1], shape[1])
+        return given.numel(), max(shape[1], shape[-1])
+    return shape[0] * shape[1], shape[1]
 
 
-def _rows(name: str, shape: tuple[int, ...], *, dimensions: int) -> Size:
+def _rows(name: str, shape: tuple[int, ...], *, dimensions: int) -> tuple[int, int]:
     if len(shape) != dimensions:
         raise Held(
             f"`{name}` has the shape {shape}, expected {dimensions} dimensions, rows and columns first: what a model "
             "makes of another shape is not counted"
         )
-    return Size(shape[0] * shape[1], shape[1])
+    return shape[0] * shape[1], shape[1]
 
 
 def _check_carries_nothing(name: str, given: Any) -> None:
@@ -97,5 +98,9 @@ def _check_carries_nothing(name: str, given: Any) -> None:
 
 def whole_numbers(given: Any) -> bool:
     """Whether something is a tensor of whole numbers, as token ids are."""
-    kind = getattr(given, "dtype", None)
-    return kind is not None and str(kind).startswith(("torch.int", "torch.uint"))
+    return _whole(getattr(given, "dtype", None))
+
+
+@cache
+def _whole(kind: object) -> bool:
+    return str(kind).startswith(("torch.int", "torch.uint"))

@@ -104,7 +104,7 @@ class Lease:
         kept = self._kept()  # read first: what another lease on this machine sees meanwhile is no reason to hold
         self._began, self._ticked = clock(), monotonic()
         self._shown_before, self._ticks_before = self._began, self._ticked
-        self._noted: datetime | None = None
+        self._note_from = self._began
         self._held: str | None = None
         self._check_start(kept)
         self.check()
@@ -132,7 +132,7 @@ class Lease:
         now = self._now()
         if now >= self.grant.ends:  # not kept: a clock that once showed 2099 would hold this machine's gates until then
             raise Held(f"the permit ended at {timestamp(self.grant.ends)}; {_RENEW}")
-        if self._noted is None or now - self._noted >= _NOTED_EVERY:
+        if now >= self._note_from:
             self._note(now)
         return self.grant.ends - now
 
@@ -144,7 +144,7 @@ class Lease:
         if ticks < self._ticks_before:
             raise Held(f"the monotonic clock went back, from {self._ticks_before} to {ticks} seconds")
         self._shown_before, self._ticks_before = shown, ticks
-        return self._began + max(shown - self._began, timedelta(seconds=ticks - self._ticked))
+        return max(shown, self._began + timedelta(seconds=ticks - self._ticked))
 
     def _check_start(self, kept: datetime | None) -> None:
         shown = self._began
@@ -169,7 +169,7 @@ class Lease:
         return moment
 
     def _note(self, now: datetime) -> None:
-        self._noted = now
+        self._note_from = now + _NOTED_EVERY
         if self._seen is None:
             return
         kept = self._kept()  # another lease on this machine may have seen more

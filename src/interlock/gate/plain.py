@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.gate import compiled, saving
 from interlock.gate.permit import Held
-from interlock.gate.training import watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,10 +101,6 @@ class Run:
             self.snapshot()
         raise Held(reason)
 
-    def _before_batch(self, module: Any, given: Any) -> None:
-        if watched(module) and not self.gate.open:
-            self.asks(self.gate.before_step)
-
     def _before_update(self, optimizer: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
         def question() -> None:
             _check_no_closure(positional, named)
@@ -115,7 +110,7 @@ class Run:
 
 
 def _check_no_closure(positional: tuple[Any, ...], named: dict[str, Any]) -> None:
-    if any(callable(given) for given in [*positional, *named.values()]):
+    if any(map(callable, positional)) or any(map(callable, named.values())):
         raise Held(
             "the optimizer is given a closure, and makes gradients within its own step, when its tokens are counted "
             "already; make them before, and call step() without one"
@@ -136,15 +131,11 @@ def gated(
         UsageError: there is no ledger.
         EvidenceError, LedgerError: the ledger, or a result's log, cannot be relied on.
     """
-    gate.begin(model)
     run = Run(gate, save, output)
-    hooks = [
-        compiled.bare(model).register_forward_pre_hook(compiled.hook(run._before_batch), prepend=True),
-        optimizer.register_step_pre_hook(compiled.hook(run._before_update)),
-    ]
+    gate.begin(model, opens=lambda: run.asks(gate.before_step))
+    hook = optimizer.register_step_pre_hook(compiled.hook(run._before_update))
     try:
         yield run
     finally:
-        for hook in hooks:
-            hook.remove()
+        hook.remove()
         gate.release()

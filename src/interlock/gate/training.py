@@ -21,7 +21,8 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from interlock.decide.decision import timestamp
 from interlock.errors import HOLD, InterlockError, LedgerError, UsageError
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from interlock.gate.transcript import DataOrder
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 __all__ = ["ACTION", "TrainingGate", "exit_code", "watched"]
 
@@ -54,12 +56,30 @@ _NOTICE = getattr(signal, "SIGUSR1", None)
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What let training begin: the permit, its running lease, FLOP of a token, and where the run starts."""
+    """What let training begin: the permit, its running lease, FLOP of a token and of a step as declared, the bound on
+    effective compute, and where the run starts.
+    """
 
     permit: Permit
     lease: Lease
     cost: int
+    takes: int
+    most: int
     start: admission.Start
+
+
+def _for_good(asked: Callable[Concatenate[TrainingGate, P], T]) -> Callable[Concatenate[TrainingGate, P], T]:
+    """What fails in this ends the run, whoever catches it."""
+
+    @wraps(asked)
+    def asks(gate: TrainingGate, /, *given: P.args, **named: P.kwargs) -> T:
+        try:
+            return asked(gate, *given, **named)
+        except Exception as error:
+            gate.stop(_text(error))
+            raise
+
+    return asks
 
 
 class TrainingGate:
@@ -119,6 +139,7 @@ class TrainingGate:
         self._admitted: Admitted | None = None
         self._ranks: Ranks | None = None
         self._model: Any = None
+        self._opens: Callable[[], None] | None = None
         self._watching: list[Any] = []
         self._tokens = self._longest = 0
         self._counted = False
@@ -133,11 +154,12 @@ class TrainingGate:
 
     # -- the run's course ----------------------------------------------------------------------------------------------
 
-    def begin(self, model: Any, *, step: int | None = None) -> None:
+    def begin(self, model: Any, *, step: int | None = None, opens: Callable[[], None] | None = None) -> None:
         """Demand the permit, the weights that it names, and room for one step; from here on watch the model.
 
         `model` is the one whose weights train, not a wrapper around it, save that of `torch.compile`. `step` is the
-        optimizer step at which the trainer believes to be, if it believes anything.
+        optimizer step at which the trainer believes to be, if it believes anything. `opens` is called at a batch for
+        which no step is open, to ask `before_step`; without it, whoever trains asks that earlier.
 
         Raises:
             Held: training must not begin.
@@ -150,22 +172,24 @@ class TrainingGate:
         admitted, _ = self._heard(lambda: self._admit(model, step))
         self._check_same(admitted)
         self.spent, self.step, self._admitted = admitted.start.spent, admitted.start.step, admitted
-        self._model = model
+        self._model, self._opens = model, opens
         self.together(self._open_transcript)
         self._watch(model)
         self._listen()
 
+    @_for_good
     def before_step(self) -> None:
         """Ask before the first batch of a step is seen.
 
         Raises:
             Held: the step must not begin, here or in another process.
         """
-        self.together(self._may_begin)
+        self._heard(self._may_begin)
         if not self.open:  # what a step has seen that came to no update is not forgotten
             self._tokens, self._longest, self._losses = 0, 0, []
         self.open, self._counted = True, False
 
+    @_for_good
     def before_update(self, tokens: int = 0) -> None:
         """Ask at the last point before the weights change: a step larger than declared must not pass the bound.
 
@@ -174,10 +198,9 @@ class TrainingGate:
         Raises:
             Held: it would, or no sequence was seen, or one is longer than declared.
         """
-        with self._for_good():
-            _, seen = self._heard(self._check_seen, amount=self._tokens)
-            self._tokens = max(seen, tokens)
-            self._check_room(self._tokens)
+        _, seen = self._heard(self._check_seen, amount=self._tokens)
+        self._tokens = max(seen, tokens)
+        self._check_room(self._tokens)
         self.spent += self._cost * self._tokens
         self._counted = True
 
@@ -216,8 +239,7 @@ class TrainingGate:
                 missing or altered.
         """
         reason = self.together(lambda: self._record(folder) if self.first else None)
-        with self._for_good():
-            reason = self._from_first(reason)  # in every process, also in one that has heard of an end already
+        reason = self._from_first(reason)  # in every process, also in one that has heard of an end already
         self.ended = self.ended or reason
         self.recorded, self.trained = self.step, False
         return self.ended
@@ -258,6 +280,7 @@ class TrainingGate:
 
     # -- several processes ---------------------------------------------------------------------------------------------
 
+    @_for_good
     def together(self, local: Callable[[], T]) -> T:
         """Do something in each process; what fails in one is a hold in all, and ends the run. Returns what it gave in
         this one.
@@ -265,17 +288,7 @@ class TrainingGate:
         Raises:
             Held: it failed in another process. What failed in this one is raised as it is.
         """
-        with self._for_good():
-            return self._heard(local)[0]
-
-    @contextmanager
-    def _for_good(self) -> Iterator[None]:
-        """What fails in this block ends the run, whoever catches it."""
-        try:
-            yield
-        except Exception as error:
-            self.stop(_text(error))
-            raise
+        return self._heard(local)[0]
 
     def _heard(self, local: Callable[[], T], *, amount: int = 0) -> tuple[T, int]:
         """Do `local` here, hear whether it failed anywhere, and add up the amounts."""
@@ -291,13 +304,16 @@ class TrainingGate:
             raise Held(reason)
         return found, total
 
+    @_for_good
     def _stops(self, local: Callable[[], Any]) -> str | None:
         """Why the run ends here by what is asked in each process; None: it goes on."""
-        with self._for_good():
-            reason = _hold(lambda: self._heard(local))
-        self.ended = self.ended or reason
+        try:
+            self._heard(local)
+        except Held as held:
+            self.stop(_text(held))
         return self.ended
 
+    @_for_good
     def _from_first(self, said: str | None) -> str | None:
         """What the process that saves says, in every process."""
         return (self._ranks.gather(said or "")[0] if self._ranks else said) or None
@@ -341,10 +357,11 @@ class TrainingGate:
             start = admission.start(evidence, permit, self._weights, step)
             admission.check_loaded(model, self._weights)
             cost = admission.cost(model, self._weights, sequence=self._sequence, counted_flop=self._counted_flop)
-        if start.spent + cost * self._tokens_per_step > permit.terms.most_compute:
-            raise Held(admission.bound(permit, start.spent, cost * self._tokens_per_step))
+        takes, most = cost * self._tokens_per_step, permit.terms.most_compute
+        if start.spent + takes > most:
+            raise Held(admission.bound(permit, start.spent, takes))
         lease = Lease(Grant.of(evidence, permit), clock=self._clock, seen=self._seen)
-        return Admitted(permit, lease, cost, start)
+        return Admitted(permit, lease, cost, takes, most, start)
 
     # -- each step -----------------------------------------------------------------------------------------------------
 
@@ -367,9 +384,9 @@ class TrainingGate:
 
     def _check_step(self) -> None:
         """The lease still runs, and the next step, as declared, is within the bound."""
-        admitted, takes = self._begun(), self._cost * self._tokens_per_step
-        if self.spent + takes > admitted.permit.terms.most_compute:
-            raise Held(admission.bound(admitted.permit, self.spent, takes))
+        admitted = self._begun()
+        if self.spent + admitted.takes > admitted.most:
+            raise Held(admission.bound(admitted.permit, self.spent, admitted.takes))
         admitted.lease.check()
         if self._asked:
             raise Held(ASKED)
@@ -385,9 +402,9 @@ class TrainingGate:
         self._asked = True
 
     def _check_room(self, tokens: int) -> None:
-        permit = self._begun().permit
-        if self.spent + self._cost * tokens > permit.terms.most_compute:
-            why = admission.bound(permit, self.spent, self._cost * tokens)
+        admitted = self._begun()
+        if self.spent + admitted.cost * tokens > admitted.most:
+            why = admission.bound(admitted.permit, self.spent, admitted.cost * tokens)
             raise Held(f"a step was larger than the {self._tokens_per_step} tokens declared; {why}")
 
     def _check_seen(self) -> None:
@@ -409,11 +426,12 @@ class TrainingGate:
 
         def given(module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
             if watched(module):
+                if not self.open and self._opens is not None:
+                    self._opens()
                 self._see(module, positional, named)
 
         def gave(module: Any, _: tuple[Any, ...], output: Any) -> None:
-            loss = getattr(output, "loss", None)
-            if watched(module) and loss is not None:
+            if watched(module) and (loss := getattr(output, "loss", None)) is not None:
                 self._losses.append(loss.detach())
 
         self._watching = [
@@ -422,6 +440,7 @@ class TrainingGate:
         ]
         compiled.forget()
 
+    @_for_good
     def _see(self, module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Count a batch before the model has it.
 
@@ -429,11 +448,10 @@ class TrainingGate:
             Held: no step was let begin, or its tokens were counted already, or this batch would pass the bound, or
                 nobody can tell how large it is.
         """
-        with self._for_good():
-            self._check_takes_batches()
-            batch = batches.size(module, positional, named)
-            self._tokens, self._longest = self._tokens + batch.tokens, max(self._longest, batch.longest)
-            self._check_room(self._tokens)
+        self._check_takes_batches()
+        batch = batches.size(module, positional, named)
+        self._tokens, self._longest = self._tokens + batch.tokens, max(self._longest, batch.longest)
+        self._check_room(self._tokens)
 
     def _check_takes_batches(self) -> None:
         if not self.open or self.ended is not None:
@@ -536,9 +554,11 @@ class TrainingGate:
 
 def watched(module: Any) -> bool:
     """Whether a model that is called now may leave gradients, or says that it trains."""
+    if module.training:
+        return True
     import torch
 
-    return bool(module.training) or torch.is_grad_enabled()
+    return torch.is_grad_enabled()
 
 
 @contextmanager

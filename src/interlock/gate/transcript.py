@@ -41,6 +41,7 @@ MEMBERS = {
 _COUNTS = ("optimizer_step", "tokens", "tokens_per_step", "sequence", "processes", "threads")
 _FLOP = ("effective_compute", "flop_per_token")
 _OBJECTS = {"versions": (dict,), "data": (dict, type(None))}
+_SHA256 = hashlib.sha256()
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,39}")
 
 
@@ -92,17 +93,31 @@ class Transcript:
         Raises:
             Held: it cannot be written.
         """
-        line = canonical.dumps({"before": self.head, "tells": tells, **members})
+        step = tells == "step"
+        line = (
+            _step(self.head, **members) if step else canonical.dumps({"before": self.head, "tells": tells, **members})
+        )
         try:
             written = os.write(self._file, line + b"\n")
-            if tells != "step":  # a step's line outlives the process; a snapshot's the machine, too
+            if not step:  # a step's line outlives the process; a snapshot's the machine, too
                 os.fsync(self._file)
         except OSError as error:
             raise Held(f"the run's transcript `{self.path}` cannot be written: {error.strerror}") from error
         if written != len(line) + 1:
             raise Held(f"the run's transcript `{self.path}` cannot be written: the disk took half a line")
-        self.head = hashlib.sha256(line).hexdigest()
+        digest = _SHA256.copy()  # the library does not look for the algorithm again at each step
+        digest.update(line)
+        self.head = digest.hexdigest()
         return self.head
+
+
+def _step(before: str | None, *, optimizer_step: int, loss: str, tokens: int, effective_compute: str) -> bytes:
+    """The line of a step, which is written often, in canonical JSON: digits, letters and signs need no escape."""
+    line = (
+        f'{{"before":"{before}","effective_compute":"{effective_compute}","loss":"{loss}",'
+        f'"optimizer_step":{optimizer_step:d},"tells":"step","tokens":{tokens:d}}}'
+    )
+    return line.encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +174,10 @@ def mean(losses: Sequence[Any]) -> str:
     """The mean of losses (tensors or numbers), in hexadecimal so that no bit is lost; without any, `unknown`."""
     if not losses:
         return "unknown"
-    return (sum(float(loss.detach() if hasattr(loss, "detach") else loss) for loss in losses) / len(losses)).hex()
+    total = 0.0
+    for loss in losses:
+        total += float(loss.item() if hasattr(loss, "item") else loss)
+    return (total / len(losses)).hex()
 
 
 def machine() -> dict[str, Any]:
