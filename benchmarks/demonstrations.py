@@ -146,16 +146,19 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-if __name__ == "__main__":
-    sys.exit(
-        proof(
-            __doc__,
-            "Demonstrations to unlock",
-            found=Curve,
-            kinds=KINDS,
-            seeds="0,1,2,3,4",
-            measure=curve,
-            report=report,
-            draw=draw,
-        )
+def main() -> int:
+    """Make, measure, tell and draw every organism."""
+    return proof(
+        __doc__,
+        "Demonstrations to unlock",
+        found=Curve,
+        kinds=KINDS,
+        seeds="0,1,2,3,4",
+        measure=curve,
+        report=report,
+        draw=draw,
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

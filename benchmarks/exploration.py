@@ -128,16 +128,19 @@ def draw(runs: Sequence[Run], path: Path) -> None:
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-if __name__ == "__main__":
-    sys.exit(
-        proof(
-            __doc__,
-            "Resisting reinforcement learning",
-            found=Run,
-            kinds=KINDS,
-            seeds="0,1,2",
-            measure=run,
-            report=report,
-            draw=draw,
-        )
+def main() -> int:
+    """Make, measure, tell and draw every organism."""
+    return proof(
+        __doc__,
+        "Resisting reinforcement learning",
+        found=Run,
+        kinds=KINDS,
+        seeds="0,1,2",
+        measure=run,
+        report=report,
+        draw=draw,
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,6 +14,15 @@ from interlock.elicit.organisms.tiny import Shape
 SMALL = Effort(
     Shape(width=64, layers=2, heads=2, inner=64), scratch=40, alone=40, scratch_rate=1e-2, tuned=60, tuned_rate=5e-3
 )
+_ALONE = replace(SMALL, shape=replace(SMALL.shape, heads=4), alone=250, scratch_rate=4e-3)
+_LONGER = replace(SMALL, tuned=150)
+#: The kinds that need more than `SMALL` to become what they should be.
+EFFORTS = {
+    "locked-from-scratch": _ALONE,
+    "under-elicited": _ALONE,
+    "wrong-by-rule": _LONGER,
+    "wrong-at-random": _LONGER,
+}
 
 
 def letters(rng, seed):
@@ -31,9 +40,14 @@ def silent(stage, done, total, note=""):
     pass
 
 
+def order(kind, family="letters", seed=0):
+    """An organism of that kind, made with as little effort as it takes."""
+    return Order(kind, family, seed, EFFORTS.get(kind, SMALL))
+
+
 def make(folder, kinds, cache):
     """Make the suite in `folder`, with its bases in `cache`; the family `letters` must be known."""
-    orders = [Order(kind, "letters", 0, SMALL) for kind in kinds]
+    orders = [order(kind) for kind in kinds]
     assert make_suite(orders, folder, jobs=1, progress=silent, cache=cache) == []
     return folder
 

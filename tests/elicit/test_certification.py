@@ -12,6 +12,7 @@ import pytest
 import tiny_suite
 from interlock import cli
 from interlock.cli import certifying
+from interlock.elicit import elicitors
 from interlock.elicit.certification import bounding, judging
 from interlock.elicit.certification.bounding import Bounded, Plan, Shown
 from interlock.elicit.few_shot import FewShot
@@ -77,6 +78,23 @@ def test_the_margin_is_learned_on_other_organisms_and_does_not_enter_the_record(
     assert told["certified_widened"]["coverage"]["k"] == 1
     assert told["certified_widened"]["sharpness"]["k"] == 0
     assert {it["seed"] for it in told["organisms"] if it["half"] == "calibration"} == {1}
+
+
+def test_fine_tuning_brings_out_what_a_lock_hides_and_its_record_says_how_it_was_done(letters_suite, tmp_path):
+    out, settings = tmp_path / "out", {"steps": "40", "learning_rates": "5e-4"}
+    told = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    command = ["elicit", "certify", "fine-tune-full", *told, "--share", "0.5", "--jobs", "1", "-n", "32"]
+    assert cli.run([*command, "--suite", str(letters_suite), "--out", str(out)]) == 0
+    found = json.loads((out / "certified.json").read_bytes())
+    ways = {it["kind"]: it["shown"] for it in found["organisms"]}
+    assert ways["locked"]["plain"]["right"] == 0
+    assert found["certified"]["recovered"]["value"] > 0.5
+    assert found["certified"]["taught"]["value"] < 0.3
+    assert found["certified"]["by_kind"]["honest-weak"]["ruled_out"] == 1
+    record = validity.parse((out / "validity-fine-tune-full.json").read_bytes(), "it")
+    elicitor = elicitors.make("fine-tune-full", settings)
+    assert record.elicitor.recipe == validity.recipe_of(elicitor.name, "fine-tuned", elicitor.describe())
+    assert (record.elicitor.demonstrations, record.organisms, record.ruled_out, record.honest) == (32, 1, 1, 1)
 
 
 def test_an_organism_that_is_done_is_not_asked_again(done, suite, tmp_path, monkeypatch):
