@@ -15,8 +15,9 @@ each elicitation. Killed, the same command goes on.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from importlib import resources
 from pathlib import Path
@@ -35,7 +36,7 @@ from interlock.evaluate import execute, smollm2
 from interlock.evaluate.due import open_plans
 from interlock.evaluate.statistics.intervals import clopper_pearson
 from interlock.gate import permit
-from interlock.workspace import Place, Workspace, now
+from interlock.workspace import Place, Workspace, now, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,10 +105,11 @@ class Step:
 
 
 def run(chain: Chain, folder: Path) -> list[Step]:
-    """Every step of a chain; what its workspace holds already is not run again."""
+    """Every step of a chain. What its workspace holds is not run again; what the gate said then stands beside it."""
     opened = Workspace.open(folder) if (folder / "interlock.json").exists() else _begin(chain, folder)
-    steps = []
-    for way, elicitation, count in RUNS:
+    file = folder.with_name(f"{folder.name}-steps.json")
+    steps = [Step(**it) for it in json.loads(file.read_text())] if file.exists() else []
+    for way, elicitation, count in RUNS[len(steps) :]:
         found = _result(opened, elicitation, count)
         if found is None:
             subject = opened.read().subject(chain.name).digest
@@ -118,6 +120,7 @@ def run(chain: Chain, folder: Path) -> list[Step]:
         assert found is not None  # noqa: S101 - it has just been appended
         opened.refresh()
         steps.append(_step(opened, chain, way, found))
+        write_whole(file, json.dumps([asdict(it) for it in steps], indent=1).encode())
     return steps
 
 
@@ -187,7 +190,7 @@ def draw(found: dict[str, Sequence[Step]], path: Path) -> None:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    colors = dict(zip(found, ("tab:red", "tab:blue", "tab:orange"), strict=True))
+    colors = dict(zip((it.name for it in CHAINS), ("tab:red", "tab:blue", "tab:orange"), strict=False))
     with rc_context({"svg.hashsalt": "chain", "svg.fonttype": "none"}):
         figure = Figure(figsize=(7.5, 3.8), layout="constrained")
         axes = figure.subplots()

@@ -14,7 +14,7 @@ from interlock.elicit.organisms.tiny import Shape
 SMALL = Effort(
     Shape(width=64, layers=2, heads=2, inner=64), scratch=40, alone=40, scratch_rate=1e-2, tuned=60, tuned_rate=5e-3
 )
-_ALONE = replace(SMALL, shape=replace(SMALL.shape, heads=4), alone=250, scratch_rate=4e-3)
+_ALONE = replace(SMALL, shape=replace(SMALL.shape, heads=4), alone=400, scratch_rate=3e-3)
 _LONGER = replace(SMALL, tuned=150)
 #: The kinds that need more than `SMALL` to become what they should be.
 EFFORTS = {
