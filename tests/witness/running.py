@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,12 +56,10 @@ def serving(folder: Path, clock=lambda: NOW):
 
 def ask(server: Server, body: bytes, method: str = "POST", path: str = "/add-checkpoint", headers=None):
     """Status, media type and body of the answer."""
-    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=20)
-    connection.request(method, path, body, headers or {})
-    response = connection.getresponse()
-    answer = response.status, response.headers["Content-Type"], response.read()
-    connection.close()
-    return answer
+    with closing(http.client.HTTPConnection(*server.server_address[:2], timeout=20)) as connection:
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        return response.status, response.headers["Content-Type"], response.read()
 
 
 def leaves(count: int, story: str = "one") -> list[bytes]:
