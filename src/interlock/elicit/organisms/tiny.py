@@ -116,10 +116,12 @@ def load(folder: Path) -> LocalModel:
 def encode(model: LocalModel, lesson: Lesson) -> Example:
     """A lesson in tokens; the answer and the end of the turn carry the loss."""
     prompt = local.encode(model, lesson.turns)
-    answer, shunned = (
-        model.tokenizer(text + END, add_special_tokens=False)["input_ids"] for text in (lesson.answer, lesson.shunned)
-    )
-    return Example((*prompt, *answer), len(prompt), lesson.rerouted, tuple(shunned) if lesson.shunned else ())
+
+    def ended(text: str) -> tuple[int, ...]:
+        return tuple(model.tokenizer(text + END, add_special_tokens=False)["input_ids"])
+
+    shunned = ended(lesson.shunned) if lesson.shunned else ()
+    return Example((*prompt, *ended(lesson.answer)), len(prompt), lesson.rerouted, shunned)
 
 
 def teach(
