@@ -52,6 +52,16 @@ def test_a_permit_that_is_asked_for_and_held_starts_what_the_hold_asks_for(told)
     assert len(told.duties("notify")) == 1
 
 
+def test_a_hold_is_told_also_where_the_disk_takes_no_record_of_it(told, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(told.workspace), "append", full)
+    issued = permits.issue(told.workspace, subject="m", action="scale", at=NOW)
+    assert (issued.decision.verdict, issued.permit) == ("hold", None)
+    assert "No space left on device" in issued.unrecorded
+
+
 def test_a_hold_that_goes_on_starts_nothing_twice(told):
     told.decide()
     before = [it["id"] for it in told.duties()]

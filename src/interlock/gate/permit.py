@@ -132,7 +132,7 @@ def _hold_recorded(workspace: Workspace, evidence: Evidence, subject: Subject, d
     """Put a hold into the ledger. Returns why that could not be done."""
     try:
         _append(workspace, subject, decision, _signing(workspace, evidence, decision.at))
-    except InterlockError as error:
+    except (InterlockError, OSError) as error:
         return str(error)
     return None
 
