@@ -45,6 +45,7 @@ _TRIAL = 8
 _PEERS = Path(__file__).parent / "_scoring_peers.py"
 
 Figures = dict[str, Any]
+Peer = tuple[str, tuple[str, ...], str]  # as `_scoring_peers.py` calls it, its settings, the Python that it runs by
 
 
 def questions(*, texts: bool) -> list[dict[str, Any]]:
@@ -120,25 +121,36 @@ def fastest(asked: list[dict[str, Any]], python: str) -> tuple[str, str]:
     return min(took, key=took.__getitem__)
 
 
-def measure(asked: list[dict[str, Any]], *, rounds: int, texts: bool) -> dict[str, list[Figures]]:
-    """The figures of every peer in every round, by what the table calls it."""
+def peers(asked: list[dict[str, Any]], *, texts: bool) -> dict[str, Peer]:
+    """Who is measured, by what the table calls them; lm-evaluation-harness at what is fastest for it."""
     python = harness()
     dtype, batch = fastest(asked, python)
+    them: dict[str, Peer] = {
+        f"lm-evaluation-harness ({dtype}, batch {batch})": ("lm-eval", (f"dtype={dtype}", f"batch={batch}"), python)
+    }
+    return them | of_this_environment(texts=texts)
+
+
+def of_this_environment(*, texts: bool) -> dict[str, Peer]:
+    """The peers that need nothing but what Interlock is installed with, in the CPU's own number format."""
     ours = str(local.number_format()).removeprefix("torch.")
     same = (f"dtype={ours}", "batch=16")
-    peers = {
-        f"lm-evaluation-harness ({dtype}, batch {batch})": ("lm-eval", (f"dtype={dtype}", f"batch={batch}"), python),
-        f"Inspect's hf provider ({ours}, batch 16)": ("inspect-hf", same, sys.executable),
+    writing: dict[str, Peer] = {f"Inspect's hf provider ({ours}, batch 16)": ("inspect-hf", same, sys.executable)}
+    scoring: dict[str, Peer] = {
         f"bare loop ({ours}, batch 16)": ("loop", same, sys.executable),
         f"interlock ({ours})": ("interlock", (), sys.executable),
         f"interlock, without Inspect ({ours})": ("interlock-alone", (), sys.executable),
     }
+    return scoring if texts else writing | scoring
+
+
+def measure(asked: list[dict[str, Any]], them: dict[str, Peer], *, rounds: int) -> dict[str, list[Figures]]:
+    """The figures of every peer in every round, by what the table calls it."""
     found: dict[str, list[Figures]] = {}
     for number in range(rounds):
-        for name, (peer, settings, by) in peers.items():
-            if not (texts and peer == "inspect-hf"):
-                found.setdefault(name, []).append(run(peer, asked, *settings, python=by))
-                print(f"round {number + 1} of {rounds}: {name}: {found[name][-1]['seconds']:.1f} s", flush=True)
+        for name, (peer, settings, by) in them.items():
+            found.setdefault(name, []).append(run(peer, asked, *settings, python=by))
+            print(f"round {number + 1} of {rounds}: {name}: {found[name][-1]['seconds']:.1f} s", flush=True)
     return found
 
 
@@ -195,7 +207,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="keep every figure and answer")
     given = parser.parse_args()
     asked = items(count=given.items, shots=given.shots, texts=given.texts)
-    found = measure(asked, rounds=given.rounds, texts=given.texts)
+    found = measure(asked, peers(asked, texts=given.texts), rounds=given.rounds)
     told = (
         f"{given.items} items, {given.shots} shots, {given.rounds} rounds, choices are "
         f"{'texts' if given.texts else 'letters'}; {os.cpu_count()} cores, Python {platform.python_version()}, "
