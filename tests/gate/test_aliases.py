@@ -187,6 +187,9 @@ def test_a_guard_file_that_says_something_else_is_refused(workspace, changes):
         Guard.load(written(workspace, **changes))
     with pytest.raises(UsageError, match="cannot read it"):
         Guard.load(workspace.folder / "none")
+    os.mkfifo(workspace.folder / "pipe")
+    with pytest.raises(UsageError, match="no file"):
+        Guard.load(workspace.folder / "pipe")
 
 
 # -- reconciling, on a stand-in for MLflow's client --------------------------------------------------------------------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import ssl
 import threading
 import urllib.error
@@ -92,6 +93,7 @@ def place(tmp_path_factory):
     flipped = bytearray(permit.read_bytes())
     flipped[len(flipped) // 2] ^= 1
     (folder / "permits" / "flipped.json").write_bytes(bytes(flipped))
+    os.mkfifo(folder / "permits" / "pipe")
     return folder
 
 
@@ -140,6 +142,7 @@ REFUSED = {
     "its permit is not there": (
         changed(*ANNOTATIONS, "interlock/permit", "x.json"), "no permit `x.json`",
     ),
+    "its permit is a pipe, to which nobody writes": (changed(*ANNOTATIONS, "interlock/permit", "pipe"), "is no file"),
     "its permit is outside of the folder": (
         changed(*ANNOTATIONS, "interlock/permit", "../gate/permit.json"), "expected letters",
     ),

@@ -164,6 +164,12 @@ def test_a_file_of_the_latest_time_that_cannot_be_read_holds(clocks, tmp_path, d
         clocks.lease(seen=tmp_path / "seen")
 
 
+def test_a_pipe_in_the_place_of_the_latest_time_is_not_waited_for(clocks, tmp_path):
+    os.mkfifo(tmp_path / "seen")
+    with pytest.raises(Held, match=r"the latest time seen cannot be read: .* no file"):
+        clocks.lease(seen=tmp_path / "seen")
+
+
 def test_a_latest_time_that_cannot_be_kept_holds(clocks, tmp_path):
     with pytest.raises(Held, match="cannot be kept in"):
         clocks.lease(seen=tmp_path / "no folder" / "seen")

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 from interlock.errors import EvidenceError, InterlockError, UsageError
 from interlock.evidence import dsse
 from interlock.evidence.predicates import Fields
+from interlock.gate.outage import file_now
 from interlock.gate.permit import Held
 from interlock.gate.serving import Asked, ByLedger
 from interlock.subject import manifest
@@ -59,17 +60,15 @@ class Guard:
 
         Raises:
             UsageError: it is not there, or is not one to the last member.
+            UnreachableError: the disk does not answer.
         """
         try:
-            with path.open("rb") as file:
-                fields = Fields(dsse.strict_json(file.read(_MOST).strip()), "guard file")
+            fields = Fields(dsse.strict_json(file_now(path, _MOST).strip()), "guard file")
             fields.one_of("alias_guard", (FORMAT,))
             artifacts = fields.text("artifacts") if fields.has("artifacts") else None
             aliases = tuple(_guarded(item) for item in fields.items("aliases"))
             read = cls(path.parent / fields.text("workspace"), path.parent / artifacts if artifacts else None, aliases)
             fields.done()
-        except OSError as error:
-            raise UsageError(f"`{path}`: cannot read it ({error.strerror})") from error
         except EvidenceError as error:
             raise UsageError(f"`{path}`: {error}") from error
         if not aliases or len({_compared(it.alias) for it in aliases}) < len(aliases):

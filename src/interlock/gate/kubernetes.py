@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interlock.decide.decision import timestamp
-from interlock.errors import EvidenceError, InterlockError
+from interlock.errors import EvidenceError, InterlockError, UsageError
 from interlock.evidence import dsse
 from interlock.gate import permit_file
 from interlock.gate.lease import Lease
+from interlock.gate.outage import UnreachableError, file_now
 from interlock.gate.permit import Held
 
 if TYPE_CHECKING:
@@ -105,10 +106,9 @@ def _created(door: Door, pod: dict[str, Any], action: str) -> None:
         if digest is not None and not _DIGEST.fullmatch(digest):
             raise EvidenceError(f"`{what}` is `{digest[:80]}`, expected 64 hexadecimal digits")
     try:
-        with (door.permits / name).open("rb") as file:
-            data = file.read(permit_file.LIMIT + 1)
-    except OSError as error:
-        raise Held(f"no permit `{name}` at the gate: {error.strerror}") from error
+        data = file_now(door.permits / name, permit_file.LIMIT)
+    except (UsageError, UnreachableError) as error:
+        raise Held(f"no permit `{name}` at the gate: {error}") from error
     read = permit_file.read(data, door.trust(), at=door.clock())
     grant = read.verify(action=action, subject=subject or read.subject, deployment=offered, at=door.clock())
     left = Lease(grant, clock=door.clock, seen=door.seen).check().total_seconds()

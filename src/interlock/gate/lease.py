@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interlock.decide.decision import timestamp
-from interlock.errors import EvidenceError
+from interlock.errors import EvidenceError, UsageError
 from interlock.evidence import dsse
 from interlock.evidence.predicates import Fields
 from interlock.gate import _fork
+from interlock.gate.outage import UnreachableError, file_now
 from interlock.gate.permit import Held
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ __all__ = ["Grant", "Lease", "wall"]
 
 _RENEW = "ask for a new one: interlock permit issue"
 _NOTED_EVERY = timedelta(seconds=1)
+_MOST = 1 << 10  # bytes of a `seen` file
 
 
 def wall() -> datetime:
@@ -159,12 +161,12 @@ class Lease:
         if self._seen is None:
             return None
         try:
-            fields = Fields(dsse.strict_json(self._seen.read_bytes().strip()), f"`{self._seen}`")
+            fields = Fields(dsse.strict_json(file_now(self._seen, _MOST).strip()), f"`{self._seen}`")
             moment = fields.time("seen")
             fields.done()
-        except FileNotFoundError:
-            return None
-        except (OSError, EvidenceError) as error:
+        except (UsageError, UnreachableError, EvidenceError) as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
             raise Held(f"the latest time seen cannot be read: {error}") from error
         return moment
 
