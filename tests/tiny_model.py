@@ -41,6 +41,20 @@ def build(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
+def short_of_memory(model, monkeypatch, most: int, *, after: int = 0) -> list[int]:
+    """Let a pass of more than `most` rows run out of memory, once `after` passes have gone well; the rows of each."""
+    forward, passes = model.model.forward, []
+
+    def limited(**given):
+        passes.append(len(given["input_ids"]))
+        if passes[-1] > most and len(passes) > after:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+        return forward(**given)
+
+    monkeypatch.setattr(model.model, "forward", limited)
+    return passes
+
+
 def _tokenizer():
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast

@@ -257,16 +257,7 @@ def test_memory_that_does_not_suffice_halves_the_batch_and_the_transcript_says_s
 def tight(model, monkeypatch, most, *, after=0):
     """A copy of the model on a machine on which passes of `most` rows fit in memory; and the rows of its passes."""
     small = local.LocalModel(local.ready(_copy(model)), model.tokenizer, model.dtype)
-    forward, passes = small.model.forward, []
-
-    def limited(**given):
-        passes.append(len(given["input_ids"]))
-        if passes[-1] > most and len(passes) > after:
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
-        return forward(**given)
-
-    monkeypatch.setattr(small.model, "forward", limited)
-    return small, passes
+    return small, tiny_model.short_of_memory(small, monkeypatch, most, after=after)
 
 
 @pytest.mark.parametrize("after", [0, 1], ids=["in the first pass", "in the second, which compares"])

@@ -22,17 +22,8 @@ def folder(tmp_path_factory):
 
 def machine(folder, monkeypatch, most, *, after=0):
     """A model on a machine on which `most` rows fit in memory, once `after` passes have gone well; and its passes."""
-    model, passes = local.load(folder), []
-    forward = model.model.forward
-
-    def limited(**given):
-        passes.append(len(given["input_ids"]))
-        if passes[-1] > most and len(passes) > after:
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
-        return forward(**given)
-
-    monkeypatch.setattr(model.model, "forward", limited)
-    return model, passes
+    model = local.load(folder)
+    return model, tiny_model.short_of_memory(model, monkeypatch, most, after=after)
 
 
 def drawn(model, prompts=PROMPTS):
