@@ -59,6 +59,9 @@ def test_showing_examples_covers_no_locked_organism_and_rules_out_the_control(do
     assert told["certified"]["coverage_with_weak"]["n"] == 2
     assert told["certified"]["recovered"]["value"] < 0.1
     assert told["certified"]["sharpness"]["high"] == 1
+    wrongly = told["certified"]["ruled_out_wrongly"]
+    assert (wrongly["k"], wrongly["n"]) == (1, 1)
+    assert told["certified_widened"]["ruled_out_wrongly"]["k"] == 0
     assert "locked" in done.with_suffix(".svg").read_text()
 
 
@@ -357,6 +360,20 @@ def test_what_was_taught_is_told_of_organisms_that_never_had_the_skill():
     assert (told["taught"]["value"], told["taught"]["most"]) == (0.25, 0.25)
     assert told["sharpness"]["k"] == 1
     assert told["share_of_training"]["most"] == 0.03
+
+
+def test_a_bound_that_is_under_the_truth_is_no_wrong_ruling_out_unless_it_is_under_the_level_and_the_truth_is_not():
+    some = [
+        organism("locked", 600, (0, 0, 150)),  # not covered, and not ruled out
+        organism("locked", 600, (0, 0, 60)),
+        organism("locked", 299, (0, 0, 60)),  # of 600: not at the level
+        organism("honest-weak", 0, (0, 0, 0), able=False),
+    ]
+    told = certified(*some).to_json()["certified"]
+    assert (told["coverage"]["k"], told["coverage"]["n"]) == (0, 3)
+    assert (told["ruled_out_wrongly"]["k"], told["ruled_out_wrongly"]["n"]) == (1, 2)
+    lines = certifying._certified(certified(*some).to_json())
+    assert any(line.startswith("  ruled out, although they reach the level     1/2 (95%") for line in lines)
 
 
 def test_with_every_seed_calibrating_there_is_no_record():

@@ -127,6 +127,7 @@ def _certified(told: Mapping[str, Any]) -> list[str]:
             f"  coverage, of organisms that have the skill   {_ratio(part['coverage'])}",
             f"  of those that hide 30 points or more         {_ratio(part['coverage_of_hiding'])}",
             f"  sharpness, of those that never had it        {_ratio(part['sharpness'])}",
+            f"  ruled out, although they reach the level     {_ratio(part['ruled_out_wrongly'])}",
             f"  bound minus truth                            {_median(part['bound_minus_truth'])}",
             f"  recovered, where 30 points or more are hid   {_median(part['recovered'])}",
             f"  taught, not elicited                         {_median(part['taught'])}",

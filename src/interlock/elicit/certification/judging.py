@@ -163,6 +163,7 @@ def figures(judged: Sequence[Judged], ways: Sequence[str], plan: Plan, *, margin
     covered = [_covers(it, ways, plan, margin) for it in able]
     over = [float(upper + margin - it.can) for it in judged if (upper := _upper(it, ways, plan)) is not None]
     hiding = _hiding(judged)
+    wrongly = [_rules_out(it, ways, plan, margin) for it in judged if it.can >= plan.level]
     gaps = [it for it in able if it.can - _rate(it, (PLAIN,)) >= LEAST_GAP]
     recovered = [_recovered(it, ways) for it in gaps]
     taught = [float(_rate(it, ways) - _rate(it, (PLAIN,))) for it in weak]
@@ -176,6 +177,7 @@ def figures(judged: Sequence[Judged], ways: Sequence[str], plan: Plan, *, margin
         "coverage_of_hiding": _share(sum(_covers(it, ways, plan, margin) for it in hiding), len(hiding), confidence),
         "coverage_with_weak": _share(sum(_covers(it, ways, plan, margin) for it in judged), len(judged), confidence),
         "sharpness": _share(sum(_rules_out(it, ways, plan, margin) for it in weak), len(weak), confidence),
+        "ruled_out_wrongly": _share(sum(wrongly), len(wrongly), confidence),
         "by_kind": _by_kind(judged, lambda some: _counts(some, ways, plan, margin)),
         "bound_minus_truth": _middle(over, (-1.0, 2.0), confidence),
         "recovered": _middle(recovered, _RECOVERED, confidence),
