@@ -23,7 +23,7 @@ from interlock.errors import EvidenceError
 from interlock.evaluate import execute, local, logs
 from interlock.evaluate.statistics import looks
 from interlock.evidence import dsse, validity
-from interlock.evidence.predicates import Stopped, SubjectPredicate, statement
+from interlock.evidence.predicates import MOST_SAMPLES, Stopped, SubjectPredicate, statement
 from interlock.evidence.statement import Statement
 from interlock.policy import compile as compiled
 from interlock.policy.load import loads
@@ -417,6 +417,29 @@ def test_samples_dropped_from_the_counts(told, tmp_path, capsys):
     made.result(few, 0, of=made.plan(few), scored=100)
     verdict, reasons = lab.verdict(capsys, few, "m")
     assert (verdict, "coverage 100/120 is under 0.98" in reasons) == ("hold", True)
+
+
+def test_samples_claimed_by_the_million_so_that_no_answer_comes_back(told, tmp_path, capsys):
+    """What is adverse would be decided upon only after the bounds of such a result. The reader takes none."""
+    made.evaluate(told)
+    most, more = MOST_SAMPLES, MOST_SAMPLES + 1
+
+    def claiming(n):
+        protocol = {**lab.payload(told, "result").predicate["protocol"], "samples": n}
+        told_of = {"planned": n, "completed": n, "refused_at_most": n}
+        return lab.result_of(told, plan="0" * 64, protocol=protocol, counts=lab.counts(n - n // 3, scored=n, **told_of))
+
+    taken = lab.copy(told, tmp_path / "taken")
+    taken.append(claiming(most), [lab.key(taken, "evaluation-team")])
+    assert lab.verdict(capsys, taken, "m")[0] == "hold"
+    assert lab.verdict(capsys, told, "m")[0] == "permit"
+
+    with pytest.raises(EvidenceError, match="expected at most 1000000 samples"):
+        told.append(claiming(more), [lab.key(told, "evaluation-team")])
+    assert lab.verdict(capsys, told, "m")[0] == "permit"
+    lab.force(told, lab.envelope(claiming(2**53 - 1), lab.key(told, "evaluation-team")))
+    said = lab.command(capsys, told, "decide", "-s", "m", "-a", "scale")
+    assert (said.code, "expected at most 1000000 samples" in said.err) == (4, True)
 
 
 def test_header_rewritten(ran, capsys):

@@ -217,7 +217,7 @@ def test_the_true_rate_escapes_a_printed_bound_at_most_with_probability_alpha(n)
 @given(st.data())
 def test_a_long_tail_is_enclosed_and_decided_as_the_whole_sum(data):
     n = data.draw(st.integers(1, 300))
-    k = data.draw(st.integers(0, n))
+    k = data.draw(st.integers(0, n - 1))
     p = Fraction(data.draw(st.integers(1, 999)), 1000)
     low, high, shift = bounds._enclosed(k, n, p)
     whole = bounds.at_most(k, n, p)
@@ -226,6 +226,67 @@ def test_a_long_tail_is_enclosed_and_decided_as_the_whole_sum(data):
     for bound in (whole, whole - Fraction(1, 10**9), whole + Fraction(1, 10**9)):
         with mock.patch.object(bounds, "_LONG", 1):
             assert bounds.is_under(k, n, p, bound) == (whole < bound)
+
+
+@exact
+@given(st.data())
+def test_an_enclosure_of_few_bits_is_one_all_the_same_and_settles_nothing_wrongly(data):
+    n = data.draw(st.integers(1, 300))
+    k = data.draw(st.integers(0, n - 1))
+    p = Fraction(data.draw(st.integers(1, 10**6 - 1)), 10**6)
+    rough = {
+        "_LONG": 1,
+        "_BITS": 8,
+        "_FACTOR": data.draw(st.integers(16, 40)),
+        "_AT_ONCE": data.draw(st.integers(1, 9)),
+    }
+    whole = bounds.at_most(k, n, p)
+    with mock.patch.multiple(bounds, **rough, _choices=bounds._choices.__wrapped__):
+        low, high, shift = bounds._enclosed(k, n, p)
+        assert Fraction(low, 1 << shift) <= whole <= Fraction(high, 1 << shift)
+        for bound in (whole, whole - Fraction(1, 10**90), whole + Fraction(1, 10**90)):
+            assert bounds.is_under(k, n, p, bound) == (whole < bound)
+
+
+@pytest.mark.parametrize("n", [1, 3, 999, 1001, 1_000_001])
+def test_at_one_half_both_tails_of_an_odd_number_are_alike_which_no_enclosure_would_tell(n):
+    half = Fraction(1, 2)
+    if n < 10_000:
+        assert bounds.at_most((n - 1) // 2, n, half) == half
+    assert not bounds.is_under((n - 1) // 2, n, half, half)
+    assert bounds.is_under((n - 1) // 2, n, half, half + Fraction(1, 10**40))
+
+
+@exact
+@given(st.integers(1, 10**9), st.integers(1, 10**9), st.integers(1, 60))
+def test_an_exponent_of_many_digits_decides_as_the_next_ones_of_few(above, below, digits):
+    """exp(-x) falls: where two numbers around x say the same, x does."""
+    x = min(Fraction(above, below), Fraction(50)) + Fraction(1, 3**500)
+    alpha = Fraction(1, 10**digits)
+    lower, upper = (bounds.decays_under(Fraction(int(x * 2**40) + more, 2**40), alpha) for more in (0, 1))
+    assert lower <= bounds.decays_under(x, alpha) <= upper
+
+
+def test_a_million_samples_are_counted_exactly():
+    """None of them rules out 1 - 0.05^(1/n) = 2.995727786...e-6, and all of them show the rest."""
+    n, alpha = 10**6, Fraction(1, 20)
+    for level, expected in (("0.000002995727787", True), ("0.000002995727786", False)):
+        assert bounds.rules_out(0, n, Fraction(level), alpha) is expected
+        assert bounds.shows(n, n, 1 - Fraction(level), alpha) is expected
+
+
+@pytest.mark.parametrize("level", ["0.3", "0.123456789012", "0.5", "0.9999999999999999999999999999999999999999"])
+@pytest.mark.parametrize("alpha", ["0.05", "1e-30"])
+def test_every_count_of_a_million_comes_back(level, alpha):
+    """The more dangerous outcomes, the less is ruled out; and what is shown is not ruled out."""
+    n, level, alpha = 10**6, Fraction(level), Fraction(alpha)
+    most = int(n * level)
+    tried = sorted({0, 1, n // 10, most - 2000, most, min(most + 2000, n), n // 2, n - 1, n})
+    ruled = [bounds.rules_out(k, n, level, alpha) for k in tried]
+    shown = [bounds.shows(k, n, level, alpha) for k in tried]
+    assert ruled == sorted(ruled, reverse=True)
+    assert shown == sorted(shown)
+    assert not any(a and b for a, b in zip(ruled, shown, strict=True))
 
 
 def test_a_hundred_thousand_samples_are_counted_exactly():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from interlock.errors import EvidenceError
 from interlock.evidence.imported import Counts, ImportedPredicate
-from interlock.evidence.predicates import UNKNOWN, statement
+from interlock.evidence.predicates import MOST_SAMPLES, UNKNOWN, statement
 from interlock.evidence.statement import Statement
 
 WHOLE = ImportedPredicate(
@@ -39,7 +39,7 @@ WHOLE = ImportedPredicate(
 
 @st.composite
 def _predicates(draw):
-    ordered = sorted(draw(st.lists(st.integers(0, 2**53 - 1), min_size=4, max_size=4)))
+    ordered = sorted(draw(st.lists(st.integers(0, MOST_SAMPLES), min_size=4, max_size=4)))
     correct, scored, completed, planned = ordered
     total = draw(st.none() | st.fractions())
     some = st.none() | st.integers(0, 2**53 - 1)
@@ -88,6 +88,7 @@ def _with(section, name, value):
         (_with("counts", "scored", 9), "counts must grow"),
         (_with("counts", "completed", 9), "counts must grow"),
         (_with("counts", "planned", 0), "counts must grow"),
+        (_with("counts", "planned", 1_000_001), "`planned` is `1000001`, expected at most 1000000 samples"),
         (_with("counts", "refused_scores", -1), "`refused_scores` is `-1`"),
         (_with("counts", "refused_at_most", "unknown"), "`refused_at_most` is `unknown`"),
         (_with("counts", "refused_at_most", 99), "expected refused_scores <= scored, and <= refused_at_most"),

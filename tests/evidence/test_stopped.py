@@ -69,6 +69,14 @@ REFUSED = {  # the attack: (what is changed, what is said)
         lambda it: it["protocol"]["elicitation"].update(attempts=1),
         "`attempts` is `1`, expected an integer of two or more",
     ),
+    "more samples planned than bounds can be had of": (
+        lambda it: (it["protocol"].update(samples=1_000_001), it["counts"].update(planned=1_000_001)),
+        "`planned` is `1000001`, expected at most 1000000 samples",
+    ),
+    "more of them in the protocol alone": (
+        lambda it: it["protocol"].update(samples=1_000_001),
+        "`samples` is `1000001`, expected at most 1000000 samples",
+    ),
     "an order that nobody committed to": (
         lambda it: it["protocol"]["stopping"].pop("order_seed"),
         "`order_seed` is missing",

@@ -1,8 +1,9 @@
 """Exact one-sided bounds: of a proportion (Clopper and Pearson 1934, Biometrika 26:404), and of the mean of bounded
 scores (Hoeffding 1963, JASA 58:13, theorem 1).
 
-Comparisons are decided in exact rational arithmetic; the printed bounds are rounded outwards to the 10,000th part of
-the range. A tail that was computed once is remembered.
+Comparisons are decided in exact rational arithmetic: of long tails, and of Hoeffding's exponential, first between two
+rationals of so many bits, and by the whole number only where the bound lies between these. The printed bounds are
+rounded outwards to the 10,000th part of the range. A tail that was computed once is remembered.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from math import comb
+from math import prod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,10 +19,16 @@ if TYPE_CHECKING:
 
 _GRID = 10_000
 _ONE = Fraction(1)
+_HALF = Fraction(1, 2)
 #: From so many samples on a tail is enclosed first: the numbers of the whole sum have about as many digits.
 _LONG = 1_000
 #: The precision of an enclosed tail relative to its last term, in bits, and what is left out of it at the most.
 _BITS, _SMALL = 256, 1 << 64
+#: The precision of a factor of that term, and how many numbers are multiplied before it is cut to that.
+_FACTOR, _AT_ONCE = 384, 32
+
+#: A number above zero, enclosed: from low * 2 ** exponent to high * 2 ** exponent.
+_Between = tuple[int, int, int]
 
 
 def at_most(k: int, n: int, p: Fraction) -> Fraction:
@@ -46,10 +53,13 @@ def is_under(k: int, n: int, p: Fraction, bound: Fraction) -> bool:
     """Whether P(X <= k) < bound, for `0 < p <= 1`. Exact for any n; counts that cannot be show nothing.
 
     From `_LONG` samples on, the tail is first enclosed between two rationals (`_enclosed`); where `bound` lies outside,
-    that decides. Else, and for fewer samples, the whole sum does.
+    that decides. Else, and for fewer samples, the whole sum does. Of many samples that would take long; but where both
+    tails are alike, which is told at once, no other bound that somebody wrote is known to lie that near to a tail.
     """
     if k >= n:  # certain; also of more outcomes than samples, which nothing here may take for rare
         return bound > 1
+    if p == _HALF and 2 * k + 1 == n:
+        return bound > _HALF
     if n >= _LONG and p < 1:
         low, high, shift = _enclosed(k, n, p)
         wanted = bound.numerator << shift
@@ -62,16 +72,23 @@ def is_under(k: int, n: int, p: Fraction, bound: Fraction) -> bool:
 
 
 def _enclosed(k: int, n: int, p: Fraction) -> tuple[int, int, int]:
-    """P(X <= k) between low and high, both over 2 ** shift.
+    """P(X <= k) between low and high, both over 2 ** shift. `0 <= k < n`, `0 < p < 1`.
 
-    The last term is taken exactly, and each one before it from its neighbour, rounded down and up. The terms fall once
-    they are under the mean: those left out are fewer than i, and none is larger than the last one.
+    Over the mean it is what the other tail leaves, which is shorter.
+    """
+    if k > n * p:
+        low, high, shift = _enclosed(n - 1 - k, n, 1 - p)
+        return (1 << shift) - high, (1 << shift) - low, shift
+    return _summed(k, n, p)
+
+
+def _summed(k: int, n: int, p: Fraction) -> tuple[int, int, int]:
+    """The same as a sum, from its last term on: each one before it from its neighbour, rounded down and up.
+
+    The terms fall once they are under the mean: those left out are fewer than i, and none is larger than the last one.
     """
     success, failure = p.numerator, p.denominator - p.numerator
-    top, everything = comb(n, k) * success**k * failure ** (n - k), p.denominator**n
-    shift = _BITS + max(0, everything.bit_length() - top.bit_length())
-    below = (top << shift) // everything
-    above = below + 1
+    below, above, shift = _term(k, n, p)
     low, high, i = below, above, k
     while i:
         up, down = i * failure, (n - i + 1) * success
@@ -80,6 +97,47 @@ def _enclosed(k: int, n: int, p: Fraction) -> tuple[int, int, int]:
         if up < down and above * i < _SMALL:
             return low, high + above * i, shift
     return low, high, shift
+
+
+def _term(k: int, n: int, p: Fraction) -> tuple[int, int, int]:
+    """P(X = k) between low and high, both over 2 ** shift, to `_BITS` bits or more."""
+    ways = _times(_choices(min(k, n - k), n), _power(p.numerator, k))
+    low, high, exponent = _times(ways, _power(p.denominator - p.numerator, n - k))
+    least, most, under = _power(p.denominator, n)
+    more = max(0, _BITS + most.bit_length() - low.bit_length() + 1)
+    return (low << more) // most, -(-(high << more) // least), under + more - exponent  # the last above 0, as P <= 1
+
+
+@lru_cache(maxsize=1 << 10)
+def _choices(k: int, n: int) -> _Between:
+    """The number of ways to choose k of n: a product of quotients, each rounded down and up."""
+    low, high, exponent = 1, 1, 0
+    for i in range(0, k, _AT_ONCE):
+        end = min(i + _AT_ONCE, k)
+        up, down = prod(range(n - k + i + 1, n - k + end + 1)), prod(range(i + 1, end + 1))
+        low, high = (low * up << _FACTOR) // down, -(-(high * up << _FACTOR) // down)
+        low, high, exponent = _cut(low, high, exponent - _FACTOR)
+    return low, high, exponent
+
+
+def _power(base: int, exponent: int) -> _Between:
+    """A power, for a base above zero and an exponent of zero or more: squared and multiplied, digit by digit."""
+    found: _Between = (1, 1, 0)
+    for digit in f"{exponent:b}":
+        found = _times(found, found)
+        if digit == "1":
+            found = _times(found, (base, base, 0))
+    return found
+
+
+def _times(one: _Between, other: _Between) -> _Between:
+    return _cut(one[0] * other[0], one[1] * other[1], one[2] + other[2])
+
+
+def _cut(low: int, high: int, exponent: int) -> _Between:
+    """The same, or farther apart, with the upper end's first `_FACTOR` bits."""
+    more = max(0, high.bit_length() - _FACTOR)
+    return low >> more, -(-high >> more), exponent + more
 
 
 @lru_cache(maxsize=1 << 16)
@@ -114,8 +172,15 @@ def lower(k: int, n: int, alpha: Fraction) -> Fraction:
 def decays_under(x: Fraction, alpha: Fraction) -> bool:
     """Whether exp(-x) < alpha, for x >= 0 and 0 < alpha < 1. Equality cannot be: exp of a rational is irrational.
 
-    exp(x) is enclosed by its Taylor sum and the geometric bound of the remainder until 1 / alpha is outside.
+    exp(x) is enclosed by its Taylor sum and the geometric bound of the remainder until 1 / alpha is outside: first of x
+    rounded down and up to `_BITS` binary places, then, where that does not decide, of x itself.
     """
+    near = Fraction((x.numerator << _BITS) // x.denominator, 1 << _BITS)
+    if near < x:
+        if decays_under(near, alpha):
+            return True
+        if not decays_under(near + Fraction(1, 1 << _BITS), alpha):
+            return False
     wanted, total, term, n = 1 / alpha, _ONE, _ONE, 0
     while total < wanted:
         n += 1

@@ -175,7 +175,7 @@ def _file(fields: Fields) -> tuple[str, str]:
 
 def _counts(fields: Fields, total: str, where: str) -> Counts:
     read = Counts(
-        planned=fields.count("planned"),
+        planned=fields.samples("planned"),
         completed=fields.count("completed"),
         scored=fields.count("scored"),
         correct=fields.count("correct"),

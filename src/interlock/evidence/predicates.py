@@ -47,7 +47,10 @@ _VERSIONS = {
 
 #: What a log that does not say so is said to have, be, or name.
 UNKNOWN = told.UNKNOWN
-#: The exact bounds of more model organisms take minutes.
+#: Of so many samples the exact bounds of a result take a few tenths of a second. They take the longer the more there
+#: are, and who is waiting for them would not be told of what is adverse in the meantime.
+MOST_SAMPLES = 1_000_000
+#: More model organisms than anybody has made.
 MOST_ORGANISMS = 100_000
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -125,6 +128,13 @@ class Fields:
         value = self.take(name)
         if type(value) is not int or not 0 <= value < 2**53:
             raise self._bad(name, value, "an integer of zero or more")
+        return value
+
+    def samples(self, name: str) -> int:
+        """A number of samples, or of families of them, that was planned: zero or more, at most `MOST_SAMPLES`."""
+        value = self.count(name)
+        if value > MOST_SAMPLES:
+            raise self._bad(name, value, f"at most {MOST_SAMPLES} samples, of which exact bounds can be had in time")
         return value
 
     def several(self, name: str) -> int:
@@ -439,7 +449,7 @@ def protocol_from_json(fields: Fields, elicitations: tuple[str, ...]) -> Protoco
         task=fields.text("task"),
         task_version=fields.count("task_version"),
         metric=fields.text("metric"),
-        samples=fields.count("samples"),
+        samples=fields.samples("samples"),
         samples_digest=fields.digest("samples_sha256"),
         elicitation=elicitation.one_of("kind", elicitations),
         shots=elicitation.count("shots"),
@@ -559,7 +569,7 @@ class ResultPredicate:
         """
         fields = Fields(value, where)
         log, counts, budget = fields.nested("log"), fields.nested("counts"), fields.nested("budget")
-        planned = counts.count("planned")
+        planned = counts.samples("planned")
         read = cls(
             plan=fields.digest("plan"),
             protocol=protocol_from_json(fields.nested("protocol"), elicitations),

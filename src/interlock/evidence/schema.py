@@ -89,6 +89,7 @@ _ANY_TEXT: Schema = {"type": "string"}
 _TRUTH: Schema = {"type": "boolean"}
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
 _DIGEST = _matching(predicates._DIGEST.pattern)
+_SAMPLES: Schema = {**_COUNT, "maximum": predicates.MOST_SAMPLES}
 _ORGANISMS: Schema = {**_COUNT, "maximum": predicates.MOST_ORGANISMS}
 _FLOP = _matching(predicates._NUMBER.pattern)
 _TIME = _matching(predicates._TIME.pattern)
@@ -99,7 +100,7 @@ _PROTOCOL = _and_maybe(
         task=_TEXT,
         task_version=_COUNT,
         metric=_TEXT,
-        samples=_COUNT,
+        samples=_SAMPLES,
         samples_sha256=_DIGEST,
         elicitation=_and_maybe(
             _object(
@@ -133,21 +134,21 @@ _SAMPLING: Schema = {
 _UNSURE: Schema = {"anyOf": [_COUNT, {"const": predicates.UNKNOWN}]}
 _NAMED: Schema = {"type": "object", "additionalProperties": _ANY_TEXT}
 
-_STOPPED = _object(stopped_at=_COUNT, looks=_list(_object(n=_COUNT, dangerous=_COUNT)))
+_STOPPED = _object(stopped_at=_SAMPLES, looks=_list(_object(n=_SAMPLES, dangerous=_SAMPLES)))
 _RESULT = _and_maybe(
     _object(
         plan=_DIGEST,
         protocol=_PROTOCOL,
         log=_object(name=_TEXT, sha256=_DIGEST, outcomes_sha256=_DIGEST),
         counts=_object(
-            planned=_COUNT,
-            completed=_COUNT,
-            scored=_COUNT,
-            correct=_COUNT,
-            refused_scores=_COUNT,
-            refused_at_most=_COUNT,
-            errored=_COUNT,
-            limited=_COUNT,
+            planned=_SAMPLES,
+            completed=_SAMPLES,
+            scored=_SAMPLES,
+            correct=_SAMPLES,
+            refused_scores=_SAMPLES,
+            refused_at_most=_SAMPLES,
+            errored=_SAMPLES,
+            limited=_SAMPLES,
         ),
         budget=_object(tokens=_COUNT, flop=_FLOP),
         environment=_NAMED,
@@ -166,12 +167,12 @@ _IMPORTED = _object(
     task=_object(name=_TEXT, version=_TEXT, metric=_TEXT, scorer=_TEXT),
     log=_object(files={**_HASHED, "minItems": 1}, samples_sha256=_DIGEST, outcomes_sha256=_DIGEST),
     counts=_object(
-        planned={**_COUNT, "minimum": 1},
-        completed=_COUNT,
-        scored=_COUNT,
-        correct=_COUNT,
-        refused_scores=_COUNT,
-        refused_at_most=_COUNT,
+        planned={**_SAMPLES, "minimum": 1},
+        completed=_SAMPLES,
+        scored=_SAMPLES,
+        correct=_SAMPLES,
+        refused_scores=_SAMPLES,
+        refused_at_most=_SAMPLES,
         errored=_UNSURE,
         limited=_UNSURE,
     ),
