@@ -679,7 +679,9 @@ class Rule:  # one question to one version of one policy
     def sound(self, result: Any, rule: Json, demand: Json, measure: Json, run_by: str) -> datetime | None:
         """Until when a result is sound for a demand; None if it is not (10 to 14)."""
         plan, ran, tally, kind = result.plan, result.protocol, Tally(result, measure), result.protocol.elicitation
-        if plan is None or any(one.of == result.digest for one in self.facts.set_asides):
+        aside = {one.of for one in self.facts.set_asides}
+        told = [one for one in self.facts.results if plan and one.plan and one.plan.digest == plan.digest]
+        if plan is None or any(one.digest in aside or self.withdrawn(one) for one in told):  # spoilt
             return None
         fine = run_by in plan.signers & result.signers and self.counts(plan, plan.at) and self.counts(result, plan.at)
         fixed = {"unit": "sample", "samples_digest": ran.samples_digest, **measure}

@@ -189,6 +189,37 @@ def test_replayed_approval(near, capsys):
     _refused(capsys, near, _signed(near, old, *BOARD), "repeats an earlier statement")
 
 
+# -- replayed result --------------------------------------------------------------------------------------------------
+
+
+def _contradicted(workspace, result):
+    workspace.refresh()
+    seen = workspace.ledger.read()
+    found = {"seed": {"size": seen.size, "root": seen.root.hex()}, "drawn": 20, "agreed": 2, "disagreed": 18}
+    said = {**found, "statement": "18 of 20 differ", "at": timestamp(now())}
+    made.sign(workspace, statement("audit", name="entry", digest=result, predicate=said), "external-auditor")
+
+
+def _set_aside(workspace, result):
+    said = {"reason": "its samples were trained on", "at": timestamp(now())}
+    made.sign(workspace, statement("set-aside", name="entry", digest=result, predicate=said), "external-auditor")
+
+
+@pytest.mark.parametrize("refute", [_contradicted, _set_aside])
+def test_replayed_result(sound, capsys, refute):
+    """A result that was refuted, once more with one token added; and one with other counts. A new plan it takes."""
+    assert lab.verdict(capsys, sound, "m", "scale")[0] == "permit"
+    old = lab.payload(sound, "result")
+    refute(sound, old.digest)
+    assert lab.verdict(capsys, sound, "m", "scale")[0] == "hold"
+    for again in (lab.changed(old, budget={"tokens": 2, "flop": "0"}), lab.changed(old, counts=lab.counts(1))):
+        made.sign(sound, again, "evaluation-team")
+        verdict, reasons = lab.verdict(capsys, sound, "m", "scale")
+        assert (verdict, "so that it takes a new plan" in reasons) == ("hold", True)
+    made.evaluate(sound, seed=1)
+    assert lab.verdict(capsys, sound, "m", "scale")[0] == "permit"
+
+
 # -- an older policy --------------------------------------------------------------------------------------------------
 
 

@@ -569,9 +569,12 @@ class Case:
     # Soundness
 
     def admissible(self, result, owner):  # 10, 27
-        signed = result.plan is not None and not self.withdrawn(result.plan) and not self.withdrawn(result)
-        aside = any(s.of == result.digest for s in self.facts.set_asides)
-        return signed and not aside and self.counts(result, owner)
+        if result.plan is None or self.withdrawn(result.plan):
+            return False
+        aside = {s.of for s in self.facts.set_asides}
+        ran = [r for r in self.facts.results if r.plan == result.plan]
+        spoilt = any(self.withdrawn(r) or r.digest in aside for r in ran)
+        return not spoilt and self.counts(result, owner)
 
     def fits(self, result, measure):  # 11, 27
         p = result.protocol

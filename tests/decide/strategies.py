@@ -872,14 +872,20 @@ def ledgers(draw: Draw, used: list[model.Policy], versions: tuple[Version, ...],
 
 @st.composite
 def taken_back(draw: Draw, known: Facts) -> Facts:
-    """With a withdrawal, or something set aside."""
+    """With a withdrawal, or something set aside; perhaps after a plan was reported once more."""
     withdrawals, asides = (), ()
+    planned = [it for it in known.results if it.plan]
+    if planned and draw(one_in(4)):
+        it = draw(st.sampled_from(planned))
+        again = replace(it, digest=c.digest(f"again {it.digest}"), entry=it.entry + 1000)
+        known = replace(known, results=(*known.results, again))
+        withdrawals = (c.withdrawn(it, by=sorted(it.signers)),) if draw(st.booleans()) else ()
     lists = (known.results, known.plans, known.attestations, known.judgements, known.forecasts, known.amendments)
     everything = [it for told in lists for it in told]
     if everything and draw(one_in(4)):
         it = draw(st.sampled_from(everything))
         by = draw(of(sorted(it.signers) or ["lab"], ["board"]))
-        withdrawals = (c.withdrawn(it, by=by, at=draw(of(*MOMENTS[:4]))),)
+        withdrawals += (c.withdrawn(it, by=by, at=draw(of(*MOMENTS[:4]))),)
     against = [*known.results, *known.incidents]
     if against and draw(one_in(4)):
         it = draw(st.sampled_from(against))

@@ -442,6 +442,24 @@ def test_a_result_that_was_taken_back_serves_no_more_and_counts_still(sentence):
         assert state(ask(told, simple())) == expected
 
 
+SPOILT = {  # sentence: what is said of the first of two results of one plan, is the other one still sound?
+    "nothing": (None, True),
+    "its signer takes it back": ("withdrawals", False),
+    "the independent role sets it aside": ("set_asides", False),
+}
+
+
+@pytest.mark.parametrize("sentence", SPOILT)
+def test_attack_a_plan_is_reported_once_more_after_its_result_was_taken_back_contradicted_or_set_aside(sentence):
+    said, serves = SPOILT[sentence]
+    made, anew = runs(), runs(planned_at=AT - DAY, seed=2)
+    words = {"withdrawals": [withdrawn(made.result)], "set_asides": [aside(made.result)]}
+    for ran, expected in (((made,), "below" if serves else "not ruled out"), ((made, anew), "below")):
+        told = known(*ran, **({said: words[said]} if said else {}))
+        again = replace(told.results[0], digest=digest("again"), flop=told.results[0].flop + 1)
+        assert state(ask(replace(told, results=(*told.results, again)), simple())) == expected
+
+
 def test_only_the_independent_role_sets_a_result_aside():
     bad = runs(correct=100, seed=1)
     for by, role, expected in ((AUDITOR, AUDITOR, "below"), (BOARD, AUDITOR, "reached"), (AUDITOR, "", "reached")):

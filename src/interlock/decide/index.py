@@ -48,6 +48,7 @@ class Index:
         self.judgements: dict[str, tuple[Judgement, ...]] = _grouped((j.threshold, j) for j in facts.judgements)
         self.withdrawn = self._withdrawn()
         self.set_aside: dict[str, tuple[SetAside, ...]] = _grouped((s.of, s) for s in facts.set_asides)
+        self.spoilt = self._spoilt()
         self.incidents: tuple[Incident, ...] = facts.incidents
         self._ancestors: dict[str, frozenset[str]] = {}
         self._derivatives: dict[str, dict[str, int]] = {}
@@ -72,6 +73,11 @@ class Index:
         for more in (facts.forecasts, facts.amendments, facts.set_asides):
             signers.update((it.digest, it.signers) for it in more)
         return frozenset(w.of for w in facts.withdrawals if signers.get(w.of, frozenset()) & w.signers)
+
+    def _spoilt(self) -> frozenset[str]:
+        """Plans of which a result was taken back, contradicted or set aside: no other one speaks in favour."""
+        gone = self.withdrawn | self.set_aside.keys()
+        return frozenset(it.plan.digest for it in self.facts.results if it.plan and it.digest in gone)
 
     def known(self, subject: str) -> bool:
         """Whether the subject and everything that it came from is in the ledger, with compute that can be."""

@@ -287,8 +287,10 @@ class View:
             yield "it is dated after the ledger's checkpoint"
         if result.digest in self.index.withdrawn or (plan and plan.digest in self.index.withdrawn):
             yield "it was withdrawn"
-        if result.digest in self.index.set_aside:
+        elif result.digest in self.index.set_aside:
             yield "it was set aside"
+        elif plan and plan.digest in self.index.spoilt:
+            yield "a result of its plan was withdrawn, contradicted or set aside, so that it takes a new plan"
 
     def is_sound(self, result: Result, sought: Sought, demand: Demand, *, run_by: str = "") -> bool:
         """Whether a result is sound for a demand."""
