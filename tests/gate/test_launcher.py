@@ -581,6 +581,38 @@ def test_attack_a_look_at_the_permit_that_never_ends(tmp_path):
     assert why.startswith(("the permit ended at", "the launcher was stopped or stuck"))  # whichever it sees first
 
 
+def test_attack_a_look_at_the_permit_that_takes_too_long_is_a_hold(tmp_path, monkeypatch):
+    """As where somebody appends what takes hours to decide upon: the command is asked to save, and ends."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launcher_module, "_LATE", 0.2)
+
+    def verify(clock):
+        while (tmp_path / "ready").exists():
+            pass
+        return lease(clock)
+
+    ended, said = run(script(SAVES), verify)
+    assert ended == Ended(0, "a look at the permit did not come back within 0.2 seconds")
+    assert (tmp_path / "saved").read_text() == "whole"
+    assert said == [f"hold: {ended.held}"]
+
+
+@linux
+def test_attack_a_look_at_the_permit_that_cannot_be_interrupted(tmp_path):
+    """One long computation, which hears no signal before its end: the watchdog does not wait for that."""
+    os.mkfifo(tmp_path / "permit")
+    deaf = "tests.signal.pthread_sigmask(tests.signal.SIG_BLOCK, {tests.signal.SIGALRM})"
+    stuck = f"lambda clock: ({deaf}, tests.lease(clock, stuck=Path('ready').exists()))[1]"
+    with against(tmp_path, WAITS, f"setattr(tests.launcher_module, '_LATE', 0.2) or ({stuck})") as process:
+        while not (tmp_path / "ready").exists():
+            assert process.poll() is None
+        assert is_over(tmp_path)
+        (tmp_path / "permit").write_text("")
+        code, _, why = process.communicate(timeout=60)[0].partition(" ")
+    assert code == "137"
+    assert why.startswith("the launcher was stopped or stuck")
+
+
 # -- with real permits -------------------------------------------------------------------------------------------------
 
 

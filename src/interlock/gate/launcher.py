@@ -5,10 +5,11 @@ ends that it can be made to (SIGTERM, then SIGKILL) by then, and at once when th
 all that it started, in whatever session: each process that wants SIGUSR1 gets it, it is over when all have ended, and
 all are killed at last. Where the permit cannot be looked at (a server that is down, a disk that is not there), the
 command runs on, until the lease ends that was verified last; a permit or a ledger that can be read and is wrong holds
-at once. A command that fails after a gate inside it has held was held. A launcher that dies takes the command with it
-(SIGTERM, by the kernel, on Linux), and all that it started (SIGTERM and SIGKILL by the watchdog, a second process that
-knows them by their environment). The watchdog also wakes a launcher that was stopped, and kills the command where that
-does not help, or the lease ends and the launcher is stuck; and a launcher whose watchdog is gone stops the command.
+at once, and so does a look at them that does not come back. A command that fails after a gate inside it has held was
+held. A launcher that dies takes the command with it (SIGTERM, by the kernel, on Linux), and all that it started
+(SIGTERM and SIGKILL by the watchdog, a second process that knows them by their environment). The watchdog also wakes a
+launcher that was stopped, and kills the command where that does not help, or where the launcher is stuck and the lease
+ends or a look at the permit does not; and a launcher whose watchdog is gone stops the command.
 What it leaves to others: a command that hands its work to another machine or to a service, one that stops launcher and
 watchdog both, and whoever starts the same command without the launcher. docs/launching.md says which gate stops what.
 """
@@ -46,6 +47,9 @@ Verify = Callable[[Clock], Lease]
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _PATIENCE = 10.0  # seconds until a watchdog that does not end is killed
+#: Seconds that a look at the permit may take: longer than it waits for a lock, which is an outage (`_disk.PATIENCE`).
+#: Whoever can append what takes long to decide upon could else keep a hold from being heard.
+_LATE = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +228,12 @@ class _Watched:
         self.watchdog.tell(left)
 
     def _verify_again(self) -> None:
+        """Look at the permit. Where that cannot even be interrupted, the watchdog kills the command soon after."""
+        left = timedelta(seconds=self.ends - time.monotonic())
+        self.watchdog.tell(min(left, timedelta(seconds=_LATE) + self.pace.stopping))
         try:
-            self.lease = self.verify()
+            with _back_within(_LATE):
+                self.lease = self.verify()
         except UnreachableError as why:
             if self.unreachable is None:
                 self.say(f"the permit cannot be reached, and the lease runs on until {self.lease.grant.ends}: {why}")
@@ -253,6 +261,26 @@ class _Watched:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+
+@contextmanager
+def _back_within(seconds: float) -> Iterator[None]:
+    """A block that is left when so much time is over.
+
+    Raises:
+        Held: it was; from inside the block.
+    """
+
+    def late(*_: object) -> None:
+        raise Held(f"a look at the permit did not come back within {seconds:g} seconds")
+
+    before = signal.signal(signal.SIGALRM, late)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _start(command: Sequence[str], watchdog: _Watchdog, told: Mapping[str, str]) -> subprocess.Popen[bytes]:
