@@ -164,10 +164,9 @@ def still(folder: Path) -> Iterator[None]:
     """
     from interlock.subject import _folder
 
-    before = _folder.listing(folder, None)
-    _folder.settle(before)
+    before = _folder.Still.of(folder)
     yield
-    _folder.unchanged(before, _folder.listing(folder, None))
+    before.check()
 
 
 def check_loaded(model: Any, folder: Path) -> None:

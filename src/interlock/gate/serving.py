@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from interlock.gate.clock import Clock
-    from interlock.subject._folder import Listed
+    from interlock.subject._folder import Still
 
 __all__ = ["Asked", "ByFile", "ByLedger", "Serving", "UnreachableError", "requires_permit"]
 
@@ -241,20 +241,17 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A folder of weights as it was hashed: its digest, and each file as the system listed it then."""
+    """A folder of weights as it was hashed: its digest, and how it lay there then."""
 
-    place: Place
     digest: str
-    files: dict[str, Listed]
+    still: Still
 
     @classmethod
     def of(cls, place: Place, report: manifest.Report | None) -> _Loaded:
         from interlock.subject import _folder
 
-        before = _folder.listing(place.folder, place.adapter)
-        _folder.settle(before)
-        digest = manifest.of(place.folder, adapter=place.adapter, progress=report).digest
-        loaded = cls(place, digest, before)
+        still = _folder.Still.of(place.folder, place.adapter)
+        loaded = cls(manifest.of(place.folder, adapter=place.adapter, progress=report).digest, still)
         loaded.check()
         return loaded
 
@@ -264,9 +261,7 @@ class _Loaded:
         Raises:
             Held: one was.
         """
-        from interlock.subject import _folder
-
         try:
-            _folder.unchanged(self.files, _folder.listing(self.place.folder, self.place.adapter))
+            self.still.check()
         except (EvidenceError, UsageError, OSError) as error:
-            raise Held(f"the weights in `{self.place.folder}` are not as they were hashed: {error}") from error
+            raise Held(f"the weights in `{self.still.folder}` are not as they were hashed: {error}") from error

@@ -113,6 +113,51 @@ def settle(files: dict[str, Listed]) -> None:
             raise EvidenceError(f"`{name}` is open or mapped for writing; expected a model that nobody writes to")
 
 
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A model's folder as it lay there before it was read: each file as the system listed it, and the folder itself.
+
+    Made before it is hashed, and checked after it was loaded: what was loaded is what was hashed. Weights that a loader
+    maps are read from the disk page by page, at any later time: so it is checked once more when all is done with them.
+    A folder further up that is renamed and put back is not seen.
+    """
+
+    folder: Path
+    adapter: Path | None
+    files: dict[str, Listed]
+    folders: tuple[Listed, ...]
+
+    @classmethod
+    def of(cls, folder: Path, adapter: Path | None = None) -> Still:
+        """A folder, with the adapter that is named beside it, brought to rest.
+
+        Raises:
+            UsageError: there is no such folder.
+            EvidenceError: something in it is no plain file, or somebody writes to it.
+        """
+        files = listing(folder, adapter)
+        settle(files)
+        return cls(folder, adapter, files, _folders(folder, adapter))
+
+    def check(self) -> None:
+        """Check that no file was touched since, and that it is the same folder.
+
+        Raises:
+            EvidenceError: one was, or it is another.
+            UsageError: it is gone.
+        """
+        unchanged(self.files, listing(self.folder, self.adapter))
+        if self.folders != _folders(self.folder, self.adapter):
+            raise changed(self.folder)
+
+
+def _folders(folder: Path, adapter: Path | None) -> tuple[Listed, ...]:
+    try:
+        return tuple(Listed.of(path, path.stat()) for path in (folder, adapter) if path is not None)
+    except OSError as error:
+        raise changed(folder) from error
+
+
 def _to_disk(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
