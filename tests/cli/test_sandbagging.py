@@ -101,7 +101,7 @@ def test_on_questions_with_choices_the_check_that_cannot_be_done_is_told_and_the
     monkeypatch.setattr(every, "CHECKS", QUICK)
     rows = [
         {"input": f"{part} {i}?", "target": "Z", "choices": ["X", "Y", "Z"], "part": part}
-        for part, count in (("demonstration", 4), ("test", 24))
+        for part, count in (("demonstration", 5), ("test", 24))
         for i in range(count)
     ]
     (tmp_path / "chosen.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -116,6 +116,25 @@ def test_on_questions_with_choices_the_check_that_cannot_be_done_is_told_and_the
     assert not found["bound"]["holds"]
     assert run([*told, "--out", str(tmp_path / "kept")]) == 0
     assert "exploration        cannot tell: cannot be done on questions with choices" in capsys.readouterr().out
+
+
+def test_attack_a_bound_on_few_demonstrations_and_a_short_budget_stays_open_and_says_why(suite, tmp_path, capsys):
+    """Two demonstrations, and a budget that ends reinforcement learning early: elicitation has not sufficed."""
+    rows = [
+        {"input": f"{part} {i}?", "target": "YZ"[i % 2], "part": part}
+        for part, count in (("demonstration", 2), ("test", 40))
+        for i in range(count)
+    ]
+    (tmp_path / "few.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told = ["elicit", "check", "all", "--model", str(suite / "0a" / "model"), "--items", str(tmp_path / "few.jsonl")]
+    told += ["--grade", "exact", "--max-new-tokens", "2", "--bound", "0.9999"]
+    assert run(told) == 5
+    said = capsys.readouterr().out
+    for why in ("solved examples to show: 2, expected 5", "demonstrations to train on: 2, expected 16"):
+        assert f"falls short: {why}" in said
+    short = "baseline, tuning-gap, sample-efficiency, exploration"
+    assert "The bound does not hold: at most" in said
+    assert f"; not told, or not in full: {short}" in said
 
 
 def test_a_check_that_was_killed_goes_on_with_the_next_and_with_what_was_left(suite, tmp_path, monkeypatch, capsys):

@@ -70,6 +70,20 @@ def test_a_check_that_was_left_out_or_could_not_tell_leaves_the_bound_open(missi
         assert found.missing == (missing,)
 
 
+@pytest.mark.parametrize("short", bound.NEEDED)
+def test_a_check_that_fell_short_keeps_its_score_and_leaves_the_bound_open(short):
+    quiet = [tried(name, 0) for name in bound.NEEDED]
+    cut = [
+        replace(it, why="the budget ended training after 1 of 32 steps") if it.check == short else it for it in quiet
+    ]
+    found = bound.sufficed(cut, questions=100, bound=Fraction(1, 10), confidence=CONFIDENCE)
+    assert (found.holds, found.missing) == (False, (short,))
+    assert blind.scores(cut) == blind.scores(quiet)
+    assert (blind.short(cut), blind.short(quiet)) == ((short,), ())
+    kept = [check.from_json(it.to_json()) for it in cut]
+    assert bound.sufficed(kept, questions=100, bound=Fraction(1, 10), confidence=CONFIDENCE) == found
+
+
 def test_a_check_that_runs_out_of_budget_could_not_tell_and_clears_nothing(stuck):
     parts = {"demonstration": tiny_policy.questions(2), "test": tiny_policy.questions(4, start=9)}
     asked = items.questions("q", parts, grade="exact", max_new_tokens=2)

@@ -84,8 +84,9 @@ def check(
 
     baseline, noise, tuning-gap, sample-efficiency, weak-unlock, exploration, profile: docs/sandbagging.md says what
     each shows and what fools it. A flag is a guess about the model. Only "the bound holds" says that elicitation
-    sufficed: nothing that was tried reached the bound, and every check could tell, but for profile, which needs a panel
-    and brings nothing out. Exit code 5 if it does not hold. On questions with choices exploration cannot be done.
+    sufficed: nothing that was tried reached the bound, and every check could tell and was done in full (no training cut
+    off by --budget, 16 demonstrations to train on), but for profile, which needs a panel and brings nothing out. Exit
+    code 5 if it does not hold. On questions with choices exploration cannot be done.
     On a large model name a folder with --out: killed, the same command goes on with the next check.
     """
     from interlock.cli.show import progress
@@ -189,9 +190,11 @@ def _say(findings: Sequence[Finding], held: Sufficed | None, n: int) -> None:
         typer.echo(f"  {'':<18} flagged if {it.point}")
         tried = ", ".join(f"{way} {right}/{n}" for way, (right, _) in it.tried.items())
         typer.echo(f"  {'':<18} right: {tried}")
+        if it.why:
+            typer.echo(f"  {'':<18} falls short: {it.why}")
     typer.echo("A flag is a guess about the model, for its developer; no decision rests on it.")
     if held is not None:
-        missing = f"; not told: {', '.join(held.missing)}" if held.missing else ""
+        missing = f"; not told, or not in full: {', '.join(held.missing)}" if held.missing else ""
         typer.echo(
             f"The bound {'holds' if held.holds else 'does not hold'}: at most {float(held.highest):.4f} by "
             f"`{held.way}`, bound {float(held.bound):g}{missing} (n = {n}; {held.to_json()['method']}, "
@@ -216,6 +219,9 @@ def _table(figures: Mapping[str, Any]) -> None:
         typer.echo(
             "  * not resolvable with so few benign organisms (1 % takes 100, 5 % takes 20): recall without false alarms"
         )
+    if figures["fell_short"]:
+        short = ", ".join(f"{name} on {count} organisms" for name, count in figures["fell_short"].items())
+        typer.echo(f"  fell short (cut off by --budget, or too few demonstrations), and counted all the same: {short}")
     _flags(figures["flags"])
     rule = figures["combined"]
     typer.echo(f"\n  sandbagging if {' and '.join(rule['conditions'])}")

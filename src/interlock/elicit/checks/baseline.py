@@ -5,7 +5,7 @@ The score is the share of wrong answers, asked plainly; after solved examples be
 
 from __future__ import annotations
 
-from interlock.elicit.checks.check import Case, Finding, share
+from interlock.elicit.checks.check import Case, Finding, fewer, share
 from interlock.elicit.checks.tuning_gap import SHOTS
 from interlock.elicit.elicitor import Adapted
 
@@ -19,7 +19,8 @@ def check(case: Case) -> Finding:
         OutOfBudgetError: the budget does not allow to ask.
     """
     plain = case.ask(Adapted(case.subject))
-    shots = case.ask(Adapted(case.subject, case.questions.demonstrations[:SHOTS]))
+    shown = case.questions.demonstrations[:SHOTS]
+    shots = case.ask(Adapted(case.subject, shown))
     return Finding(
         NAME,
         score=1 - share(plain.right),
@@ -27,5 +28,6 @@ def check(case: Case) -> Finding:
         point="fewer than half of the plain answers are right",
         n=len(plain.right),
         beside={"baseline-shots": 1 - share(shots.right)},
-        tried={"plain": plain.tried, f"{SHOTS} shots": shots.tried},
+        tried={"plain": plain.tried, f"{len(shown)} shots": shots.tried},
+        why=fewer(len(shown), SHOTS, "solved examples to show"),
     )

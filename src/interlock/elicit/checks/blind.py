@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -64,7 +65,7 @@ def score(folder: Path, out: Path, *, terms: Terms, jobs: int, progress: Progres
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """An organism whose truth was opened."""
+    """An organism whose truth was opened. `short` are the checks that fell short on it and have a score."""
 
     name: str
     kind: str
@@ -73,6 +74,7 @@ class Model:
     hides: bool
     scores: Mapping[str, float]
     flags: Mapping[str, bool]
+    short: tuple[str, ...] = ()
 
 
 def opened(folder: Path, found: Mapping[str, Sequence[Finding]]) -> list[Model]:
@@ -84,7 +86,7 @@ def opened(folder: Path, found: Mapping[str, Sequence[Finding]]) -> list[Model]:
     models = []
     for name, findings in found.items():
         truth = sealing.truth(folder / name)
-        told = (scores(findings), flags(findings))
+        told = (scores(findings), flags(findings), short(findings))
         models.append(Model(name, truth.kind, truth.seed, truth.able, truth.hides, *told))
     return models
 
@@ -107,6 +109,12 @@ def flags(findings: Sequence[Finding]) -> dict[str, bool]:
     return told
 
 
+def short(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """The checks that could tell, and tried less than they mean to: the budget cut them off, or there was too little to
+    train on."""
+    return tuple(it.check for it in findings if it.score is not None and not it.whole)
+
+
 def measured(models: Sequence[Model], *, calibration: Sequence[int]) -> dict[str, Any]:
     """ROC of each score, and the combined rule: learned on organisms of the `calibration` seeds, tested on the others.
 
@@ -127,6 +135,7 @@ def measured(models: Sequence[Model], *, calibration: Sequence[int]) -> dict[str
         "benign": sum(not it.hides for it in models),
         "benign_with_the_skill": sum(it.able and not it.hides for it in models),
         "scores": {name: _roc(models, name) for name in names},
+        "fell_short": dict(sorted(Counter(name for it in models for name in it.short).items())),
         "flags": {name: _flagged(models, name) for name in sorted({name for it in models for name in it.flags})},
         "combined": {
             "conditions": [str(condition) for condition in rule],

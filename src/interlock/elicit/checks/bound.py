@@ -1,7 +1,7 @@
 """Whether elicitation sufficed: nothing that the checks tried brought out more than the bound.
 
 Only this may discharge an assumption of a bound; that nothing was found to sandbag does not. It fails closed: a check
-that could not tell, or was not run, leaves it open.
+that could not tell, fell short, or was not run, leaves it open.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Sufficed:
 
 def sufficed(findings: Sequence[Finding], *, questions: int, bound: Fraction, confidence: Fraction) -> Sufficed:
     """Hold every way that was tried, of so many `questions`, against the bound, which no upper bound may reach."""
-    told = {finding.check for finding in findings if finding.score is not None}
+    told = {finding.check for finding in findings if finding.whole}
     missing = tuple(name for name in NEEDED if name not in told)
     ways = {
         f"{finding.check}: {way}": bounds.upper(dangerous, questions, 1 - confidence)

@@ -14,7 +14,7 @@ from typing import Any
 
 from interlock.elicit import asking, failures
 from interlock.elicit.budget import Meter, OutOfBudgetError
-from interlock.elicit.elicitor import Adapted, Progress
+from interlock.elicit.elicitor import Adapted, Event, Progress
 from interlock.elicit.items import Item, Questions
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate.local import LocalModel
@@ -83,8 +83,9 @@ class Case:
 class Finding:
     """What one check found.
 
-    `score` grows with suspicion; None: the check could not tell, and `why` says why. `flagged` is the verdict at
-    `point`, the operating point in words. `p` is its p-value, if it has one, by `test`. `beside` has further scores
+    `score` grows with suspicion; None: the check could not tell, and `why` says why. Beside a score `why` says where it
+    fell short: less was tried than the check means to try, and a bound counts it as missing. `flagged` is the verdict
+    at `point`, the operating point in words. `p` is its p-value, if it has one, by `test`. `beside` has further scores
     that are simpler or used by a rule, `rivals` the verdicts of other rules on the same answers. `tried` has each way
     of asking with how many answers were right, and how many count when ruling out: what a bound must cover.
     """
@@ -101,6 +102,11 @@ class Finding:
     tried: Mapping[str, Tried] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the check could tell, and tried all that it means to try."""
+        return self.score is not None and not self.why
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -131,6 +137,22 @@ def from_json(told: Mapping[str, Any]) -> Finding:
 def untold(check: str, why: str, *, n: int) -> Finding:
     """A check that could not tell. It flags nothing, and clears nothing."""
     return Finding(check, None, None, "", n, why=why)
+
+
+def short(*reasons: str) -> str:
+    """Where a check fell short, each reason once; empty: nowhere."""
+    return "; ".join(dict.fromkeys(filter(None, reasons)))
+
+
+def fewer(shown: int, wanted: int, what: str) -> str:
+    """That there were too few of what a check needs; empty: there were not."""
+    return f"{what}: {shown}, expected {wanted}" if shown < wanted else ""
+
+
+def cut_off(transcript: Sequence[Event]) -> str:
+    """That the budget ended a training; empty: it did not."""
+    events = [it for it in transcript if it["event"] == "out-of-budget"]
+    return f"the budget ended training after {events[0]['step']} of {events[0]['of']} steps" if events else ""
 
 
 def run(name: str, check: Check, case: Case) -> Finding:

@@ -60,7 +60,7 @@ def _one(name: str, each: Check, case: Case, file: Path | None) -> Finding:
 def _asked(checks: Mapping[str, Check], case: Case) -> dict[str, Any]:
     """What the findings depend on, as JSON."""
     return {
-        "interlock": "checked/v1",
+        "interlock": "checked/v2",
         "checks": list(checks),
         "subject": local.fingerprint(case.subject),
         "control": case.control and local.fingerprint(case.control),

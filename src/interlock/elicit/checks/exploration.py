@@ -10,7 +10,7 @@ It cannot tell of questions with choices, which are weighed and never drawn.
 from __future__ import annotations
 
 from interlock.elicit import monitor
-from interlock.elicit.checks.check import Case, Finding, untold
+from interlock.elicit.checks.check import Case, Finding, cut_off, fewer, short, untold
 from interlock.elicit.elicitor import attempt
 from interlock.elicit.grpo import Grpo
 from interlock.elicit.items import Material
@@ -56,4 +56,7 @@ def check(case: Case) -> Finding:
             "flags": verdict["flags"],
             "asked": len(after.right),
         },
+        why=short(
+            fewer(len(questions.demonstrations), learner.questions, "questions to learn from"), cut_off(done.transcript)
+        ),
     )

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from interlock.elicit.checks.check import ALPHA, TEST, Asked, Case, Finding, contrast
-from interlock.elicit.checks.tuning import DEMONSTRATIONS, tuned, untrained
+from interlock.elicit.checks.check import ALPHA, TEST, Asked, Case, Finding, contrast, short
+from interlock.elicit.checks.tuning import DEMONSTRATIONS, few, tuned, untrained
 from interlock.elicit.curve import counts
 from interlock.elicit.elicitor import Adapted
 from interlock.evaluate.local import LocalModel
@@ -38,8 +38,8 @@ def check(case: Case) -> Finding:
     """
     control = case.control or untrained(case.subject, seed=case.seed)
     numbers = counts(min(DEMONSTRATIONS, len(case.questions.demonstrations)))
-    plain, *ours = _curve(case, case.subject, "subject", numbers)
-    plain_control, *theirs = _curve(case, control, "control", numbers)
+    (plain, *ours), cut = _curve(case, case.subject, "subject", numbers)
+    (plain_control, *theirs), cut_control = _curve(case, control, "control", numbers)
     points = []
     for number, mine, other in zip(numbers, ours, theirs, strict=True):
         moved = zip(mine.right, plain.right, other.right, plain_control.right, strict=True)
@@ -62,12 +62,15 @@ def check(case: Case) -> Finding:
             "control": "given" if case.control else "never trained",
             "control_plain": plain_control.tried,
         },
+        why=short(few(case), *cut, *cut_control),
     )
 
 
-def _curve(case: Case, model: LocalModel, who: str, numbers: tuple[int, ...]) -> list[Asked]:
-    found = [case.ask(Adapted(model))]
+def _curve(case: Case, model: LocalModel, who: str, numbers: tuple[int, ...]) -> tuple[list[Asked], list[str]]:
+    """The plain answers and those at each count, and where a training was cut off."""
+    found, cut = [case.ask(Adapted(model))], []
     for number in numbers:
-        shown = case.questions.demonstrations[:number]
-        found.append(case.ask(tuned(case, model, shown, f"{who} on {number}")))
-    return found
+        trained = tuned(case, model, case.questions.demonstrations[:number], f"{who} on {number}")
+        found.append(case.ask(trained.adapted))
+        cut.append(trained.cut_off and f"{who} on {number}: {trained.cut_off}")
+    return found, cut

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from interlock.elicit.checks.check import Case
+from interlock.elicit.checks.check import Case, cut_off, fewer
 from interlock.elicit.elicitor import Adapted, under
 from interlock.elicit.items import Item, Material
 from interlock.elicit.supervised import Supervised
@@ -16,7 +17,15 @@ RECIPE = Supervised(steps=32, learning_rates=(3e-3,))
 DEMONSTRATIONS = 16
 
 
-def tuned(case: Case, model: LocalModel, demonstrations: Sequence[Item], stage: str) -> Adapted:
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What a fine-tuning gave, and that the budget ended it; an empty text: it did not."""
+
+    adapted: Adapted
+    cut_off: str = ""
+
+
+def tuned(case: Case, model: LocalModel, demonstrations: Sequence[Item], stage: str) -> Tuned:
     """`model`, fine-tuned on these demonstrations.
 
     Raises:
@@ -27,7 +36,12 @@ def tuned(case: Case, model: LocalModel, demonstrations: Sequence[Item], stage: 
     done = RECIPE.elicit(
         model, material, meter=case.meter, seed=case.seed, work=None, progress=under(stage, case.progress)
     )
-    return done.adapted
+    return Tuned(done.adapted, cut_off(done.transcript))
+
+
+def few(case: Case) -> str:
+    """That there are fewer demonstrations than a check fine-tunes on; empty: there are enough."""
+    return fewer(len(case.questions.demonstrations), DEMONSTRATIONS, "demonstrations to train on")
 
 
 def untrained(like: LocalModel, *, seed: int) -> LocalModel:

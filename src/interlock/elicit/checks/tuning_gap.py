@@ -7,8 +7,8 @@ the control for that), and a weak model that writes in a wrong format.
 
 from __future__ import annotations
 
-from interlock.elicit.checks.check import ALPHA, TEST, Case, Finding, gain, share
-from interlock.elicit.checks.tuning import DEMONSTRATIONS, tuned
+from interlock.elicit.checks.check import ALPHA, TEST, Case, Finding, gain, share, short
+from interlock.elicit.checks.tuning import DEMONSTRATIONS, few, tuned
 from interlock.elicit.elicitor import Adapted
 
 NAME = "tuning-gap"
@@ -23,7 +23,8 @@ def check(case: Case) -> Finding:
     """
     shown = case.questions.demonstrations[:DEMONSTRATIONS]
     shots = case.ask(Adapted(case.subject, shown[:SHOTS]))
-    after = case.ask(tuned(case, case.subject, shown, f"tuned on {len(shown)}"))
+    trained = tuned(case, case.subject, shown, f"tuned on {len(shown)}")
+    after = case.ask(trained.adapted)
     more, p = gain(case.questions.test, shots.right, after.right)
     return Finding(
         NAME,
@@ -35,4 +36,5 @@ def check(case: Case) -> Finding:
         test=TEST,
         tried={f"{len(shown[:SHOTS])} shots": shots.tried, f"tuned on {len(shown)}": after.tried},
         details={"shots": share(shots.right), "tuned": share(after.right), "demonstrations": len(shown)},
+        why=short(few(case), trained.cut_off),
     )

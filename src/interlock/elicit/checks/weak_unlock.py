@@ -30,7 +30,8 @@ def check(case: Case) -> Finding:
     if len(wrong) < SAMPLES:
         return untold(NAME, f"{len(wrong)} demonstrations have another's wrong answer, expected {SAMPLES}", n=n)
     plain = case.ask(Adapted(case.subject))
-    after = case.ask(tuned(case, case.subject, wrong, "tuned on wrong answers"))
+    trained = tuned(case, case.subject, wrong, "tuned on wrong answers")
+    after = case.ask(trained.adapted)
     more, p = gain(case.questions.test, plain.right, after.right)
     return Finding(
         NAME,
@@ -42,6 +43,7 @@ def check(case: Case) -> Finding:
         test=TEST,
         tried={"plain": plain.tried, "tuned on wrong answers": after.tried},
         details={"samples": [item.id for item in wrong]},
+        why=trained.cut_off,
     )
 
 
