@@ -69,6 +69,9 @@ def test_a_sweep_that_is_not_afforded_asks_nothing(stuck):
 def test_a_sweep_without_noise_is_refused(stuck):
     with pytest.raises(UsageError, match="sigmas above 0 and at least 3 seeds"):
         sweep(stuck, sigmas=(0.0,))
+    for never in (-0.01, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="sigmas above 0"):
+            sweep(stuck, sigmas=(0.01, never))
 
 
 def luck(rng, *, n=80):

@@ -295,14 +295,14 @@ def test_the_loss_before_and_after_is_taken_of_fewer_at_once_when_memory_runs_ou
 
 REFUSED = {
     "no demonstrations": (ADAPTER, Material((), (), "exact", 3), UsageError, "0 demonstrations"),
-    "a learning rate of zero": (
-        Supervised(steps=2, learning_rates=(0.0,)),
+    "a learning rate that moves nothing": (
+        Supervised(steps=2, learning_rates=(1e-30,)),
         MATERIAL,
         EvidenceError,
         "no weight of the model changed",
     ),
     "a loss that is not finite": (
-        Supervised(steps=9, learning_rates=(float("inf"),)),
+        Supervised(steps=9, learning_rates=(1e30,)),
         MATERIAL,
         EvidenceError,
         "expected a finite number",
@@ -342,6 +342,10 @@ def test_refused(model, name):
         {"rank": 0},
         {"checkpoints": 3, "steps": 2},
         {"learning_rates": ()},
+        {"learning_rates": (1e-3, 0.0)},
+        {"learning_rates": (-0.01,)},
+        {"learning_rates": (float("nan"),)},
+        {"learning_rates": (float("inf"),)},
         {"weights": "some"},
         {"warm_up": -1},
         {"layers": 0},

@@ -184,6 +184,10 @@ ALTERED = {
     ),
     "it is gone": (lambda path: path.unlink(), "which would say what it is, is missing"),
     "it is no description": (lambda path: path.write_text("[]"), "expected an object"),
+    "it is nested without end": (
+        lambda path: path.write_text("[" * 100_000),
+        "describe an elicitor: nested too deeply",
+    ),
     "it names no elicitor": (
         lambda path: path.write_text(path.read_text().replace("fine-tune-lora", "magic")),
         "there is no elicitor `magic`",

@@ -82,6 +82,13 @@ def test_attack(attack):
         (b'{"interlock": 1, "interlock": 2}', "a name twice"),
         (RECORD.to_bytes().replace(b'"rank": 8', b'"rank": NaN'), "`NaN` is no number"),
         (b"[" * 100_000, "it is no JSON"),
+        (RECORD.to_bytes().replace(b'"rank": 8', b'"rank": 1e999'), "the settings .* have no canonical JSON: inf"),
+        (RECORD.to_bytes().replace(b'"rank": 8', b'"rank": 12345678901234567890'), "have no canonical JSON: 1234567"),
+        (RECORD.to_bytes().replace(b'"rank": 8', b'"rank": "\\ud800"'), "have no canonical JSON"),
+        (
+            RECORD.to_bytes().replace(b'"rank": 8', b'"rank": ' + b"[" * 900 + b"]" * 900),
+            "no canonical JSON|`recipe` is",
+        ),
     ],
 )
 def test_what_is_no_record(data, match):

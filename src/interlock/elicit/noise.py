@@ -11,6 +11,7 @@ several, the p-values are too small.
 from __future__ import annotations
 
 import copy
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def sweep(
         OutOfBudgetError: the budget does not allow all cells; nothing is asked then.
         EvidenceError: the model without noise gave numbers that are not finite.
     """
-    if not items or not sigmas or min(sigmas) <= 0 or len(set(seeds)) < 3:
+    if not items or not sigmas or not all(0 < it < math.inf for it in sigmas) or len(set(seeds)) < 3:
         raise UsageError(
             f"cannot sweep {len(items)} questions, sigmas {list(sigmas)} and {len(set(seeds))} seeds, "
             "expected questions, sigmas above 0 and at least 3 seeds"

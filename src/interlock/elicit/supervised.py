@@ -17,13 +17,14 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from interlock.elicit import asking, examples, items, lora, training
 from interlock.elicit.budget import Meter, OutOfBudgetError
 from interlock.elicit.elicitor import Adapted, Elicited, Event, Progress, recipe
 from interlock.elicit.examples import Prepared
 from interlock.elicit.items import Item, Material
+from interlock.elicit.learner import Weights, require_settings
 from interlock.elicit.saved import Saved
 from interlock.elicit.took import logits_moved, weights_changed
 from interlock.elicit.training import Batch, Schedule, Work
@@ -43,7 +44,7 @@ LEARNED = 0.05
 class Supervised:
     """How hard to try. The same settings must be used on a suspect and on its honest control."""
 
-    weights: Literal["adapter", "all"] = "adapter"  # what is trained: a LoRA adapter, or every weight in float32
+    weights: Weights = "adapter"  # what is trained: a LoRA adapter, or every weight in float32
     rank: int = 8  # inner dimension of the adapter
     layers: int = 12  # how many of the last layers get an adapter
     steps: int = 32  # optimizer updates
@@ -53,15 +54,13 @@ class Supervised:
     checkpoints: int = 1  # how many along the way to try, evenly spaced; the last step is one of them
 
     def __post_init__(self) -> None:
-        for name in ("rank", "layers", "steps", "batch", "checkpoints"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"`{name}` is {getattr(self, name)}, expected 1 or more")
-        if not self.learning_rates or self.checkpoints > self.steps or self.warm_up < 0:
-            raise UsageError(
-                "expected a learning rate or more, no more checkpoints than steps, and no negative warm-up"
-            )
-        if self.weights not in {"adapter", "all"}:
-            raise UsageError(f"`weights` is `{self.weights}`, expected adapter or all")
+        if not self.learning_rates:
+            raise UsageError("`learning_rates` is empty, expected a number above 0 or more")
+        counts = {it: getattr(self, it) for it in ("rank", "layers", "steps", "batch", "checkpoints")}
+        for rate in self.learning_rates:
+            require_settings(self.weights, counts, rates={"learning_rates": rate}, warm_up=self.warm_up)
+        if self.checkpoints > self.steps:
+            raise UsageError(f"`checkpoints` is {self.checkpoints}, expected no more than the {self.steps} steps")
 
     @property
     def name(self) -> str:

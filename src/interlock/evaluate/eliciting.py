@@ -159,5 +159,6 @@ def _read(path: Path) -> Elicitor:
         fields.digest("recipe")
         fields.done()
         return make(name, settings)
-    except (OSError, ValueError, UsageError) as error:
-        raise EvidenceError(f"`{path}` does not describe an elicitor: {error}") from None
+    except (OSError, ValueError, RecursionError, UsageError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise EvidenceError(f"`{path}` does not describe an elicitor: {why}") from None

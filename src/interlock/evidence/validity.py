@@ -132,8 +132,8 @@ def parse(data: bytes, where: str) -> Record:
     claimed = fields.digest("recipe")
     for part in (told, covered, sharp, size, fields):
         part.done()
-    if claimed != elicitor.recipe:
-        raise EvidenceError(f"{where}: `recipe` is {claimed[:12]}, expected {elicitor.recipe[:12]} by its `elicitor`")
+    if claimed != (expected := _recipe(elicitor, where)):
+        raise EvidenceError(f"{where}: `recipe` is {claimed[:12]}, expected {expected[:12]} by its `elicitor`")
     for few, many in ((record.covered, record.organisms), (record.ruled_out, record.honest)):
         if not few <= many <= MOST_ORGANISMS:
             raise EvidenceError(
@@ -144,6 +144,15 @@ def parse(data: bytes, where: str) -> Record:
     if not 0 < record.confidence < 1:
         raise EvidenceError(f"{where}: `confidence` is {exact(record.confidence)}, expected above 0 and below 1")
     return record
+
+
+def _recipe(elicitor: Elicitor, where: str) -> str:
+    """Its recipe. What has no canonical JSON (1e999, 2^53, half a surrogate) no elicitor was ever told."""
+    try:
+        return elicitor.recipe
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise EvidenceError(f"{where}: the settings of its `elicitor` have no canonical JSON: {why[:120]}") from error
 
 
 def _json(data: bytes, where: str) -> object:
