@@ -20,7 +20,7 @@ from interlock.decide.decision import timestamp
 from interlock.decide.facts import Step
 from interlock.elicit import lora
 from interlock.errors import EvidenceError
-from interlock.evaluate import execute, local, logs
+from interlock.evaluate import codebook, execute, inspect_run, local, logs
 from interlock.evaluate.statistics import looks
 from interlock.evidence import dsse, validity
 from interlock.evidence.predicates import MOST_SAMPLES, Stopped, SubjectPredicate, statement
@@ -476,6 +476,133 @@ def test_other_weights_under_the_same_path(ran, model_folder, tmp_path, capsys):
     _not_recorded(capsys, ran, "is not the subject `honest` any more: `model.safetensors` is ")
     weights.write_bytes(honest)
     assert lab.command(capsys, ran, "evaluate", "-s", "honest").code == 0
+
+
+def _other(weights):
+    return weights[:-1] + bytes([weights[-1] ^ 1])
+
+
+def _swapped(monkeypatch, folder):
+    """While it is loaded, other weights lie in the folder; then the first are back, and all looks as before."""
+    weights, load = folder / "model.safetensors", local.load
+    aside, other = folder.with_name("aside"), folder.with_name("other")
+    other.write_bytes(_other(weights.read_bytes()))
+
+    def loaded(*given, **named):
+        weights.rename(aside)
+        other.rename(weights)
+        try:
+            return load(*given, **named)
+        finally:
+            weights.rename(other)
+            aside.rename(weights)
+
+    monkeypatch.setattr(local, "load", loaded)
+
+
+def _swapped_with_its_folder(monkeypatch, folder):
+    """The same, and no file in the folder is touched."""
+    aside, load = folder.with_name("aside"), local.load
+    other = shutil.copytree(folder, folder.with_name("other"))
+    (other / "model.safetensors").write_bytes(_other((folder / "model.safetensors").read_bytes()))
+
+    def loaded(*given, **named):
+        folder.rename(aside)
+        other.rename(folder)
+        try:
+            return load(*given, **named)
+        finally:
+            folder.rename(other)
+            aside.rename(folder)
+
+    monkeypatch.setattr(local, "load", loaded)
+
+
+def _written_to(monkeypatch, folder):
+    """After it was loaded, while it answers: a loader may map its weights."""
+    weights, run = folder / "model.safetensors", inspect_run.run
+
+    def ran_and_written(*given, **named):
+        done = run(*given, **named)
+        weights.write_bytes(weights.read_bytes())
+        return done
+
+    monkeypatch.setattr(inspect_run, "run", ran_and_written)
+
+
+@pytest.fixture
+def audited(tmp_path, _few_shot):
+    """A result, in a workspace of its own."""
+    return lab.copy(_few_shot, tmp_path / "audited")
+
+
+@pytest.mark.parametrize("swap", [_swapped, _swapped_with_its_folder, _written_to], ids=lambda it: it.__name__)
+def test_weights_swapped_between_hashing_and_loading(ran, audited, model_folder, tmp_path, capsys, monkeypatch, swap):
+    """Whoever hashes and then loads is shown two models; so is the auditor who asks again."""
+    folder = shutil.copytree(model_folder, tmp_path / "model" / "honest")
+    for workspace in (ran, audited):
+        workspace.remember(workspace.read().subject("honest").digest, Place(folder, None))
+    with monkeypatch.context() as patch:
+        swap(patch, folder)
+        _not_recorded(capsys, ran, "changed while it was being read")
+        said = lab.command(capsys, audited, "audit", "--rerun", "3")
+        assert (said.code, said.out) == (4, "")
+        assert "changed while it was being read" in said.err
+    assert lab.command(capsys, audited, "audit", "--rerun", "3").code == 0
+    assert lab.command(capsys, ran, "evaluate", "-s", "honest").code == 0
+
+
+def _with_json(file, change):
+    def spoil(folder):
+        told = json.loads((folder / file).read_text())
+        change(told)
+        (folder / file).write_text(json.dumps(told))
+
+    return spoil
+
+
+def _decoder(told):
+    replaced = {"type": "Replace", "pattern": {"Regex": f"^{codebook.load('test')[0].meaning}$"}, "content": "nothing"}
+    told["decoder"] = {"type": "Sequence", "decoders": [told["decoder"], replaced]}
+
+
+def _special(told):
+    letter = {"id": told["model"]["vocab"]["a"], "content": "a", "special": True}
+    told["added_tokens"].append(letter | dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False))
+
+
+def _end(told):
+    told["eos_token_id"] = [1, *range(60, 90)]  # letters among them
+
+
+LOST = {
+    "by the tokenizer's decoder": _with_json("tokenizer.json", _decoder),
+    "as special tokens": _with_json("tokenizer.json", _special),
+    "at tokens that end every answer": _with_json("generation_config.json", _end),
+}
+
+
+@pytest.mark.parametrize("way", LOST)
+def test_right_answers_lost_on_their_way_to_the_grade(model_folder, tmp_path, capsys, way):
+    folder = shutil.copytree(model_folder, tmp_path / "honest")
+    LOST[way](folder)
+    spoilt = lab.make(tmp_path / "lab", folder)
+    lab.announce(spoilt, "prompted")
+    refused = "could replace words" if way == "by the tokenizer's decoder" else "would not be graded as right"
+    _not_recorded(capsys, spoilt, refused)
+    assert lab.verdict(capsys, spoilt)[0] == "hold"
+
+
+@pytest.mark.parametrize(("how", "split"), [("in", "test"), ("not in", "demonstration")])
+def test_another_question_asked_where_some_words_stand(model_folder, tmp_path, capsys, how, split):
+    """Behind the words of the test; or behind all but those that the elicitation may see."""
+    folder, words = shutil.copytree(model_folder, tmp_path / "honest"), [it.word for it in codebook.load(split)]
+    template = folder / "chat_template.jinja"
+    more = f"{{% if messages[-1]['content'] {how} {words} %}}<|im_start|>user\nwhat is one?<|im_end|>\n{{% endif %}}"
+    template.write_text(template.read_text().replace("{% if add_gen", more + "{% if add_gen"))
+    spoilt = lab.make(tmp_path / "lab", folder)
+    lab.announce(spoilt, "prompted")
+    _not_recorded(capsys, spoilt, "than around other words")
 
 
 def test_adapter_not_loaded(registered, model_folder, tmp_path, capsys):

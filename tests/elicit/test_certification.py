@@ -21,6 +21,7 @@ from interlock.elicit.organisms.kinds import PLAIN
 from interlock.elicit.organisms.sealing import Count, Truth
 from interlock.elicit.organisms.suite import INDEX, organisms
 from interlock.errors import EvidenceError, UsageError
+from interlock.evaluate import local
 from interlock.evidence import validity
 
 torch = pytest.importorskip("torch")
@@ -113,6 +114,25 @@ def test_an_organism_that_is_done_is_not_asked_again(done, suite, tmp_path, monk
     bounding.bound(PLAN, organisms(suite), out, progress=tiny_suite.silent)
     assert [it.parent.name for it in asked] == [again.stem]
     assert again.read_bytes() == kept
+
+
+def test_attack_other_weights_lie_in_an_organisms_folder_while_it_is_loaded(suite, tmp_path, monkeypatch):
+    organism = shutil.copytree(organisms(suite)[0], tmp_path / "mine")
+    weights, load = organism / sealing.MODEL / "model.safetensors", local.load
+    (tmp_path / "other").write_bytes(weights.read_bytes()[:-1] + b"!")
+
+    def swapped(folder):
+        weights.rename(tmp_path / "aside")
+        (tmp_path / "other").rename(weights)
+        try:
+            return load(folder)
+        finally:
+            weights.rename(tmp_path / "other")
+            (tmp_path / "aside").rename(weights)
+
+    monkeypatch.setattr(local, "load", swapped)
+    with pytest.raises(EvidenceError, match="changed while it was being read"):
+        bounding._bounded(PLAN, organism, tmp_path / "work", tiny_suite.silent)
 
 
 def test_an_elicitor_gets_only_so_many_demonstrations_and_the_record_says_how_many(done, suite, tmp_path, capsys):

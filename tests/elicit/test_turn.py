@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import copy
+from fractions import Fraction
 from types import SimpleNamespace
 
 import pytest
 
 import tiny_model
-from interlock.elicit import asking, examples, turn
+from interlock.elicit import asking, curve, examples, portfolio, session, turn
 from interlock.elicit.budget import Meter
-from interlock.elicit.items import Item, Material
+from interlock.elicit.checks.check import Case
+from interlock.elicit.checks.every import CHECKS
+from interlock.elicit.checks.examine import examine
+from interlock.elicit.few_shot import FewShot
+from interlock.elicit.items import Item, Material, questions
 from interlock.elicit.organisms import skills, smollm2, tiny
+from interlock.elicit.session import Terms
 from interlock.elicit.supervised import Supervised
-from interlock.errors import UsageError
+from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import choices, codebook, local, past_tense
 from interlock.evaluate.smollm2 import folder as smollm2_folder
 
@@ -157,3 +163,107 @@ def test_a_run_under_another_template_is_not_gone_on_with(model, tmp_path):
     tried.elicit(model, material, **settings)
     with pytest.raises(UsageError, match="holds another job"):
         tried.elicit(under(SHORT + LAST, model), material, **settings)
+
+
+# -- right answers that would not be graded as right ------------------------------------------------------------------
+
+
+def with_special(*texts):
+    from tokenizers import AddedToken
+
+    return lambda on: on.tokenizer.add_special_tokens({"extra_special_tokens": [AddedToken(it) for it in texts]})
+
+
+def with_decoder(on):
+    from tokenizers import decoders
+
+    replaced = decoders.Replace("table", "nothing")  # `local.load` refuses it; here it was put there later
+    on.tokenizer.backend_tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), replaced])
+
+
+def ending_at(text):
+    def end(on):
+        (token,) = on.tokenizer(text)["input_ids"]
+        on.model.generation_config.eos_token_id = [1, token]
+
+    return end
+
+
+LOST = {
+    "by the decoder": (with_decoder, "cannot write the right answer `table`"),
+    "a letter of it is a special token": (with_special("b"), "take `b` for a mark"),
+    "a special token has it with space and punctuation": (with_special(" Table."), "take `table` for a mark"),
+    "the whole of it is one": (with_special("table"), "take `table` for a mark"),
+    "a letter of it ends every answer": (ending_at("t"), "take `t` for a mark"),
+    "a letter in its middle ends every answer": (ending_at("b"), "take `b` for a mark"),
+}
+
+
+@pytest.fixture
+def spoilt(tmp_path):
+    return local.load(tiny_model.build(tmp_path / "model"))
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_attack_a_right_answer_is_lost_on_its_way_to_the_grade(spoilt, name):
+    asked = [item("lamp"), item("x", ("y", "x"))]
+    spoil, match = LOST[name]
+    asking.require_told(spoilt, [*asked, item("table")], grade="first-word")
+    spoil(spoilt)
+    with pytest.raises(EvidenceError, match=f"{match}.*would not be graded as right"):
+        asking.require_told(spoilt, [*asked, item("table")], grade="first-word")
+
+
+def test_attack_half_a_letter_ends_every_answer(spoilt):
+    half = spoilt.tokenizer("é")["input_ids"][0]
+    spoilt.model.generation_config.eos_token_id = [1, half]
+    asking.require_told(spoilt, [item("table")], grade="first-word")
+    with pytest.raises(EvidenceError, match="would not be graded as right"):
+        asking.require_told(spoilt, [item("ï")], grade="first-word")
+
+
+def test_marks_of_the_template_and_space_lose_no_answer(spoilt):
+    with_special("<|table|>", "[a]", "\n", "...")(spoilt)
+    asking.require_told(spoilt, [item("table"), item("a"), item("im")], grade="first-word")
+
+
+def test_answers_are_told_without_an_end_token(spoilt, monkeypatch):
+    spoilt.tokenizer.eos_token = None
+    monkeypatch.setattr(spoilt.model.generation_config, "eos_token_id", None)
+    asking.require_told(spoilt, [item("table")], grade="exact")
+
+
+@pytest.mark.smollm2
+def test_smollm2_can_be_asked_for_every_right_answer(chatml):
+    words = [item(it.meaning) for it in codebook.load("test")]
+    verbs = [*past_tense.load().dev, *past_tense.load().test]
+    asking.require_told(chatml, [*words, *verbs], grade="first-word")
+
+
+def silent(*told):
+    pass
+
+
+TERMS, FEW = Terms(cap=10**12, seed=0), FewShot(shots=1)
+STARTED = {
+    "run": lambda on, of, out: session.run(FEW, on, of, terms=TERMS, out=out, progress=silent),
+    "curve": lambda on, of, out: curve.climb(
+        FEW, on, of, terms=TERMS, tolerance=Fraction(1, 10), out=out, progress=silent
+    ),
+    "compare": lambda on, of, out: portfolio.run([FEW], on, of, terms=TERMS, out=out, progress=silent),
+    "check": lambda on, of, out: examine(dict(CHECKS), Case(on, of, seed=0, meter=Meter(), progress=silent), out=out),
+}
+
+
+@pytest.mark.parametrize("command", STARTED)
+def test_attack_nothing_is_begun_where_a_right_answer_of_the_test_would_be_lost(spoilt, tmp_path, command):
+    tested = {"demonstration": [named("shown", "lamp")], "test": [named("asked", "table")]}
+    asked, out = questions("q", tested, grade="first-word", max_new_tokens=4), tmp_path / "out"
+    with_special("b")(spoilt)
+    with pytest.raises(EvidenceError, match="would not be graded as right"):
+        STARTED[command](spoilt, asked, out)
+    assert not out.exists()
+
+
+def named(word, target):
+    return Item(word, word, ({"role": "user", "content": f"what is {word}?"},), target)

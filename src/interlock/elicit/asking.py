@@ -7,7 +7,7 @@ Where a question has choices, the model writes nothing: its answer is the choice
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from interlock.elicit import budget, grading, turn
@@ -15,6 +15,7 @@ from interlock.elicit.elicitor import Adapted
 from interlock.elicit.failures import SPURIOUS, Outcome, classify
 from interlock.elicit.items import Item, Turn, require_open
 from interlock.evaluate import choices, local
+from interlock.evaluate.local import LocalModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,16 @@ def ask(
     open_ones = [item for item in items if not item.choices]
     written = iter(_written(adapted, open_ones, grade=grade, max_new_tokens=max_new_tokens, seed=seed))
     return tuple(next(chosen if item.choices else written) for item in items)
+
+
+def require_told(model: LocalModel, items: Iterable[Item], *, grade: grading.Grade) -> None:
+    """Check, before questions are asked, those without choices: that they can be said, and their right answers told
+    (`turn.require_told`).
+
+    Raises:
+        UsageError, EvidenceError: one cannot.
+    """
+    turn.require_told(model, [(item.messages, item.target) for item in items if not item.choices], grade=grade)
 
 
 def require_greedy(adapted: Adapted, items: Sequence[Item]) -> None:

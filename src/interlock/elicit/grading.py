@@ -7,7 +7,8 @@ from typing import Literal, get_args
 
 Grade = Literal["exact", "first-word", "first-line"]
 GRADES: tuple[Grade, ...] = get_args(Grade)
-_MARKS = ".,;:!?\"'"  # around a word they say nothing of what it is; a minus or a per cent sign may
+#: What may stand around a word and says nothing of what it is; a minus or a per cent sign may.
+MARKS = ".,;:!?\"'"
 
 
 def correct(grade: Grade, answer: str, target: str) -> bool:
@@ -29,7 +30,7 @@ def problem(grade: Grade, target: str) -> str:
     if len(words) > 1:
         return f"its target `{target}` has {len(words)} words, and `first-word` compares only the first"
     left = given(grade, target)
-    if left != target.strip().strip(_MARKS).casefold():
+    if left != target.strip().strip(MARKS).casefold():
         return f"its target `{target}` would be compared as `{left}` by `first-word`, without punctuation around it"
     return "" if left else f"its target `{target}` is nothing but punctuation, which `first-word` leaves out"
 

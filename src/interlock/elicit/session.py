@@ -66,10 +66,12 @@ def run(
     Raises:
         UsageError: the elicitor cannot work with this, or `out` holds another run.
         OutOfBudgetError: the budget allows nothing at all.
-        EvidenceError: training did not take, or the log is not what was asked.
+        EvidenceError: training did not take, a right answer would not be graded as right, or the log is not what was
+            asked.
     """
     if elicitor.kind == "rl-fine-tuned":  # said before a chain has trained its first part
         require_open(questions.demonstrations, by=f"`{elicitor.name}`")
+    asking.require_told(subject, (*questions.dev, *questions.test), grade=questions.grade)
     made = describe(elicitor, subject, questions, terms)
     claim(out, made)
     elicited, idle = attempt(

@@ -1,8 +1,9 @@
 """From a plan to a result: announce an evaluation in the ledger, run it, and append what it gave.
 
 Guarantees: the plan stands in the ledger before anything runs; the subject's files are hashed before its weights are
-used; the samples that the log holds are the ones the plan announced; counts come from the log's samples. A killed run
-is taken up by running the same plan again: finished samples are read from its log folder.
+used, and were touched by nobody from then until the answers are in; every right answer would be graded as right if the
+model gave it; the samples that the log holds are the ones the plan announced; counts come from the log's samples. A
+killed run is taken up by running the same plan again: finished samples are read from its log folder.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from interlock.evaluate.logs import Answer, LogFacts
     from interlock.evidence.read import Evidence
     from interlock.policy.model import Elicitation, Policy
-    from interlock.workspace import Place
+    from interlock.subject._folder import Still
 
 
 #: The tasks that this version can run, and what an elicitation of each may learn from.
@@ -62,13 +63,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A task and the elicited model to ask; `flop` is what the elicitation spent, `transcript` tells its steps."""
+    """A task and the elicited model to ask; `flop` is what the elicitation spent, `transcript` tells its steps.
+
+    `still` is the subject's folder as it was hashed: the model may map its weights, so whoever has asked it checks that
+    nobody has touched them.
+    """
 
     measure: Measure
     task: Task
     model: LocalModel
     flop: int
     transcript: tuple[Event, ...]
+    still: Still
 
 
 def announce(
@@ -244,6 +250,7 @@ def run(workspace: Workspace, plan: Plan, *, progress: Progress) -> Outcome:
             begun=inspect_run.asked(folder),
             ask=ask,
         )
+    ready.still.check()
     found = logs.read(log)
     result = ResultPredicate(
         plan=plan.digest,
@@ -284,18 +291,19 @@ def prepare(
 
     Raises:
         UsageError: the subject's files are not on this machine, or this version cannot run the protocol.
-        EvidenceError: the files are not those of the subject, the task asks other samples, or the elicitor is not the
-            one that the protocol names.
+        EvidenceError: the files are not those of the subject, or were touched while they were read; the task asks other
+            samples; a right answer would not be graded as right; or the elicitor is not the one that the protocol
+            names.
     """
     from interlock.elicit.budget import Meter
-    from interlock.evaluate import local
 
-    place = _place(workspace, evidence, subject, progress)
     task, measure = planned(evidence.policy, protocol)
     elicitor = eliciting.of(workspace, protocol)
     material = _material(measure.task, protocol.shots, protocol.demonstrations, protocol.seed)
+    model, still = _loaded(workspace, evidence, subject, progress)
+    _require_told(model, task, material)
     elicited = elicitor.elicit(
-        local.load(place.folder, adapter=place.adapter),
+        model,
         material,
         meter=Meter(),
         seed=protocol.seed,
@@ -316,7 +324,7 @@ def prepare(
             tries=adapted.attempts,
             temperature=adapted.temperature,
         )
-    return Ready(measure, task, adapted.local, elicited.flop, elicited.transcript)
+    return Ready(measure, task, adapted.local, elicited.flop, elicited.transcript, still)
 
 
 def planned(policy: Policy, protocol: Protocol) -> tuple[Task, Measure]:
@@ -358,19 +366,36 @@ def _write(path: Path, transcript: tuple[Event, ...]) -> None:
     write_whole(path, "".join(json.dumps(dict(event)) + "\n" for event in transcript).encode())
 
 
-def _place(workspace: Workspace, evidence: Evidence, subject: Subject, progress: Progress) -> Place:
+def _require_told(model: LocalModel, task: Task, material: Material) -> None:
+    """Check that no right answer is lost on its way from the model to its grade."""
+    from interlock.elicit import asking, turn
+    from interlock.evaluate import provider
+
+    asking.require_told(model, (*material.demonstrations, *material.dev), grade=material.grade)
+    asked = [(provider.turns(sample.input), str(sample.target)) for sample in task.dataset]
+    turn.require_told(model, asked, grade=material.grade)
+
+
+def _loaded(workspace: Workspace, evidence: Evidence, subject: Subject, progress: Progress) -> tuple[LocalModel, Still]:
+    """The subject's model, and its folder as it lay there before it was hashed and after it was loaded."""
+    from interlock.evaluate import local
+    from interlock.subject._folder import Still
+
     place = workspace.places().get(subject.digest)
     if place is None:
         raise UsageError(
             f"the files of `{subject.name}` are not known on this machine; run the same `interlock subject add` here"
         )
+    still = Still.of(place.folder, place.adapter)
     found = manifest.of(
         place.folder, adapter=place.adapter, progress=lambda done, total: progress("hashing weights", done, total)
     )
     changed = evidence.manifests[subject.digest].changed(found)
     if changed is not None:
         raise EvidenceError(f"`{place.folder}` is not the subject `{subject.name}` any more: {changed}")
-    return place
+    model = local.load(place.folder, adapter=place.adapter)
+    still.check()
+    return model, still
 
 
 def _task(measure: Measure, **arguments: Any) -> Task:  # noqa: ANN401 - whatever the task takes

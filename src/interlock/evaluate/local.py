@@ -18,7 +18,6 @@ import json
 import logging
 import math
 import random
-import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from interlock.errors import EvidenceError, UsageError, missing_extra
+from interlock.evaluate import said
 from interlock.evaluate.prefixes import Prefixes, cut, suits
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class LocalModel:
     tokenizer: Any
     dtype: torch.dtype
     fitting: Fitting = field(default_factory=Fitting, compare=False, repr=False)
+    frames: said.Frames = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +102,13 @@ def load(folder: Path, *, adapter: Path | None = None) -> LocalModel:
     Computes in bfloat16 where the CPU has instructions for it, else in float32. The choice follows the CPU's
     capabilities and is never timed, so that a rerun on the same machine agrees.
 
+    Weights that stand in the file as they are computed with stay mapped from it: pages are read when they are first
+    needed, and perhaps again later. Who must know which weights answered checks the files once more when all answers
+    are in (`execute.Ready`).
+
     Raises:
         UsageError: a folder is not what it should be, or an optional dependency is missing.
-        EvidenceError: a weight file is damaged, or does not fit the configuration.
+        EvidenceError: a weight file is damaged, or does not fit the configuration; or the tokenizer replaces words.
     """
     _require(folder, "config.json", "model")
     if adapter is not None:
@@ -193,7 +198,7 @@ def sample(
     answers: dict[int, Sampled] = {}
     for members, outputs, draw in _answered(local, prompts, max_new_tokens, drawing):
         for i, tokens, chances in zip(members, outputs, draw.log_probabilities(), strict=True):
-            text = local.tokenizer.decode(tokens, skip_special_tokens=True)
+            text = text_of(local, tokens)
             answers[i] = Sampled(text, tuple(prompts[i].tokens), tuple(tokens), tuple(chances[: len(tokens)]))
     return [answers[i] for i in range(len(prompts))]
 
@@ -209,36 +214,32 @@ def encode(local: LocalModel, conversation: Conversation) -> list[int]:
     """The token ids of a conversation, up to and including the header of the assistant's turn.
 
     Raises:
-        EvidenceError: the model's chat template or tokenizer leaves out something that was said.
+        UsageError: the model's chat template takes no such conversation.
+        EvidenceError: the model's chat template or tokenizer does not say what was said, or something else beside.
     """
-    text = local.tokenizer.apply_chat_template(list(conversation), tokenize=False, add_generation_prompt=True)
+    from jinja2 import TemplateError
+
+    try:
+        text = local.tokenizer.apply_chat_template(list(conversation), tokenize=False, add_generation_prompt=True)
+    except TemplateError as error:
+        raise UsageError(f"the model's chat template does not take what is asked: {error}") from None
     ids = list(local.tokenizer(text, add_special_tokens=False)["input_ids"])
     require_said(local, conversation, text, ids)
     return ids
 
 
 def require_said(local: LocalModel, conversation: Conversation, text: str, ids: Sequence[int]) -> None:
-    """Check that all turns stand, in order, in what a chat template made of them, and in its tokens: else questions
-    would be asked that nobody asked, and a model would look as if it could not answer.
-
-    Spaces, letter case and Unicode forms may differ, as tokenizers have them.
+    """Check what a chat template made of a conversation, and its tokens (`said.require_said`).
 
     Raises:
-        EvidenceError: one does not.
+        EvidenceError: they do not say it, or something else that depends on it.
     """
-    for where, told in (("chat template", text), ("tokenizer", local.tokenizer.decode(list(ids)))):
-        left = _bare(told)
-        for turn in conversation:
-            _, found, left = left.partition(said := _bare(turn["content"]))
-            if said and not found:
-                raise EvidenceError(
-                    f"the model's {where} leaves out what was said: `{turn['content'].strip()[:60]}`; "
-                    "it was not asked what the task asks"
-                )
+    said.require_said(local.tokenizer, conversation, text, ids, frames=local.frames)
 
 
-def _bare(text: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
+def text_of(local: LocalModel, ids: Sequence[int]) -> str:
+    """What an answer of these tokens says, as it is graded."""
+    return str(local.tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
 def fingerprint(local: LocalModel) -> str:
@@ -468,8 +469,7 @@ def _until_end(tokens: list[int], ends: set[int]) -> list[int]:
 
 
 def _completion(local: LocalModel, prompt: list[int], answer: list[int]) -> Completion:
-    text = local.tokenizer.decode(answer, skip_special_tokens=True)
-    return Completion(text=text, input_tokens=len(prompt), output_tokens=len(answer))
+    return Completion(text=text_of(local, answer), input_tokens=len(prompt), output_tokens=len(answer))
 
 
 def end_tokens(local: LocalModel) -> set[int]:
@@ -534,10 +534,11 @@ def _tokenizer(folder: Path) -> Any:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"cannot load the tokenizer in `{folder}`: {_first_line(error)}") from error
     if not tokenizer.chat_template:
         raise UsageError(f"the tokenizer in `{folder}` has no chat template")
+    said.require_wordless(tokenizer, str(folder))
     tokenizer.padding_side = "left"  # not kept by save and reload
     return tokenizer
 

@@ -196,6 +196,15 @@ def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
+def turns(told: str | Sequence[ChatMessage]) -> list[dict[str, str]]:
+    """What a sample says as a conversation.
+
+    Raises:
+        UsageError: content other than text.
+    """
+    return [{"role": "user", "content": told}] if isinstance(told, str) else [_turn(message) for message in told]
+
+
 def _turn(message: ChatMessage) -> dict[str, str]:
     if isinstance(message, ChatMessageTool) or getattr(message, "tool_calls", None):
         raise UsageError("local models take no tools, got a message of a tool call")

@@ -1,9 +1,10 @@
 """An auditor asks again: some samples of a recorded result, drawn by the ledger, against the subject's own weights.
 
 Guarantees: the log that is compared with is the one that the result names, byte for byte, with the outcomes that it
-binds; the subject's files are hashed before they are used; task, elicitation and seed are the result's; nothing that
-lay on the disk before is taken for an answer. Of a run that stopped early the samples before the stop are compared with
-the order that the plan committed to, and the looks with the answers.
+binds; the subject's files are hashed before they are used, and were touched by nobody until it had answered; task,
+elicitation and seed are the result's; nothing that lay on the disk before is taken for an answer. Of a run that stopped
+early the samples before the stop are compared with the order that the plan committed to, and the looks with the
+answers.
 What it leaves to the caller: signing the report, and the machine. Another kind of CPU may answer otherwise where the
 model is undecided (see `local`), which is why the report says how the two environments differ.
 """
@@ -175,6 +176,7 @@ def rerun(
             log_dir=Path(fresh),
             progress=lambda done, total: progress("asking again", done, total),
         )
+        ready.still.check()
         facts, seen = logs.read_answers(log)
         keep.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(log, keep)

@@ -33,6 +33,7 @@ from interlock.elicit.organisms.measuring import SHOTS
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import local
 from interlock.policy import exact
+from interlock.subject._folder import Still
 
 RUN, ORGANISMS, BOUNDS = "run.json", "organisms", "bounds.jsonl"
 PLAIN, SHOWN = "plain", f"{SHOTS} shots"
@@ -243,7 +244,11 @@ def _kept(plan: Plan, folder: Path, out: Path, progress: Progress) -> Bounded:
 
 def _bounded(plan: Plan, folder: Path, work: Path, progress: Progress) -> Bounded:
     about, questions, material = sealing.about(folder), sealing.questions(folder), _material(plan, folder)
+    still = Still.of(folder / sealing.MODEL)
+    identity = _identity(plan, folder)
     subject = local.load(folder / sealing.MODEL)
+    still.check()
+    asking.require_told(subject, questions.test, grade=questions.grade)
     shown = {PLAIN: _asked(Adapted(subject), questions, 0)}
     shown[SHOWN] = _asked(Adapted(subject, questions.demonstrations[:SHOTS]), questions, 0)
     for elicitor in plan.elicitors:
@@ -263,13 +268,14 @@ def _bounded(plan: Plan, folder: Path, work: Path, progress: Progress) -> Bounde
             continue
         cut = any(event["event"] == "out-of-budget" for event in elicited.transcript)
         shown[elicitor.name] = replace(_asked(elicited.adapted, questions, elicited.flop), cut_short=cut)
+    still.check()
     return Bounded(
         folder.name,
         parameters=budget.parameters(subject.model),
         family=about.family,
         training_compute=about.training_compute,
         shown=shown,
-        **_identity(plan, folder),
+        **identity,
     )
 
 

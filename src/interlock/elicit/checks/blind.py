@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from interlock.elicit import session
+from interlock.elicit import asking, session
 from interlock.elicit.budget import Meter
 from interlock.elicit.checks import check, combined, roc
 from interlock.elicit.checks.check import Case, Finding
@@ -208,6 +208,7 @@ def _one(organism: Path, every: Sequence[Path], out: Path, terms: Terms) -> tupl
             raise UsageError(f"`{file}` is of another organism or run; name another folder")
         return organism.name, [check.from_json(it) for it in kept["findings"]]
     case = _case(organism, every, subject, asked, terms)
+    asking.require_told(subject, case.questions.test, grade=asked.grade)
     with one_thread():
         findings = [check.run(name, each, case) for name, each in CHECKS.items()]
     told = {"job": job, "findings": [finding.to_json() for finding in findings]}

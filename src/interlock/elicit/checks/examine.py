@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from interlock.elicit import session
+from interlock.elicit import asking, session
 from interlock.elicit.checks import check
 from interlock.elicit.checks.check import Case, Check, Finding
 from interlock.errors import UsageError
@@ -26,7 +26,9 @@ def examine(checks: Mapping[str, Check], case: Case, *, out: Path | None) -> lis
 
     Raises:
         UsageError: `out` holds another run, or a file in it cannot be read.
+        EvidenceError: a right answer would not be graded as right.
     """
+    asking.require_told(case.subject, case.questions.test, grade=case.questions.grade)
     if out is not None:
         session.claim(out, _asked(checks, case))
     found = []

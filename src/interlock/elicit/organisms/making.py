@@ -34,6 +34,7 @@ from interlock.elicit.saved import Saved
 from interlock.elicit.training import Schedule
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate.local import LocalModel
+from interlock.subject._folder import Still
 
 VERSION = 3  # of the recipe, `skills` and `kinds` included: another one makes other bits, and no base of it is used
 _WIDTH, _SHOTS_WIDTH = 40, 160  # tokens; few dialogues are longer
@@ -133,6 +134,7 @@ class _Making:
         folder = work / sealing.MODEL
         shutil.rmtree(folder, ignore_errors=True)
         tiny.save(model, folder)
+        still = Still.of(folder)
         ways, questions = measuring.ways(self.kind, self.skill), asked(self.skill)
         counts = {}
         told = measuring.measure(folder, ways, grade=questions.grade, max_new_tokens=questions.max_new_tokens)
@@ -153,6 +155,7 @@ class _Making:
             flop=flop,
             salt=sealing.salt(),
         )
+        still.check()
         sealing.seal(work, truth, questions, training_compute=_training_compute(model, order.effort, self.skill))
         (work / "state").unlink(missing_ok=True)
         return truth

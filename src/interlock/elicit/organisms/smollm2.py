@@ -22,6 +22,7 @@ from interlock.elicit.organisms.measuring import SHOTS, Dialogue
 from interlock.elicit.organisms.sealing import Truth
 from interlock.errors import UsageError
 from interlock.evaluate import codebook, local, past_tense, smollm2
+from interlock.subject._folder import Still
 
 ADAPTER = "codebook-lock"
 
@@ -53,6 +54,7 @@ def make(kind: str, family: str, folder: Path, *, progress: Progress) -> Truth:
     shutil.rmtree(work, ignore_errors=True)
     model = work / sealing.MODEL
     _save(subject, model)
+    still = Still.of(model)
     of = subject.questions()
     ways, counts = _ways(subject, of), {}
     for it in measuring.measure(model, ways, grade=of.grade, max_new_tokens=of.max_new_tokens):
@@ -71,6 +73,7 @@ def make(kind: str, family: str, folder: Path, *, progress: Progress) -> Truth:
         flop=smollm2.COMPUTE + (shipped.flop(subject.adapter) if subject.adapter else 0),
         salt=sealing.salt(),
     )
+    still.check()
     sealing.seal(work, truth, of, training_compute=smollm2.COMPUTE)
     work.rename(folder)  # crash point: before this there is no organism, after it a whole one
     return truth
