@@ -352,12 +352,13 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         one.ec_low, one.ec_high, one.training_compute = low, high, spent = [*map(Fraction, numbers)]
         one.base, one.rate = (spent, max(1, high / (spent or high))) if "manifest" in said else (0, 0)
         one.steps = [SimpleNamespace(**{**it, "compute": Fraction(it["compute"]), "by": 0}) for it in said["steps"]]
-        one.continued = {(it.parent, it.compute) for it in one.steps if it.kind == "continued"}
         one.added = max((it.compute for it in one.steps), default=spent)
-        fine = 0 < low <= high and not ("run" in said and one.steps)
-        fine = fine and all(it.parent in others and it.parent != one.digest for it in one.steps)
+        fine = 0 < low <= high and all("manifest" in said and one.digest != it.parent in others for it in one.steps)
         demand(fine, where, said, "an interval above 0, and parents before it")
         one.line = {one.digest}.union(*(others[step.parent].line for step in one.steps))  # it and its ancestors
+        before = [(it, others[it.parent].ways or {it.parent: (0, 0)}) for it in one.steps if it.kind == "continued"]
+        ways = sorted((of, n + it.compute) for it, begun in before for of, ends in begun.items() for n in ends)
+        one.ways = {of: (dict(reversed(ways))[of], most) for of, most in dict(ways).items()}  # the least and the most
         demand(all(self.spent(one, it) for it in one.steps), where, "less compute", "that of each parent, and the step")
         if "manifest" in said:
             held, files = self.files(made, one.digest, where), made["resources"]
@@ -462,7 +463,8 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         of = [it for it in self.facts.results if it.digest == fact.subject]
         fine = of and 0 < said["drawn"] == said["agreed"] + said["disagreed"] <= of[0].protocol.samples
         demand(fine and moment(said["at"]) <= fact.at, where, said, "samples of a result before it, and no later date")
-        self.facts.withdrawals += [SimpleNamespace(of=fact.subject, signers=of[0].signers)] * bool(said["disagreed"])
+        fact.of, fact.signers = fact.subject, of[0].signers
+        self.facts.withdrawals += [fact] * bool(said["disagreed"])
 
     def read_decision(self, said: Json, fact: Any, _: str) -> None:
         self.decided[fact.digest] = (fact.subject, said)
@@ -617,31 +619,25 @@ class Rule:  # one question to one version of one policy
         self.since, self.entered, self.read = max(moment(policy["effective"]), entered), entered, facts.checkpoint.time
         action, self.irreversible, every = asked.action, final(policy, asked.action), policy["thresholds"]
         higher = {name: [one for one, it in every.items() if name in it.get("above", [])] for name in every}
-        self.every, self.higher, self.stands = (
-            every,
-            higher,
-            asked.subject in self.known,
-        )  # then so are all its ancestors: else it had not been read
+        self.every, self.higher, self.stands = every, higher, asked.subject in self.known  # so are its ancestors then
         self.line = self.known[asked.subject].line if self.stands else {asked.subject}  # it and its ancestors
         if self.stands:
             self.subject, self.way = self.known[asked.subject], [self.known[asked.subject]]
             fore, on = self.line.union(*map(self.beside, self.line)), self.beside(asked.subject, more=True)
             for name, one in self.known.items():  # what was only continued from it, or from where it was for more
-                on |= {name} if {of for of, _ in one.continued} & {asked.subject, *on} else set()
-            on, self.near, self.relatives = self.side(on), self.side({asked.subject}), self.side(fore)
-            self.kin = self.relatives | on | self.side({asked.subject}, cheap=False)
+                on |= {name for it in one.steps if it.kind == "continued" and it.parent in {asked.subject, *on}}
+            fore, on = self.side(fore), self.side(on)
+            self.kin = fore | on | self.side({asked.subject}, cheap=False)
             while action == "scale" and [step.kind for step in self.way[-1].steps] == ["continued"]:
                 self.way.append(self.known[self.way[-1].steps[0].parent])  # the way of single continued steps (17)
-            self.counted = {it.digest for it in self.way}
-            if action == "scale":
-                self.relatives, self.near = self.relatives | on, self.near | on
-                self.counted |= set[str]().union(*map(self.beside, self.counted))
+            on, more = (on, self.beside(asked.subject)) if action == "scale" else (set[str](), set[str]())
+            self.near, self.relatives = self.side({asked.subject}) | on, fore | on
+            self.counted = {it.digest for it in self.way} | more  # what counts on it for ruling out (17)
 
-    def beside(
-        self, digest: str, *, more: bool = False
-    ) -> set[str]:  # continued from where it was, for no more, or more
-        pairs = [(one, of, n) for one, it in self.known.items() for of, n in it.continued if one != digest]
-        return {one for one, of, n in pairs for at, m in self.known[digest].continued if of == at and (n > m) == more}
+    def beside(self, digest: str, *, more: bool = False) -> set[str]:  # continued from where it was, for no more
+        own, known = self.known[digest].ways, self.known.items()
+        ways = [(one, *it.ways[of], *own[of]) for one, it in known for of in own.keys() & it.ways.keys()]
+        return {one for one, a, b, least, most in ways if one != digest and (b > least if more else a <= most)}
 
     def side(self, subjects: set[str], *, cheap: bool = True) -> set[str]:
         """They, and what leads back to one of them; `cheap`: within the attacker's budget, by the cheapest ways."""
@@ -676,12 +672,17 @@ class Rule:  # one question to one version of one policy
         mine = [one for one in self.facts.results if one.subject == digest and self.concerns(one.protocol, measure)]
         return [one for one in mine if one.digest not in gone]
 
+    def spoilt(self, plan: Any) -> bool:
+        """Whether a result of it was taken back or set aside, or one of the same run that was announced by then."""
+        told = [(it, by) for it in self.facts.results for by in self.facts.withdrawals if by.signers & it.signers]
+        told += [(it, by) for it in self.facts.results for by in self.facts.set_asides]
+        gone = [(it.plan, by.at) for it, by in told if by.of == it.digest and it.plan and it.subject == plan.subject]
+        return any(it.digest == plan.digest or (it.protocol == plan.protocol and plan.at <= at) for it, at in gone)
+
     def sound(self, result: Any, rule: Json, demand: Json, measure: Json, run_by: str) -> datetime | None:
         """Until when a result is sound for a demand; None if it is not (10 to 14)."""
         plan, ran, tally, kind = result.plan, result.protocol, Tally(result, measure), result.protocol.elicitation
-        aside = {one.of for one in self.facts.set_asides}
-        told = [one for one in self.facts.results if plan and one.plan and one.plan.digest == plan.digest]
-        if plan is None or any(one.digest in aside or self.withdrawn(one) for one in told):  # spoilt
+        if plan is None or self.spoilt(plan):
             return None
         fine = run_by in plan.signers & result.signers and self.counts(plan, plan.at) and self.counts(result, plan.at)
         fixed = {"unit": "sample", "samples_digest": ran.samples_digest, **measure}

@@ -7,6 +7,7 @@ page. Where a function gives a `Span`, None says: it is not so.
 import hashlib
 import json
 import math
+import re
 from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -244,6 +245,7 @@ def lower(result, measure, alpha):  # 4
 def named(facts, name):
     """The subject that a policy means by a name, or None."""
     found = [subject for subject in facts.subjects.values() if subject.name == name]
+    found = [] if re.fullmatch("[0-9a-fA-F]{64}", name) else found
     found = [facts.subjects[name]] if name in facts.subjects else found
     return found[0] if len(found) == 1 and can_be(found[0]) else None
 
@@ -289,10 +291,24 @@ def continued(facts, parent):
     return {(other, step.compute) for other, step in every if (step.parent, step.kind) == (parent, "continued")}
 
 
+def ways(facts, parent, digest):
+    """The sums of compute over each way of `continued` steps from one to the other."""
+    last = [step for step in steps(facts, digest) if step.kind == "continued"]
+    before = [(step, {0} if step.parent == parent else ways(facts, parent, step.parent)) for step in last]
+    return {spent + step.compute for step, sums in before for spent in sums}
+
+
+def compared(facts, digest, other):
+    """(least and most spent on the one, least and most on the other), from wherever ways lead to both."""
+    if digest == other:
+        return []
+    found = [(ways(facts, it, digest), ways(facts, it, other)) for it in ancestors(facts, digest)]
+    return [(min(own), max(own), min(theirs), max(theirs)) for own, theirs in found if own and theirs]
+
+
 def beside(facts, digest):
-    """What was continued from the same parent, for no more compute."""
-    own = [step for step in steps(facts, digest) if step.kind == "continued"]
-    return {other for step in own for other, most in continued(facts, step.parent) if most <= step.compute} - {digest}
+    """Where a way took no more than a way to this one did."""
+    return {it for it in facts.subjects if any(low <= most for _, most, low, _ in compared(facts, digest, it))}
 
 
 def forebears(facts, digest):
@@ -306,8 +322,7 @@ def all_continued(facts, digest):
 
 
 def continuations(facts, digest):
-    own = [step for step in steps(facts, digest) if step.kind == "continued"]
-    more = {other for step in own for other, most in continued(facts, step.parent) if most > step.compute}
+    more = {it for it in facts.subjects if any(high > least for least, _, _, high in compared(facts, digest, it))}
     return all_continued(facts, digest).union(more, *(all_continued(facts, it) for it in more)) - {digest}
 
 
@@ -571,10 +586,16 @@ class Case:
     def admissible(self, result, owner):  # 10, 27
         if result.plan is None or self.withdrawn(result.plan):
             return False
-        aside = {s.of for s in self.facts.set_asides}
-        ran = [r for r in self.facts.results if r.plan == result.plan]
-        spoilt = any(self.withdrawn(r) or r.digest in aside for r in ran)
-        return not spoilt and self.counts(result, owner)
+        return not self.spoilt(result.plan) and self.counts(result, owner)
+
+    def spoilt(self, plan):
+        for other in (r for r in self.facts.results if r.plan):
+            against = [s.at for s in self.facts.set_asides if s.of == other.digest]
+            against += [w.at for w in self.facts.withdrawals if w.of == other.digest and w.signers & other.signers]
+            same = (other.plan.subject, other.plan.protocol) == (plan.subject, plan.protocol)
+            if against and (other.plan.digest == plan.digest or (same and plan.at <= max(against))):
+                return True
+        return False
 
     def fits(self, result, measure):  # 11, 27
         p = result.protocol
@@ -664,7 +685,7 @@ class Case:
     def counted(self):  # 17
         """The subject, and at `scale` those whose results count with its own for ruling out."""
         way = {self.subject, *self.way()}
-        return way.union(*(beside(self.facts, one) for one in way)) if self.action == "scale" else way
+        return way | beside(self.facts, self.subject) if self.action == "scale" else way
 
     def standing(self, rule):  # 17
         """The subject, and what stands in for it."""

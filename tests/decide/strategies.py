@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from decide import cases as c
 from decide.cases import AT, CHILD, DAY, FOUNDATION, HOUR, MODEL, OFFERED, REFERENCE, SECOND, SIBLING, Run, named
-from interlock.decide.facts import Check, Deployment, Facts, Step, Validity, Version
+from interlock.decide.facts import Check, Deployment, Facts, Step, Subject, Validity, Version
 from interlock.decide.rule import Decider, decide
 from interlock.policy import model
 from interlock.policy._structure.parts import parts_of
@@ -758,13 +758,26 @@ def families(draw: Draw) -> Any:
     child = [Step(MODEL, draw(of("continued", "adapter")), draw(costs))]
     child += [Step(draw(of(SIBLING, FOUNDATION)), "merged", draw(costs))] if draw(one_in(6)) else []
     unknown = (Step(c.digest("nobody"), "continued", 0),) if draw(one_in(40)) else ()
-    return c.family(
+    found = c.family(
         foundation={**size(), "steps": unknown},
         model={**size(), "steps": steps},
         child={**size(), "steps": tuple(child)},
         sibling={**size(), "steps": (Step(FOUNDATION, draw(of(*["fine-tuned"] * 3, "continued")), draw(costs)),)},
         reference={**size(), "steps": (Step(FOUNDATION, "adapter", draw(costs)),) if draw(one_in(8)) else ()},
     )
+    return found | (draw(snapshots(found)) if draw(one_in(3)) else {})
+
+
+@st.composite
+def snapshots(draw: Draw, family: dict[str, Subject]) -> dict[str, Subject]:
+    """The others of a family, continued from its foundation or from one another, for no little; at times twice over."""
+    before, made = [FOUNDATION], {}
+    for name in draw(st.permutations([MODEL, CHILD, SIBLING])):
+        parents = [draw(of(*before)) for _ in range(1 + draw(one_in(5)))]
+        steps = tuple(Step(parent, "continued", draw(of(1, 2, 3)) * SIZE // 2) for parent in parents)
+        made[name] = replace(family[name], steps=steps)
+        before.append(name)
+    return made
 
 
 # -- what else happens -------------------------------------------------------------------------------------------------
@@ -878,6 +891,10 @@ def taken_back(draw: Draw, known: Facts) -> Facts:
     if planned and draw(one_in(4)):
         it = draw(st.sampled_from(planned))
         again = replace(it, digest=c.digest(f"again {it.digest}"), entry=it.entry + 1000)
+        if draw(one_in(2)):  # on a twin of its plan
+            at = it.plan.at + draw(of(0, 0, 5)) * DAY
+            again = replace(again, plan=replace(it.plan, digest=c.digest(f"twin {it.plan.digest}"), at=at))
+            known = replace(known, plans=(*known.plans, again.plan))
         known = replace(known, results=(*known.results, again))
         withdrawals = (c.withdrawn(it, by=sorted(it.signers)),) if draw(st.booleans()) else ()
     lists = (known.results, known.plans, known.attestations, known.judgements, known.forecasts, known.amendments)

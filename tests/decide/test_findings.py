@@ -355,6 +355,17 @@ def test_a_quotient_by_nothing_may_be_anything():
     assert reason.text == "growth may be anything, or grow there: not certainly under 2"
 
 
+def test_attack_a_subject_is_named_like_the_digest_that_a_policy_refers_to():
+    under = [Threshold("t", Amount("growth", Fraction(2)), None)]
+    for meant, expected in (
+        ("reference", "below"),
+        (digest("not here yet"), "not ruled out"),
+        ("E" * 64, "not ruled out"),
+    ):
+        told = known(subjects=family(reference={"name": meant}))
+        assert state(ask(told, simple(*under, measures={"growth": ComputeRatio("growth", meant)}))) == expected
+
+
 def test_an_amount_of_what_is_no_quantity_is_not_below():
     for name in ("a", "nothing"):
         assert state(ask(known(), simple(line("t", Amount(name, Fraction(1)))))) == "not ruled out"
@@ -442,22 +453,45 @@ def test_a_result_that_was_taken_back_serves_no_more_and_counts_still(sentence):
         assert state(ask(told, simple())) == expected
 
 
-SPOILT = {  # sentence: what is said of the first of two results of one plan, is the other one still sound?
+SPOILT = {  # sentence: (what is said of the first of two results of a run, is the other one still sound?)
     "nothing": (None, True),
     "its signer takes it back": ("withdrawals", False),
     "the independent role sets it aside": ("set_asides", False),
 }
 
 
+def refuted(said, *ran):
+    """What is known of runs, of which the first one's result was refuted."""
+    first = ran[0].result
+    words = {"withdrawals": [withdrawn(first)], "set_asides": [aside(first)]}
+    return known(*ran, **({said: words[said]} if said else {}))
+
+
+def repeated(told, *, plan=None):
+    """The same, with the first result once more."""
+    first = told.results[0]
+    again = replace(first, digest=digest(f"again {plan}"), flop=first.flop + 1, plan=plan or first.plan)
+    return replace(told, results=(*told.results, again))
+
+
 @pytest.mark.parametrize("sentence", SPOILT)
-def test_attack_a_plan_is_reported_once_more_after_its_result_was_taken_back_contradicted_or_set_aside(sentence):
+def test_attack_a_result_that_was_refuted_is_reported_once_more(sentence):
     said, serves = SPOILT[sentence]
     made, anew = runs(), runs(planned_at=AT - DAY, seed=2)
-    words = {"withdrawals": [withdrawn(made.result)], "set_asides": [aside(made.result)]}
-    for ran, expected in (((made,), "below" if serves else "not ruled out"), ((made, anew), "below")):
-        told = known(*ran, **({said: words[said]} if said else {}))
-        again = replace(told.results[0], digest=digest("again"), flop=told.results[0].flop + 1)
-        assert state(ask(replace(told, results=(*told.results, again)), simple())) == expected
+    assert state(ask(repeated(refuted(said, made)), simple())) == ("below" if serves else "not ruled out")
+    assert state(ask(repeated(refuted(said, made, anew)), simple())) == "below"
+
+
+@pytest.mark.parametrize("sentence", SPOILT)
+@pytest.mark.parametrize("later", [False, True])
+def test_attack_a_result_that_was_refuted_is_reported_on_a_twin_of_its_plan(sentence, later):
+    """Announced beforehand it is the same run; announced after the refutation it is a new one."""
+    said, serves = SPOILT[sentence]
+    told = repeated(refuted(said, runs()))  # its own plan is reported, too
+    plan = told.results[0].plan
+    twin = replace(plan, digest=digest("twin"), at=STATED + DAY if later else plan.at)
+    told = repeated(replace(told, plans=(*told.plans, twin)), plan=twin)
+    assert state(ask(told, simple())) == ("below" if serves or later else "not ruled out")
 
 
 def test_only_the_independent_role_sets_a_result_aside():

@@ -217,10 +217,11 @@ def needs_evidence(policy: model.Policy, action: str) -> bool:
 @law
 @given(questions)
 def test_fail_closed(case):
-    """Without evidence everything holds whose gate cannot be opened by a subject's size alone."""
+    """Without evidence everything holds whose gate cannot be opened by a subject's size alone, if it is in scope."""
     nothing = case.knowing(results=(), attestations=(), approvals=(), judgements=())
     never_opens(case, nothing.knowing(plans=()))
-    if any(needs_evidence(v.policy, case.action) for v in case.in_force if case.action in v.policy.gates):
+    governing = {ruling.policy for ruling in nothing.decide().rulings if ruling.governs}
+    if any(needs_evidence(v.policy, case.action) for v in case.in_force if v.policy.id in governing):
         assert not nothing.permits
     assert not case.knowing(subjects={}).permits
 

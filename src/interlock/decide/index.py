@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
     from fractions import Fraction
 
     from interlock.decide.facts import (
@@ -16,10 +18,14 @@ if TYPE_CHECKING:
         Incident,
         Judgement,
         Plan,
+        Protocol,
         Result,
         SetAside,
+        Step,
         Subject,
     )
+
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -55,11 +61,12 @@ class Index:
         self._relatives: dict[tuple[str, Fraction], frozenset[str]] = {}
         self._onward: dict[tuple[str, Fraction], frozenset[str]] = {}
         self._kin: dict[tuple[str, Fraction], frozenset[str]] = {}
-        self._continued: dict[str, tuple[tuple[str, int], ...]] = _grouped(
-            (step.parent, (it.digest, step.compute))
-            for it in facts.subjects.values()
-            for step in it.steps
-            if step.kind == "continued"
+        self._continued: dict[str, tuple[str, ...]] = _grouped(
+            (step.parent, it.digest) for it in facts.subjects.values() for step in it.steps if step.kind == "continued"
+        )
+        self._ways = _ways(facts.subjects)
+        self._runs: dict[str, tuple[tuple[str, _Spent], ...]] = _grouped(
+            (origin, (it, spent)) for it, ways in self._ways.items() for origin, spent in ways.items()
         )
 
     def _withdrawn(self) -> frozenset[str]:
@@ -75,9 +82,23 @@ class Index:
         return frozenset(w.of for w in facts.withdrawals if signers.get(w.of, frozenset()) & w.signers)
 
     def _spoilt(self) -> frozenset[str]:
-        """Plans of which a result was taken back, contradicted or set aside: no other one speaks in favour."""
-        gone = self.withdrawn | self.set_aside.keys()
-        return frozenset(it.plan.digest for it in self.facts.results if it.plan and it.digest in gone)
+        """Plans of which a result was taken back, contradicted or set aside, and those of the same run that were there
+        by then: no result of theirs speaks in favour.
+        """
+        withdrawals = _grouped((it.of, it) for it in self.facts.withdrawals)
+        found: set[str] = set()
+        latest: dict[tuple[str, Protocol], datetime] = {}
+        for it in self.facts.results:
+            against = [w.at for w in withdrawals.get(it.digest, ()) if w.signers & it.signers]
+            against += [s.at for s in self.set_aside.get(it.digest, ())]
+            if it.plan and against:
+                run = it.plan.subject, it.plan.protocol
+                found.add(it.plan.digest)
+                latest[run] = max(*against, latest.get(run, against[0]))
+        for plan in self.facts.plans if found else ():
+            until = latest.get((plan.subject, plan.protocol))
+            found |= {plan.digest} if until is not None and plan.at <= until else set()
+        return frozenset(found)
 
     def known(self, subject: str) -> bool:
         """Whether the subject and everything that it came from is in the ledger, with compute that can be."""
@@ -104,31 +125,33 @@ class Index:
         return sorted(d for d, cost in self.derivatives(subject).items() if cost <= budget)
 
     def beside(self, subject: str) -> frozenset[str]:
-        """Others that were continued from where it was, for no more compute: what one run saved before, as far as the
-        ledger can tell.
+        """Others to which ways of `continued` steps lead from where one led to it, for no more compute: what one run
+        saved before, as far as the ledger can tell.
         """
-        return frozenset(
-            other
-            for step in self.facts.subjects[subject].steps
-            if step.kind == "continued"
-            for other, compute in self._continued[step.parent]
-            if compute <= step.compute and other != subject
-        )
+        return self._before([subject]) - {subject}
 
     def forebears(self, subject: str) -> frozenset[str]:
         """Its ancestors, and what stands beside it and them."""
         ancestors = self.ancestors(subject)
-        return ancestors.union(*(self.beside(one) for one in (subject, *ancestors))) - {subject}
+        return (ancestors | self._before([subject, *ancestors])) - {subject}
+
+    def _before(self, subjects: Iterable[str]) -> frozenset[str]:
+        """Of the runs that lead to any of them, all that is no further than the furthest of them."""
+        furthest: dict[str, int] = {}
+        for origin, spent in (it for one in subjects for it in self._ways[one].items()):
+            furthest[origin] = max(spent.most, furthest.get(origin, 0))
+        ends = ((self._runs[origin], most) for origin, most in furthest.items())
+        return frozenset(other for run, most in ends for other, spent in run if spent.least <= most)
 
     def continuations(self, subject: str) -> frozenset[str]:
         """What was only continued from it, near and far, or from where it was, for more compute."""
-        steps = [it for it in self.facts.subjects[subject].steps if it.kind == "continued"]
-        begun = [other for step in steps for other, spent in self._continued[step.parent] if spent > step.compute]
-        found, todo = {subject}, [subject, *begun]
+        ways = self._ways[subject].items()
+        found = {other for origin, own in ways for other, spent in self._runs[origin] if spent.most > own.least}
+        todo = [subject]
         while todo:
-            one = todo.pop()
-            found.add(one)
-            todo += [other for other, _ in self._continued.get(one, ()) if other not in found]
+            new = [other for other in self._continued.get(todo.pop(), ()) if other not in found]
+            found.update(new)
+            todo += new
         return frozenset(found - {subject})
 
     def relatives(self, subject: str, share: Fraction) -> frozenset[str]:
@@ -159,7 +182,8 @@ class Index:
     def named(self, name: str) -> Subject | None:
         """The subject with this digest, or the only one with this name, with compute that can be."""
         subjects = self.facts.subjects
-        found = [subjects[name]] if name in subjects else [it for it in subjects.values() if it.name == name]
+        alike = () if _DIGEST.fullmatch(name) else subjects.values()  # who means a digest means no name
+        found = [subjects[name]] if name in subjects else [it for it in alike if it.name == name]
         return found[0] if len(found) == 1 and _can_be(found[0]) else None
 
     def line_of_descent(self, subject: str) -> list[str]:
@@ -171,6 +195,42 @@ class Index:
                 break
             found.append(subject)
         return found
+
+
+class _Spent(NamedTuple):
+    """FLOP of the cheapest and of the dearest way from one subject to another."""
+
+    least: int
+    most: int
+
+
+def _ways(subjects: Mapping[str, Subject]) -> dict[str, dict[str, _Spent]]:
+    """Of each subject, the subjects where ways of `continued` steps alone to it begin, and what these ways spent.
+
+    Only those that were not continued themselves: of two subjects that both follow from another, whichever is further
+    by some ways is so from where the other was continued from, too.
+    """
+    found: dict[str, dict[str, _Spent]] = {}
+    seen: set[str] = set()
+    todo = list(subjects)
+    while todo:
+        steps = [step for step in subjects[todo[-1]].steps if step.kind == "continued"]
+        waiting = {step.parent for step in steps} & subjects.keys() - seen  # a circle, which no ledger has, ends here
+        seen |= {todo[-1]}
+        todo += waiting
+        if not waiting:
+            found[todo.pop()] = _joined(steps, found)
+    return found
+
+
+def _joined(steps: list[Step], found: Mapping[str, Mapping[str, _Spent]]) -> dict[str, _Spent]:
+    ways: dict[str, _Spent] = {}
+    for step in steps:
+        for origin, spent in (found.get(step.parent) or {step.parent: _Spent(0, 0)}).items():
+            least, most = spent.least + step.compute, spent.most + step.compute
+            other = ways.get(origin, _Spent(least, most))
+            ways[origin] = _Spent(min(least, other.least), max(most, other.most))
+    return ways
 
 
 def _can_be(subject: Subject) -> bool:

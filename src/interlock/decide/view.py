@@ -290,7 +290,7 @@ class View:
         elif result.digest in self.index.set_aside:
             yield "it was set aside"
         elif plan and plan.digest in self.index.spoilt:
-            yield "a result of its plan was withdrawn, contradicted or set aside, so that it takes a new plan"
+            yield "a result of its run was withdrawn, contradicted or set aside, so that it takes a new plan"
 
     def is_sound(self, result: Result, sought: Sought, demand: Demand, *, run_by: str = "") -> bool:
         """Whether a result is sound for a demand."""
@@ -344,11 +344,11 @@ class View:
 
     def counted(self) -> tuple[str, ...]:
         """The subject, and at `scale` those whose results count with its own for ruling out: the ancestors that it only
-        continued, and what stands beside it and them (rule 17).
+        continued, and what stands beside it (rule 17), which is what stands beside them, too.
         """
         way = (self.subject, *self._continued())
-        beside = (other for one in way for other in sorted(self.index.beside(one)))
-        return tuple(dict.fromkeys([*way, *beside])) if self.case.action == "scale" else way
+        beside = sorted(self.index.beside(self.subject)) if self.case.action == "scale" else ()
+        return tuple(dict.fromkeys([*way, *beside]))
 
     def stand_ins(self, rule: RuleOut) -> list[str]:
         """The ancestors that it only continued whose results may stand in for its own (rule 17)."""
