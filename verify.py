@@ -920,10 +920,10 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     derived = Rule(asked, policy, times[0], facts).answer()
     differ(f"{where}, non-compliance", [{**it, "done": None} for it in claimed["non_compliance"]], facts.lapses)
     differ(where, claim(claimed, (policy["id"], policy["version"], reader.digest)), derived)
-    if derived["verdict"] == "permit":  # a note that was left out makes an entry look younger, never older
-        for it in (*facts.plans, *facts.set_asides):
-            it.at = earliest(it, policy["report_within"]) if it.kind == "plan" else it.first
-        worst = Rule(asked, policy, before[0], facts).answer()
+    for entered in (before[0], times[0]) if derived["verdict"] == "permit" else ():
+        for it in (*facts.plans, *facts.set_asides):  # a note that was left out makes an entry look younger
+            it.at = max(entered, earliest(it, policy["report_within"]) if it.kind == "plan" else it.first)
+        worst = Rule(asked, policy, entered, facts).answer()
         demand(worst["verdict"] == "permit", where, "a permit by entries that may be older", "one that stands then")
     return {
         "verified": f"{asked.action} of {facts.subjects[asked.subject].name}: {derived['verdict']}",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 
 import pytest
@@ -16,10 +17,12 @@ from hypothesis import strategies as st
 import lab
 import story
 from interlock import cli
+from interlock.decide.decision import timestamp
 from interlock.decide.facts import Step
 from interlock.errors import EvidenceError, LedgerError, PolicyError, UsageError
 from interlock.evidence import bundle
 from interlock.evidence.keys import KeyPair
+from interlock.evidence.predicates import statement
 from interlock.gate import permit as permits
 from interlock.ledger._signed import Log
 from interlock.ledger.note import ED25519, Note, NoteKey, cosign
@@ -607,6 +610,136 @@ def test_attack_a_stricter_version_is_made_to_look_as_if_its_notice_were_not_ove
     late = told.dated([told.notes[n] if n < 6 else (n, told.now) for n in range(len(told.notes))])
     late.decide(subject, after=timedelta())
     refused(late, late.bundle(), "may be older than the history shows: then it holds")
+
+
+def loosened(told: story.Story, level: str = "0.50", **changes) -> None:
+    """The next version, in force a month from now, by which only what is at `level` is reached."""
+    skilled = replace(told.policy.thresholds["skilled"], reached_when=At("skill", Fraction(level)))
+    told.amend(replace(told.policy, version="1.1.0", effective=told.now, thresholds={"skilled": skilled}, **changes))
+
+
+def holds_and_looks_open(told: story.Story, subject: str, later: dict[int, datetime]) -> None:
+    """The ledger holds. The log then signs other notes of these sizes, of a later time, and whoever makes a bundle of
+    them can record a decision that permits. It is refused.
+    """
+    true = replace(told, entries=[*told.entries], notes=[*told.notes])
+    true.decide(subject, after=timedelta())
+    assert verdict(true) == "hold"
+    late = told.dated([(size, later.get(size, time)) for size, time in told.notes])
+    assert late.decision(subject).predicate["verdict"] == "permit"
+    late.decide(subject, after=timedelta())
+    refused(late, late.bundle(), "may be older than the history shows: then it holds")
+
+
+def test_attack_a_bad_run_is_made_to_look_as_if_only_a_looser_version_had_seen_it():
+    told = story.under("skill >= 0.50", "skill >= 0.30")
+    subject = told.register("model")
+    loosened(told)
+    told.wait(timedelta(days=5))
+    told.report(subject, "0" * 64, correct=40)
+    bad, seen = told.notes[-1]
+    told.wait(timedelta(days=27))
+    told.report(subject, told.plan(subject), correct=10)
+    told.state(subject)
+    holds_and_looks_open(told, subject, {bad: seen + timedelta(days=26)})
+
+
+def test_attack_an_incident_is_made_to_look_as_if_only_a_version_with_a_smaller_budget_had_seen_it():
+    told = story.under("share: 0.01", "share: 0.10")
+    subject = told.register("model")
+    cost = story.COMPUTE // 20
+    copy = told.register("copy", Step(subject, "fine-tuned", cost), compute=story.COMPUTE + cost)
+    loosened(told, attacker_budget=Fraction("0.01"))
+    told.wait(timedelta(days=5))
+    incident(told, copy, thresholds=["skilled"])
+    stolen, seen = told.notes[-1]
+    told.wait(timedelta(days=27))
+    told.report(subject, told.plan(subject), correct=10)
+    told.state(subject)
+    holds_and_looks_open(told, subject, {stolen: seen + timedelta(days=26)})
+
+
+def incident(told: story.Story, subject: str, *, thresholds: Sequence[str] = ()) -> None:
+    said = {"kind": "theft", "about": "subject", "thresholds": list(thresholds), "requirements": [], "moments": {}}
+    said |= {"resolved": None, "statement": "x", "at": timestamp(told.now)}
+    told.say(statement("incident", name="model", digest=subject, predicate=said), "auditor")
+
+
+def test_attack_an_incident_and_a_plan_of_one_second_are_drawn_apart():
+    """What was planned in the second of the incident is as stale as what was planned before it."""
+    told = story.under("period: 3 months", "period: 3 months, events: [theft]")
+    subject = told.register("model")
+    told.wait(timedelta(days=1))
+    incident(told, subject)
+    told.report(subject, told.plan(subject, within=timedelta(days=9)), correct=10)
+    told.state(subject)
+    planned, seen = told.notes[4]
+    together = told.dated([(n, seen - story.STEP) if n == planned else (n, it) for n, it in told.notes])
+    holds_and_looks_open(together, subject, {planned: seen})
+
+
+def test_attack_a_looser_version_and_what_came_before_it_are_made_to_look_older_and_younger():
+    """By the times shown the plan is younger than the version; as old as both may be, it is so, too."""
+    told = story.under("skill >= 0.50", "skill >= 0.10")
+    subject = told.register("model")
+    told.wait(timedelta(days=5))
+    loosened(told)  # in force from the 35th day on, or if it is as old as it may be, from the 30th
+    told.wait(timedelta(days=26))
+    told.register("another")
+    told.wait(timedelta(days=2))
+    told.report(subject, told.plan(subject, within=timedelta(days=9)), correct=10)
+    planned, seen = told.notes[5]
+    told.wait(timedelta(days=3))
+    told.register("a third")
+    told.state(subject)
+    late = seen + timedelta(days=3)
+    holds_and_looks_open(told, subject, {planned: late, planned + 1: late})
+
+
+def test_attack_a_word_by_a_key_that_was_yet_to_come_is_made_to_look_as_if_it_had():
+    told = story.told()
+    told.keys["newcomer"] = KeyPair.generate()
+    subject = told.register("model")
+    auditor = replace(told.policy.roles["auditor"], keys=(str(told.keys["newcomer"].public),))
+    loosened(told, roles={**told.policy.roles, "auditor": auditor})
+    told.wait(timedelta(days=5))
+    said = {"kind": "assumption", "name": "no-evaluation-gaming", "about": "subject", "statement": "yes"}
+    said["at"] = timestamp(told.now)
+    word = statement("attestation", name="model", digest=subject, predicate=said)
+    told.say(word, "newcomer", "board_1", "board_2")
+    early, seen = told.notes[-1]
+    told.wait(timedelta(days=27))
+    told.report(subject, told.plan(subject), correct=10)
+    holds_and_looks_open(told, subject, {early: seen + timedelta(days=26)})
+
+
+def test_attack_a_word_from_before_the_policy_stands_in_for_what_is_stale():
+    """By the times shown the threshold is below; as old as the policy may be, the word counts that there was before."""
+    told = story.under("elicitation: [few-shot]", "elicitation: [few-shot, prompted]")
+    subject = told.register("model")
+    said = {"kind": "requirement", "name": "secure", "about": "developer", "statement": "yes"}
+    said["at"] = timestamp(story.START + story.STEP / 2)
+    told.say(statement("attestation", name=told.policy.id, digest=told.digest, predicate=said), "auditor")
+    prompted = {"elicitation": "prompted", "shots": 0}
+    told.report(subject, told.plan(subject, within=timedelta(days=20), **prompted), correct=10, **prompted)
+    stale = len(told.notes) - 2
+    told.wait(timedelta(days=90))
+    told.report(subject, told.plan(subject), correct=10)
+    told.wait(timedelta(days=10))
+    told.state(subject)
+    late = story.START + timedelta(days=85)
+    holds_and_looks_open(told, subject, {stale: late, stale + 1: late})
+
+
+def test_an_honest_bundle_permits_under_a_later_version():
+    told = story.told()
+    subject = told.register("model")
+    loosened(told)
+    told.wait(timedelta(days=40))
+    told.state(subject)
+    told.report(subject, told.plan(subject), correct=10)
+    told.decide(subject)
+    assert verdict(told) == "permit"
 
 
 @pytest.mark.parametrize("kept", range(32))

@@ -10,25 +10,18 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from interlock.decide.rule import decide
 from interlock.errors import EvidenceError, LedgerError, UsageError
-from interlock.evidence import dsse, rederive
-from interlock.evidence.amendment import noticed
+from interlock.evidence import _ages, dsse, rederive
 from interlock.evidence.keys import decode_base64
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger.prefix import Cosigners, Prefix, cut, no_cosigners
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from interlock.decide.decision import Decision
-    from interlock.decide.facts import Plan, Version
     from interlock.evidence.read import Evidence, Record
-    from interlock.evidence.rederive import Rederived
     from interlock.ledger._signed import Log
     from interlock.ledger.log import Ledger, LedgerView
     from interlock.ledger.prefix import Shown
@@ -39,7 +32,6 @@ FORMAT = "urn:interlock:bundle:v1"
 LIMIT = 1 << 26
 """Most bytes of a bundle."""
 
-_SECOND = timedelta(seconds=1)
 _LISTS = ("checkpoint_proof", "entries", "history", "history_proof")
 _MEMBERS = {"bundle", "checkpoint", *_LISTS}
 # RFC 8785, for these values: text alone, under names that are ASCII and that are sorted alike by it and by Python
@@ -156,9 +148,7 @@ def verify(data: bytes, log: Log, *, policy: str | None = None, cosigners: Cosig
        if the digest of one is given in `policy`, that one.
     4. The last entry is a decision; the rule says the same, from the entries that it had read (`rederive.again`).
     5. These are all that stand before it: whoever makes a bundle must not choose how much was read.
-    6. A permit stands also if every entry is as old as it may be. A checkpoint shows that an entry was there at its
-       time, not that it was not there before: whoever makes a bundle can leave a note of the history out, or put
-       another one of the same size in its place, and so make an entry look later, never earlier, than it was.
+    6. A permit stands also if entries are older than shown, as far as the checkpoints leave that open (`_ages`).
 
     Raises:
         EvidenceError, LedgerError: one of these is not so.
@@ -176,60 +166,8 @@ def verify(data: bytes, log: Log, *, policy: str | None = None, cosigners: Cosig
             f"{record.entry} before it"
         )
     if decision.verdict == "permit":
-        _check_ages(shown.uncovered, found)
+        _ages.check(shown, found)
     return Verified(decision, record, found.evidence, shown, policy is not None)
-
-
-def _check_ages(first: Sequence[datetime], found: Rederived) -> None:
-    """Decide again with everything whose age is that of its entry at the earliest moment that the checkpoints leave
-    open: plans, as far as their own words do, set-asides, openings of exceptions, and versions of the policy.
-    """
-    past, decision = found.past, found.decision
-    older = {it.digest: replace(it, at=_earliest(it, first[it.entry], past.versions)) for it in past.facts.plans}
-    facts = replace(
-        past.facts,
-        plans=tuple(older.values()),
-        results=tuple(replace(it, plan=older[it.plan.digest]) if it.plan else it for it in past.facts.results),
-        set_asides=tuple(replace(it, at=first[it.entry]) for it in past.facts.set_asides),
-        amendments=tuple(replace(it, at=first[it.entry]) for it in past.facts.amendments),
-    )
-    worst = decide(
-        _entered_early(first, past),
-        facts,
-        subject=decision.subject,
-        action=decision.action,
-        at=decision.at,
-        deployment=decision.deployment,
-    )
-    if worst.verdict != "permit":
-        raise EvidenceError(
-            f"the decision of ledger entry {found.evidence.records[-1].entry} permits by the times of its entries, "
-            "which may be older than the history shows: then it holds"
-        )
-
-
-def _earliest(plan: Plan, first: datetime, versions: Sequence[Version]) -> datetime:
-    """The first second, from `first` on, at which a plan may have been logged: not so early that it would report later
-    than every version of the policy allows."""
-    last = plan.at
-    while last - first > _SECOND:
-        middle = first + (last - first) // 2
-        if any(version.policy.report_within.after(middle) >= plan.report_by for version in versions):
-            last = middle
-        else:
-            first = middle
-    return first
-
-
-def _entered_early(first: Sequence[datetime], past: Evidence) -> list[Version]:
-    """The versions of the policy as if each had entered the ledger at the earliest moment."""
-    made = [replace(past.versions[0], entered=first[0])]
-    for version in past.versions[1:]:
-        entries = [it.entry for it in past.records if it.kind == "amendment" and it.at == version.entered]
-        entered = min(first[entry] for entry in entries)
-        since = max(version.policy.effective, made[-1].since, noticed(made, entered))
-        made.append(replace(version, since=since, entered=entered))
-    return made
 
 
 def _policy(view: LedgerView) -> str:
