@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -440,6 +441,38 @@ def test_samples_claimed_by_the_million_so_that_no_answer_comes_back(told, tmp_p
     lab.force(told, lab.envelope(claiming(2**53 - 1), lab.key(told, "evaluation-team")))
     said = lab.command(capsys, told, "decide", "-s", "m", "-a", "scale")
     assert (said.code, "expected at most 1000000 samples" in said.err) == (4, True)
+
+
+def test_sum_of_scores_too_long_to_be_printed_so_that_no_answer_comes_back(sound, capsys):
+    """An imported log needs no plan, and a bad one holds; one of which the hold cannot be told is no log."""
+    log = b"{}"
+    (sound.folder / "logs" / "theirs.json").write_bytes(log)
+
+    def claiming(total):
+        said = {
+            "imported": {"kind": "inspect", "run": "r", "status": "success", "edit_of": "none"}
+            | {"updates": "unknown", "edited_scores": "unknown"},
+            "task": {"name": "lab/skill", "version": "1", "metric": "accuracy", "scorer": "s"},
+            "log": {"files": [{"name": "logs/theirs.json", "sha256": hashlib.sha256(log).hexdigest()}]}
+            | {"samples_sha256": "5a" * 32, "outcomes_sha256": "00" * 32},
+            "counts": {"planned": 120, "completed": 120, "scored": 120, "correct": 0, "refused_scores": 0}
+            | {"refused_at_most": 0, "errored": "unknown", "limited": "unknown"},
+            "total": f"{total.numerator}/{total.denominator}",
+            "model": {"name": "m", "args": {}, "adapter": "none", "template": "none"},
+            "environment": {},
+        }
+        return statement("result", name="m", digest=made.FILES.digest, predicate=said)
+
+    longest = claiming(60 + Fraction(1, 2**4900))
+    with pytest.raises(EvidenceError, match="a fraction in lowest terms"):
+        sound.append(longest, [lab.key(sound, "evaluation-team")])
+    assert lab.verdict(capsys, sound, "m")[0] == "permit"
+    sound.append(claiming(60 + Fraction(1, 2**1074)), [lab.key(sound, "evaluation-team")])
+    verdict, reasons = lab.verdict(capsys, sound, "m")
+    assert (verdict, "total 60.000" in reasons) == ("hold", True)
+    lab.force(sound, lab.envelope(longest, lab.key(sound, "evaluation-team")))
+    said = lab.command(capsys, sound, "decide", "-s", "m", "-a", "scale")
+    assert (said.code, "a fraction in lowest terms" in said.err) == (4, True)
 
 
 def test_header_rewritten(ran, capsys):

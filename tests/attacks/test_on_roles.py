@@ -189,6 +189,19 @@ def test_replayed_approval(near, capsys):
     _refused(capsys, near, _signed(near, old, *BOARD), "repeats an earlier statement")
 
 
+def test_withdrawal_signed_by_another_first(sound, capsys):
+    """The runner has seen what the auditor is about to sign, and appends it first, with its own key."""
+    word = lab.payload(sound, "attestation").digest
+    taken = made.said("withdrawal", {"reason": "it was wrong"}, about=word)
+    made.sign(sound, taken, "evaluation-team")
+    assert lab.verdict(capsys, sound, "m")[0] == "permit"  # nobody takes back another's word
+    with pytest.raises(EvidenceError, match=r"repeats an earlier statement, .* sign it with a word changed"):
+        made.sign(sound, taken, "external-auditor")
+    made.sign(sound, lab.changed(taken, reason="it was wrong."), "external-auditor")
+    verdict, reasons = lab.verdict(capsys, sound, "m")
+    assert (verdict, "no-evaluation-gaming" in reasons) == ("hold", True)
+
+
 # -- replayed result --------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from fractions import Fraction
 
@@ -13,6 +14,7 @@ from interlock.errors import EvidenceError
 from interlock.evidence.imported import Counts, ImportedPredicate
 from interlock.evidence.predicates import MOST_SAMPLES, UNKNOWN, statement
 from interlock.evidence.statement import Statement
+from interlock.policy import exact
 
 WHOLE = ImportedPredicate(
     kind="inspect",
@@ -97,7 +99,8 @@ def _with(section, name, value):
         (_with("total", None, "1/0"), "`total` is `1/0`"),
         (_with("total", None, "1/-2"), "`total` is `1/-2`"),
         (_with("total", None, "0.5"), r"`total` is `0\.5`"),
-        (_with("total", None, "9" * 2000 + "/1"), "`total` is `999"),
+        (_with("total", None, "9" * 651 + "/1"), "`total` is `999"),
+        (_with("total", None, f"{60 * 2**4900 + 1}/{2**4900}"), "`total` is `668"),  # whose decimal cannot be printed
         (_with("imported", "kind", "spreadsheet"), "expected one of inspect, lm-evaluation-harness"),
         (_with("imported", "edit_of", "yes"), "`edit_of` is `yes`, expected a SHA-256"),
         (_with("imported", "plan", "0" * 64), "unknown member `plan`"),
@@ -125,6 +128,22 @@ def test_every_member_must_be_there():
             cut = whole | {section: {k: v for k, v in whole[section].items() if k != name}}
             with pytest.raises(EvidenceError, match=f"`{name}` is missing"):
                 ImportedPredicate.from_json(cut, "here")
+
+
+@pytest.mark.parametrize("least", [2**1074, 3**691, 5**472, 10**329], ids=["floats", "threes", "fives", "tens"])
+@pytest.mark.parametrize("greatest", [1, 10**650 - 1, 1 - 10**650], ids=["one", "many", "few"])
+def test_no_sum_that_is_taken_is_too_long_to_be_told(least, greatest):
+    total = Fraction(greatest, least)
+    predicate = replace(WHOLE, counts=Counts(10**6, 1, 1, 0, total, 0, 10**6, None, None))
+    taken = ImportedPredicate.from_json(predicate.to_json(), "here").counts.total
+    for number in (taken, taken / 10**6, 1 - taken):  # as a sum, a mean, and turned
+        assert len(exact(number)) < 2000
+
+
+def test_a_million_of_the_largest_and_the_smallest_floats_can_be_recorded():
+    total = 10**6 * Fraction(sys.float_info.max) + Fraction(5e-324)
+    predicate = replace(WHOLE, counts=Counts(10**6, 10**6, 10**6, 0, total, 0, 10**6, None, None))
+    assert ImportedPredicate.from_json(predicate.to_json(), "here") == predicate
 
 
 def test_a_sum_is_kept_exactly():

@@ -597,6 +597,22 @@ def test_attack_a_look_at_the_permit_that_takes_too_long_is_a_hold(tmp_path, mon
     assert said == [f"hold: {ended.held}"]
 
 
+@pytest.mark.parametrize("error", [ValueError("Exceeds the limit (4300 digits)"), RecursionError("too deep")])
+def test_attack_a_look_at_the_permit_that_fails_as_nobody_foresaw_is_a_hold(tmp_path, monkeypatch, error):
+    """As where somebody appends what cannot be printed: the command is asked to save, and ends."""
+    monkeypatch.chdir(tmp_path)
+
+    def verify(clock):
+        if (tmp_path / "ready").exists():
+            raise error
+        return lease(clock)
+
+    ended, said = run(script(SAVES), verify)
+    assert ended == Ended(0, f"the permit cannot be verified: {type(error).__name__}: {error}")
+    assert (tmp_path / "saved").read_text() == "whole"
+    assert said == [f"hold: {ended.held}"]
+
+
 @linux
 def test_attack_a_look_at_the_permit_that_cannot_be_interrupted(tmp_path):
     """One long computation, which hears no signal before its end: the watchdog does not wait for that."""

@@ -22,7 +22,7 @@ import lab
 import training_lab as made
 from interlock.cli.subjects import register
 from interlock.errors import EvidenceError, InterlockError, LedgerError, UsageError
-from interlock.gate import admission, saving
+from interlock.gate import admission, saving, training
 from interlock.gate import permit as permits
 from interlock.gate.narrowing import Less, narrow
 from interlock.gate.plain import gated
@@ -605,6 +605,24 @@ def test_a_hold_that_arises_during_a_run_ends_it_at_the_next_snapshot(
 ):
     gate, _ = made.held(
         whole, permit, model_folder, tmp_path, match, every=2, happens=lambda n: n == 1 and comes(whole)
+    )
+    assert [(it.step, it.ended) for it in _terms(whole)] == [(2, gate.ended)]
+
+
+def test_a_look_at_the_permit_that_fails_as_nobody_foresaw_ends_a_run_at_its_snapshot(
+    whole, permit, model_folder, tmp_path, monkeypatch
+):
+    def fails(*_, **__):
+        raise ValueError("Exceeds the limit (4300 digits)")
+
+    gate, _ = made.held(
+        whole,
+        permit,
+        model_folder,
+        tmp_path,
+        r"the permit cannot be verified: Exceeds the limit \(4300 digits\)",
+        every=2,
+        happens=lambda n: n == 1 and monkeypatch.setattr(training, "verify", fails),
     )
     assert [(it.step, it.ended) for it in _terms(whole)] == [(2, gate.ended)]
 

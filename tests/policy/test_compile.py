@@ -34,6 +34,7 @@ from interlock.policy import (
     canonical,
     digest,
     duty,
+    exact,
     from_json,
     model,
     to_json,
@@ -193,6 +194,22 @@ def test_what_comes_back_cannot_be_changed():
     policy = from_json(to_json(full_policy()))
     for mapping in (policy.roles, policy.gates["scale"], policy.context.actors, policy.measures["both"].weights):
         assert isinstance(mapping, MappingProxyType)
+
+
+TOLD = {
+    "the most digits that a decimal may have": (Fraction(10**4300 - 1, 10**4300), "0." + "9" * 4300),
+    "a decimal of more places": (Fraction(1, 2**4301), f"1/{2**4301}"),
+    "a decimal of more digits": (Fraction(60 * 2**4900 + 1, 2**4900), f"{60 * 2**4900 + 1}/{2**4900}"),
+    "a number of more digits": (Fraction(-(10**4300)), f"-{10**4300:#x}/0x1"),
+    "a fraction of such numbers": (Fraction(1, 10**4300 + 3), f"0x1/{10**4300 + 3:#x}"),
+}
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_every_number_can_be_told(case):
+    """Python turns no int of more than 4300 digits into text."""
+    number, text = TOLD[case]
+    assert exact(number) == text
 
 
 def test_numbers_and_times_have_one_exact_text():

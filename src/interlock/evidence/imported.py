@@ -24,7 +24,9 @@ KINDS = ("inspect", "lm-evaluation-harness")
 UNKNOWN_FLOP = 10**40
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
-_FRACTION = re.compile(r"(-?[0-9]{1,1500})/([0-9]{1,1500})")
+#: As much as a sum of a million 64-bit floats can take, no more: its decimal has fewer than 1,800 digits, and so has
+#: each number that is made of it, which can therefore be told.
+_FRACTION = re.compile(r"(-?[0-9]{1,650})/([0-9]{1,330})")
 
 
 @dataclass(frozen=True, slots=True)

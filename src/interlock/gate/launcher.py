@@ -5,11 +5,11 @@ ends that it can be made to (SIGTERM, then SIGKILL) by then, and at once when th
 all that it started, in whatever session: each process that wants SIGUSR1 gets it, it is over when all have ended, and
 all are killed at last. Where the permit cannot be looked at (a server that is down, a disk that is not there), the
 command runs on, until the lease ends that was verified last; a permit or a ledger that can be read and is wrong holds
-at once, and so does a look at them that does not come back. A command that fails after a gate inside it has held was
-held. A launcher that dies takes the command with it (SIGTERM, by the kernel, on Linux), and all that it started
-(SIGTERM and SIGKILL by the watchdog, a second process that knows them by their environment). The watchdog also wakes a
-launcher that was stopped, and kills the command where that does not help, or where the launcher is stuck and the lease
-ends or a look at the permit does not; and a launcher whose watchdog is gone stops the command.
+at once, and so does a look at them that does not come back, or fails as nobody foresaw. A command that fails after a
+gate inside it has held was held. A launcher that dies takes the command with it (SIGTERM, by the kernel, on Linux), and
+all that it started (SIGTERM and SIGKILL by the watchdog, a second process that knows them by their environment). The
+watchdog also wakes a launcher that was stopped, and kills the command where that does not help, or where the launcher
+is stuck and the lease ends or a look at the permit does not; and a launcher whose watchdog is gone stops the command.
 What it leaves to others: a command that hands its work to another machine or to a service, one that stops launcher and
 watchdog both, and whoever starts the same command without the launcher. docs/launching.md says which gate stops what.
 """
@@ -238,6 +238,10 @@ class _Watched:
             if self.unreachable is None:
                 self.say(f"the permit cannot be reached, and the lease runs on until {self.lease.grant.ends}: {why}")
             self.unreachable = str(why)
+        except InterlockError:
+            raise
+        except Exception as error:  # whatever it is, nothing shows that it is open
+            raise Held(f"the permit cannot be verified: {type(error).__name__}: {error}") from error
         else:
             if self.unreachable is not None:
                 self.say("the permit can be reached again")

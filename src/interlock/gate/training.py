@@ -600,9 +600,11 @@ def _told(what: str) -> Iterator[None]:
 
 
 def _hold(check: Callable[[], object]) -> str | None:
-    """Why a check holds; None: it does not."""
+    """Why a check holds; None: it does not. Whatever else it raises shows nothing in favour: that holds, too."""
     try:
         check()
     except Held as held:
         return str(held)
+    except Exception as error:  # noqa: BLE001  the snapshot is to be recorded with the end of the run
+        return f"the permit cannot be verified: {_text(error)}"
     return None

@@ -44,6 +44,9 @@ _UNITS = [f"{unit}s" for unit in (*_SECONDS, *_MONTHS)]
 _MAX_MONTHS, _MAX_DAYS = 1200, 36_600
 _MAX_SECONDS = _MAX_DAYS * 86400
 _MAX_DIGITS = 256
+#: Python refuses to turn an int of more digits into text, or back.
+_MOST_PLACES = 4300
+_UNPRINTABLE = 10**_MOST_PLACES
 #: Names that are compared with a misspelt one at the most, and that are listed at the most.
 _MANY_NAMES, _LISTED = 60, 40
 
@@ -126,18 +129,30 @@ def number(value: object) -> Fraction:
 
 
 def exact(value: Fraction) -> str:
-    """The number's one text: a finite decimal where there is one, else `p/q` in lowest terms. Inverse of `number`."""
+    """The number's one text: a finite decimal where there is one of at most 4300 digits, else `p/q` in lowest terms, in
+    hexadecimal where one of these has more. Inverse of `number` for all that is read. It never fails.
+    """
     rest, twos, fives = value.denominator, 0, 0
     while rest % 2 == 0:
         rest, twos = rest // 2, twos + 1
     while rest % 5 == 0:
         rest, fives = rest // 5, fives + 1
-    if rest != 1:
-        return f"{value.numerator}/{value.denominator}"
     places = max(twos, fives)
-    digits = str(abs(value.numerator) * 10**places // value.denominator).rjust(places + 1, "0")
+    if rest != 1 or places > _MOST_PLACES:
+        return _ratio(value)
+    whole = abs(value.numerator) * 10**places // value.denominator
+    if whole >= _UNPRINTABLE:
+        return _ratio(value)
+    digits = str(whole).rjust(places + 1, "0")
     sign = "-" if value < 0 else ""
     return sign + (f"{digits[:-places]}.{digits[-places:]}" if places else digits)
+
+
+def _ratio(value: Fraction) -> str:
+    above, below = value.numerator, value.denominator
+    if max(abs(above), below) >= _UNPRINTABLE:
+        return f"{above:#x}/{below:#x}"
+    return f"{above}/{below}"
 
 
 def proportion(value: object) -> Fraction:
