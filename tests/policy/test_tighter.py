@@ -49,8 +49,7 @@ TIGHTER = {
     "another version and title": (("version: 1.0.0", "version: 1.1.0"), ("title: What", "title: Now what")),
     "a lower level": (("skill >= 0.50", "skill >= 0.45"),),
     "a level reached by one more measure": (("skill >= 0.30", "{any_of: [skill >= 0.30, training_compute >= 1e20]}"),),
-    "more confidence": (("{confidence: 0.95, elic", "{confidence: 0.99, elic"),),
-    "one more elicitation": (("elicitation: [prompted]", "elicitation: [prompted, few-shot]"),),
+    "a harder elicitation": (("elicitation: [prompted]", "elicitation: [{prompted: {attempts: 2}}]"),),
     "a margin": (("buffer: {none: a test}", 'buffer: {effective_compute: 1x, margin: 0.1, source: "x"}'),),
     "a shorter refresh": (("period: 3 months, events", "period: 2 months, events"),),
     "one more event": (("[new-tools]", "[new-tools, fine-tuning-opened]"),),
@@ -61,7 +60,6 @@ TIGHTER = {
         ("{hole: nobody knows, owner: board, review: 2027-06-01}", TEXT.split("watched: ")[1].split("\n")[0]),
     ),
     "words that last less long": (("about: developer, fresh_for: 3 months", "about: developer, fresh_for: 2 months"),),
-    "an exception that is gone": (("exceptions:\n", ""), ("  meanwhile: ", "# ")),
     "a shorter lease": (("lease: 30 days", "lease: 7 days"),),
     "a longer notice": (("notice: 30 days", "notice: 60 days"),),
     "a greater attacker's budget": (("share: 0.01", "share: 0.02"),),
@@ -76,6 +74,13 @@ LOOSER = {
     "a higher level": (("skill >= 0.50", "skill >= 0.55"),),
     "a level that two measures must reach": (("skill >= 0.30", "{all_of: [skill >= 0.30, training_compute >= 1e10]}"),),
     "less confidence": (("{confidence: 0.95, elic", "{confidence: 0.9, elic"),),
+    "more confidence, by which what is found on kin shows less": (
+        ("{confidence: 0.95, elic", "{confidence: 0.99, elic"),
+    ),
+    "one more elicitation, which may be the one that ends overdue": (
+        ("elicitation: [prompted]", "elicitation: [prompted, few-shot]"),
+    ),
+    "an exception that is gone, along which incidents spread": (("exceptions:\n", ""), ("  meanwhile: ", "# ")),
     "another elicitation": (("elicitation: [prompted]", "elicitation: [few-shot]"),),
     "less coverage": (("coverage: 0.98, run_by", "coverage: 0.9, run_by"),),
     "another who runs it": (("run_by: evaluation-team", "run_by: gatekeeper"),),
@@ -150,15 +155,6 @@ def test_taking_a_tightening_back_loosens(name):
         assert loosened([there], OLD) == ()
     else:
         assert loosened([there], OLD) != ()
-
-
-def test_more_confidence_loosens_where_more_checks_of_an_assumption_count_at_it():
-    words = "{stated_by: external-auditor, fresh_for: 6 months}"
-    assert f"no-evaluation-gaming: {words}" in TEXT
-    checked = (words, "{checked: probe, by: external-auditor, coverage: 0.9, fresh_for: 6 months}")
-    told = loosened([policy(checked)], policy(checked, *TIGHTER["more confidence"]))
-    assert told
-    assert all("rule_out.confidence is greater" in it for it in told)
 
 
 def test_a_cell_that_was_dropped_is_not_brought_back_with_less():
@@ -299,8 +295,8 @@ PARTS = {  # what is named: (what the stricter version says, what the looser one
         {"measures": LESS, **_threshold()},
     ),
     "thresholds.t.rule_out.refresh.discretion changed": (
-        _threshold(rule_out=replace(RULE, refresh=cases.refresh(discretion="board"))),
-        _threshold(rule_out=RULE),
+        {**_threshold(rule_out=replace(RULE, refresh=cases.refresh(discretion="board"))), **_incidents("theft")},
+        {**_threshold(rule_out=RULE), **_incidents("theft")},
     ),
     "thresholds.t.rule_out.refresh.multiple is greater": (
         _threshold(rule_out=RULE),
@@ -319,6 +315,16 @@ PARTS = {  # what is named: (what the stricter version says, what the looser one
         {"actions": {"lend": model.Action("lend", reversible=True)}},
     ),
 }
+#: Two roles with a key in common: one runs evaluations, the other states what they assume.
+RUNS = {"team": model.Role("team", ("k1", "k2"), 1, ()), "auditor": model.Role("auditor", ("k1",), 1, ())}
+
+
+def _in_both_roles(**changes):
+    rule = replace(RULE, run_by="team")
+    roles = {**RUNS, "team": replace(RUNS["team"], **changes)}
+    return {**_threshold(rule_out=rule), **_assumed(by="auditor"), "roles": roles}
+
+
 EITHER_WAY = {  # what is named, whichever is the new one: (one version, another)
     "thresholds.t.judged changed": (_judged("a"), _threshold(A, rule_out=None)),
     "thresholds.t.judged.by changed": (
@@ -353,6 +359,35 @@ def test_what_is_neither_stricter_nor_looser_counts_as_looser(named):
     one, other = (cases.simple(**changes) for changes in EITHER_WAY[named])
     assert named in loosened([one], other)
     assert named in loosened([other], one)
+
+
+LOOKS_STRICTER = {  # what is named: (the version before, one that looks stricter)
+    "roles.team changed, and shares a key with one that states assumptions": (
+        _in_both_roles(),
+        _in_both_roles(keys=("k2",)),
+    ),
+    "roles.team changed, and shares a key with one that states assumptions ": (
+        _in_both_roles(),
+        _in_both_roles(quorum=2),
+    ),
+    "thresholds.v is new, and requirements.r asks for it": (
+        _requirement(model.Defined("r", "v")),
+        {**_requirement(model.Defined("r", "v")), "thresholds": cases.named(cases.line("t"), cases.line("v", B))},
+    ),
+    "incidents are of named kinds only now": (_threshold(), {**_threshold(), **_incidents("theft")}),
+    "requirements.r is of another kind": (_combined(2, "x", "y"), _requirement(model.Never("r"))),
+}
+
+
+@pytest.mark.parametrize("named", LOOKS_STRICTER)
+def test_what_looks_stricter_and_lets_something_through_counts_as_looser(named):
+    before, after = (cases.simple(**changes) for changes in LOOKS_STRICTER[named])
+    assert loosened([before], after) == (named.strip(),)
+
+
+def test_a_role_that_states_nothing_of_what_it_runs_may_lose_a_key():
+    before, after = (_in_both_roles(keys=keys) for keys in (("k2", "k3"), ("k2",)))
+    assert loosened([cases.simple(**before)], cases.simple(**after)) == ()
 
 
 def test_all_of_more_is_stricter_than_all_of_some():

@@ -30,7 +30,7 @@ from interlock.errors import EvidenceError
 from interlock.evidence.predicates import MOST_ORGANISMS, Fields
 from interlock.policy import exact
 from interlock.policy.duty import Moment
-from interlock.policy.model import Approved, Attested, Measured
+from interlock.policy.model import Approved, Attested
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from interlock.decide.facts import Deployment, Result, Subject, Version
     from interlock.evidence.dsse import Envelope
     from interlock.evidence.statement import Statement
-    from interlock.policy.model import Policy, RuleOut
+    from interlock.policy.model import Policy
 
 T = TypeVar("T")
 
@@ -501,21 +501,7 @@ def resolution(said: Said, before: Before) -> Incident:
 
 def kinds_of_incident(policies: Iterator[Policy]) -> tuple[str, ...]:
     """The kinds of incident by which the policies do something, or that they define; none: they name no kind."""
-    found = dict[str, None]()
-    for policy in policies:
-        refreshes = [policy.refresh, *(rule.refresh for rule in _rules(policy))]
-        found |= dict.fromkeys(policy.context.incidents)
-        found |= dict.fromkeys(
-            kind for duty in policy.duties.values() if duty.start.on == "incident" for kind in duty.start.of
-        )
-        found |= dict.fromkeys(kind for refresh in refreshes for kind in refresh.events)
-        found |= {"refresh": None} if any(refresh.discretion for refresh in refreshes) else {}
-    return tuple(found)
-
-
-def _rules(policy: Policy) -> Iterator[RuleOut]:
-    yield from (it.rule_out for it in policy.thresholds.values() if it.rule_out is not None)
-    yield from (it.rule_out for it in policy.requirements.values() if isinstance(it, Measured))
+    return tuple(dict.fromkeys(kind for policy in policies for kind in policy.kinds_of_incident))
 
 
 def _attested(policy: Policy) -> dict[str, Attested]:

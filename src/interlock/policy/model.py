@@ -698,6 +698,21 @@ class Policy:
     context: Context
     sources: tuple[str, ...]
 
+    @property
+    def rules(self) -> tuple[RuleOut, ...]:
+        """What its thresholds and requirements are ruled out by."""
+        lines = (it.rule_out for it in self.thresholds.values() if it.rule_out is not None)
+        return (*lines, *(it.rule_out for it in self.requirements.values() if isinstance(it, Measured)))
+
+    @property
+    def kinds_of_incident(self) -> tuple[str, ...]:
+        """The kinds by which it does something, or that it defines, each once; none: it names no kind."""
+        refreshes = [self.refresh, *(rule.refresh for rule in self.rules)]
+        starts = (duty.start for duty in self.duties.values() if duty.start.on == "incident")
+        named = [*self.context.incidents, *(kind for start in starts for kind in start.of)]
+        named += [kind for refresh in refreshes for kind in refresh.events]
+        return tuple(dict.fromkeys([*named, *(["refresh"] if any(it.discretion for it in refreshes) else [])]))
+
     def reversible(self, action: str) -> bool:
         """Whether the action can be taken back. Any other is held by every open plan."""
         if action == "release-weights":

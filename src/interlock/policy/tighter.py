@@ -1,12 +1,18 @@
 """Whether a new version of a policy only tightens an earlier one, or fills its holes.
 
 Guarantees: `loosened` is empty only if everything that the earlier version asks for, the new one asks for too, or more:
-levels no higher, confidence no lower (nor higher, where assumptions are checked), nothing left out of a gate, no new
-way round. It compares field by field and knows, of some, which way is tighter; in all others any difference counts as
-loosening, and so does every field that does not exist yet. What it cannot show to be tighter it names. A hole may
-become anything, but nothing may become a hole, since that could be filled by something easier afterwards.
+levels no higher, confidence the same, nothing left out of a gate, no new way round. It compares field by field and
+knows, of some, which way is tighter; in all others any difference counts as loosening, and so does every field that
+does not exist yet. What it cannot show to be tighter it names. A hole may become anything, but nothing may become a
+hole, since that could be filled by something easier afterwards.
 
-Prose that decides nothing (titles, sources, who might do harm and how) may change freely.
+Some of what asks for more also lets something through, and counts as loosening for that (rules of docs/semantics.md):
+more confidence (what is found on kin shows less: 8), another elicitation (it may be the one that ends `overdue`: 28),
+a way round that is gone (what is against a requirement spreads along it: 34), fewer results of the subject that another
+is compared with (26), fewer who run evaluations and also state what these assume (16).
+
+Prose that decides nothing (titles, sources, who might do harm and how) may change freely. Not compared is what a
+signature does that nobody needs: a key that is gone also takes nothing back any more, as decision record 0021 has it.
 """
 
 from __future__ import annotations
@@ -22,12 +28,14 @@ from interlock.policy.model import (
     At,
     AtLeast,
     Combined,
+    Defined,
     Hole,
     Mean,
     Measure,
     Measured,
     Never,
     UnderQuantity,
+    UnderReference,
 )
 from interlock.policy.time import sometimes_longer
 
@@ -157,9 +165,12 @@ def _policy(old: Policy, new: Policy) -> Iterator[str]:
     if old.expires is not None and (new.expires is None or new.expires > old.expires):
         yield "expires is later"
     yield from _kept("roles", old.roles, new.roles, _role)
+    yield from _fewer_runners(old, new)
     yield from _kept("measures", old.measures, new.measures, _measure)
+    yield from _fewer_compared(old, new)
     yield from _kept("assumptions", old.assumptions, new.assumptions, _assumption)
-    needed = {*ASSUMED_OF_PROPENSITY, *(name for names in ASSUMED.values() for name in names), *_assumed(old)}
+    assumed = [*ASSUMED.values(), *(rule.assumes for rule in old.rules)]
+    needed = {*ASSUMED_OF_PROPENSITY, *(name for names in assumed for name in names)}
     added = (new.assumptions.keys() - old.assumptions.keys()) & needed
     yield from (f"assumptions.{it} is new, and asked for" for it in sorted(added))
 
@@ -171,10 +182,9 @@ def _policy(old: Policy, new: Policy) -> Iterator[str]:
 
     yield from _kept("thresholds", old.thresholds, new.thresholds, _against)
     yield from _kept("requirements", old.requirements, new.requirements, _asked)
-    yield from _wider_certificates(old, new)
+    yield from _defined(old, new)
     yield from (f"exceptions.{it} is new" for it in new.exceptions.keys() - old.exceptions.keys())
-    left = {name: it for name, it in old.exceptions.items() if name in new.exceptions}
-    yield from _kept("exceptions", left, new.exceptions, _exception)
+    yield from _kept("exceptions", old.exceptions, new.exceptions, _exception)
     yield from _gates(old, new)
     yield from _refresh("refresh", old.refresh, new.refresh)
     yield from _least("attacker_budget", old.attacker_budget, new.attacker_budget)
@@ -184,38 +194,38 @@ def _policy(old: Policy, new: Policy) -> Iterator[str]:
         yield from _all_of(f"on_hold.{about}", answers, new.on_hold.get(about, ()))
     yield from _kept("duties", old.duties, new.duties, lambda where, *_: [f"{where} changed"])
     yield from _amendments(old, new)
-    if not set(old.context.incidents) <= set(new.context.incidents) and new.context.incidents:
-        yield "incidents has lost an item"
+    yield from _incidents(old, new)
 
 
-def _wider_certificates(old: Policy, new: Policy) -> Iterator[str]:
-    """A check of an assumption stands for rules whose bounds are at least as wide as those that it was shown of (rule
-    16 of docs/semantics.md): with more confidence, there may be more such checks.
+def _fewer_runners(old: Policy, new: Policy) -> Iterator[str]:
+    """A role that runs evaluations does not state what these assume (rule 16 of docs/semantics.md). With fewer keys, or
+    a greater quorum, it signs less: then whoever is in both roles may state it.
     """
-    checked = {name for name, it in old.assumptions.items() if it.checked}
-    for where in ("thresholds", "requirements"):
-        before, after = ({name: _rule_of(it) for name, it in getattr(one, where).items()} for one in (old, new))
-        for name in before.keys() & after.keys():
-            rule, later = before[name], after[name]
-            if rule and later and later.confidence > rule.confidence and checked & _leans_on(later):
-                yield f"{where}.{name}.rule_out.confidence is greater: checks that were shown of wider bounds count"
+    running = {rule.run_by for policy in (old, new) for rule in policy.rules}
+    stating = {key for it in old.assumptions.values() if it.by in old.roles for key in old.roles[it.by].keys}
+    for name in sorted(running & old.roles.keys() & new.roles.keys()):
+        before, after = old.roles[name], new.roles[name]
+        same = set(before.keys) == set(after.keys) and before.quorum == after.quorum
+        if not same and not stating.isdisjoint(before.keys):
+            yield f"roles.{name} changed, and shares a key with one that states assumptions"
 
 
-def _rule_of(it: Threshold | Requirement) -> RuleOut | None:
-    return getattr(it, "rule_out", None)
+def _fewer_compared(old: Policy, new: Policy) -> Iterator[str]:
+    """Of the subject that another is compared with the least bound counts, of all results on the measure's samples
+    (rule 26 of docs/semantics.md): of fewer results it may be greater.
+    """
+    ways = [way for it in new.thresholds.values() for way in it.below_if if isinstance(way, UnderReference)]
+    for name in sorted({name for way in ways for name in way.on} & old.measures.keys() & new.measures.keys()):
+        before, after = (getattr(one.measures[name], "samples_digest", "") for one in (old, new))
+        if before != after:
+            yield f"measures.{name}.samples_digest changed, and another subject is compared by it"
 
 
-def _leans_on(rule: RuleOut) -> set[str]:
-    """Every assumption that a rule may lean on, whatever is measured."""
-    asked = {name for demand in rule.elicitation for name in ASSUMED[demand.elicitation]}
-    return {*ASSUMED_OF_PROPENSITY, *asked, *rule.assumes}
-
-
-def _assumed(policy: Policy) -> Iterator[str]:
-    for threshold in policy.thresholds.values():
-        yield from threshold.rule_out.assumes if threshold.rule_out else ()
-    for requirement in policy.requirements.values():
-        yield from requirement.rule_out.assumes if isinstance(requirement, Measured) else ()
+def _defined(old: Policy, new: Policy) -> Iterator[str]:
+    """What asks for a threshold to be defined is met by one that was not there."""
+    for name, it in old.requirements.items():
+        if isinstance(it, Defined) and it.threshold in new.thresholds.keys() - old.thresholds.keys():
+            yield f"thresholds.{it.threshold} is new, and requirements.{name} asks for it"
 
 
 def _role(where: str, old: Role, new: Role) -> Iterator[str]:
@@ -314,12 +324,15 @@ def _safer(policy: Policy, measure: str, new: Any, old: Any) -> bool:  # noqa: A
 
 
 def _rule(where: str, old: RuleOut, new: RuleOut) -> Iterator[str]:
-    yield from _same(where, old, new, "confidence", "elicitation", "buffer", "coverage", "refresh", "assumes")
-    yield from _least(f"{where}.confidence", old.confidence, new.confidence)
+    # confidence works both ways: more of it rules out less, and shows less on kin
+    yield from _same(where, old, new, "elicitation", "buffer", "coverage", "refresh", "assumes")
     yield from _least(f"{where}.coverage", old.coverage, new.coverage)
     for demand in old.elicitation:
         if not any(_as_hard(demand, other) for other in new.elicitation):
             yield f"{where}.elicitation asks for less than `{demand.elicitation}`"
+    for demand in new.elicitation:
+        if not any(_as_hard(other, demand) for other in old.elicitation):  # it alone would end `overdue`
+            yield f"{where}.elicitation takes `{demand.elicitation}` too, which did not do"
     yield from _same(f"{where}.buffer", old.buffer, new.buffer, "margin", "period", "fresh_for")
     yield from _least(f"{where}.buffer.margin", old.buffer.margin, new.buffer.margin)
     yield from _no_longer(f"{where}.buffer.period", old.buffer.period, new.buffer.period)
@@ -351,7 +364,9 @@ def _refresh(where: str, old: Refresh, new: Refresh) -> Iterator[str]:
 
 
 def _requirement(where: str, old: Requirement, new: Requirement, policy: Policy) -> Iterator[str]:
-    if isinstance(old, Hole) or isinstance(new, Never):
+    if isinstance(old, Hole):
+        return
+    if isinstance(new, Never) and not isinstance(old, Combined):  # what is against a combined one is against its parts
         return
     yield from _same(where, old, new, "fresh_for", "level", "rule_out", "count", "of")
     if type(old) is not type(new):
@@ -370,7 +385,8 @@ def _requirement(where: str, old: Requirement, new: Requirement, policy: Policy)
 
 def _exception(where: str, old: ExceptionRule, new: ExceptionRule) -> Iterator[str]:
     yield from _same(where, old, new, "instead_of", "requires", "approved_by", "lasts", "until")
-    yield from _all_of(f"{where}.instead_of", new.instead_of, old.instead_of)
+    if set(new.instead_of) != set(old.instead_of):  # with fewer, what is against those is not against `requires`
+        yield f"{where}.instead_of changed"
     yield from _all_of(f"{where}.requires", old.requires, new.requires)
     yield from _all_of(f"{where}.approved_by", old.approved_by, new.approved_by)
     yield from _no_longer(f"{where}.lasts", old.lasts, new.lasts)
@@ -399,6 +415,14 @@ def _permits(old: Policy, new: Policy) -> Iterator[str]:
     yield from _no_longer("permits.lease", old.permits.lease, new.permits.lease)
     yield from _no_longer("permits.ledger_age", old.permits.ledger_age, new.permits.ledger_age)
     yield from _all_of("permits.revocable_by", old.permits.revocable_by, new.permits.revocable_by)
+
+
+def _incidents(old: Policy, new: Policy) -> Iterator[str]:
+    """Where a policy names no kind of incident, one of any kind is taken in; else only those that are named."""
+    if new.context.incidents and not set(old.context.incidents) <= set(new.context.incidents):
+        yield "incidents has lost an item"
+    if new.kinds_of_incident and not old.kinds_of_incident:
+        yield "incidents are of named kinds only now"
 
 
 def _amendments(old: Policy, new: Policy) -> Iterator[str]:
