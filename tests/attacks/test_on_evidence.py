@@ -145,10 +145,10 @@ def test_bad_run_hidden_on_a_near_copy_of_the_model_and_never_reported(sound, ca
     assert (verdict, "never reported" in reasons) == ("hold", True)
 
 
-def _snapshot(workspace, name, spent):
-    """Weights that a run on `m` saved after so many FLOP, with an auditor's word."""
-    files, compute = Manifest((("model.safetensors", name * 64),)), made.COMPUTE + spent
-    steps = (Step(made.FILES.digest, "continued", spent),)
+def _snapshot(workspace, name, spent, *, parent=made.FILES.digest, before=made.COMPUTE):
+    """Weights that a run on `m`, or on another, saved after so many FLOP, with an auditor's word."""
+    files, compute = Manifest((("model.safetensors", name * 64),)), before + spent
+    steps = (Step(parent, "continued", spent),)
     predicate = SubjectPredicate(name, files, compute, compute, compute, steps)
     made.sign(workspace, statement("subject", name=name, digest=files.digest, predicate=predicate.to_json()), _TEAM)
     word = {"kind": "assumption", "name": "no-evaluation-gaming", "about": "subject", "statement": "a test"}
@@ -165,6 +165,21 @@ def test_bad_run_on_an_earlier_snapshot_of_the_same_run(told, tmp_path, capsys):
         made.evaluate(workspace, about=late)
         found, reasons = lab.verdict(capsys, workspace, "6")
         assert (found, "its earlier state `5` shows skill >= 0.5" in reasons) == (verdict, verdict == "hold")
+
+
+def test_bad_run_lost_by_registering_a_snapshot_on_the_way(told, tmp_path, capsys):
+    """The last one is said to come from a snapshot of the same run; or the bad one is."""
+    short, half = made.COMPUTE // 4, made.COMPUTE // 2
+    for correct, verdict in ((0, "permit"), (110, "hold")):
+        for lost in ("5", "6"):
+            workspace = lab.copy(told, tmp_path / f"{verdict}-{lost}")
+            way = {"parent": _snapshot(workspace, "4", half), "before": made.COMPUTE + half}
+            bad = _snapshot(workspace, "5", short, **way) if lost == "5" else _snapshot(workspace, "5", half + short)
+            late = _snapshot(workspace, "6", half, **way) if lost == "6" else _snapshot(workspace, "6", made.COMPUTE)
+            made.evaluate(workspace, correct=correct, about=bad)
+            made.evaluate(workspace, about=late)
+            found, reasons = lab.verdict(capsys, workspace, "6")
+            assert (found, "its earlier state `5` shows skill >= 0.5" in reasons) == (verdict, verdict == "hold")
 
 
 def test_bad_run_on_where_scaling_led_and_the_run_goes_on(sound, capsys):

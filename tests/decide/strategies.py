@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from decide import cases as c
 from decide.cases import AT, CHILD, DAY, FOUNDATION, HOUR, MODEL, OFFERED, REFERENCE, SECOND, SIBLING, Run, named
-from interlock.decide.facts import Check, Deployment, Facts, Step, Subject, Validity, Version
+from interlock.decide.facts import Check, Deployment, Facts, Step, Validity, Version
 from interlock.decide.rule import Decider, decide
 from interlock.policy import model
 from interlock.policy._structure.parts import parts_of
@@ -758,26 +758,28 @@ def families(draw: Draw) -> Any:
     child = [Step(MODEL, draw(of("continued", "adapter")), draw(costs))]
     child += [Step(draw(of(SIBLING, FOUNDATION)), "merged", draw(costs))] if draw(one_in(6)) else []
     unknown = (Step(c.digest("nobody"), "continued", 0),) if draw(one_in(40)) else ()
-    found = c.family(
+    return c.family(
         foundation={**size(), "steps": unknown},
         model={**size(), "steps": steps},
         child={**size(), "steps": tuple(child)},
         sibling={**size(), "steps": (Step(FOUNDATION, draw(of(*["fine-tuned"] * 3, "continued")), draw(costs)),)},
         reference={**size(), "steps": (Step(FOUNDATION, "adapter", draw(costs)),) if draw(one_in(8)) else ()},
     )
-    return found | (draw(snapshots(found)) if draw(one_in(3)) else {})
 
 
 @st.composite
-def snapshots(draw: Draw, family: dict[str, Subject]) -> dict[str, Subject]:
-    """The others of a family, continued from its foundation or from one another, for no little; at times twice over."""
-    before, made = [FOUNDATION], {}
-    for name in draw(st.permutations([MODEL, CHILD, SIBLING])):
-        parents = [draw(of(*before)) for _ in range(1 + draw(one_in(5)))]
-        steps = tuple(Step(parent, "continued", draw(of(1, 2, 3)) * SIZE // 2) for parent in parents)
-        made[name] = replace(family[name], steps=steps)
-        before.append(name)
-    return made
+def snapshots(draw: Draw, subject: str, other: str) -> dict[str, tuple[Step, ...]]:
+    """Steps by which two were continued from the foundation, near or far, for no little; at times twice over."""
+    between = next(iter({MODEL, CHILD, SIBLING} - {subject, other}))
+
+    def step(sizes: Any, *parents: str) -> Step:
+        return Step(draw(of(*parents)), "continued", draw(sizes) * SIZE // 2)
+
+    far = [step(of(1, 1, 2), between, between, FOUNDATION)]
+    far += [step(of(1, 4), FOUNDATION, between)] * draw(one_in(6))
+    near = [step(of(2, 3, 4), FOUNDATION, FOUNDATION, between)]
+    ways = {between: (step(of(1, 1, 2), FOUNDATION),), subject: tuple(far), other: tuple(near)}
+    return ways if draw(st.booleans()) else {**ways, subject: tuple(near), other: tuple(far)}
 
 
 # -- what else happens -------------------------------------------------------------------------------------------------
@@ -839,6 +841,11 @@ def ledgers(draw: Draw, used: list[model.Policy], versions: tuple[Version, ...],
     made = draw(evaluations(used, tested, bad)) if not draw(one_in(12)) else []
     made += draw(evaluations(used, REFERENCE, bad=16)) if leaning else []
     more = [] if calm else draw(st.lists(more_runs(used), max_size=1 + draw(one_in(4))))
+    family = draw(families())
+    if draw(one_in(2)):
+        other = draw(st.sampled_from([it for it in (SIBLING, CHILD, MODEL) if it != subject]))
+        family |= {it: replace(family[it], steps=way) for it, way in draw(snapshots(subject, other)).items()}
+        more += draw(evaluations(used, other, draw(of(COUNT, COUNT, 12, 0))))
     made = list({it.name: it for it in [*made, *more]}.values())
     told = said(
         used,
@@ -870,7 +877,7 @@ def ledgers(draw: Draw, used: list[model.Policy], versions: tuple[Version, ...],
         ] * draw(one_in(6))
     known = c.facts(
         *made,
-        subjects=draw(families()),
+        subjects=family,
         attestations=told,
         judgements=judged,
         forecasts=foreseen,

@@ -40,7 +40,7 @@ def reference(case: Case) -> dict:
     }
 
 
-@settings(law, max_examples=150 * EFFORT)
+@settings(law, max_examples=250 * EFFORT)
 @given(cases())
 def test_two_readings_of_the_page_agree(case):
     decision = case.decide()

@@ -560,3 +560,99 @@ def test_a_judgement_on_where_scaling_led_is_not_answered():
     told = facts(good, judgements=[theirs, judged("t", "below", good, at=AT - 6 * DAY)], subjects=kin)
     for action, expected in (("scale", "reached"), ("deploy-api", "below")):
         assert state(ask(told, under, action=action)) == expected
+
+
+def run(**ways):
+    """Each subject with the steps (parent, FLOP) by which it was continued; who is not named keeps its own."""
+    return family(**{name: {"steps": tuple(Step(of, "continued", n) for of, n in its)} for name, its in ways.items()})
+
+
+FAR = [(FOUNDATION, 5)]
+CHAINS = {  # sentence: (`model` is asked about, `sibling` is bad, `child` may be on the way; at `scale`, to deploy)
+    "through a snapshot on the way": (
+        {"child": FAR, "model": [(CHILD, 5)], "sibling": [(FOUNDATION, 8)]},
+        ("reached", "reached"),
+    ),
+    "the bad one through a snapshot on the way": (
+        {"child": FAR, "sibling": [(CHILD, 3)], "model": [(FOUNDATION, 10)]},
+        ("reached", "reached"),
+    ),
+    "just as far": (
+        {"child": FAR, "model": [(CHILD, 5)], "sibling": [(FOUNDATION, 10)]},
+        ("reached", "reached"),
+    ),
+    "the bad one is further on": (
+        {"child": FAR, "model": [(CHILD, 5)], "sibling": [(FOUNDATION, 11)]},
+        ("reached", "below"),
+    ),
+    "the bad one is further on, through a snapshot": (
+        {"model": [(FOUNDATION, 4)], "child": [(FOUNDATION, 3)], "sibling": [(CHILD, 3)]},
+        ("reached", "below"),
+    ),
+    "no further by one of its own ways": (
+        {"child": FAR, "model": [(FOUNDATION, 6), (CHILD, 3)], "sibling": [(FOUNDATION, 8)]},
+        ("reached", "reached"),
+    ),
+    "no further by one of the bad one's ways": (
+        {"child": FAR, "model": [(FOUNDATION, 8)], "sibling": [(FOUNDATION, 9), (CHILD, 3)]},
+        ("reached", "reached"),
+    ),
+    "further on by all of them": (
+        {"child": FAR, "model": [(FOUNDATION, 7)], "sibling": [(FOUNDATION, 9), (CHILD, 3)]},
+        ("reached", "below"),
+    ),
+    "from elsewhere": (
+        {"child": [(REFERENCE, 5)], "model": [(CHILD, 5)], "sibling": [(FOUNDATION, 8)]},
+        ("below", "below"),
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", CHAINS)
+def test_attack_a_bad_run_is_lost_by_registering_a_snapshot_on_the_way(sentence):
+    ways, expected = CHAINS[sentence]
+    told = known(runs(), runs(subject=SIBLING, **BAD), subjects=run(**ways))
+    assert tuple(state(ask(told, simple(), action=it)) for it in ("scale", "deploy-api")) == expected
+    good = known(runs(), subjects=run(**ways))
+    assert {state(ask(good, simple(), action=it)) for it in ("scale", "deploy-api")} == {"below"}
+
+
+def test_attack_an_incident_a_plan_and_near_misses_are_lost_by_registering_a_snapshot_on_the_way():
+    kin = run(child=FAR, model=[(CHILD, 5)], sibling=[(FOUNDATION, 8)])
+    late, near = runs(subject=SIBLING, seed=1, reported=False), runs(subject=SIBLING, correct=18)
+    ended = [incident(thresholds=["t"], subject=SIBLING)]
+    for action in ("scale", "deploy-api"):
+        assert "incident" in codes(ask(known(runs(), incidents=ended, subjects=kin), simple(), action=action))
+        assert "unreported" in codes(ask(known(runs(), late, subjects=kin), simple(), action=action))
+    assert state(ask(known(runs(), near, subjects=kin), simple())) == "not ruled out"
+    assert state(ask(known(runs(), near, subjects=kin), simple(), action="deploy-api")) == "below"
+
+
+def test_what_a_snapshot_on_the_way_hides_no_more_is_answered_by_the_independent_role():
+    kin = run(child=FAR, model=[(CHILD, 5)], sibling=[(FOUNDATION, 8)])
+    told = [runs(), runs(subject=SIBLING, planned_at=PLANNED - 3 * DAY, **BAD)]
+    again = runs(elicitation="fine-tuned", demonstrations=16, seed=1, plan_signers=[AUDITOR], signers=[AUDITOR])
+    assert state(ask(known(*told, again, subjects=kin), simple(), action="deploy-api")) == "below"
+
+
+@pytest.mark.parametrize("kind", ["fine-tuned", "quantised", "edited"])
+def test_a_step_of_another_kind_begins_another_run(kind):
+    """A copy of a snapshot that is bad itself is a derivative all the same, if it was cheap."""
+    kin = run(child=FAR, model=[(CHILD, 5)], sibling=[(FOUNDATION, 8)])
+    kin[CHILD] = replace(kin[CHILD], steps=(Step(FOUNDATION, kind, 5),))
+    assert state(ask(known(runs(), runs(subject=SIBLING, **BAD), subjects=kin), simple())) == "below"
+    kin = run(child=FAR, model=[(CHILD, 5)])
+    kin[SIBLING] = replace(kin[SIBLING], steps=(Step(CHILD, kind, 3),))
+    assert state(ask(known(runs(), runs(subject=SIBLING, **BAD), subjects=kin), CHEAP)) == "reached"
+
+
+def test_a_run_of_many_snapshots_is_decided_like_one_of_few():
+    names = [digest(f"snapshot {number}") for number in range(600)]
+    kin = {
+        it: Subject(it, f"snapshot-{place}", 10**24, 10**24, 10**24, (Step(before, "continued", 1),) if before else ())
+        for place, (before, it) in enumerate(zip([None, *names], names, strict=False))
+    }
+    for spent, expected in ((599, "reached"), (600, "below")):
+        kin[SIBLING] = Subject(SIBLING, "sibling", 10**24, 10**24, 10**24, (Step(names[0], "continued", spent),))
+        told = known(runs(subject=names[-1]), runs(subject=SIBLING, **BAD), subjects=kin, honest=(names[-1],))
+        assert state(ask(told, simple(), subject=names[-1], action="deploy-api")) == expected
