@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -281,6 +283,9 @@ def test_a_destination_that_is_not_empty_is_left_alone(workspace, permit, destin
         ("local://srv/m", "names a host"),
         ("file:///srv/a\tb", "is not printable text"),
         ("s3://[x/m", "is no URL"),
+        ("/srv/m\udcff", "is not printable text"),  # as a shell hands over a byte that is not UTF-8
+        ("/srv/a\nb", "is not printable text"),
+        (f"memory://{'m' * 5000}", "expected at most 4096"),
     ],
 )
 def test_a_destination_that_is_none(workspace, permit, where, match):
@@ -288,6 +293,15 @@ def test_a_destination_that_is_none(workspace, permit, where, match):
         release(workspace, "real", where, permit=permit)
     assert "secret" not in str(refused.value)
     assert permit not in workspace.read().spent
+
+
+def test_a_destination_behind_a_link_that_the_ledger_could_not_record(workspace, permit, tmp_path):
+    real = tmp_path / "real\udcff"
+    real.mkdir()
+    (tmp_path / "link").symlink_to(real)
+    with pytest.raises(UsageError, match="is not printable text"):
+        release(workspace, "real", str(tmp_path / "link" / "m"), permit=permit)
+    assert not list(real.iterdir())
 
 
 def test_a_destination_that_is_a_file(workspace, permit, tmp_path):
@@ -483,6 +497,58 @@ def test_a_disk_that_takes_no_more_leaves_nothing(workspace, permit, tmp_path):
     is_whole(workspace, permit, out)
 
 
+def test_a_disk_that_is_full_at_the_spend_leaves_nothing(workspace, permit, destination, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(workspace), "append", full)
+        with pytest.raises(OSError, match="No space left"):
+            release(workspace, "real", destination, permit=permit)
+    nothing(workspace, permit, destination)
+    assert beside(destination) == []
+    release(workspace, "real", destination, permit=permit)
+    is_whole(workspace, permit, destination)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "it broke"), LedgerError("it broke")], ids=["disk", "ledger"])
+def test_an_error_right_after_the_spend_leaves_what_is_staged(workspace, permit, destination, monkeypatch, error):
+    append = type(workspace).append
+
+    def then_breaks(*arguments):
+        append(*arguments)
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(workspace), "append", then_breaks)
+        with pytest.raises(type(error), match="it broke"):
+            release(workspace, "real", destination, permit=permit)
+    nothing(workspace, permit, destination, spent=True)
+    release(workspace, "real", destination, permit=permit)
+    is_whole(workspace, permit, destination)
+
+
+def test_what_is_staged_stays_where_nobody_can_tell_whether_the_permit_is_spent(
+    workspace, permit, destination, monkeypatch
+):
+    append = type(workspace).append
+
+    def then_goes_dark(*arguments):
+        append(*arguments)
+        patched.setattr(type(workspace), "read", broken)
+        broken()
+
+    def broken(*arguments):
+        raise LedgerError("it broke")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(workspace), "append", then_goes_dark)
+        with pytest.raises(LedgerError, match="it broke"):
+            release(workspace, "real", destination, permit=permit)
+    release(workspace, "real", destination, permit=permit)
+    is_whole(workspace, permit, destination)
+
+
 # -- kill -9 ----------------------------------------------------------------------------------------------------------
 
 KILLED = """
@@ -558,6 +624,85 @@ def test_attack_what_was_staged_at_the_kill_is_changed(workspace, permit, tmp_pa
     with pytest.raises(EvidenceError, match=r"expected|is missing"):
         release(workspace, "real", str(out), permit=permit)
     nothing(workspace, permit, str(out), spent=True)
+
+
+def _away(path, staged):
+    """Moved to where others may write, and still found."""
+    return path.rename(staged.parent / "elsewhere")
+
+
+def _link_file(staged):
+    path = staged / "weights" / "model.safetensors"
+    path.symlink_to(_away(path, staged))
+
+
+def _hard_link(staged):
+    path = staged / "weights" / "model.safetensors"
+    path.hardlink_to(_away(path, staged))
+
+
+def _link_folder(staged):
+    path = staged / "weights"
+    path.symlink_to(_away(path, staged))
+
+
+def _link_deep_folder(staged):
+    path = staged / "weights" / "part" / "deep"
+    path.symlink_to(_away(path, staged))
+
+
+def _link_all(staged):
+    staged.symlink_to(_away(staged, staged))
+
+
+def _pipe(staged):
+    path = staged / "weights" / "model.safetensors"
+    path.unlink()
+    os.mkfifo(path)
+
+
+LINKED = {
+    "a file of weights is a link": _link_file,
+    "a file of weights has another name": _hard_link,
+    "the folder of weights is a link": _link_folder,
+    "a folder within is a link": _link_deep_folder,
+    "all of it is a link": _link_all,
+    "a file of weights is a pipe": _pipe,
+}
+
+
+@pytest.mark.parametrize("do", LINKED.values(), ids=LINKED)
+def test_attack_what_was_staged_at_the_kill_becomes_a_link_out_of_the_release(workspace, permit, tmp_path, do):
+    """All its bytes are as they were; who may write where it leads changes them once they are public."""
+    out = tmp_path / "out"
+    killed(workspace, out, permit, "release", "_publish")
+    (staged,) = tmp_path.glob(".out.release-*")
+    do(staged)
+    with pytest.raises(EvidenceError, match=r"expected a (plain )?file"):
+        release(workspace, "real", str(out), permit=permit)
+    nothing(workspace, permit, str(out), spent=True)
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_attack_a_paper_that_becomes_a_link_is_not_written_through(workspace, permit, tmp_path, link):
+    out, theirs = tmp_path / "out", tmp_path / "theirs"
+    killed(workspace, out, permit, "release", "_publish")
+    (staged,) = tmp_path.glob(".out.release-*")
+    theirs.write_text("theirs")
+    (staged / "permit.json").unlink()
+    getattr(staged / "permit.json", link)(theirs)
+    release(workspace, "real", str(out), permit=permit)
+    is_whole(workspace, permit, str(out))
+    assert theirs.read_text() == "theirs"
+    assert not (out / "permit.json").is_symlink()
+
+
+def test_attack_a_release_whose_weights_became_a_link_is_none(workspace, permit, tmp_path):
+    out = tmp_path / "out"
+    release(workspace, "real", str(out), permit=permit)
+    _link_file(out)
+    with pytest.raises(EvidenceError, match="expected a plain file"):
+        release(workspace, "real", str(out), permit=permit)
 
 
 def test_attack_a_folder_that_others_write_to_in_the_place_of_what_is_staged(workspace, permit, tmp_path):

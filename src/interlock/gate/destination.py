@@ -1,30 +1,35 @@
 """Where weights are released to: a folder of this machine, or a place that fsspec knows, such as `s3://bucket/m`.
 
 Guarantees: what is staged lies beside the destination, under a name of its own that follows from destination and
-permit, until `publish`; nothing is written at a destination before. On this machine `publish` is one rename, and the
-staged folder is its owner's alone until then. Elsewhere there is no rename of many objects at once: they are copied one
-by one, checked where they are, and the marker comes last.
+permit, until `publish`; nothing is written at a destination before. On this machine `publish` is one rename, the staged
+folder is its owner's alone until then, and no link in it or in the destination is followed. Elsewhere there is no
+rename of many objects at once: they are copied one by one, checked where they are, and the marker comes last.
 What it leaves to the caller: the order of steps, and that one release at a time runs (`interlock.gate.release`); and
 that nobody else reads the staged place of a store whose rights go by bucket and not by object.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from interlock.errors import UsageError, missing_extra
+from interlock.errors import EvidenceError, UsageError, missing_extra
 
 __all__ = ["Destination", "Local", "Read", "Remote", "at"]
 
 #: Reads a file by its name, in pieces.
 Read = Callable[[str], Iterator[bytes]]
 _CHUNK = 1 << 20
+_MOST_NAME = 4096  # characters that the ledger takes
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # not to wait for a pipe
+_NOT_PLAIN = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}  # a link, a link or file on the way, a socket
 
 
 class Destination(Protocol):
@@ -52,10 +57,20 @@ class Destination(Protocol):
         """
 
     def read_staged(self, name: str) -> Iterator[bytes]:
-        """Read back what was staged."""
+        """Read back what was staged.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            EvidenceError: something else lies there than the plain file that was staged.
+        """
 
     def read(self, name: str) -> Iterator[bytes]:
-        """Read what lies at the destination."""
+        """Read what lies at the destination.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            EvidenceError: it is no plain file.
+        """
 
     def publish(self, marker: str, check: Callable[[Read], None], ask: Callable[[], None]) -> None:
         """Make all that is staged visible at the destination, `marker` last.
@@ -74,8 +89,23 @@ def at(destination: str, permit: str) -> Destination:
     """The place that a path or URL names, for a release under a permit (its digest).
 
     Raises:
-        UsageError: it names none, or says a password.
+        UsageError: it names none, says a password, or is nothing that the ledger could record.
     """
+    _check_text(destination)
+    found = _at(destination, permit)
+    _check_text(found.name)  # what a link leads to
+    return found
+
+
+def _check_text(name: str) -> None:
+    """Check that the ledger can record a name, before anything is copied; surrogates are bytes that are not UTF-8."""
+    if not name.isprintable():  # urlsplit would leave out a tab
+        raise UsageError(f"the destination {name!a:.200} is not printable text")
+    if len(name) > _MOST_NAME:
+        raise UsageError(f"the destination `{name[:80]}...` has {len(name)} characters, expected at most {_MOST_NAME}")
+
+
+def _at(destination: str, permit: str) -> Destination:
     if "://" not in destination:
         return Local(Path(destination), permit)
     parts = _parts(destination)
@@ -91,8 +121,6 @@ def at(destination: str, permit: str) -> Destination:
 
 
 def _parts(destination: str) -> SplitResult:
-    if not destination.isprintable():  # urlsplit would leave out a tab
-        raise UsageError(f"the destination {destination!a:.200} is not printable text")
     try:
         return urlsplit(destination)
     except ValueError as error:
@@ -135,7 +163,8 @@ class Local:
         _check_own(self._staging)
         path = self._staging / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb", buffering=0) as file:
+        path.unlink(missing_ok=True)  # never through a link, or into a file that has a second name
+        with path.open("xb", buffering=0) as file:
             for piece in pieces:
                 _write(file.fileno(), piece)
             os.fsync(file.fileno())
@@ -143,12 +172,12 @@ class Local:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def read_staged(self, name: str) -> Iterator[bytes]:
-        """Read back what was staged."""
-        return _pieces(self._staging / name)
+        """Read back what was staged, if it has no other name and no other owner, who could change it afterwards."""
+        return _pieces(self._staging, name, _check_only)
 
     def read(self, name: str) -> Iterator[bytes]:
         """Read what lies there."""
-        return _pieces(self._path / name)
+        return _pieces(self._path, name)
 
     def publish(self, marker: str, check: Callable[[Read], None], ask: Callable[[], None]) -> None:  # noqa: ARG002
         """Rename the staged folder, which was checked where it is, and is all there at once."""
@@ -286,10 +315,46 @@ def _write(descriptor: int, piece: bytes) -> None:
         left = left[os.write(descriptor, left) :]
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb", buffering=0) as file:
+def _pieces(root: Path, name: str, check: Callable[[os.stat_result, str], None] | None = None) -> Iterator[bytes]:
+    with os.fdopen(_open(root, name), "rb", buffering=0) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise _no_plain(root, name)
+        if check is not None:
+            check(found, name)
         while piece := file.read(_CHUNK):
             yield piece
+
+
+def _open(root: Path, name: str) -> int:
+    """Open a file within a folder, by no link on the way."""
+    *folders, last = PurePosixPath(name).parts
+    try:
+        inside = os.open(root, _FOLDER)
+        try:
+            for folder in folders:
+                inside, outside = os.open(folder, _FOLDER, dir_fd=inside), inside
+                os.close(outside)
+            return os.open(last, _FILE, dir_fd=inside)
+        finally:
+            os.close(inside)
+    except OSError as error:
+        if error.errno in _NOT_PLAIN:
+            raise _no_plain(root, name) from error
+        raise
+
+
+def _no_plain(root: Path, name: str) -> EvidenceError:
+    return EvidenceError(f"`{name}` in `{root}` is a link, lies behind one, or is no file; expected a plain file")
+
+
+def _check_only(found: os.stat_result, name: str) -> None:
+    """Check that a staged file can be changed by no other name, and by no other owner."""
+    if found.st_nlink != 1 or found.st_uid != os.geteuid():
+        raise EvidenceError(
+            f"`{name}` has {found.st_nlink} names and owner {found.st_uid}, expected a file that was staged here: "
+            f"one name, owner {os.geteuid()}"
+        )
 
 
 def _sync(folder: Path) -> None:

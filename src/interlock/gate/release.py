@@ -18,12 +18,12 @@ from __future__ import annotations
 import fcntl
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interlock.errors import EvidenceError, UsageError
+from interlock.errors import EvidenceError, InterlockError, UsageError
 from interlock.evidence import bundle, canonical, dsse
 from interlock.evidence.predicates import Fields
 from interlock.gate import destination as destinations
@@ -202,16 +202,22 @@ def _stage(workspace: Workspace, planned: Plan, report: Report | None) -> None:
 
 
 def _spend(workspace: Workspace, planned: Plan, clock: Callable[[], datetime]) -> Spent:
-    """Spend the permit on the destination; a hold before the spend leaves nothing staged."""
-    workspace.refresh()  # copying may have taken longer than a checkpoint may be old
-    workspace.check_logs(workspace.read())
+    """Spend the permit on the destination; a hold or an error before the spend leaves nothing staged."""
     try:
+        workspace.refresh()  # copying may have taken longer than a checkpoint may be old
+        workspace.check_logs(workspace.read())
         return spend(workspace, planned.permit.digest, action=ACTION, destination=planned.destination.name, at=clock())
-    except Held:
+    except Exception:  # not Ctrl-C, which may come while the spend is durable and nobody sees it: as after a kill
+        _discard_unspent(workspace, planned)
+        raise
+
+
+def _discard_unspent(workspace: Workspace, planned: Plan) -> None:
+    """Remove what is staged, unless the permit is spent on it, or the ledger cannot be read to tell."""
+    with suppress(InterlockError, OSError):  # the first error is the one to tell
         used = workspace.read().spent.get(planned.permit.digest)
         if used is None or used.destination != planned.destination.name:
             planned.destination.discard()
-        raise
 
 
 def _finish(
