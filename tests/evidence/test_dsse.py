@@ -81,6 +81,21 @@ def test_a_signature_does_not_carry_over_to_another_payload_type():
         dsse.parse(json.dumps(value).encode()).signers(TRUSTED)
 
 
+def test_attack_a_member_twice_among_very_many_is_found_at_one_look():
+    members = ",".join(f'"{number:x}":0' for number in range(90_000))
+    with pytest.raises(EvidenceError, match="member '15f8f' twice"):
+        dsse.strict_json(f'{{{members},"15f8f":0}}'.encode())
+
+
+def test_a_reader_of_something_larger_says_how_large():
+    data = b'{"a":"' + b"x" * dsse.LIMIT + b'"}'
+    with pytest.raises(EvidenceError, match=f"expected at most {dsse.LIMIT}"):
+        dsse.strict_json(data)
+    assert dsse.strict_json(data, limit=len(data)) == {"a": "x" * dsse.LIMIT}
+    with pytest.raises(EvidenceError, match=f"expected at most {len(data) - 1}"):
+        dsse.strict_json(data, limit=len(data) - 1)
+
+
 def test_one_key_that_signs_twice_counts_once():
     value = json.loads(dsse.sign(b"x", TYPE, [A]))
     value["signatures"] *= 2

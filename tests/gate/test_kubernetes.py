@@ -8,10 +8,12 @@ from __future__ import annotations
 import copy
 import json
 import os
+import socket
 import ssl
 import threading
 import urllib.error
 import urllib.request
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,7 +30,8 @@ import permit_lab
 from interlock import cli
 from interlock.cli.deployments import register as offer
 from interlock.errors import EvidenceError
-from interlock.gate import permit_file
+from interlock.evidence import dsse
+from interlock.gate import kubernetes_serve, permit_file
 from interlock.gate.kubernetes import LIMIT, Door, answer
 from interlock.gate.kubernetes_serve import Server
 from interlock.subject.deployment import Deployment
@@ -130,6 +133,32 @@ def update(**new):
     return review
 
 
+BEFORE_THE_LABEL = {
+    "name": "old-0",
+    "namespace": "train",
+    "deletionTimestamp": "2026-11-30T08:00:00Z",
+    "finalizers": ["batch.kubernetes.io/job-tracking", "example.org/held"],
+}
+
+
+def let_go(old=(), new=(), **spec):
+    """A Pod from before the label, which is being deleted, loses a finalizer."""
+    review = changed("request", "operation", "UPDATE")
+    containers = POD["spec"]["containers"]
+    was = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": BEFORE_THE_LABEL | dict(old),
+        "spec": {"containers": containers},
+    }
+    lost = {"finalizers": ["example.org/held"]}
+    becomes = was | {"metadata": was["metadata"] | lost | dict(new), "spec": was["spec"] | spec}
+    review["request"] |= {"oldObject": was, "object": becomes}
+    for pod in (was, becomes):
+        pod["metadata"] = {name: value for name, value in pod["metadata"].items() if value is not None}
+    return copy.deepcopy(review)
+
+
 def test_a_pod_under_a_sound_permit_that_ends_before_it_is_made(door):
     assert asked(door, REVIEW) == ALLOWED
 
@@ -177,6 +206,30 @@ REFUSED = {
     ),
     "it gets more time": (update(activeDeadlineSeconds=601), "expected at most 600, as before"),
     "its deadline is taken away": (update(activeDeadlineSeconds=None), "expected at most 600, as before"),
+    "one from before the label is not being deleted": (
+        let_go({"deletionTimestamp": None}), "expected at most None, as before",
+    ),
+    "one from before the label says only now that it is": (
+        let_go({"deletionTimestamp": None}, {"deletionTimestamp": "2026-11-30T08:00:00Z"}), "expected at most None",
+    ),
+    "one that is being deleted is no longer": (let_go(new={"deletionTimestamp": None}), "expected at most None"),
+    "one that is being deleted ends later": (
+        let_go(new={"deletionTimestamp": "2027-11-30T08:00:00Z"}), "expected at most None",
+    ),
+    "one that is being deleted gets another image": (
+        let_go(containers=[{"name": "train", "image": "train:2"}]), "expected at most None",
+    ),
+    "one that is being deleted gets a deadline": (let_go(activeDeadlineSeconds=600), "expected at most None"),
+    "one that is being deleted gets a permit": (
+        let_go(new={"annotations": {"interlock/permit": "run.json"}}), "cannot be changed",
+    ),
+    "one that is being deleted gets a subject": (
+        let_go(new={"annotations": {"interlock/subject": ledger_lab.FILES.digest}}), "cannot be changed",
+    ),
+    "one that is being deleted waits for more": (
+        let_go(new={"finalizers": ["example.org/new"]}), "expected at most None",
+    ),
+    "its finalizers are no list": (let_go(new={"finalizers": "all"}), "no list of text"),
 }  # fmt: skip
 
 
@@ -241,8 +294,12 @@ def test_a_permit_that_is_over_is_refused(door):
 
 
 @pytest.mark.parametrize(
-    "review", [update(), update(activeDeadlineSeconds=10), changed("request", "operation", "DELETE")]
-)
+    "review",
+    [
+        update(), update(activeDeadlineSeconds=10), changed("request", "operation", "DELETE"), let_go(),
+        let_go(new={"finalizers": None}), let_go(new={"finalizers": []}),
+    ],
+)  # fmt: skip
 def test_a_pod_that_runs_may_change_otherwise_get_less_time_and_be_deleted(door, review):
     assert asked(door, review) == ALLOWED
 
@@ -250,6 +307,15 @@ def test_a_pod_that_runs_may_change_otherwise_get_less_time_and_be_deleted(door,
 def test_the_subject_of_the_permit_may_be_named(door):
     named = changed(*ANNOTATIONS, "interlock/subject", ledger_lab.FILES.digest)
     assert asked(door, named) == ALLOWED
+
+
+def test_a_review_of_an_old_pod_and_a_new_one_may_be_as_large_as_the_webhook_takes(door):
+    large = {"example.org/large": "x" * (LIMIT // 2 - 4000)}
+    review = update(annotations=large)
+    review["request"]["oldObject"]["metadata"]["annotations"] |= large
+    data = json.dumps(review).encode()
+    assert dsse.LIMIT < len(data) <= LIMIT
+    assert answer(door, data, action="scale") == ALLOWED
 
 
 @pytest.mark.parametrize(
@@ -308,6 +374,117 @@ def served(door, certificate):
     server.server_close()
 
 
+class _Told(list):
+    """What the server told; `wait` returns once it has told so many lines."""
+
+    def __init__(self):
+        super().__init__()
+        self._more = threading.Condition()
+
+    def append(self, line):
+        with self._more:
+            super().append(line)
+            self._more.notify_all()
+
+    def wait(self, lines):
+        with self._more:
+            assert self._more.wait_for(lambda: len(self) >= lines, 60), self
+        return self
+
+
+@pytest.fixture
+def connect(door, certificate, monkeypatch):
+    """Connections to a server whose attributes are those given."""
+    opened, context = ExitStack(), ssl.create_default_context(cafile=certificate / "tls.crt")
+
+    def start(**attributes):
+        told = _Told()
+        for name, value in attributes.items():
+            monkeypatch.setattr(Server, name, value)
+        files = {"certificate": certificate / "tls.crt", "key": certificate / "tls.key"}
+        server = opened.enter_context(Server(("localhost", 0), door, **files, tell=told.append))
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        opened.callback(thread.join)
+        opened.callback(server.shutdown)
+
+        def one():
+            plain = opened.enter_context(socket.create_connection(server.server_address[:2], timeout=60))
+            return opened.enter_context(context.wrap_socket(plain, server_hostname="localhost"))
+
+        return one, told
+
+    with opened:
+        yield start
+
+
+def answered(connection):
+    """All that comes back."""
+    pieces = []
+    with suppress(OSError):
+        while piece := connection.recv(1 << 16):
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def posted(data, length=None):
+    return b"POST /admit/scale HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (length or len(data), data)
+
+
+def test_attack_a_client_that_sends_byte_by_byte_keeps_no_thread(connect):
+    """None of the reads takes long, and there are three million."""
+    one, told = connect(within=0.2)
+    client = one()
+    client.sendall(posted(b"", 3_000_000))
+    sent = 0
+    with suppress(OSError):
+        for sent in range(3_000_000):  # noqa: B007
+            client.sendall(b" ")
+    assert sent < 2_999_999
+    assert told.wait(1)[0].endswith("broken off after 0.2 seconds")
+    assert not any("allowed" in line for line in told)
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /admit/sc", posted(b"{", 100)], ids=["nothing", "a path", "a body"])
+def test_attack_a_client_that_waits_is_broken_off(connect, monkeypatch, sent):
+    """Wherever it stops; the limit of each read is not what ends it."""
+    monkeypatch.setattr(kubernetes_serve._Handler, "timeout", 3600)
+    one, told = connect(within=0.2)
+    client = one()
+    client.sendall(sent)
+    answered(client)
+    assert "broken off after 0.2 seconds" in told.wait(1)[0]
+
+
+def test_a_review_that_was_cut_short_is_not_answered_though_it_is_whole_to_the_eye(connect):
+    one, told = connect()
+    client, data = one(), json.dumps(REVIEW).encode()
+    client.sendall(posted(data, len(data) + 1))
+    socket.socket.shutdown(client, socket.SHUT_WR)
+    assert b'"allowed"' not in answered(client)
+    assert told.wait(1)[0].endswith(f"got {len(data)} of {len(data) + 1} bytes")
+
+
+def test_attack_many_clients_that_wait_hold_so_many_threads_and_no_more(connect):
+    one, told = connect(at_once=2, within=3600.0)
+    waiting = [one() for _ in range(2)]
+    with suppress(OSError):  # in the middle of its handshake
+        assert answered(one()) == b""
+    assert told.wait(1)[0].endswith("turned away: 2 are being answered")
+    for client in waiting:
+        client.sendall(posted(json.dumps(REVIEW).encode()))
+        assert answered(client).startswith(b"HTTP/1.0 200 ")
+
+
+def test_a_connection_that_failed_makes_room_again(connect):
+    one, told = connect(at_once=1, within=3600.0)
+    for done in range(1, 4):
+        client = one()
+        client.sendall(posted(b"{"))
+        assert b" 400 " in answered(client)
+        told.wait(done)
+
+
 def test_the_webhook_answers_as_an_api_server_asks(served):
     post, told = served
     assert post("/admit/scale?timeout=10s", json.dumps(REVIEW).encode()) == (200, ALLOWED)
@@ -356,11 +533,15 @@ FLOOR = {
     "sound": (REVIEW, True),
     "an update that changes nothing of ours": (update(), True),
     "less time": (update(activeDeadlineSeconds=10), True),
+    "one from before the label that is being deleted loses a finalizer": (let_go(), True),
+    "one from before the label that is being deleted loses all": (let_go(new={"finalizers": None}), True),
+    "one with notes of others, too": (let_go({"annotations": {"a": "b"}}), True),
     **{
         what: (REFUSED[what][0], False)
         for what in (
             "it names no permit", "it has no annotations", "it has no deadline", "it outlasts the permit",
             "its permit is outside of the folder", "its permit is changed while it runs", "it gets more time",
+            *(what for what in REFUSED if what.startswith("one ")),
         )
     },
 }  # fmt: skip
@@ -372,8 +553,9 @@ def test_the_floors_cel_says_what_it_is_to_say(what):
     review, expected = FLOOR[what]
     request = review["request"]
     facts = {"object": request["object"], "oldObject": request["oldObject"], "request": request}
-    said = []
-    for rule in parts("floor.yaml")[0]["spec"]["validations"]:
+    floor, said = parts("floor.yaml")[0]["spec"], []
+    (applies,) = (cel.evaluate(it["expression"], facts) for it in floor["matchConditions"])
+    for rule in floor["validations"] if applies else ():
         try:
             said.append(cel.evaluate(rule["expression"], facts))
         except Exception:  # noqa: BLE001  an error is a refusal: failurePolicy

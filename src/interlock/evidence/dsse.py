@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -113,16 +114,16 @@ def payload(envelope: Envelope, payload_type: str, *, where: str = "envelope") -
     return envelope.payload
 
 
-def strict_json(data: bytes) -> dict[str, object]:
+def strict_json(data: bytes, *, limit: int = LIMIT) -> dict[str, object]:
     """Read exactly one JSON object, with no byte before or after it.
 
     Refused, beyond what RFC 8259 refuses: a member named twice, any number with a point or exponent, NaN,
-    infinities, nesting deeper than the interpreter takes, more than `LIMIT` bytes.
+    infinities, nesting deeper than the interpreter takes, more than `limit` bytes.
 
     Raises:
         EvidenceError: any of these.
     """
-    _check_length(data)
+    _check_length(data, limit)
     try:
         text = data.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_object, parse_float=_no_number, parse_constant=_no_number)
@@ -137,8 +138,7 @@ def strict_json(data: bytes) -> dict[str, object]:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)  # at one look, however many there are
         raise ValueError(f"member {twice!a} twice")
     return members
 
@@ -182,6 +182,6 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _check_length(data: bytes) -> None:
-    if len(data) > LIMIT:
-        raise EvidenceError(f"got {len(data)} bytes, expected at most {LIMIT}")
+def _check_length(data: bytes, limit: int = LIMIT) -> None:
+    if len(data) > limit:
+        raise EvidenceError(f"got {len(data)} bytes, expected at most {limit}")

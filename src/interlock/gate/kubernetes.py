@@ -6,7 +6,8 @@ says so, in `interlock/subject`; and the deployment that it offers, if that is n
 gate says and not the Pod.
 
 Guarantees: `answer` allows nothing that it did not verify; a Pod that runs cannot be put under another permit, nor be
-given more time; one that is deleted always may be. What cannot be read is refused.
+given more time; one that is deleted always may be, and one that is being deleted may lose what it waits for (its
+finalizers), also where it is from before the gate. What cannot be read is refused.
 What it leaves to others: a Pod that waits for its node, whose deadline counts from its start; that the cluster asks
 (`failurePolicy: Fail`); which weights a container loads, and what it offers them as; and what was revoked while a Pod
 runs. docs/launching.md has more.
@@ -59,9 +60,7 @@ def answer(door: Door, data: bytes, *, action: str) -> dict[str, Any]:
     Raises:
         EvidenceError: it is no review that can be answered: not JSON, too large, of another kind, without a uid.
     """
-    if len(data) > LIMIT:
-        raise EvidenceError(f"a review of more than {LIMIT} bytes")
-    review = dsse.strict_json(data)
+    review = dsse.strict_json(data, limit=LIMIT)
     request = _object(_object(review, "review").get("request"), "request")
     if (review.get("apiVersion"), review.get("kind")) != ("admission.k8s.io/v1", "AdmissionReview"):
         got = f"`{review.get('kind')}` of `{review.get('apiVersion')}`"
@@ -127,8 +126,26 @@ def _updated(pod: dict[str, Any], before: dict[str, Any]) -> None:
     if ours != were:
         raise Held("the permit of a Pod cannot be changed; make another Pod")
     deadline, was = _deadline(pod), _deadline(before)
+    if was is None and _lets_go(pod, before):
+        return
     if deadline is None or was is None or deadline > was:
         raise Held(f"spec.activeDeadlineSeconds is {deadline}, expected at most {was}, as before")
+
+
+def _lets_go(pod: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Whether a Pod that is being deleted stays what it was, and waits for no more than it did."""
+    metadata, had = _object(pod.get("metadata"), "metadata"), _object(before.get("metadata"), "metadata")
+    since = had.get("deletionTimestamp")
+    if not isinstance(since, str) or metadata.get("deletionTimestamp") != since or pod.get("spec") != before["spec"]:
+        return False
+    return set(_finalizers(metadata)) <= set(_finalizers(had))
+
+
+def _finalizers(metadata: dict[str, Any]) -> list[str]:
+    found = metadata.get("finalizers") or []
+    if not isinstance(found, list) or not all(isinstance(it, str) for it in found):
+        raise EvidenceError("finalizers are no list of text")
+    return found
 
 
 def _annotations(pod: dict[str, Any]) -> dict[str, str]:

@@ -1,13 +1,18 @@
 """The webhook that an API server asks: HTTPS, one path an action (`/admit/scale`).
 
-Guarantees: one review a request, of a bounded size, within a bounded time; whatever fails gives no answer that allows.
+Guarantees: one review a request, of a bounded size; a connection is over after `WITHIN` seconds, from its handshake to
+the last byte of the answer, however slowly a client sends or reads; no more than `AT_ONCE` are answered at once, and
+others are turned away; whatever fails gives no answer that allows.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 import ssl
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["Server"]
+__all__ = ["AT_ONCE", "WITHIN", "Server"]
 
+WITHIN = 30.0
+"""Seconds a connection: as long as the longest that an API server waits (`timeoutSeconds`)."""
+AT_ONCE = 64
 _PATH = re.compile(r"/admit/([a-z0-9][a-z0-9-]*)(?:\?.*)?")
 
 
@@ -31,11 +39,13 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    within, at_once = WITHIN, AT_ONCE
 
     def __init__(
         self, address: tuple[str, int], door: Door, *, certificate: Path, key: Path, tell: Callable[[str], None]
     ) -> None:
         self.door, self.tell = door, tell
+        self._room = threading.Semaphore(self.at_once)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             self._context.load_cert_chain(certificate, key)
@@ -48,6 +58,41 @@ class Server(ThreadingHTTPServer):
         connection, client = super().get_request()
         connection.settimeout(_Handler.timeout)
         return self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), client
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """Answer in a thread of its own; turn away who comes while too many are answered."""
+        if not self._room.acquire(blocking=False):
+            self.tell(f"-  {client_address[0]}  turned away: {self.at_once} are being answered")
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread to be had
+            self._room.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """Make room for the next one at the end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """Answer, and break off what takes too long: a limit for each read bounds no whole."""
+        end = threading.Timer(self.within, self._break_off, (request, client_address))
+        end.daemon = True
+        end.start()
+        try:
+            super().finish_request(request, client_address)
+        finally:
+            end.cancel()
+            end.join()  # before the connection is closed, and its number another's
+
+    def _break_off(self, request: ssl.SSLSocket, client_address: Any) -> None:  # noqa: ANN401
+        self.tell(f"-  {client_address[0]}  broken off after {self.within} seconds")
+        with contextlib.suppress(OSError):  # the client was quicker
+            socket.socket.shutdown(request, socket.SHUT_RDWR)  # below TLS, whose state another thread is using
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002
         """Tell that a client went away, or that answering failed."""
@@ -67,6 +112,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(404 if asked is None else 413, {"error": "expected a review at /admit/ACTION"}, "refused")
             return
         data = self.rfile.read(int(length))
+        if len(data) != int(length):
+            self._say(400, {"error": f"got {len(data)} bytes, expected {length}"}, f"got {len(data)} of {length} bytes")
+            return
         try:
             said = answer(self.server.door, data, action=asked[1])
         except InterlockError as error:
