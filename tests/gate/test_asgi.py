@@ -209,6 +209,40 @@ def test_an_open_websocket_is_closed_on_a_hold(gate, revoke):
     assert sent[-1] == {"type": "websocket.close", "code": 1013, "reason": "held"}
 
 
+REFUSING = [
+    {"type": "websocket.http.response.start", "status": 403, "headers": []},
+    {"type": "websocket.http.response.body", "body": b"no", "more_body": False},
+]
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_attack_a_hold_in_an_applications_own_refusal_of_a_websocket_starts_no_second_answer(gate, revoke, after):
+    """Before it has begun, in the middle, and once all of it was sent."""
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def app(scope, receive, send):
+        for number, message in enumerate([*REFUSING, REFUSING[1]]):
+            if number == after:
+                revoke()
+            await send(message)
+
+    def ask():
+        asyncio.run(gate(app)(SOCKET | {"extensions": {"websocket.http.response": {}}}, None, send))
+
+    if after == 1:
+        with pytest.raises(Held, match="the permit was revoked by"):
+            ask()
+    else:
+        ask()
+    if after:
+        assert sent == REFUSING[:after]
+    else:
+        assert "the permit was revoked by" in refused(sent, "websocket.http.response")
+
+
 def listening(reached):
     """An application that takes what comes in, whatever is raised meanwhile, until that is over."""
 

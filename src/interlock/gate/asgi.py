@@ -32,6 +32,8 @@ _Send = Callable[[_Message], Awaitable[None]]
 _App = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 
 _TRY_AGAIN_LATER = 1013  # IANA, WebSocket Close Code Number Registry
+_DENIED = "websocket.http.response"
+_BEGINS = {"http.response.start", "websocket.accept", f"{_DENIED}.start"}
 _UNGUARDED = {"websocket.close", "websocket.disconnect", "http.disconnect"}  # an end is told, held or not
 _MOST_EVERY = 10**6
 _SLACK = timedelta(seconds=10)  # on a machine that is busy
@@ -75,7 +77,7 @@ class PermitMiddleware:
         self._stop.set()
 
     async def _http(self, scope: _Message, receive: _Receive, send: _Send) -> None:
-        guarded = _Guarded(self._check, receive, send, "http.response.start")
+        guarded = _Guarded(self._check, receive, send)
         await self._through(scope, guarded)
         if guarded.held is None:
             return
@@ -85,14 +87,16 @@ class PermitMiddleware:
             await send(message)
 
     async def _websocket(self, scope: _Message, receive: _Receive, send: _Send) -> None:
-        guarded = _Guarded(self._check, receive, send, "websocket.accept")
+        guarded = _Guarded(self._check, receive, send)
         await self._through(scope, guarded)
         if guarded.held is None or guarded.ended:
             return
-        if guarded.begun or "websocket.http.response" not in (scope.get("extensions") or {}):
+        if guarded.begun == f"{_DENIED}.start":  # a refusal of the application's own: broken off, as over http
+            raise guarded.held
+        if guarded.begun or _DENIED not in (scope.get("extensions") or {}):
             await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER, "reason": "held"})
             return
-        for message in self._refusal(guarded.held, "websocket.http.response"):
+        for message in self._refusal(guarded.held, _DENIED):
             await send(message)
 
     async def _through(self, scope: _Message, guarded: _Guarded) -> None:
@@ -141,13 +145,14 @@ class PermitMiddleware:
 class _Guarded:
     """Messages of one connection, both ways, while the gate is open.
 
-    `held`: the first hold that it met. `begun`, `ended`: whether the answer has begun, and the connection is over.
+    `held`: the first hold that it met. `begun`: the type of the message that began the answer, or nothing. `ended`:
+    whether the connection is over.
     """
 
-    def __init__(self, check: Callable[[], None], receive: _Receive, send: _Send, first: str) -> None:
-        self._check, self._receive, self._send, self._first = check, receive, send, first
+    def __init__(self, check: Callable[[], None], receive: _Receive, send: _Send) -> None:
+        self._check, self._receive, self._send = check, receive, send
         self.held: Held | None = None
-        self.begun = self.ended = False
+        self.begun, self.ended = "", False
 
     def check(self) -> None:
         """Hold once and for all, for this connection."""
@@ -168,7 +173,9 @@ class _Guarded:
     async def send(self, message: _Message) -> None:
         """Send it on; not once it is held."""
         self._pass(message)
-        self.begun = self.begun or message["type"] == self._first
+        if message["type"] in _BEGINS:
+            self.begun = self.begun or message["type"]
+        self.ended |= message["type"] == f"{_DENIED}.body" and not message.get("more_body", False)
         await self._send(message)
 
     def _pass(self, message: _Message) -> None:
