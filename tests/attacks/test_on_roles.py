@@ -18,9 +18,10 @@ from interlock.decide.decision import timestamp, to_json
 from interlock.decide.rule import decide
 from interlock.errors import EvidenceError
 from interlock.evidence import keys
-from interlock.evidence.predicates import PermitPredicate, statement
+from interlock.evidence.predicates import PermitPredicate, SubjectPredicate, statement
 from interlock.policy import compile as compiled
 from interlock.policy.load import loads
+from interlock.subject.manifest import Manifest
 from interlock.workspace import now
 
 BOARD = ("board-1", "board-2")
@@ -231,6 +232,35 @@ def test_replayed_result(sound, capsys, refute):
         assert (verdict, "so that it takes a new plan" in reasons) == ("hold", True)
     made.evaluate(sound, seed=1)
     assert lab.verdict(capsys, sound, "m", "scale")[0] == "permit"
+
+
+@pytest.mark.parametrize("refute", [_contradicted, _set_aside])
+def test_replayed_result_on_a_twin_of_its_plan(sound, capsys, refute):
+    """Announced beforehand, it is the same run; announced when the result was refuted, another one."""
+    report = {"report_by": timestamp(now() + timedelta(days=2))}
+    twin = made.sign(sound, lab.changed(lab.payload(sound, "plan"), **report), "evaluation-team")
+    old = lab.payload(sound, "result")
+    refute(sound, old.digest)
+    made.sign(sound, lab.changed(old, plan=twin), "evaluation-team")
+    made.sign(sound, lab.changed(old, budget={"tokens": 2, "flop": "0"}), "evaluation-team")  # both report
+    verdict, reasons = lab.verdict(capsys, sound, "m", "scale")
+    assert (verdict, "so that it takes a new plan" in reasons) == ("hold", True)
+
+
+# -- subject named like a digest --------------------------------------------------------------------------------------
+
+
+def test_subject_named_like_the_digest_that_a_policy_refers_to(tmp_path):
+    """The control is under its own files' digest; the attack has that digest for its name, and none of the compute."""
+    large, small = (Manifest((("model.safetensors", of * 64),)) for of in "78")
+    edited = made.POLICY.replace("measures:\n", f"measures:\n  ratio: {{compute_ratio_to: '{large.digest}'}}\n")
+    edited = edited.replace("  expert:\n", "  expert:\n    below_if: ['ratio < 2']\n", 1)
+    for name, files, state in (("large", large, "below"), (large.digest, small, "not ruled out")):
+        workspace = made.make(tmp_path / name[:9], edited)
+        assert made.state(workspace, "expert") == "not ruled out"
+        said = SubjectPredicate(name, files, 10**13, 10**13, 10**13, ()).to_json()
+        made.sign(workspace, statement("subject", name="m", digest=files.digest, predicate=said), "evaluation-team")
+        assert made.state(workspace, "expert") == state
 
 
 # -- an older policy --------------------------------------------------------------------------------------------------
