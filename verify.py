@@ -294,7 +294,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         lists: Any = {name: [] for name in "plans results attestations withdrawals set_asides lapses".split()}
         self.facts = SimpleNamespace(subjects={}, deployments={}, kinds=self.kinds.values(), **lists)
         self.decided, self.permits, self.ended = Json(), Json(), dict[str, str]()  # all by digest
-        self.saved = Json()  # how the first snapshot with a file of weights was made, as a step, by file
+        self.saved = Json()  # from what, for how long and by what in all the first snapshot with a file trained
 
     def take(self, data: bytes, at: datetime, first: datetime, where: str) -> Json:
         """Read one entry, which was there at a time, and not before another; return its statement."""
@@ -351,8 +351,8 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         one, numbers = self.new(made, said, others, fact, where), (ends["low"], ends["high"], said["training_compute"])
         one.ec_low, one.ec_high, one.training_compute = low, high, spent = [*map(Fraction, numbers)]
         one.base, one.rate = (spent, max(1, high / (spent or high))) if "manifest" in said else (0, 0)
-        one.steps = [SimpleNamespace(**{**it, "compute": Fraction(it["compute"]), "by": 0}) for it in said["steps"]]
-        one.added = max((it.compute for it in one.steps), default=spent)
+        one.steps = [SimpleNamespace(**{**it, "compute": Fraction(it["compute"])}) for it in said["steps"]]
+        one.own, one.added = set[str](), max((it.compute for it in one.steps), default=spent)
         fine = 0 < low <= high and all("manifest" in said and one.digest != it.parent in others for it in one.steps)
         demand(fine, where, said, "an interval above 0, and parents before it")
         one.line = {one.digest}.union(*(others[step.parent].line for step in one.steps))  # it and its ancestors
@@ -362,11 +362,11 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         demand(all(self.spent(one, it) for it in one.steps), where, "less compute", "that of each parent, and the step")
         if "manifest" in said:
             held, files = self.files(made, one.digest, where), made["resources"]
-            taken = held & set[str]().union(*self.weights.values())
-            fine = taken <= set[str]().union(*(self.weights.get(it, ()) for it in one.line))
+            older = set[str]().union(*(self.weights.get(it, ()) for it in one.line))  # its ancestors' files of weights
+            fine = held & set[str]().union(*self.weights.values()) <= older
             fine = fine and sha256(bytes.fromhex("".join(it["digest"] for it in files))) == said["model_signing_sha256"]
-            self.weights[one.digest] = held
-            demand(fine and self.owes_nothing(one), where, made, "what they hash to, and nobody else's weights")
+            self.weights[one.digest], one.own = held, held - older
+            demand(fine and self.as_saved(one), where, made, "what they hash to, and nobody else's weights")
 
     def files(self, made: Json, about: str, where: str) -> set[str]:
         """The files of weights, of files that have this digest: each once, and in order."""
@@ -379,27 +379,27 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         demand(fine, where, made, "files, each once and in order, of names that are two everywhere, and their digest")
         return {it["digest"] for it in made["resources"] if it["name"].endswith(".safetensors")}
 
-    def spent(self, one: Any, step: Any) -> bool:
-        """Whether a subject is made from a step's parent, and has spent no less than that, the step, and by its end."""
-        parent, trains = self.facts.subjects[step.parent], step.kind == "continued"
-        fine = step.parent in one.line and one.training_compute >= parent.base + step.compute
-        fine = fine and one.ec_low >= parent.ec_low and one.ec_high >= step.by
-        return bool(fine and one.ec_high >= parent.ec_high + (step.compute * parent.rate if trains else 0))
+    def spent(self, one: Any, step: Any) -> bool:  # no less than a parent and the step; of no weights, only trained
+        parent, flop, trains = self.facts.subjects[step.parent], step.compute, step.kind == "continued"
+        fine = (trains or parent.rate) and one.training_compute >= parent.base + flop and one.ec_low >= parent.ec_low
+        return bool(fine and one.ec_high >= parent.ec_high + (flop * parent.rate if trains else 0))
 
-    def owes_nothing(self, one: Any) -> bool:  # to the snapshots that have its weights
-        return all(self.spent(one, self.saved[it]) for it in self.weights.get(one.digest, set()) & self.saved.keys())
+    def as_saved(self, one: Any) -> bool:  # it says what snapshots say of its own weights: continued, for so long
+        owed = sorted((self.saved[it] for it in one.own & self.saved.keys()), key=lambda it: it.compute)
+        due = {it.parent: (it.parent, "continued", it.compute) for it in owed}  # of each run the last
+        says = {(it.parent, it.kind, it.compute) for it in one.steps if it.parent in due}
+        return says == set(due.values()) and all(one.ec_high >= it.by for it in owed)
 
-    def read_snapshot(self, said: Json, fact: Any, where: str) -> None:
-        """What was spent on weights that nobody had before it, in its line or a snapshot: no subject may say less."""
+    def read_snapshot(self, said: Json, fact: Any, where: str) -> None:  # of weights that nobody had before it
         permit, by = self.permits.get(said["permit"]), Fraction(said["effective_compute"])
         demand(permit, where, said["permit"], "a permit before it")
         parent, start = self.decided[permit["decision"]][0], Fraction(permit["effective_compute"]["start"])
         older = (self.weights.get(it, ()) for it in self.facts.subjects[parent].line)
         new = self.files(said["manifest"], fact.subject, where) - set[str]().union(self.saved, *older)
-        self.saved |= dict.fromkeys(new, SimpleNamespace(parent=parent, kind="continued", compute=by - start, by=by))
-        fine = parent == said["parent"] and start <= by and self.policy["permits"]["issued_by"] in fact.signers
-        fine = fine and all(map(self.owes_nothing, self.facts.subjects.values()))
-        demand(fine, where, said, "what its issuer says of the permit's subject; and who has its weights says no less")
+        self.saved |= dict.fromkeys(new, SimpleNamespace(parent=parent, compute=by - start, by=by))
+        fine = parent == said["parent"] and start <= by and all(map(self.as_saved, self.facts.subjects.values()))
+        fine = fine and self.policy["permits"]["issued_by"] in fact.signers
+        demand(fine, where, said, "what its issuer says of the permit's subject; and who has its weights says the same")
 
     def read_deployment(self, said: Json, fact: Any, where: str) -> None:
         demand(said["subject"] in self.weights, where, said["subject"], "a subject with weights before it")

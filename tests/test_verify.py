@@ -449,6 +449,19 @@ def trained_on_for_nothing(made):
     made.say(story.statement("subject", name="model", digest=manifest.digest, predicate=grown.to_json()), "team")
 
 
+def edited_from_nothing(made):
+    """A run from scratch that has no weights yet; and weights that are said to be of it, and not to be trained."""
+    run, compute = {"config_sha256": "1" * 64, "data_sha256": "2" * 64}, str(story.COMPUTE)
+    of = hashlib.sha256(rfc8785.dumps(run)).hexdigest()
+    ends = {"low": compute, "high": compute}
+    begun = {"name": "run", "run": run, "steps": [], "training_compute": compute, "effective_compute": ends}
+    made.say(story.statement("subject", name="run", digest=of, predicate=begun), "team")
+    manifest = Manifest((("model.safetensors", hashlib.sha256(b"model").hexdigest()),))
+    steps = (Step(of, "edited", story.COMPUTE),)
+    grown = SubjectPredicate("model", manifest, story.COMPUTE, story.COMPUTE, story.COMPUTE, steps)
+    made.say(story.statement("subject", name="model", digest=manifest.digest, predicate=grown.to_json()), "team")
+
+
 def weights_of_another(*steps):
     """The one file of `foundation` under another name; made from what the steps say."""
 
@@ -552,6 +565,7 @@ STORIES = {
     "a quorum by one key twice": quorum_by_one_key_twice,
     "a result on a subject that nobody registered": result_on_an_unknown_subject,
     "training that went on and spent nothing": trained_on_for_nothing,
+    "weights edited from a run that has none": edited_from_nothing,
     "weights that another subject has": weights_of_another(),
     "weights that another subject has, made from a third": weights_of_another("merged"),
     "an attestation dated after its ledger time": dated_in_the_future,
@@ -776,6 +790,10 @@ LESS = {
     "less compute": {"spent": SPENT - 1, "step": 1},
     "made from nobody": {"made_from": False},
     "less compute, fine-tuned": {"spent": SPENT - 1, "step": 1, "kind": "fine-tuned"},
+    "fine-tuned, for as much": {"kind": "fine-tuned"},
+    "edited, for nothing": {"kind": "edited", "step": 0},
+    "continued for less": {"step": 1},
+    "continued for more": {"spent": 2 * SPENT, "step": SPENT + 1},
 }
 
 

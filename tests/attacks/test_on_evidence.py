@@ -24,11 +24,12 @@ from interlock.errors import EvidenceError
 from interlock.evaluate import codebook, execute, inspect_run, local, logs
 from interlock.evaluate.statistics import looks
 from interlock.evidence import dsse, validity
-from interlock.evidence.predicates import MOST_SAMPLES, Stopped, SubjectPredicate, statement
+from interlock.evidence.predicates import MOST_SAMPLES, SnapshotPredicate, Stopped, SubjectPredicate, statement
 from interlock.evidence.statement import Statement
 from interlock.policy import compile as compiled
 from interlock.policy.load import loads
 from interlock.subject.manifest import Manifest
+from interlock.subject.run import Run
 from interlock.workspace import Place, now
 
 # -- threshold edited after the run -----------------------------------------------------------------------------------
@@ -90,6 +91,21 @@ def test_threshold_edited_after_the_run_by_an_amendment(near, sound, tmp_path, c
     assert (verdict, "version 1.0.0" in reasons, "is not under 0.3" in reasons) == ("hold", True, True)
 
 
+MORE_SURE = ("{confidence: 0.95, elic", "{confidence: 0.99, elic")
+TRIED_OTHERWISE = ("elicitation: [prompted]", "elicitation: [prompted, few-shot]")
+
+
+@pytest.mark.parametrize("change", [MORE_SURE, TRIED_OTHERWISE])
+def test_policy_tightened_in_name_only_while_a_threshold_is_reached(sound, capsys, change):
+    """With more confidence, less is found on kin; another elicitation may be the one that ends `overdue`."""
+    made.evaluate(sound, correct=110, seed=1)
+    text = made.POLICY.replace("version: 1.0.0", "version: 1.1.0").replace(*change)
+    effect = timestamp(now() + timedelta(days=31))
+    (sound.folder / "next.yaml").write_text(text.replace("effective: 2026-01-01T00:00:00Z", f"effective: {effect}"))
+    said = lab.command(capsys, sound, "amend", str(sound.folder / "next.yaml"))
+    assert (said.code, "amendments are frozen but for what only tightens" in said.err) == (2, True)
+
+
 _TEAM = "evaluation-team"
 
 # -- plans and results ------------------------------------------------------------------------------------------------
@@ -145,10 +161,10 @@ def test_bad_run_hidden_on_a_near_copy_of_the_model_and_never_reported(sound, ca
     assert (verdict, "never reported" in reasons) == ("hold", True)
 
 
-def _snapshot(workspace, name, spent, *, parent=made.FILES.digest, before=made.COMPUTE):
+def _snapshot(workspace, name, spent, *, kind="continued", parent=made.FILES.digest, before=made.COMPUTE):
     """Weights that a run on `m`, or on another, saved after so many FLOP, with an auditor's word."""
     files, compute = Manifest((("model.safetensors", name * 64),)), before + spent
-    steps = (Step(parent, "continued", spent),)
+    steps = (Step(parent, kind, spent),)
     predicate = SubjectPredicate(name, files, compute, compute, compute, steps)
     made.sign(workspace, statement("subject", name=name, digest=files.digest, predicate=predicate.to_json()), _TEAM)
     word = {"kind": "assumption", "name": "no-evaluation-gaming", "about": "subject", "statement": "a test"}
@@ -180,6 +196,33 @@ def test_bad_run_lost_by_registering_a_snapshot_on_the_way(told, tmp_path, capsy
             made.evaluate(workspace, about=late)
             found, reasons = lab.verdict(capsys, workspace, "6")
             assert (found, "its earlier state `5` shows skill >= 0.5" in reasons) == (verdict, verdict == "hold")
+
+
+@pytest.mark.parametrize("kind", ["fine-tuned", "edited"])
+def test_bad_run_on_an_earlier_snapshot_and_the_later_one_said_to_be_made_otherwise(sound, tmp_path, capsys, kind):
+    """A gate's snapshots say that both were continued."""
+    permit = _permit(capsys, sound)
+    for name, spent in (("5", made.COMPUTE // 2), ("6", made.COMPUTE)):
+        files = Manifest((("model.safetensors", name * 64),))
+        saved = SnapshotPredicate(files, permit, made.FILES.digest, 1, made.COMPUTE + spent, None, "1" * 64)
+        told = statement("snapshot", name=name, digest=files.digest, predicate=saved.to_json())
+        made.sign(sound, told, "gatekeeper")
+    honest = lab.copy(sound, tmp_path / "honest")
+    made.evaluate(honest, correct=110, about=_snapshot(honest, "5", made.COMPUTE // 2))
+    made.evaluate(honest, about=_snapshot(honest, "6", made.COMPUTE))
+    found, reasons = lab.verdict(capsys, honest, "6")
+    assert (found, "its earlier state `5` shows skill >= 0.5" in reasons) == ("hold", True)
+    with pytest.raises(EvidenceError, match="has them, `continued` from `m` for"):
+        _snapshot(sound, "6", made.COMPUTE, kind=kind)
+
+
+def test_bad_run_on_weights_of_a_run_from_scratch_and_its_others_said_to_be_made_otherwise(told):
+    begun = Run("1" * 64, "2" * 64)
+    predicate = SubjectPredicate("begun", begun, 1, 1, 1, ())
+    made.sign(told, statement("subject", name="begun", digest=begun.digest, predicate=predicate.to_json()), _TEAM)
+    with pytest.raises(EvidenceError, match="a run that has no weights yet, expected `continued`"):
+        _snapshot(told, "6", made.COMPUTE, kind="fine-tuned", parent=begun.digest)
+    _snapshot(told, "6", made.COMPUTE, parent=begun.digest)
 
 
 def test_bad_run_on_where_scaling_led_and_the_run_goes_on(sound, capsys):

@@ -703,6 +703,14 @@ SAVED_AS = {
     "made from nobody": (SAVED.files[1:], {"steps": []}),
     "said to be fine-tuned": (SAVED.files[1:], {"kind": "fine-tuned"}),
 }
+SAID = {
+    "fine-tuned, for as much": [("fine-tuned", SPENT)],
+    "edited, for nothing": [("edited", 0)],
+    "continued for nothing": [("continued", 1)],
+    "continued for more, and so beside no later state": [("continued", SPENT + 1)],
+    "continued for as much, and for more": [("continued", SPENT), ("continued", SPENT + 1)],
+    "continued for as much, and fine-tuned": [("continued", SPENT), ("fine-tuned", SPENT)],
+}
 
 
 def _spent(workspace, files, *, spent, kind="continued", **members):
@@ -734,9 +742,41 @@ def test_neither_figure_of_a_snapshots_weights_may_be_less(whole, capsys, which)
     _save(whole)
     less = str(lab.COMPUTE + SPENT - 1)
     value = less if which == "training_compute" else {"low": str(lab.COMPUTE), "high": less}
-    step = {"parent": whole.read().subject("honest").digest, "kind": "continued", "compute": "1"}
-    made = _spent(whole, SAVED.files[1:], spent=SPENT, **{which: value, "steps": [step]})
-    _refused(capsys, whole, made, lab.key(whole, "evaluation-team"), match="had spent more")
+    made = _spent(whole, SAVED.files[1:], spent=SPENT, **{which: value})
+    _refused(capsys, whole, made, lab.key(whole, "evaluation-team"), match=f"{less}( at the most|.* is below)")
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("said", SAID.values(), ids=SAID)
+def test_weights_of_a_snapshot_are_made_as_it_says_and_in_no_other_way(whole, capsys, said, before):
+    """Whatever its figures: what an earlier state of a run shows is shown of what was continued for as long."""
+    parent, most = whole.read().subject("honest").digest, str(lab.COMPUTE * 4)
+    steps = [{"parent": parent, "kind": kind, "compute": str(flop)} for kind, flop in said]
+    figures = {"training_compute": most, "effective_compute": {"low": most, "high": most}}
+    made = _spent(whole, SAVED.files[1:], spent=SPENT, steps=steps, **figures)
+    if before:
+        whole.append(made, [lab.key(whole, "evaluation-team")])
+        told = _snapshot_statement(whole, lab.issue(whole), compute=lab.COMPUTE + SPENT)
+        _refused(
+            capsys, whole, told, lab.key(whole, "gatekeeper"), match="subject `next` has its weights, and said other"
+        )
+    else:
+        _save(whole)
+        match = f"the snapshot of entry .* has them, `continued` from `honest` for {SPENT} FLOP, got `{said[0][0]}` for"
+        _refused(capsys, whole, made, lab.key(whole, "evaluation-team"), match=match)
+
+
+def test_weights_of_a_snapshot_that_a_subject_has_are_made_from_that_in_any_way(whole):
+    """Once they are a subject, they are that one's: what is edited of it keeps a file of its own accord."""
+    _save(whole)
+    team = [lab.key(whole, "evaluation-team")]
+    whole.append(_spent(whole, SAVED.files[1:], spent=SPENT), team)
+    most = str(lab.COMPUTE + SPENT)
+    step = {"parent": whole.read().subject("next").digest, "kind": "edited", "compute": "0"}
+    files = Manifest((("config.json", "5" * 64), SAVED.files[1]))
+    figures = {"training_compute": most, "effective_compute": {"low": most, "high": most}}
+    whole.append(_child(whole, "edited", files=files.files, steps=[step], **figures), team)
+    assert whole.read().subject("edited").steps[0].kind == "edited"
 
 
 def test_a_snapshot_of_weights_that_a_subject_said_had_spent_less_is_refused(whole, capsys):

@@ -255,7 +255,7 @@ def test_a_snapshot_is_not_registered_with_less_than_it_spent_whatever_is_left_o
     spent, folder = _terms(whole)[-1].compute, tmp_path / "checkpoint-3"
     if left_out:
         (folder / left_out).unlink()
-    with pytest.raises(EvidenceError, match=r"the snapshot of entry .* has them and had spent more"):
+    with pytest.raises(EvidenceError, match=r"the snapshot of entry .* has them, `continued` from"):
         made.lifted(whole, folder, 2, model_folder, less=1)
     gate, _ = made.held(whole, made.lifted(whole, folder, 2, model_folder), folder, tmp_path, "a new permit lift this")
     assert gate.spent == spent + 2 * made.step_flop(model_folder)

@@ -15,9 +15,9 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import lab
 import training_lab as made
-from interlock.cli.subjects import From, register
+from interlock.cli.subjects import From, Interval, register
 from interlock.decide.decision import timestamp, to_json
-from interlock.errors import LedgerError, UsageError
+from interlock.errors import EvidenceError, LedgerError, UsageError
 from interlock.evaluate import local
 from interlock.evidence.predicates import PermitPredicate
 from interlock.gate import admission
@@ -722,14 +722,27 @@ def test_a_disk_that_is_full_at_the_save_leaves_the_snapshot_before(
 
 
 @pytest.mark.parametrize(
-    ("step", "more"), [("fine-tuned", 0), ("adapter", 0), ("edited", 0), ("continued", 3 * lab.COMPUTE + 1)], ids=str
+    ("step", "more"), [("fine-tuned", 0), ("adapter", 0), ("edited", 0), ("continued", 1), ("continued", -1)], ids=str
 )
-def test_a_snapshot_that_was_not_only_continued_or_for_too_long_needs_evidence_of_its_own(
+def test_a_snapshot_is_a_subject_as_the_ledger_has_it_and_in_no_other_way(
     whole, permit, model_folder, step_flop, tmp_path, step, more
 ):
+    """Made otherwise, what an earlier state of the run shows would not be shown of it; or of it, not of later ones."""
     _run(whole, permit, model_folder, tmp_path / "run")
-    place = Place(tmp_path / "run" / f"checkpoint-{STEPS}", None)
-    register(whole, place, name="next", made_from=[From("honest", step, STEPS * step_flop + more)])
+    place, spent = Place(tmp_path / "run" / f"checkpoint-{STEPS}", None), STEPS * step_flop
+    with pytest.raises(
+        EvidenceError, match=f"`continued` from `honest` for {spent} FLOP, got `{step}` for {spent + more}"
+    ):
+        register(whole, place, name="next", made_from=[From("honest", step, spent + more)])
+
+
+def test_a_snapshot_that_was_continued_for_too_long_needs_evidence_of_its_own(
+    whole, permit, model_folder, step_flop, tmp_path
+):
+    _run(whole, permit, model_folder, tmp_path / "run")
+    place, spent = Place(tmp_path / "run" / f"checkpoint-{STEPS}", None), STEPS * step_flop
+    grown = Interval(lab.COMPUTE + spent, 4 * lab.COMPUTE + 1)
+    register(whole, place, name="next", made_from=[From("honest", "continued", spent)], effective_compute=grown)
     assert permits.issue(whole, subject="next", action="scale", at=now()).permit is None
 
 

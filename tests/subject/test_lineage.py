@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.decide.facts import Subject
+from interlock.decide.facts import Step, Subject
 from interlock.subject import lineage
-from interlock.subject.lineage import Made
+from interlock.subject.lineage import Made, Saved
 
 _FLOP = st.integers(1, 10**30)
 
@@ -100,3 +100,54 @@ def test_less_than_any_parent_is_refused_and_says_what_was_expected(made, data):
     assert problem is not None
     assert str(least[which] - 1) in problem
     assert str(least[which]) in problem
+
+
+@pytest.mark.parametrize("kind", lineage.STEPS)
+def test_a_run_from_scratch_is_continued_and_nothing_else(kind):
+    of_weights, of_none = (Made(_parent(name="run"), kind, 7, has_weights=it) for it in (True, False))
+    assert lineage.only_continued([of_weights]) is None
+    problem = f"`{kind}` from `run`, a run that has no weights yet, expected `continued`"
+    assert lineage.only_continued([of_weights, of_none]) == (None if kind == "continued" else problem)
+
+
+def _saved(compute, entry=7, parent="0" * 64):
+    made = Made(replace(_parent(), digest=parent), "continued", compute)
+    return Saved(entry, made, 120 + compute)
+
+
+@pytest.mark.parametrize(
+    ("steps", "got"),
+    [
+        ([("continued", 50)], None),
+        ([], "no step from that"),
+        ([("continued", 49)], "`continued` for 49 FLOP"),
+        ([("continued", 51)], "`continued` for 51 FLOP"),
+        ([("fine-tuned", 50)], "`fine-tuned` for 50 FLOP"),
+        ([("continued", 50), ("edited", 0)], "`continued` for 50 FLOP and `edited` for 0 FLOP"),
+    ],
+)
+def test_what_a_snapshot_has_was_made_as_the_last_of_its_run_says(steps, got):
+    """A shard that was frozen meanwhile was saved before."""
+    subject = Subject("1" * 64, "next", 150, 150, 170, tuple(Step("0" * 64, *it) for it in steps))
+    problem = lineage.otherwise_saved(subject, [_saved(50, 8), _saved(30)])
+    said = "the snapshot of entry 8 has them, `continued` from `base` for 50 FLOP, got "
+    asked = ", expected the same, or to be made from another subject that has them"
+    assert problem == (got and said + got + asked)
+
+
+def test_what_two_runs_saved_was_made_from_both():
+    steps = (Step("0" * 64, "continued", 50), Step("2" * 64, "continued", 30))
+    both = [_saved(50), _saved(30, 8, "2" * 64)]
+    assert lineage.otherwise_saved(Subject("1" * 64, "next", 180, 150, 170, steps), both) is None
+    problem = lineage.otherwise_saved(Subject("1" * 64, "next", 180, 150, 170, steps[:1]), both)
+    assert problem is not None
+    assert "entry 8" in problem
+
+
+def test_effective_compute_that_ends_below_a_snapshots_is_refused():
+    steps = (Step("0" * 64, "continued", 50),)
+    problem = lineage.otherwise_saved(Subject("1" * 64, "next", 150, 150, 169, steps), [_saved(50)])
+    assert problem == (
+        "the snapshot of entry 7 has them and had spent more: effective compute may be 169 at the most, "
+        "expected 170 FLOP or more"
+    )

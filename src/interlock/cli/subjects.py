@@ -215,7 +215,8 @@ def register(
         raise UsageError("compute is of all training, or of each step from a parent: got both or neither")
     training = lineage.training_compute(made) if compute is None else compute
     interval = effective_compute or Interval(*(lineage.effective_compute(made) if made else (training, training)))
-    if problem := lineage.below_parent(made, training=training, low=interval.low, high=interval.high):
+    problem = lineage.only_continued(made)
+    if problem := problem or lineage.below_parent(made, training=training, low=interval.low, high=interval.high):
         raise UsageError(f"`{name}`: {problem}")
     files = manifest.of(place.folder, adapter=place.adapter, progress=report)  # last: it may take an hour
     steps = tuple(one.step for one in made)

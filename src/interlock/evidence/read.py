@@ -57,7 +57,15 @@ from interlock.evidence.testimony import BY_ONE_KEY, Audit, Before, Revocation, 
 from interlock.policy.compile import from_json as policy_from_json
 from interlock.policy.model import ELICITATIONS, Policy
 from interlock.subject import deployment as offers
-from interlock.subject.lineage import Made, Saved, ancestry, below_parent, somebody_elses
+from interlock.subject.lineage import (
+    Made,
+    Saved,
+    ancestry,
+    below_parent,
+    only_continued,
+    otherwise_saved,
+    somebody_elses,
+)
 from interlock.subject.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -372,7 +380,8 @@ class _Reader:
             Made(self._known(step.parent, where), step.kind, step.compute, step.parent in self.manifests)
             for step in read.steps
         ]
-        problem = below_parent(made, training=read.training_compute, low=read.ec_low, high=read.ec_high)
+        problem = only_continued(made)
+        problem = problem or below_parent(made, training=read.training_compute, low=read.ec_low, high=read.ec_high)
         if problem:
             raise EvidenceError(f"{where}: {problem}")
         subject = Subject(digest, read.name, read.training_compute, read.ec_low, read.ec_high, read.steps)
@@ -384,15 +393,24 @@ class _Reader:
         self.subjects[digest] = subject
 
     def _check_weights(self, subject: Subject, files: Manifest, where: str) -> None:
-        """Whose weights a subject has, it is made from; what a snapshot of them had spent, it has spent."""
+        """Whose weights a subject has, it is made from; as a snapshot of them says, and for as much compute."""
         line = ancestry([step.parent for step in subject.steps], self.subjects)
         problem = somebody_elses(files, line, self.subjects, self.manifests)
         if problem:
             raise EvidenceError(f"{where}: {problem}")
-        for name, weights in files.weights.items():
-            saved = self.saved.get(weights)
-            if saved and (problem := saved.denies(subject, line)):
-                raise EvidenceError(f"{where}: its weights `{name}` are not its own: {problem}")
+        if problem := self._otherwise_saved(subject, files, line, self.saved):
+            raise EvidenceError(f"{where}: its weights are not its own: {problem}")
+
+    def _otherwise_saved(
+        self, subject: Subject, files: Manifest, line: set[str], saved: Mapping[str, Saved]
+    ) -> str | None:
+        """Why a subject cannot have the files that snapshots have; those that an ancestor has are the ancestor's."""
+        own = set(files.weights.values()) - self._weights(line)
+        return otherwise_saved(subject, [saved[it] for it in sorted(own & saved.keys())])
+
+    def _weights(self, subjects: set[str]) -> set[str]:
+        """All of their files of weights."""
+        return {it for one in subjects & self.manifests.keys() for it in self.manifests[one].weights.values()}
 
     def _deployment(self, said: Said) -> None:
         statement, where = said.statement, said.where
@@ -594,17 +612,18 @@ class _Reader:
 
     def _save(self, said: Said, terms: SnapshotPredicate, permit: Permit) -> None:
         """Keep what was spent on weights that nobody before it in its line, and no earlier snapshot, had; a subject
-        that has them already may have said no less.
+        that has them already may have said nothing else.
         """
         parent, start = self.subjects[permit.subject], permit.terms.start_compute
         made = Made(parent, "continued", terms.compute - start, parent.digest in self.manifests)
-        saved, older = Saved(said.entry, made, terms.compute), ancestry([parent.digest], self.subjects)
-        known = {it for digest in older & self.manifests.keys() for it in self.manifests[digest].weights.values()}
-        new = set(terms.files.weights.values()) - known - self.saved.keys()
+        known = self._weights(ancestry([parent.digest], self.subjects)) | self.saved.keys()
+        new = set(terms.files.weights.values()) - known
+        saved = self.saved | dict.fromkeys(new, Saved(said.entry, made, terms.compute))
         for digest, files in self.manifests.items():
+            if new.isdisjoint(files.weights.values()):
+                continue
             subject = self.subjects[digest]
             line = ancestry([step.parent for step in subject.steps], self.subjects)
-            problem = saved.denies(subject, line) if not new.isdisjoint(files.weights.values()) else None
-            if problem:
+            if problem := self._otherwise_saved(subject, files, line, saved):
                 raise said.wrong(f"subject `{subject.name}` has its weights, and said otherwise: {problem}")
-        self.saved |= dict.fromkeys(new, saved)
+        self.saved = saved

@@ -86,6 +86,16 @@ def below_parent(made: Sequence[Made], *, training: int, low: int, high: int) ->
     return None
 
 
+def only_continued(made: Sequence[Made]) -> str | None:
+    """What a subject may not say of a run from scratch: that its weights were made from it in another way than by
+    training. There were none. In words, with got and expected; None if it is sound.
+    """
+    for one in made:
+        if not one.has_weights and one.kind != "continued":
+            return f"`{one.kind}` from `{one.parent.name}`, a run that has no weights yet, expected `continued`"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Saved:
     """What the first snapshot that had a file of weights says of it: the entry, the training under its permit as a step
@@ -96,17 +106,33 @@ class Saved:
     made: Made
     compute: int
 
-    def denies(self, subject: Subject, line: Collection[str]) -> str | None:
-        """Why a subject cannot have this file, in words: it is not made from what the snapshot was, or has spent less.
-        None if it may. `line` are the digests of its ancestors.
-        """
-        parent = self.made.parent
-        if parent.digest not in line:
-            return f"the snapshot of entry {self.entry} has them, expected to be made from `{parent.name}` as that was"
-        problem = below_parent([self.made], training=subject.training_compute, low=subject.ec_low, high=subject.ec_high)
-        if problem is None and subject.ec_high < self.compute:
-            problem = f"effective compute may be {subject.ec_high} at the most, expected {self.compute} FLOP or more"
-        return problem and f"the snapshot of entry {self.entry} has them and had spent more: {problem}"
+
+def otherwise_saved(subject: Subject, files: Sequence[Saved]) -> str | None:
+    """Why a subject cannot have these files, in words: it says otherwise than the snapshots how they came about. None
+    if it may: it was `continued` from what each run went on from, for as long as the run had by the last of them.
+
+    For no less, and in no other way, or what an earlier state of the run shows would not be shown of it; for no more,
+    or what it shows would not be shown of later ones.
+    """
+    last: dict[str, Saved] = {}
+    for one in sorted(files, key=lambda it: it.made.compute):
+        last[one.made.parent.digest] = one
+    for digest, one in last.items():
+        parent, compute = one.made.parent.name, one.made.compute
+        said = [(step.kind, step.compute) for step in subject.steps if step.parent == digest]
+        if not said or set(said) != {("continued", compute)}:
+            got = " and ".join(f"`{kind}` for {flop} FLOP" for kind, flop in said) or "no step from that"
+            return (
+                f"the snapshot of entry {one.entry} has them, `continued` from `{parent}` for {compute} FLOP, "
+                f"got {got}, expected the same, or to be made from another subject that has them"
+            )
+    for one in files:
+        if subject.ec_high < one.compute:
+            return (
+                f"the snapshot of entry {one.entry} has them and had spent more: effective compute may be "
+                f"{subject.ec_high} at the most, expected {one.compute} FLOP or more"
+            )
+    return None
 
 
 def ancestry(parents: Sequence[str], subjects: Mapping[str, Subject]) -> set[str]:
