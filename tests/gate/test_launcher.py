@@ -23,7 +23,7 @@ import permit_lab
 from interlock import cli
 from interlock.cli.launching import _by_file, _by_ledger
 from interlock.errors import HOLD, InterlockError, UsageError
-from interlock.gate import _inside, _tree
+from interlock.gate import _inside, _tree, _watchdog
 from interlock.gate import launcher as launcher_module
 from interlock.gate._watchdog import descendants
 from interlock.gate.clock import Steady
@@ -331,6 +331,144 @@ def test_attack_a_process_whose_first_thread_has_ended_is_not_over(tmp_path, mon
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+NAMED = """
+    import ctypes, os, pathlib, signal, time
+    for number in (signal.SIGUSR1, signal.SIGTERM): signal.signal(number, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(15, b"\\xff\\x0b)")
+    pathlib.Path("pid").write_text(str(os.getpid()))
+    time.sleep(600)
+"""
+#: Each has left another before it ends. All have a pipe open, of which one reads the end when none of them is there.
+COMET = """
+    import os, pathlib, signal
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.open("alive", os.O_WRONLY)
+    pathlib.Path("pid").write_text("begun")
+    while True:
+        if os.fork(): os._exit(0)
+        os.setsid()
+"""
+
+
+def starts(text):
+    """A command that starts another in a session of its own, and waits until that has begun."""
+    return script(f"""
+        import pathlib, subprocess, sys
+        subprocess.Popen({script(text)!r}, start_new_session=True)
+        while not pathlib.Path("pid").exists() or not pathlib.Path("pid").read_text(): pass
+    """)
+
+
+@linux
+def test_attack_a_process_whose_name_is_no_text_is_not_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(starts(NAMED), after(1))[0] == Ended(0, None)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+@linux
+def test_a_process_whose_name_is_no_text_is_told_to_save(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named = 'signal.signal(signal.SIGUSR1, save)\nimport ctypes; ctypes.CDLL(None).prctl(15, b"\\xff\\x0b)")'
+    command = script(textwrap.dedent(SAVES).replace("signal.signal(signal.SIGUSR1, save)", named))
+    assert run(command, when_ready(tmp_path, Held("revoked")))[0] == Ended(0, "revoked")
+    assert (tmp_path / "saved").read_text() == "whole"
+
+
+@linux
+def test_attack_a_process_that_leaves_another_before_it_can_be_looked_at(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("alive")
+    alive = os.open("alive", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run(starts(COMET), after(1)) == (Ended(0, None), [])
+        assert os.read(alive, 1) == b""  # an error, while one has it open
+    finally:
+        os.close(alive)
+
+
+@linux
+def test_processes_that_were_handed_on_are_not_left_unread_while_the_command_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    hands_on = """
+        import os, pathlib, sys, time
+        if not os.fork():
+            if os.fork(): os._exit(0)
+            pathlib.Path("pid").write_text(str(os.getpid()))
+            os._exit(0)
+        os.wait()
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            pid = pathlib.Path("pid").read_text() if os.path.exists("pid") else ""
+            if pid and not os.path.exists(f"/proc/{pid}"): sys.exit(7)
+            time.sleep(0.01)
+    """
+    with subprocess.Popen(["sh", "-c", "exit 5"]) as before:
+        while not _watchdog.is_over(before.pid):
+            pass
+        assert run(script(hands_on), after(1))[0] == Ended(7, None)
+        assert before.wait() == 5  # nobody else has read it
+
+
+# -- what whoever starts the launcher leaves it ------------------------------------------------------------------------
+
+
+def test_attack_exit_codes_that_nobody_wants_to_read(tmp_path):
+    """`trap '' CHLD; exec interlock run ...`: every exit code would read as 0."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert run(["sh", "-c", "exit 7"], after(1))[0] == Ended(7, None)
+        assert signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_attack_signals_that_are_blocked(tmp_path):
+    """Neither the launcher's own alarm nor what asks the command to stop would come."""
+    blocked = {signal.SIGALRM, signal.SIGTERM, signal.SIGUSR1}
+    seen = []
+
+    def verify(clock):
+        seen.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+        return lease(clock)
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    try:
+        counts = "import signal, sys; sys.exit(len(signal.pthread_sigmask(signal.SIG_BLOCK, [])))"
+        assert run(script(counts), verify)[0] == Ended(len(before - blocked), None)
+        assert not seen[0] & blocked
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, []) >= blocked
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _does_not_come_back(_):
+    nobody_writes, _kept_open = os.pipe()
+    os.read(nobody_writes, 1)
+
+
+def _raises(error):
+    def say(_):
+        raise error
+
+    return say
+
+
+@pytest.mark.parametrize(
+    "say",
+    [_raises(BrokenPipeError(errno.EPIPE, "Broken pipe")), _raises(ValueError("closed file")), _does_not_come_back],
+    ids=["nobody reads", "it is closed", "who reads was stopped"],
+)
+def test_attack_what_is_said_is_heard_by_nobody(tmp_path, monkeypatch, say):
+    """The command is asked to save all the same, and the hold is told by the exit code."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launcher_module, "_HEARD", 0.1)
+    verify = when_ready(tmp_path, Held("revoked"))
+    assert launch(script(SAVES), verify, pace=QUICK, say=say) == Ended(0, "revoked")
+    assert (tmp_path / "saved").read_text() == "whole"
+
+
 # -- a gate inside the command -----------------------------------------------------------------------------------------
 
 
@@ -354,6 +492,43 @@ def test_a_gate_in_training_tells_the_launcher_that_it_holds(tmp_path, monkeypat
         pass
     assert ended.value.code == HOLD
     assert _inside.read(tmp_path / "held") == "the permit is used up"
+
+
+@pytest.mark.parametrize(
+    "put",
+    [os.mkfifo, Path.mkdir, lambda it: it.symlink_to(it.with_name("other"))],
+    ids=["pipe", "folder", "link"],
+)
+def test_attack_what_is_no_file_in_the_place_of_what_a_gate_tells(tmp_path, monkeypatch, put):
+    """Neither the gate nor the launcher waits for it."""
+    (tmp_path / "other").write_text("held by nobody")
+    put(tmp_path / "held")
+    monkeypatch.setenv(_inside.FILE, str(tmp_path / "held"))
+    _inside.tell("the permit is used up")
+    assert _inside.read(tmp_path / "held") is None
+    assert (tmp_path / "other").read_text() == "held by nobody"
+
+
+def test_a_reason_that_is_no_text_is_told_as_far_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setenv(_inside.FILE, str(tmp_path / "held"))
+    _inside.tell("no permit for `\udcff`")
+    assert _inside.read(tmp_path / "held") == "no permit for `?`"
+
+
+def test_attack_a_command_that_fills_the_folder_for_what_a_gate_tells(tmp_path, monkeypatch):
+    """More folders in one another than can be removed: the exit code is the command's all the same."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    deep = f"""
+        import os
+        os.chdir(os.path.dirname(os.environ["{_inside.FILE}"]))
+        for _ in range(1100):
+            os.mkdir("d")
+            os.chdir("d")
+    """
+    try:
+        assert run(script(deep), after(1))[0] == Ended(0, None)
+    finally:
+        subprocess.run(["rm", "-rf", *tmp_path.iterdir()], check=True)
 
 
 # -- a permit that cannot be looked at, and clocks ---------------------------------------------------------------------
@@ -444,7 +619,8 @@ def test_a_launcher_that_is_killed_takes_the_command_with_it(tmp_path):
         import sys
         sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
         import test_launcher as tests
-        tests.run(tests.script(tests.SAVES.replace("SIGUSR1", "SIGTERM")), tests.after(1))
+        pace = tests.Pace(look=0.02, verify=0.02, grace=60)
+        tests.run(tests.script(tests.SAVES.replace("SIGUSR1", "SIGTERM")), tests.after(1), pace)
     """
     with subprocess.Popen(script(launcher), cwd=tmp_path) as process:
         while not (tmp_path / "ready").exists():
@@ -501,7 +677,7 @@ def against(folder, what, verify, grace=0.1):
 def is_over(folder):
     """The hostile command runs no more; waits until then."""
     command = int((folder / "pid").read_text())
-    while not _tree.is_over(command):
+    while not _watchdog.is_over(command):
         pass
     return True
 
@@ -547,7 +723,7 @@ def test_attack_an_agent_that_dies_with_the_launcher_leaves_deaf_workers(tmp_pat
     workers = [int(file.read_text()) for file in tmp_path.glob("pid-*")]
     assert len(workers) == 2
     until = time.monotonic() + 60
-    while not all(map(_tree.is_over, workers)):
+    while not all(map(_watchdog.is_over, workers)):
         assert time.monotonic() < until
 
 
@@ -564,6 +740,15 @@ def test_attack_the_command_stops_the_watchdog(tmp_path):
     """It is woken, and the launcher goes on."""
     with against(tmp_path, STOPS_ITS_WATCHDOG, "tests.when_ready(Path(), tests.Held('revoked'))") as process:
         assert process.communicate(timeout=60)[0].split() == ["137", "revoked"]
+
+
+@linux
+def test_attack_a_launcher_that_cannot_kill_leaves_it_to_its_watchdog(tmp_path):
+    """Whatever its own killing fails of: that all is over is said only where it is."""
+    fails = "setattr(tests._tree.Tree, 'kill', None) or tests.when_ready(Path(), tests.Held('revoked'))"
+    with against(tmp_path, WAITS, fails) as process:
+        assert process.wait(60) == 1
+    assert is_over(tmp_path)
 
 
 @linux

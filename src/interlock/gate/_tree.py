@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from interlock.gate._watchdog import descendants
+from interlock.gate._watchdog import children, kill_all, running
 
 __all__ = ["Tree"]
 
@@ -35,8 +35,14 @@ class Tree:
     def alive(self) -> list[int]:
         """Those that run."""
         command = [self.process.pid] if self.process.poll() is None else []
-        came = (pid for pid in descendants(os.getpid(), but=self.others) if not is_over(pid))
-        return list(dict.fromkeys([*command, *came]))
+        self.reap()
+        return list(dict.fromkeys([*command, *running(os.getpid(), self.others)]))
+
+    def reap(self) -> None:
+        """Read the exit codes of those that were handed on when their parents ended; not the command's own."""
+        for pid in children(os.getpid()) - self.others - {self.process.pid}:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
     def save_within(self, seconds: float) -> bool:
         """SIGUSR1 to each that wants it, also to one that wants it only after a while; gives whether all have ended.
@@ -83,34 +89,14 @@ class Tree:
     def kill(self) -> list[int]:
         """SIGKILL to all; gives those that the system does not end."""
         self._send_group(signal.SIGKILL)
+        kill_all(os.getpid(), self.others, _PATIENCE)
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(_PATIENCE)  # its own exit code is read first: what follows reads those of others
-        until = time.monotonic() + _PATIENCE
-        while (left := self.alive()) and time.monotonic() < until:
-            for pid in left:  # they may start others meanwhile
-                _send(pid, signal.SIGKILL)
-            time.sleep(0.01)
-        handed_on = set(descendants(os.getpid(), but=self.others)) - {self.process.pid}  # when their parents ended
-        for pid in handed_on:
-            with suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-        return left
+            self.process.wait(_PATIENCE)
+        return self.alive()
 
     def _send_group(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
-
-
-def is_over(pid: int) -> bool:
-    """Whether a process is only waiting for its exit code to be read. One whose first thread has ended, and no other,
-    looks like that and is not.
-    """
-    try:
-        state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        threads = int(numbers[16])  # proc_pid_stat(5): state is field 3, num_threads 20
-    except (OSError, ValueError, IndexError):
-        return True
-    return state == "X" or (state == "Z" and threads <= 1)
 
 
 def _wants(pid: int, number: int) -> bool:
@@ -118,8 +104,9 @@ def _wants(pid: int, number: int) -> bool:
     if sys.platform != "linux":
         return True
     try:
-        told = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-        return bool((int(told["SigCgt"], 16) | int(told["SigBlk"], 16)) >> (number - 1) & 1)
+        lines = Path(f"/proc/{pid}/status").read_bytes().split(b"\n")  # a name may be any bytes
+        told = dict(line.split(b":", 1) for line in lines if line)
+        return bool((int(told[b"SigCgt"], 16) | int(told[b"SigBlk"], 16)) >> (number - 1) & 1)
     except (OSError, ValueError, KeyError):
         return False
 

@@ -3,6 +3,7 @@
 It is run as a file, by a Python without site-packages, and imports nothing of Interlock. On its standard input the
 launcher says, a line each: `group PID` the command's process group; `until SECONDS` when all must be over, by the
 monotonic clock, which is one for all processes; `over` that nothing runs any more.
+Where that ends without `over`, or the watchdog itself fails, it kills the command first.
 Its exit code: 0 it did nothing; 3 it has killed the command.
 """
 
@@ -14,7 +15,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,11 @@ from pathlib import Path
 KILLED = 3
 _DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP)
 _PATIENCE = 10.0  # seconds for what SIGKILL does not end at once
+_AT_ONCE = 1.0  # seconds of killing until the launcher is listened to again
 _OFTEN, _LONG = 10, 100  # times that the launcher is found stopped; looks after which these are forgotten
+#: What the system says of a process that has ended meanwhile, or is not to be seen. All else it says is no answer.
+_GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
+_ROUNDS = 10  # looks in a row that find new processes, and all of them over, until these are taken to be running
 
 
 @dataclass(slots=True)
@@ -43,17 +48,31 @@ class _Watch:
     killed: bool = False
 
     def run(self) -> int:
-        """Watch until the launcher says that it is over, or is gone."""
+        """Watch until the launcher says that it is over, or is gone; then nothing runs any more."""
+        try:
+            over = self._until_over()
+        except Exception:  # noqa: BLE001 - whatever it is, what this watches does not outlive it
+            over = False
+        if over:
+            return KILLED if self.killed else 0
+        if os.getppid() == self.launcher:
+            with suppress(OSError):
+                self._kill(_PATIENCE)
+                self.group = 0  # it was killed; its first process may stay there, unread
+        self._end_what_is_left()
+        return KILLED
+
+    def _until_over(self) -> bool:
+        """Whether the launcher has said so; else it says no more."""
         for words in _listen(self.look):
             if words == ["over"]:
-                return KILLED if self.killed else 0
+                return True
             self._hear(words)  # all that was said before the launcher died is still heard
             if os.getppid() != self.launcher:
                 continue  # its number may be another's by now; the end of what it said comes next
             if time.monotonic() >= self.until or self.stopped >= _OFTEN:
-                self._kill()
-        self._end_what_is_left()
-        return KILLED
+                self._kill(_AT_ONCE)
+        return False
 
     def _hear(self, words: list[str]) -> None:
         match words:
@@ -61,7 +80,7 @@ class _Watch:
                 self.group = int(process)
             case ["until", moment]:
                 self.until = float(moment)
-            case [] if os.getppid() == self.launcher and _state(self.launcher) in {"T", "t"}:
+            case [] if os.getppid() == self.launcher and _is_stopped(self.launcher):
                 self._wake()
 
     def _wake(self) -> None:
@@ -72,14 +91,13 @@ class _Watch:
         self.stopped, self.stopped_at = self.stopped + 1, at
         _signal(self.launcher, signal.SIGCONT)
 
-    def _kill(self) -> None:
-        """End everything that came from the launcher, which then sees it."""
+    def _kill(self, seconds: float) -> None:
+        """End everything that came from the launcher, which then sees it, in so much time."""
         self.killed = True
         if self.group:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.group, signal.SIGKILL)
-        for process in descendants(self.launcher, but=self.others | {os.getpid()}):
-            _signal(process, signal.SIGKILL)
+        kill_all(self.launcher, self.others | {os.getpid()}, seconds)
         _signal(self.launcher, signal.SIGCONT)
 
     def _end_what_is_left(self) -> None:
@@ -109,21 +127,98 @@ class _Watch:
         return self.group != 0
 
 
-def descendants(process: int, but: frozenset[int] = frozenset()) -> Iterator[int]:
-    """Children, their children, and so on, where the system tells (Linux)."""
-    for file in Path(f"/proc/{process}/task").glob("*/children"):
-        with suppress(OSError, ValueError):
-            for child in set(map(int, file.read_text().split())) - but:
-                yield child
-                yield from descendants(child, but)
+def children(process: int) -> set[int]:
+    """Those of all its threads, where the system tells (Linux)."""
+    found = set[int]()
+    with suppress(*_GONE):
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            with suppress(*_GONE):
+                found.update(map(int, (thread / "children").read_bytes().split()))
+    return found
+
+
+def descendants(process: int, but: Set[int] = frozenset()) -> Iterator[int]:
+    """Children, their children, and so on, however deep.
+
+    Raises:
+        OSError: the system does not tell.
+    """
+    seen, parents = set(but), [process]
+    while parents:
+        came = children(parents.pop()) - seen
+        seen |= came
+        parents += came
+        yield from came
+
+
+def running(process: int, but: Set[int] = frozenset()) -> list[int]:
+    """Those of its descendants that are not over; none only if none is, if it adopts orphans.
+
+    What ends while it is looked at may have left a child that was not there yet, and which is adopted. So where all are
+    over, they are looked for once more.
+    """
+    known = set(but)
+    for _ in range(_ROUNDS):
+        came = [*descendants(process, known)]
+        left = [it for it in came if not is_over(it)]
+        if left or not came:
+            return left
+        known.update(came)
+    return came  # each has left another before it could be looked at
+
+
+def kill_all(process: int, but: Set[int], seconds: float) -> list[int]:
+    """SIGKILL to all its descendants, until none runs or so much time is over; gives those that do."""
+    until, before = time.monotonic() + seconds, list[int]()
+    while (left := running(process, but)) and time.monotonic() < until:
+        for it in left:
+            _signal(it, signal.SIGKILL)
+        if left == before:  # they take their time; those that start others are not left any
+            time.sleep(0.01)
+        before = left
+    return left
+
+
+def is_over(process: int) -> bool:
+    """Whether a process is only waiting for its exit code to be read. One whose first thread has ended, and no other,
+    looks like that and is not; nor is one of which the system does not tell.
+    """
+    try:
+        state, *numbers = _stat(process)
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    except OSError:
+        return False
+    return state == b"X" or (state == b"Z" and int(numbers[16]) <= 1)  # proc_pid_stat(5): num_threads is field 20
+
+
+def _is_stopped(process: int) -> bool:
+    with suppress(OSError):
+        return _stat(process)[0] in {b"T", b"t"}
+    return False
+
+
+def _stat(process: int) -> list[bytes]:
+    """What the system tells of a process from field 3, its state, on. Its name, before that, may be any bytes.
+
+    Raises:
+        OSError: it does not tell, or there is none.
+    """
+    return Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
 
 
 def _marked(mark: bytes) -> Iterator[int]:
     """Processes with such a line in their environment, as they were started with it, where the system tells (Linux)."""
-    for file in Path("/proc").glob("[0-9]*/environ"):
+    for process in _processes():
         with suppress(OSError):
-            if mark in file.read_bytes().split(b"\0"):
-                yield int(file.parent.name)
+            if mark in Path(f"/proc/{process}/environ").read_bytes().split(b"\0"):
+                yield process
+
+
+def _processes() -> list[int]:
+    with suppress(OSError):
+        return [int(it.name) for it in Path("/proc").iterdir() if it.name.isdecimal()]
+    return []
 
 
 def _listen(look: float) -> Iterator[list[str]]:
@@ -139,12 +234,6 @@ def _listen(look: float) -> Iterator[list[str]]:
         *lines, kept = (kept + data).split(b"\n")
         for line in lines:
             yield line.decode().split()
-
-
-def _state(process: int) -> str:
-    with suppress(OSError, IndexError):
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    return ""
 
 
 def _signal(process: int, number: int) -> None:

@@ -50,6 +50,7 @@ _PATIENCE = 10.0  # seconds until a watchdog that does not end is killed
 #: Seconds that a look at the permit may take: longer than it waits for a lock, which is an outage (`_disk.PATIENCE`).
 #: Whoever can append what takes long to decide upon could else keep a hold from being heard.
 _LATE = 180.0
+_HEARD = 5.0  # seconds that a line may take to be said: whoever should read it may have been stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,11 @@ def launch(command: Sequence[str], verify: Verify, *, pace: Pace, say: Callable[
         Held: there is no permit, it cannot be reached, or what is left of it is less than stopping may take.
         UsageError, EvidenceError, LedgerError: the permit cannot be verified, or the command cannot be started.
     """
+    with _hearing():
+        return _launch(command, verify, pace, partial(_say, say))
+
+
+def _launch(command: Sequence[str], verify: Verify, pace: Pace, say: Callable[[str], None]) -> Ended:
     clock = Steady()
     try:
         lease = verify(clock)
@@ -112,12 +118,15 @@ def launch(command: Sequence[str], verify: Verify, *, pace: Pace, say: Callable[
             others = frozenset(descendants(os.getpid()))
             with _passing_on() as pass_on:
                 tree = Tree(_start(command, watchdog, told), others)
+                watchdog.over = False
                 watched = _Watched(tree, partial(verify, clock), lease, watchdog, pace, say, ends)
                 try:
                     pass_on(tree)
                     held = watched.until_it_ends()
                 finally:
-                    if alive := tree.kill():
+                    alive = tree.kill()
+                    watchdog.over = True
+                    if alive:
                         say(f"could not be killed: {', '.join(map(str, alive))}")
         code = tree.process.returncode or 0
         if held is None and (held := _why_it_failed(watchdog, file if code else None)) is not None:
@@ -131,8 +140,29 @@ def _why_it_failed(watchdog: _Watchdog, told: Path | None) -> str | None:
     return _inside.read(told) if told is not None else None
 
 
+def _say(say: Callable[[str], None], text: str) -> None:
+    """Say it, if anybody listens: what it is about goes on in any case."""
+    with suppress(OSError, ValueError, Held), _back_within(_HEARD):
+        say(text)
+
+
+@contextmanager
+def _hearing() -> Iterator[None]:
+    """Signals that this process and the command rely on come, whatever whoever started it blocks or ignores. Where
+    SIGCHLD is ignored, every exit code reads as 0.
+    """
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    needed = {signal.SIGCHLD, signal.SIGALRM, *_PASSED_ON}
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, needed) & needed
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+
+
 class _Watchdog:
-    """The launcher's end of `_watchdog.py`."""
+    """The launcher's end of `_watchdog.py`. `over`: nothing runs that it would have to end."""
 
     def __init__(self, pace: Pace, told: Mapping[str, str]) -> None:
         others = " ".join(map(str, descendants(os.getpid())))
@@ -141,7 +171,8 @@ class _Watchdog:
         command = [sys.executable, "-I", "-S", _watchdog.__file__, *words]
         listens, self._pipe = os.pipe()
         os.set_blocking(self._pipe, False)
-        self.killed = False
+        self.killed, self.over = False, True
+        self._patience = pace.grace + 3 * _PATIENCE  # for all that it does without a word that all is over
         try:
             self._process = subprocess.Popen(  # noqa: S603 - this package's own file
                 command,
@@ -172,16 +203,17 @@ class _Watchdog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(Held):
-            self._process.send_signal(signal.SIGCONT)
-            self._say("over")
+        """Without a word that all is over the watchdog kills what there is."""
+        self._process.send_signal(signal.SIGCONT)
+        if self.over:
+            with suppress(Held):
+                self._say("over")
+        os.close(self._pipe)
         try:
-            self.killed = self._process.wait(_PATIENCE) == _watchdog.KILLED
+            self.killed = self._process.wait(_PATIENCE if self.over else self._patience) == _watchdog.KILLED
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        finally:
-            os.close(self._pipe)
 
     def _say(self, words: str) -> None:
         try:
@@ -208,13 +240,19 @@ class _Watched:
         looked = time.monotonic()
         while not self._ended_within(self.pace.look):
             try:
+                self.tree.reap()
                 if time.monotonic() - looked >= self.pace.verify:
                     self._verify_again()
                     looked = time.monotonic()
                 self._check()
-            except InterlockError as why:
-                self._stop(str(why))
-                return str(why)
+            except InterlockError as error:
+                why = str(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, nothing shows that it may go on
+                why = f"the launcher failed: {type(error).__name__}: {error}"
+            else:
+                continue
+            self._stop(why)
+            return why
         return None
 
     def _check(self) -> None:
@@ -249,11 +287,11 @@ class _Watched:
 
     def _stop(self, why: str) -> None:
         """Ask, then make it, both shorter where a look at the permit took so long that less is left."""
-        self.say(f"hold: {why}")
         takes = self.pace.stopping
         left = min(takes, timedelta(seconds=max(self.ends - time.monotonic(), 0)))
         with suppress(Held):
             self.watchdog.tell(left)
+        self.say(f"hold: {why}")
         if self.tree.save_within(self.pace.notice * (left / takes)):
             return
         if not self.tree.end_within(self.pace.grace * (left / takes)):
