@@ -284,3 +284,69 @@ def test_a_process_that_is_killed_around_a_save_holds_the_other_and_loses_no_sna
     ranks.two(tmp_path / "bare", lambda rank: _run(tmp_path / "bare", model_folder, None, rank, steps=made.STEPS))
     for rank in range(SIZE):
         assert ranks.equal(ranks.weights(tmp_path / "two", rank), ranks.weights(tmp_path / "bare", rank))
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["before the first step", "between two steps"])
+def test_processes_that_are_joined_after_training_began_hold(whole, permit, model_folder, tmp_path, at):
+    """Each began alone, and would be bounded alone: together they would train twice as much."""
+
+    def work(rank):
+        loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
+        held = "went through"
+        with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path / str(rank)) as run:
+            try:
+                for step in range(at + 1):
+                    if step == at:
+                        ranks.join(tmp_path / "one", rank)
+                    loop.model(**_share(rank)(step)).loss.backward()
+                    loop.optimizer.step()
+                    loop.optimizer.zero_grad()
+                    run.step_done()
+            except permits.Held as caught:
+                held = str(caught)
+        return {"held": held, "step": gate.step}
+
+    said = ranks.two(tmp_path / "one", work)
+    assert [one.get("step") for one in said] == [at, at], said
+    assert all(
+        one["held"].startswith("torch.distributed has 2 processes, and the run began as one of 1") for one in said
+    )
+
+
+def test_an_optimizer_that_cannot_ask_in_one_process_begins_nothing_in_any(whole, permit, model_folder, tmp_path):
+    def work(rank):
+        ranks.join(tmp_path / "one", rank)
+        loop, gate = made.Loop(model_folder), _gate(whole, permit, model_folder)
+        optimizer = object() if rank else loop.optimizer
+        try:
+            with gated(loop.model, optimizer, gate=gate, save=loop.save, output=tmp_path / "runs"):
+                return {"held": "it began"}
+        except InterlockError as error:
+            return {"held": str(error), "code": error.exit_code}
+
+    said = ranks.two(tmp_path / "one", work)
+    assert [one.get("code") for one in said] == [3, 2], said
+    assert said[0]["held"].startswith("rank 1: the optimizer, a `object`, takes no hook")
+
+
+def test_tokens_of_every_process_count_in_the_snapshot_of_a_step_that_was_cut_short(
+    whole, permit, model_folder, tmp_path
+):
+    def work(rank):
+        ranks.join(tmp_path / "one", rank)
+        loop, gate, held = made.Loop(model_folder), _gate(whole, permit, model_folder), []
+        loop.forward = DistributedDataParallel(loop.model)
+        with gated(loop.model, loop.optimizer, gate=gate, save=loop.save, output=tmp_path / "runs") as run:
+            loop.forward(**_share(rank)(0)).loss.backward()
+            for _ in range(2):
+                try:
+                    run.snapshot()
+                except permits.Held as caught:
+                    held.append(str(caught))
+        return {"held": held}
+
+    said = ranks.two(tmp_path / "one", work)
+    assert all("a snapshot is taken within a step" in held for one in said for held in one["held"]), said
+    assert [len(one["held"]) for one in said] == [2, 2]
+    (snapshot,) = whole.read().snapshots
+    assert snapshot.terms.compute == lab.COMPUTE + SIZE * made.step_flop(model_folder)

@@ -156,6 +156,45 @@ def test_tokens_that_nobody_saw_here_are_told_in_the_verdict(ran, model_folder):
     assert len([told for told in report.unchecked if "no batch was seen here" in told]) == 4
 
 
+def test_a_batch_that_cannot_be_counted_again_is_told_in_the_verdict(ran, model_folder):
+    """Beside the batches that were told of, some rows more under vmap."""
+
+    def more(start, segment, into):
+        model = made.load(start).train()
+        model.set_attn_implementation("eager")
+        torch.vmap(lambda row: model(row[None], use_cache=False).logits)(made.batch(0, rows=4)["input_ids"])
+        return again(start, segment, into)
+
+    report = _replay(ran, model_folder, by=more)
+    assert report.verdict == "agrees in part"
+    assert (
+        len([told for told in report.unchecked if "not counted again: the model is called within torch.vmap" in told])
+        == 4
+    )
+
+
+def test_parts_that_are_given_what_is_counted_already_are_no_batches(ran, model_folder, monkeypatch):
+    """As the decoder of a model whose encoder hands it something."""
+
+    def once(start, segment, into):
+        loop, losses = made.Loop(start), []
+        inner = loop.model.model
+        inner.register_forward_pre_hook(
+            lambda _, given, named: (given, {**named, "others": torch.zeros(2, 3, 4)}), with_kwargs=True
+        )
+        for step in range(segment.first_step, segment.last_step):
+            loss = loop.model(**made.batch(step)).loss
+            loss.backward()
+            loop.optimizer.step()
+            loop.schedule.step()
+            loop.optimizer.zero_grad()
+            losses.append(loss)
+        loop.save(into)
+        return losses
+
+    assert _replay(ran, model_folder, by=once).verdict == "agrees"
+
+
 def test_too_few_tokens_differ_on_any_machine(finished_lab, model_folder, tmp_path, monkeypatch):
     """The gate's own count is edited: the ledger and the transcript agree on a quarter of the tokens."""
     size = batches.size
@@ -244,6 +283,18 @@ def test_a_snapshot_that_stands_in_the_ledger_with_less_compute_differs(
     assert report.verdict == "differs"
     spent = lab.COMPUTE + made.step_flop(model_folder)
     assert set(report.wrong) == {f"the snapshot of step 1 has taken {lab.COMPUTE} FLOP by the ledger, and here {spent}"}
+
+
+def test_what_a_step_cut_short_has_taken_is_in_the_last_snapshot_and_adds_up(finished_lab, model_folder, tmp_path):
+    def batches(step):
+        return made.batch(step) if step < 2 else made.batch(step, rows=1, length=made.TOKENS)
+
+    workspace = lab.copy(finished_lab, tmp_path / "lab")
+    permit = made.permit(workspace, model_folder, 4)
+    made.held(workspace, permit, model_folder, tmp_path / "runs", "a sequence has 32 tokens", batches=batches)
+    (snapshot,) = workspace.read().snapshots
+    assert snapshot.terms.compute == lab.COMPUTE + 3 * made.step_flop(model_folder)
+    assert _replay(tmp_path, model_folder, count=1).wrong == ()
 
 
 def test_a_run_past_its_bound_differs(finished_lab, model_folder, tmp_path, monkeypatch):

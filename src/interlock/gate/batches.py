@@ -2,7 +2,8 @@
 
 Guarantees: every element of token ids counts, and their last dimension is the sequence; ids that are not rows and
 columns, embeddings that are not those with a vector each, and whatever else could carry tokens past their shapes (a
-cache of keys and values above all) are held, and not guessed at.
+cache of keys and values above all) or work that no token takes (images, sound, what an encoder gave) are held, and not
+guessed at; so is a batch of which `torch.vmap` shows a row.
 What it leaves to the caller: whether the model trains now.
 """
 
@@ -13,13 +14,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from interlock.gate import _mapped
 from interlock.gate.permit import Held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _IDS, _EMBEDS, _MASK = "input_ids", "inputs_embeds", "attention_mask"  # of a decoder, too, which has them at the end
-_OF_TOKENS = frozenset({_MASK, "position_ids"})
+#: What says something of each token, by the ends of its names; of all else with rows nobody knows what it takes.
+_BESIDE = ("mask", "masks", "position_ids", "type_ids", "label", "labels", "targets", "seq_idx")
+_OF_PAIRS = ("mask", "masks", "position_ids")  # of heads, or of each direction in an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,9 @@ def size(module: Any, positional: Sequence[Any], named: Mapping[str, Any]) -> Si
     """The size of a batch that `module` is called with: that of its largest argument, masks and labels included.
 
     Raises:
-        Held: an argument is one of which the size cannot be told.
+        Held: an argument is one of which the size cannot be told, or it is called within `torch.vmap`.
     """
+    _mapped.check([*positional, *named.values()])
     tokens = longest = 0
     for name, given in [*_by_place(module, positional), *named.items()] if positional else named.items():
         many, long = _of(name, given)
@@ -66,16 +71,23 @@ def _of(name: str, given: Any) -> tuple[int, int]:
     if not isinstance(given, torch.Tensor):
         _check_carries_nothing(name, given)
         return 0, 0
+    if given.is_nested:
+        raise Held(f"`{name}` is a nested tensor, whose rows are of several lengths: pad it, so that it can be counted")
     shape = tuple(map(int, given.shape))
     if name.endswith(_EMBEDS):
         return _rows(name, shape, dimensions=3)
-    if len(shape) == 2 or name.endswith(_IDS):  # whatever is in them
+    if name.endswith(_IDS):
         return _rows(name, shape, dimensions=2)
-    if len(shape) < 2 or name in _OF_TOKENS:  # lengths and counts; masks of pairs, and the like
+    if len(shape) < 2:  # lengths and counts
         return 0, 0
-    if whole_numbers(given):
-        return given.numel(), max(shape[1], shape[-1])
-    return shape[0] * shape[1], shape[1]
+    if len(shape) == 2 and name.endswith(_BESIDE):  # whatever is in them
+        return _rows(name, shape, dimensions=2)
+    if name.endswith(_OF_PAIRS):
+        return 0, 0
+    raise Held(
+        f"the model trains with `{name}`, of the shape {shape}, in which tokens cannot be counted: what one takes is "
+        "known of ids and embeddings, and not of images, sound, or what an encoder gave; train without it"
+    )
 
 
 def _rows(name: str, shape: tuple[int, ...], *, dimensions: int) -> tuple[int, int]:

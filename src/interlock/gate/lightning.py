@@ -96,7 +96,7 @@ class PermitCallback(Callback):  # type: ignore[misc, unused-ignore]  # where li
         if trainer.global_step == self.gate.step:
             return  # gradients are gathered over several batches
         run = self._begun()
-        run.step_done()
+        run.updated()
         if self._every and run.step % self._every == 0:
             run.snapshot()
 

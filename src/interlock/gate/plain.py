@@ -8,6 +8,8 @@
             optimizer.zero_grad()
             run.step_done()
 
+`step_done` gives False where no update was asked for (a gradient scaler skipped it): the step goes on.
+
 Guarantees: what `gate.training` does; a hold inside a step, before the weights change, comes out of the model's or the
 optimizer's own call, whatever the loop does; every snapshot is written whole, and stands in the ledger.
 What it leaves to the caller: one call of `step_done` when a step is over, all that belongs to it included (scheduler,
@@ -20,6 +22,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from interlock.errors import UsageError
 from interlock.gate import compiled, saving
 from interlock.gate.permit import Held
 
@@ -45,11 +48,26 @@ class Run:
         """Optimizer steps so far, by the ledger at the start: where the data goes on."""
         return self.gate.step
 
-    def step_done(self, loss: Any = None) -> None:
+    def step_done(self, loss: Any = None) -> bool:
         """Say that a step is over. `loss` is for the transcript, where it is not the model that computes it.
 
+        Returns whether it is. False: its update was skipped, by a gradient scaler say, so that the step stays open; the
+        tokens of the next are added to its own, and no snapshot is taken before an update.
+
         Raises:
-            Held: the run ends here, with a snapshot that stands in the ledger.
+            Held: the run ends here, with a snapshot that stands in the ledger; or the weights changed in this step and
+                the one before, and the gate was asked in neither.
+        """
+        if self.gate.skipped():
+            return False
+        self.updated(loss)
+        return True
+
+    def updated(self, loss: Any = None) -> None:
+        """Say that a step is over in which the weights have changed.
+
+        Raises:
+            Held: the gate was not asked before; or the run ends here, with a snapshot that stands in the ledger.
         """
         reason = self.gate.after_step(loss)
         if reason is not None:
@@ -109,6 +127,21 @@ class Run:
         self.asks(question)
 
 
+def _before_each(optimizer: Any, question: Callable[..., None]) -> Any:
+    """Have the optimizer ask before each update. Returns the hook.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        return optimizer.register_step_pre_hook(compiled.hook(question))
+    except AttributeError as error:  # a wrapper may have the method, and not what it stands on
+        raise UsageError(
+            f"the optimizer, a `{type(optimizer).__name__}`, takes no hook before its step, so that the gate would not "
+            "be asked before the weights change; expected a torch.optim.Optimizer, without a wrapper around it"
+        ) from error
+
+
 def _check_no_closure(positional: tuple[Any, ...], named: dict[str, Any]) -> None:
     if any(map(callable, positional)) or any(map(callable, named.values())):
         raise Held(
@@ -128,14 +161,13 @@ def gated(
 
     Raises:
         Held: training must not begin, or it ends here.
-        UsageError: there is no ledger.
+        UsageError: there is no ledger, or the optimizer takes no hook.
         EvidenceError, LedgerError: the ledger, or a result's log, cannot be relied on.
     """
     run = Run(gate, save, output)
     gate.begin(model, opens=lambda: run.asks(gate.before_step))
-    hook = optimizer.register_step_pre_hook(compiled.hook(run._before_update))
     try:
+        gate.together(lambda: gate.keep(_before_each(optimizer, run._before_update)))
         yield run
     finally:
-        hook.remove()
         gate.release()

@@ -1,13 +1,15 @@
 """The processes of one training run, and what they agree on.
 
 Guarantees: whatever one of them says holds, all of them hear in the same exchange, so that all stop at the same step; a
-process that does not answer in time is a hold for the others.
+process that does not answer in time is a hold for the others; and so is a process that is not one of those that began
+together: a fork, or one that was joined with others since.
 What it leaves to the caller: to come to every exchange in the same order in every process. While gradients are
 exchanged, it is torch's own process group that waits, with the timeout that the run gave it.
 """
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +35,35 @@ class Ranks:
     def __init__(self, patience: timedelta = PATIENCE) -> None:
         self._patience = patience
         self._group: Any = None
+        self._process = os.getpid()
         self.rank, self.size = 0, 1
         if _distributed():
             import torch.distributed as dist
 
             self.rank, self.size = dist.get_rank(), dist.get_world_size()
             self._group = self._waiting(lambda: dist.new_group(backend="gloo", timeout=patience))
+
+    @property
+    def here(self) -> bool:
+        """Whether this is the process that began, and no fork of it."""
+        return os.getpid() == self._process
+
+    def check(self) -> None:
+        """Check that the run has the processes that it began with.
+
+        Raises:
+            Held: this one is a fork, or `torch.distributed` was begun, or ended, since.
+        """
+        if not self.here:
+            raise Held(
+                f"process {os.getpid()} is a fork of the one that began the run ({self._process}), and what it trains "
+                "is not counted there; train in that one, or begin in each process of torch.distributed"
+            )
+        if (size := _world()) != self.size:
+            raise Held(
+                f"torch.distributed has {size} processes, and the run began as one of {self.size}, so that what the "
+                "others train is not counted; let training begin after init_process_group"
+            )
 
     def agree(self, hold: str | None, amount: int = 0) -> tuple[str | None, int]:
         """Tell the others what holds here, and an amount; returns what holds anywhere, and the sum of the amounts.
@@ -97,6 +122,15 @@ class Ranks:
 
 def _by(rank: int, here: int) -> str:
     return "" if rank == here else f"rank {rank}: "
+
+
+def _world() -> int:
+    """Processes that train together, as torch knows them."""
+    if not _distributed():
+        return 1
+    import torch.distributed as dist
+
+    return int(dist.get_world_size())
 
 
 def _distributed() -> bool:

@@ -197,7 +197,8 @@ def _wrong(evidence: Evidence, lines: Sequence[Line]) -> Iterator[str]:
                 yield f"{at} is at {spent} FLOP, past the permit's bound of {most}"
         if line.tells == "snapshot":
             for it in evidence.snapshots:
-                if it.terms.transcript == line.digest and it.terms.compute != spent:
+                fits = it.terms.compute == spent or (it.terms.ended and it.terms.compute > spent)  # in a step cut short
+                if it.terms.transcript == line.digest and not fits:
                     yield f"the snapshot of {at} has taken {it.terms.compute} FLOP by the ledger, and here {spent}"
 
 
@@ -265,9 +266,11 @@ def _again(
         losses = tuple(transcript.mean([loss]) for loss in again(places[one.start], one, folder))
         differs = _differs(one, losses, folder, places[one.end])
     seen, least = Size(), _least(places[one.start], begin["sequence"])
-    for size in given.values():  # every part that takes tokens sees the same ones
+    for size in given.sizes.values():  # every part that takes tokens sees the same ones
         seen = seen.most(size)
-    return _Again(differs, tuple(_miscounted(one, begin, seen, least)), tuple(_uncounted(one, begin, seen, least)))
+    held = tuple(f"{one.name}: a batch was not counted again: {why}" for why in dict.fromkeys(given.held))
+    unchecked = (*_uncounted(one, begin, seen, least), *held)
+    return _Again(differs, tuple(_miscounted(one, begin, seen, least)), unchecked)
 
 
 def _miscounted(one: Segment, begin: Mapping[str, Any], seen: Size, least: int | None) -> Iterator[str]:
@@ -311,36 +314,63 @@ def _least(folder: Path, sequence: int) -> int | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What was given to the modules that trained: tokens in all and the longest sequence of each, and why calls were
+    `held`, not counted, which were no part of one that was.
+    """
+
+    sizes: dict[Module, Size]
+    held: list[str]
+
+
 @contextmanager
-def _watched() -> Iterator[dict[Module, Size]]:
-    """What each module that trains in this block is given: tokens in all, and the longest sequence."""
-    from torch.nn.modules.module import register_module_forward_hook
+def _watched() -> Iterator[_Given]:
+    """What each module that trains in this block is given."""
+    from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
     from interlock.gate.training import watched
 
-    given: dict[Module, Size] = {}
+    given = _Given({}, [])
+    before: dict[Module, int] = {}
+
+    def called(module: Module, _: object) -> None:
+        before[module] = len(given.held)
 
     def gave(module: Module, positional: tuple[Any, ...], named: dict[str, Any], _: object) -> None:
-        if watched(module) and (size := _size(module, positional, named)) is not None:
-            before = given.get(module, Size())
-            given[module] = Size(before.tokens + size.tokens, max(before.longest, size.longest))
+        if not watched(module):
+            return
+        try:
+            size = _size(module, positional, named)
+        except permit.Held as held:
+            given.held.append(str(held))
+            return
+        if size is not None:
+            sum_ = given.sizes.get(module, Size())
+            given.sizes[module] = Size(sum_.tokens + size.tokens, max(sum_.longest, size.longest))
+            del given.held[before.get(module, len(given.held)) :]  # what its parts were given is counted with it
 
-    hook = register_module_forward_hook(compiled.hook(gave), with_kwargs=True)
+    hooks = (
+        register_module_forward_pre_hook(compiled.hook(called)),
+        register_module_forward_hook(compiled.hook(gave), with_kwargs=True),
+    )
     try:
         yield given
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 def _size(module: Module, positional: tuple[Any, ...], named: dict[str, Any]) -> Size | None:
-    """The size of a batch as the gate counts it; None: a call without tokens, or with what nobody can count."""
+    """The size of a batch as the gate counts it; None: a call without tokens.
+
+    Raises:
+        Held: it cannot be counted.
+    """
     from torch.nn import Embedding
 
     first = positional[0] if positional else None
     tokens = batches.whole_numbers(first) or any(named.get(name) is not None for name in ("input_ids", "inputs_embeds"))
     if not tokens or isinstance(module, Embedding):  # one that is shared looks up for encoder and decoder
         return None
-    try:
-        return batches.size(module, positional, named)
-    except permit.Held:
-        return None
+    return batches.size(module, positional, named)

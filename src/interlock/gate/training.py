@@ -141,8 +141,9 @@ class TrainingGate:
         self._model: Any = None
         self._opens: Callable[[], None] | None = None
         self._watching: list[Any] = []
-        self._tokens = self._longest = 0
+        self._tokens = self._longest = self._unspent_by_all = 0
         self._counted = False
+        self._changes: int | None = None  # of the weights in memory, at the last update that was skipped
         self._losses: list[Any] = []
         self.transcript: Transcript | None = None
         self._asked = self._listening = False
@@ -177,6 +178,25 @@ class TrainingGate:
         self._watch(model)
         self._listen()
 
+    def keep(self, hook: Any) -> None:
+        """Have a hook of the caller's go with the gate's own, when the run is over."""
+        self._watching.append(hook)
+
+    def skipped(self) -> bool:
+        """Whether the step that is open came to no update, as where a gradient scaler skips it. It stays open.
+
+        Raises:
+            Held: the weights have changed all the same since this was last so.
+        """
+        if not self.open or self._counted or self.ended is not None:
+            return False
+        changes = sum(weight._version for weight in self._model.parameters())
+        if self._changes not in {None, changes}:
+            self.stop("the weights changed in a step that the gate was not asked for: is it another optimizer's?")
+            raise Held(self.ended or "")
+        self._changes = changes
+        return True
+
     @_for_good
     def before_step(self) -> None:
         """Ask before the first batch of a step is seen.
@@ -210,13 +230,14 @@ class TrainingGate:
         `loss` is for the transcript; without one, it is the mean of those that the model gave for the step's batches.
 
         Raises:
-            Held: the step was not asked for.
+            Held: the gate was not asked for the step, or not for its update.
         """
         if not (self.open and self._counted):
-            self.ended = self.ended or "the weights changed in a step that the gate was not asked for"
+            missed = "was not asked before its weights changed" if self.open else "let none begin"
+            self.ended = self.ended or f"a step is said to be over, and the gate {missed}"
             raise Held(self.ended)
         self.step += 1
-        self.open, self.trained = False, True
+        self.open, self.trained, self._changes = False, True, None
         return self._stops(lambda: self._close_step(loss))
 
     def between_steps(self) -> str | None:
@@ -229,16 +250,17 @@ class TrainingGate:
         """Put a snapshot, which lies whole in `folder`, into the ledger, and decide again. Rank 0 does so for all.
 
         Returns why the run ends here, if it does. It ends with every error, too, and in all processes: no step begins
-        any more, whoever catches it.
+        any more, whoever catches it. What an ended run has seen in a step that is not over counts as spent in it.
 
         Raises:
-            Held: the folder holds other weights than the model in memory, or the weights changed and no step was
-                taken, or another process is gone, or the transcript cannot be written.
+            Held: the run goes on, and is within a step; or the folder holds other weights than the model in memory, or
+                the weights changed and no step was taken, or another process is gone, or the transcript cannot be
+                written.
             UsageError: there is no ledger any more.
             EvidenceError, LedgerError: it cannot be recorded, or changed while it was read; or a result's log is
                 missing or altered.
         """
-        reason = self.together(lambda: self._record(folder) if self.first else None)
+        reason = self.together(lambda: self._record(folder))
         reason = self._from_first(reason)  # in every process, also in one that has heard of an end already
         self.ended = self.ended or reason
         self.recorded, self.trained = self.step, False
@@ -259,7 +281,11 @@ class TrainingGate:
             raise Held(f"the run was stopped, and its last step was not saved: {self.ended}")
 
     def release(self) -> None:
-        """Watch the model no longer, and close the transcript."""
+        """Watch the model no longer, and close the transcript. A fork of the process that began leaves both alone: its
+        model is watched for as long as it lasts.
+        """
+        if self._ranks is not None and not self._ranks.here:
+            return
         for hook in self._watching:
             hook.remove()
         if _NOTICE is not None and self._listening:
@@ -288,12 +314,14 @@ class TrainingGate:
         Raises:
             Held: it failed in another process. What failed in this one is raised as it is.
         """
-        return self._heard(local)[0]
+        found, self._unspent_by_all = self._heard(local, amount=self._unspent)
+        return found
 
     def _heard(self, local: Callable[[], T], *, amount: int = 0) -> tuple[T, int]:
         """Do `local` here, hear whether it failed anywhere, and add up the amounts."""
         if self._ranks is None:
             raise Held("training began without asking for the permit: `begin` was not called")
+        self._ranks.check()  # before the exchange, in which no other process has a part
         try:
             found = local()
         except Exception as error:
@@ -450,10 +478,12 @@ class TrainingGate:
         """
         self._check_takes_batches()
         batch = batches.size(module, positional, named)
+        self._check_room(self._tokens + batch.tokens)
         self._tokens, self._longest = self._tokens + batch.tokens, max(self._longest, batch.longest)
-        self._check_room(self._tokens)
 
     def _check_takes_batches(self) -> None:
+        if self._ranks is not None:
+            self._ranks.check()
         if not self.open or self.ended is not None:
             raise Held(f"the model trains, and no step was let begin: {self.ended or 'the gate was not asked'}")
         if self._counted:
@@ -464,8 +494,29 @@ class TrainingGate:
 
     # -- snapshots -----------------------------------------------------------------------------------------------------
 
+    @property
+    def _unspent(self) -> int:
+        """Tokens seen here in a step that is not over, and not spent yet."""
+        return self._tokens if self.open and not self._counted else 0
+
+    def _check_over(self) -> None:
+        """No step is open, which is so in all processes or in none: a snapshot would forget its tokens, and hold what
+        was made of them without asking.
+
+        Raises:
+            Held: one is, and the run goes on.
+        """
+        if self.open and self.ended is None:
+            raise Held(
+                f"a snapshot is taken within a step, which has seen {self._tokens} tokens here and is not over; save "
+                "when it is (step_done says whether it is)"
+            )
+
     def _record(self, folder: Path) -> str | None:
-        """Why the run ends with this snapshot; None: it does not."""
+        """Why the run ends with this snapshot, as the process that saves finds; None: it does not."""
+        self._check_over()
+        if not self.first:
+            return None
         files = self._saved(folder)
         digest = files.digest
         self._refresh()
@@ -476,11 +527,13 @@ class TrainingGate:
         ended = ended or _hold(lambda: verify(evidence, self._digest, action=ACTION, at=self._clock()))
         # kept at once: an interrupt between here and the ledger's entry does not take the hold back
         self.ended = ended or self.ended
-        if not self._stands(evidence, digest, ended):  # the trainer saves the end of an epoch again
+        cut_short = self._cost * max(self._unspent, self._unspent_by_all)
+        spent = max(self.spent, min(self.spent + cut_short, self._begun().most))
+        if not self._stands(evidence, digest, spent, ended):  # the trainer saves the end of an epoch again
             told = {"optimizer_step": self.step, "name": folder.name, "digest": digest, "ended": ended or "no"}
             head = self._written.add("snapshot", told)
             # crash point: the transcript tells of a snapshot that is not in the ledger, and which nothing goes on from
-            terms = SnapshotPredicate(files, permit.digest, permit.subject, self.step, self.spent, ended, head)
+            terms = SnapshotPredicate(files, permit.digest, permit.subject, self.step, spent, ended, head)
             made = statement("snapshot", name=folder.name, digest=digest, predicate=terms.to_json())
             with _told(f"the snapshot of step {self.step} cannot be recorded"):
                 self._workspace.append(made, self._workspace.signing(evidence, evidence.policy.permits.issued_by))
@@ -500,9 +553,9 @@ class TrainingGate:
             admission.check_loaded(self._model, self._weights)
         return files
 
-    def _stands(self, evidence: Evidence, digest: str, ended: str | None) -> bool:
+    def _stands(self, evidence: Evidence, digest: str, spent: int, ended: str | None) -> bool:
         """Whether this very snapshot is in the ledger."""
-        here = (digest, self._begun().permit.digest, self.step, self.spent, ended)
+        here = (digest, self._begun().permit.digest, self.step, spent, ended)
         there = (
             (it.subject, it.terms.permit, it.terms.step, it.terms.compute, it.terms.ended) for it in evidence.snapshots
         )
