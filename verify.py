@@ -672,17 +672,17 @@ class Rule:  # one question to one version of one policy
         mine = [one for one in self.facts.results if one.subject == digest and self.concerns(one.protocol, measure)]
         return [one for one in mine if one.digest not in gone]
 
-    def spoilt(self, plan: Any) -> bool:
-        """Whether a result of it was taken back or set aside, or one of the same run that was announced by then."""
-        told = [(it, by) for it in self.facts.results for by in self.facts.withdrawals if by.signers & it.signers]
-        told += [(it, by) for it in self.facts.results for by in self.facts.set_asides]
-        gone = [(it.plan, by.at) for it, by in told if by.of == it.digest and it.plan and it.subject == plan.subject]
-        return any(it.digest == plan.digest or (it.protocol == plan.protocol and plan.at <= at) for it, at in gone)
+    def spoilt(self, it: Any, plan: Any) -> bool:
+        """Whether a result of its plan was taken back or set aside; or of the same run, between its plan and it."""
+        run = [r for r in self.facts.results if r.plan and (r.subject, r.protocol) == (it.subject, it.protocol)]
+        gone = [(r, w.at) for r in run for w in self.facts.withdrawals if w.of == r.digest and w.signers & r.signers]
+        gone += [(r, s.at) for r in run for s in self.facts.set_asides if s.of == r.digest]
+        return any(r.plan.digest == plan.digest or plan.at <= at <= it.at for r, at in gone)
 
     def sound(self, result: Any, rule: Json, demand: Json, measure: Json, run_by: str) -> datetime | None:
         """Until when a result is sound for a demand; None if it is not (10 to 14)."""
         plan, ran, tally, kind = result.plan, result.protocol, Tally(result, measure), result.protocol.elicitation
-        if plan is None or self.spoilt(plan):
+        if plan is None or self.spoilt(result, plan):
             return None
         fine = run_by in plan.signers & result.signers and self.counts(plan, plan.at) and self.counts(result, plan.at)
         fixed = {"unit": "sample", "samples_digest": ran.samples_digest, **measure}

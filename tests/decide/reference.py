@@ -586,14 +586,17 @@ class Case:
     def admissible(self, result, owner):  # 10, 27
         if result.plan is None or self.withdrawn(result.plan):
             return False
-        return not self.spoilt(result.plan) and self.counts(result, owner)
+        return not self.spoilt(result) and self.counts(result, owner)
 
-    def spoilt(self, plan):
+    def spoilt(self, result):
+        plan = result.plan
         for other in (r for r in self.facts.results if r.plan):
             against = [s.at for s in self.facts.set_asides if s.of == other.digest]
             against += [w.at for w in self.facts.withdrawals if w.of == other.digest and w.signers & other.signers]
             same = (other.plan.subject, other.plan.protocol) == (plan.subject, plan.protocol)
-            if against and (other.plan.digest == plan.digest or (same and plan.at <= max(against))):
+            if against and other.plan.digest == plan.digest:
+                return True
+            if same and any(plan.at <= at <= result.at for at in against):
                 return True
         return False
 

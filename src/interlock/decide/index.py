@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
     from fractions import Fraction
 
@@ -54,7 +54,9 @@ class Index:
         self.judgements: dict[str, tuple[Judgement, ...]] = _grouped((j.threshold, j) for j in facts.judgements)
         self.withdrawn = self._withdrawn()
         self.set_aside: dict[str, tuple[SetAside, ...]] = _grouped((s.of, s) for s in facts.set_asides)
-        self.spoilt = self._spoilt()
+        self._gone: dict[tuple[str, Protocol], tuple[tuple[Plan, datetime], ...]] = _grouped(
+            ((plan.subject, plan.protocol), (plan, moment)) for plan, moment in self._refuted()
+        )
         self.incidents: tuple[Incident, ...] = facts.incidents
         self._ancestors: dict[str, frozenset[str]] = {}
         self._derivatives: dict[str, dict[str, int]] = {}
@@ -81,24 +83,23 @@ class Index:
             signers.update((it.digest, it.signers) for it in more)
         return frozenset(w.of for w in facts.withdrawals if signers.get(w.of, frozenset()) & w.signers)
 
-    def _spoilt(self) -> frozenset[str]:
-        """Plans of which a result was taken back, contradicted or set aside, and those of the same run that were there
-        by then: no result of theirs speaks in favour.
-        """
+    def _refuted(self) -> Iterator[tuple[Plan, datetime]]:
+        """Whose plan's result was taken back, contradicted or set aside, and when."""
         withdrawals = _grouped((it.of, it) for it in self.facts.withdrawals)
-        found: set[str] = set()
-        latest: dict[tuple[str, Protocol], datetime] = {}
         for it in self.facts.results:
             against = [w.at for w in withdrawals.get(it.digest, ()) if w.signers & it.signers]
             against += [s.at for s in self.set_aside.get(it.digest, ())]
-            if it.plan and against:
-                run = it.plan.subject, it.plan.protocol
-                found.add(it.plan.digest)
-                latest[run] = max(*against, latest.get(run, against[0]))
-        for plan in self.facts.plans if found else ():
-            until = latest.get((plan.subject, plan.protocol))
-            found |= {plan.digest} if until is not None and plan.at <= until else set()
-        return frozenset(found)
+            yield from ((it.plan, moment) for moment in against if it.plan)
+
+    def spoilt(self, result: Result) -> bool:
+        """Whether a result of its plan was taken back, contradicted or set aside, or one of the same run, between the
+        day on which its plan was announced and its own: it is what was refuted, told again.
+        """
+        plan = result.plan
+        return plan is not None and any(
+            plan.digest == of.digest or plan.at <= moment <= result.at
+            for of, moment in self._gone.get((plan.subject, plan.protocol), ())
+        )
 
     def known(self, subject: str) -> bool:
         """Whether the subject and everything that it came from is in the ledger, with compute that can be."""

@@ -163,7 +163,7 @@ class Bench:
             plan is not None
             and fits(result, measure)
             and not {result.digest, plan.digest} & view.index.withdrawn
-            and plan.digest not in view.index.spoilt
+            and not view.index.spoilt(result)
             and view.counts_from("thresholds", self.threshold.name, start(result))
             and samples > 0
             and scored(result, measure) >= (self.rule.coverage if self.rule else 1) * samples

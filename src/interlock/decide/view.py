@@ -289,7 +289,7 @@ class View:
             yield "it was withdrawn"
         elif result.digest in self.index.set_aside:
             yield "it was set aside"
-        elif plan and plan.digest in self.index.spoilt:
+        elif self.index.spoilt(result):
             yield "a result of its run was withdrawn, contradicted or set aside, so that it takes a new plan"
 
     def is_sound(self, result: Result, sought: Sought, demand: Demand, *, run_by: str = "") -> bool:
