@@ -23,6 +23,7 @@ from pathlib import Path
 KILLED = 3
 _DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP)
 _PATIENCE = 10.0  # seconds for what SIGKILL does not end at once
+_LEAVES = 2.0  # seconds for a launcher to be gone that says no more
 _AT_ONCE = 1.0  # seconds of killing until the launcher is listened to again
 _OFTEN, _LONG = 10, 100  # times that the launcher is found stopped; looks after which these are forgotten
 #: What the system says of a process that has ended meanwhile, or is not to be seen. All else it says is no answer.
@@ -55,12 +56,19 @@ class _Watch:
             over = False
         if over:
             return KILLED if self.killed else 0
-        if os.getppid() == self.launcher:
+        if self._launcher_lives():
             with suppress(OSError):
                 self._kill(_PATIENCE)
                 self.group = 0  # it was killed; its first process may stay there, unread
         self._end_what_is_left()
         return KILLED
+
+    def _launcher_lives(self) -> bool:
+        """Whether it does still, once it has said its last. One that dies closes what it has open before it is gone."""
+        until = time.monotonic() + _LEAVES
+        while (lives := os.getppid() == self.launcher) and time.monotonic() < until:
+            time.sleep(0.01)
+        return lives
 
     def _until_over(self) -> bool:
         """Whether the launcher has said so; else it says no more."""
