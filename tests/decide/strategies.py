@@ -903,7 +903,8 @@ def taken_back(draw: Draw, known: Facts) -> Facts:
             again = replace(again, plan=replace(it.plan, digest=c.digest(f"twin {it.plan.digest}"), at=at))
             known = replace(known, plans=(*known.plans, again.plan))
         known = replace(known, results=(*known.results, again))
-        withdrawals = (c.withdrawn(it, by=sorted(it.signers)),) if draw(st.booleans()) else ()
+        at = it.at + draw(of(0, 0, 10)) * DAY
+        withdrawals = (c.withdrawn(it, by=sorted(it.signers), at=at),) if draw(st.booleans()) else ()
     lists = (known.results, known.plans, known.attestations, known.judgements, known.forecasts, known.amendments)
     everything = [it for told in lists for it in told]
     if everything and draw(one_in(4)):
