@@ -233,9 +233,8 @@ def continues(size: int, root: bytes, later: Checkpoint, proof: list[bytes], whe
 # count, null a text or null, true all; false, [] and other texts are themselves. `?` marks what may lack, `*` any name.
 TEXTS = {"": "(?s).*", "+": "(?s).{1,4096}", "#": "[0-9a-f]{64}", "1": "0|[1-9][0-9]{0,39}"}
 TEXTS |= {"@": "[0-9-]{10}T(?!24)[0-9:]{8}Z", "^": "continued|fine-tuned|adapter|merged|distilled|quantised|edited"}
-FORMS = json.loads("""{
-"bundle": {"bundle": "urn:interlock:bundle:v1", "checkpoint": "", "checkpoint_proof": [""], "entries": [""],
-  "history": [""], "history_proof": [""]}, "statement": {"_type": "https://in-toto.io/Statement/v1",
+FORMS = json.loads("""{"bundle": {"bundle": "urn:interlock:bundle:v1", "checkpoint": "", "checkpoint_proof": [""],
+  "entries": [""], "history": [""], "history_proof": [""]}, "statement": {"_type": "https://in-toto.io/Statement/v1",
   "predicateType": "+", "predicate": true, "subject": [{"name": "+", "digest": {"sha256": "#"}}]},
   "envelope": {"payload": "", "payloadType": "application/vnd.in-toto+json", "signatures": [{"keyid": "", "sig": ""}]},
   "policy:v1": true, "decision:v5": true, "duty:v2": true, "forecast:v1": true, "judgement:v1": true,
@@ -356,9 +355,11 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         fine = 0 < low <= high and all("manifest" in said and one.digest != it.parent in others for it in one.steps)
         demand(fine, where, said, "an interval above 0, and parents before it")
         one.line = {one.digest}.union(*(others[step.parent].line for step in one.steps))  # it and its ancestors
-        before = [(it, others[it.parent].ways or {it.parent: (0, 0)}) for it in one.steps if it.kind == "continued"]
-        ways = sorted((of, n + it.compute) for it, begun in before for of, ends in begun.items() for n in ends)
-        one.ways = {of: (dict(reversed(ways))[of], most) for of, most in dict(ways).items()}  # the least and the most
+        budget, run = Fraction(self.policy["attacker_budget"]), [it for it in one.steps if it.kind == "continued"]
+        near = [it for it in one.steps if it in run or it.compute <= budget * others[it.parent].training_compute]
+        one.near = {one.digest}.union(*(others[it.parent].near for it in near))  # it, and what it goes on from
+        one.before = set[str]().union(*(others[it.parent].near for it in run))  # from what it was continued so
+        one.ways, one.run = self.sums(near, others) or {one.digest: (0, 0)}, self.sums(run, others)
         demand(all(self.spent(one, it) for it in one.steps), where, "less compute", "that of each parent, and the step")
         if "manifest" in said:
             held, files = self.files(made, one.digest, where), made["resources"]
@@ -367,6 +368,10 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
             fine = fine and sha256(bytes.fromhex("".join(it["digest"] for it in files))) == said["model_signing_sha256"]
             self.weights[one.digest], one.own = held, held - older
             demand(fine and self.as_saved(one), where, made, "what they hash to, and nobody else's weights")
+
+    def sums(self, steps: list[Any], known: Json) -> Json:  # by where ways that end so begin: the least and the most
+        ways = sorted((of, n + it.compute) for it in steps for of, ends in known[it.parent].ways.items() for n in ends)
+        return {of: (dict(reversed(ways))[of], most) for of, most in dict(ways).items()}
 
     def files(self, made: Json, about: str, where: str) -> set[str]:
         """The files of weights, of files that have this digest: each once, and in order."""
@@ -429,8 +434,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         vars(fact).update(counts := said["counts"], protocol=self.ran(fact, said["protocol"], where))
         ends = said.get("stopped", {"stopped_at": counts["planned"], "looks": []})
         fact.stopped_at, looks = ends["stopped_at"], [(0, 0), *((it["n"], it["dangerous"]) for it in ends["looks"])]
-        fine = fact.correct <= fact.scored <= fact.completed <= fact.stopped_at <= counts["planned"]
-        fine = fine and counts["planned"] == fact.protocol.samples
+        fine = fact.correct <= fact.scored <= fact.completed <= fact.stopped_at <= fact.planned == fact.protocol.samples
         fine = fine and ("stopped" in said) == (fact.protocol.stopping == "e-process")
         fine = fine and all(n > m and 0 <= k - j <= n - m for (m, j), (n, k) in pairwise(looks))
         fine = fine and ("stopped" not in said or looks[-1][0] == fact.stopped_at)
@@ -536,11 +540,10 @@ def outside(policy: Json) -> None:  # no answer to what has a member, or a kind 
             parts += [inner] if name not in {"items", "weights"} else []
 
 
-# what a negative result under each elicitation takes for granted (15)
 GRANTED = """prompted no-evaluation-gaming, few-shot no-evaluation-gaming, scaffolded no-evaluation-gaming,
 fine-tuned no-gradient-hacking good-demonstrations, rl-fine-tuned no-gradient-hacking no-exploration-hacking,
 understanding-based valid-understanding""".split(",")
-ASSUMED = {kind: {*names} for kind, *names in map(str.split, GRANTED)}
+ASSUMED = {kind: {*names} for kind, *names in map(str.split, GRANTED)}  # what negative results take for granted (15)
 
 
 def at_most(k: int, n: int, p: Fraction) -> Fraction:  # P(X <= k), X binomial (n, 0 < p), exactly; p > 1 as 1 (1)
@@ -623,10 +626,9 @@ class Rule:  # one question to one version of one policy
         self.line = self.known[asked.subject].line if self.stands else {asked.subject}  # it and its ancestors
         if self.stands:
             self.subject, self.way = self.known[asked.subject], [self.known[asked.subject]]
-            fore, on = self.line.union(*map(self.beside, self.line)), self.beside(asked.subject, more=True)
-            for name, one in self.known.items():  # what was only continued from it, or from where it was for more
-                on |= {name for it in one.steps if it.kind == "continued" and it.parent in {asked.subject, *on}}
-            fore, on = self.side(fore), self.side(on)
+            on = {name for name, it in self.known.items() if asked.subject in it.before}  # what goes on from it
+            on = self.side(on | self.beside(asked.subject, more=True))
+            fore = self.side(self.line.union(*map(self.beside, self.line)))
             self.kin = fore | on | self.side({asked.subject}, cheap=False)
             while action == "scale" and [step.kind for step in self.way[-1].steps] == ["continued"]:
                 self.way.append(self.known[self.way[-1].steps[0].parent])  # the way of single continued steps (17)
@@ -636,7 +638,7 @@ class Rule:  # one question to one version of one policy
 
     def beside(self, digest: str, *, more: bool = False) -> set[str]:  # continued from where it was, for no more
         own, known = self.known[digest].ways, self.known.items()
-        ways = [(one, *it.ways[of], *own[of]) for one, it in known for of in own.keys() & it.ways.keys()]
+        ways = [(one, *it.run[of], *own[of]) for one, it in known for of in own.keys() & it.run.keys() - {digest}]
         return {one for one, a, b, least, most in ways if one != digest and (b > least if more else a <= most)}
 
     def side(self, subjects: set[str], *, cheap: bool = True) -> set[str]:
@@ -778,8 +780,7 @@ class Rule:  # one question to one version of one policy
         level -= Fraction(rule["buffer"]["margin"])
         spans = [self.shown(rule, measure, [demand], assume=True) for demand in demands]
         tallies = [Tally(it, measure) for one in self.counted for it in self.results(one, measure)]
-        under = demands and tallies and self.at < min(dues, default=LAST)
-        under = under and all(it.under(level, line) for it in tallies)
+        under = demands and tallies and self.at < min([*dues, LAST]) and all(it.under(level, line) for it in tallies)
         return Part(False, least(spans + [Span(due, math.inf) for due in dues]) if under else None, evaluated)
 
     def amount(self, quantity: str, level: Fraction) -> Part:
@@ -812,9 +813,8 @@ class Rule:  # one question to one version of one policy
         rule, ways = (asked := self.every[name])["rule_out"], asked.get("below_if", [])
         within("judged" not in asked, f"the threshold `{name}`, which is judged")
         within(all(way["is"] == "under-quantity" for way in ways), f"what shows `{name}` to be below")
-        alpha = min(alpha, 1 - Fraction(rule["confidence"])) if rule else alpha
-        found, expression = Part(False, None, None), asked["reached_when"]
-        found = self.part(expression, name, alpha, share) if expression else found
+        alpha, expression = min(alpha, 1 - Fraction(rule["confidence"])) if rule else alpha, asked["reached_when"]
+        found = self.part(expression, name, alpha, share) if expression else Part(False, None, None)
         if any([found.reached, *(self.threshold(one).reached for one in self.higher[name])]):
             return Part(True, None, found.evaluated)
         quick = (self.amount(way["quantity"], Fraction(way["level"])).below for way in ways if expression)

@@ -15,7 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from verify import UNREADABLE, Outside, Rule, moment  # no package: a file two folders above
+from verify import UNREADABLE, Outside, Reader, Rule, moment  # no package: a file two folders above
 
 _BY_DIGEST = {"subjects", "deployments"}
 _EXACT = {"training_compute", "ec_low", "ec_high", "compute"}
@@ -57,9 +57,15 @@ def answered(question: dict[str, Any]) -> dict[str, Any]:
     parents = {digest: [step.parent for step in it.steps] for digest, it in facts.subjects.items()}
     order = TopologicalSorter(parents).static_order()  # a ledger has parents before what is made of them
     facts.subjects = {digest: facts.subjects[digest] for digest in order if digest in facts.subjects}
-    for digest, it in facts.subjects.items():
-        it.line = {digest}.union(*(facts.subjects[step.parent].line for step in it.steps))
-        it.continued = {(step.parent, step.compute) for step in it.steps if step.kind == "continued"}
+    known, budget, sums = facts.subjects, Fraction(policy["attacker_budget"]), Reader(None).sums
+    for digest, it in known.items():  # what a reader of a ledger makes of a subject
+        run = [step for step in it.steps if step.kind == "continued"]
+        most = {step.parent: budget * known[step.parent].training_compute for step in it.steps}
+        near = [step for step in it.steps if step in run or step.compute <= most[step.parent]]
+        it.line = {digest}.union(*(known[step.parent].line for step in it.steps))
+        it.near = {digest}.union(*(known[step.parent].near for step in near))
+        it.before = set[str]().union(*(known[step.parent].near for step in run))
+        it.ways, it.run = sums(near, known) or {digest: (0, 0)}, sums(run, known)
         it.added = max((step.compute for step in it.steps), default=it.training_compute)
     try:
         return Rule(asked, policy, moment(version["entered"]), facts).answer()

@@ -198,6 +198,27 @@ def test_bad_run_lost_by_registering_a_snapshot_on_the_way(told, tmp_path, capsy
             assert (found, "its earlier state `5` shows skill >= 0.5" in reasons) == (verdict, verdict == "hold")
 
 
+def test_bad_run_lost_by_registering_a_copy_on_the_way(told, tmp_path, capsys):
+    """What the run began from, or a snapshot of it, is registered once more with a file beside it, and goes on."""
+    half = made.COMPUTE // 2
+    for correct, verdict in ((0, "permit"), (110, "hold")):
+        for copied in ("m", "4"):
+            workspace = lab.copy(told, tmp_path / f"{verdict}-{copied}")
+            bad = _snapshot(workspace, "5", half + made.COMPUTE // 4)
+            begun = made.COMPUTE if copied == "m" else made.COMPUTE + half
+            of = made.FILES if copied == "m" else Manifest((("model.safetensors", "4" * 64),))
+            if copied == "4":
+                _snapshot(workspace, "4", half)
+            files = Manifest((*of.files, ("notes.json", "7" * 64)))
+            copy = SubjectPredicate("7", files, begun, begun, begun, (Step(of.digest, "edited", 0),)).to_json()
+            made.sign(workspace, statement("subject", name="7", digest=files.digest, predicate=copy), _TEAM)
+            late = _snapshot(workspace, "6", 2 * made.COMPUTE - begun, parent=files.digest, before=begun)
+            made.evaluate(workspace, correct=correct, about=bad)
+            made.evaluate(workspace, about=late)
+            found, reasons = lab.verdict(capsys, workspace, "6")
+            assert (found, "its earlier state `5` shows skill >= 0.5" in reasons) == (verdict, verdict == "hold")
+
+
 @pytest.mark.parametrize("kind", ["fine-tuned", "edited"])
 def test_bad_run_on_an_earlier_snapshot_and_the_later_one_said_to_be_made_otherwise(sound, tmp_path, capsys, kind):
     """A gate's snapshots say that both were continued."""

@@ -285,45 +285,47 @@ def cheap(facts, origin, budget):
     return {other for other, cost in costs.items() if cost is not None and cost <= most}
 
 
-def continued(facts, parent):
-    """(subject, compute) of all that was continued from a parent."""
-    every = [(other, step) for other in facts.subjects for step in steps(facts, other)]
-    return {(other, step.compute) for other, step in every if (step.parent, step.kind) == (parent, "continued")}
+def going_on(facts, digest, budget):
+    """The steps by which it is a later state of its parents, or a copy."""
+    made = steps(facts, digest)
+    known = {step.parent for step in made} & set(facts.subjects)
+    least = {it: budget * facts.subjects[it].training_compute for it in known}
+    return [step for step in made if step.kind == "continued" or step.compute <= least.get(step.parent, -1)]
 
 
-def ways(facts, parent, digest):
-    """The sums of compute over each way of `continued` steps from one to the other."""
-    last = [step for step in steps(facts, digest) if step.kind == "continued"]
-    before = [(step, {0} if step.parent == parent else ways(facts, parent, step.parent)) for step in last]
-    return {spent + step.compute for step, sums in before for spent in sums}
+def ways(facts, parent, digest, budget, *, ends=("continued",)):
+    """The sums of compute over each way of such steps from one to the other, the last of one of these kinds."""
+    found = set()
+    for step in (step for step in going_on(facts, digest, budget) if not ends or step.kind in ends):
+        sums = {0} if step.parent == parent else ways(facts, parent, step.parent, budget, ends=())
+        found |= {spent + step.compute for spent in sums}
+    return found
 
 
-def compared(facts, digest, other):
+def compared(facts, digest, other, budget):
     """(least and most spent on the one, least and most on the other), from wherever ways lead to both."""
     if digest == other:
         return []
-    found = [(ways(facts, it, digest), ways(facts, it, other)) for it in ancestors(facts, digest)]
-    return [(min(own), max(own), min(theirs), max(theirs)) for own, theirs in found if own and theirs]
+    pairs = [
+        (ways(facts, it, digest, budget, ends=()), ways(facts, it, other, budget)) for it in ancestors(facts, digest)
+    ]
+    return [(min(own), max(own), min(theirs), max(theirs)) for own, theirs in pairs if own and theirs]
 
 
-def beside(facts, digest):
+def beside(facts, digest, budget):
     """Where a way took no more than a way to this one did."""
-    return {it for it in facts.subjects if any(low <= most for _, most, low, _ in compared(facts, digest, it))}
+    return {it for it in facts.subjects if any(low <= most for _, most, low, _ in compared(facts, digest, it, budget))}
 
 
-def forebears(facts, digest):
+def forebears(facts, digest, budget):
     origins = {digest} | ancestors(facts, digest)
-    return origins.union(*(beside(facts, origin) for origin in origins)) - {digest}
+    return origins.union(*(beside(facts, origin, budget) for origin in origins & set(facts.subjects))) - {digest}
 
 
-def all_continued(facts, digest):
-    """What was continued from it, near and far."""
-    return set().union(*({other} | all_continued(facts, other) for other, _ in continued(facts, digest)))
-
-
-def continuations(facts, digest):
-    more = {it for it in facts.subjects if any(high > least for least, _, _, high in compared(facts, digest, it))}
-    return all_continued(facts, digest).union(more, *(all_continued(facts, it) for it in more)) - {digest}
+def continuations(facts, digest, budget):
+    after = {it for it in facts.subjects if ways(facts, digest, it, budget)}
+    pairs = {it: compared(facts, digest, it, budget) for it in facts.subjects}
+    return after | {it for it, found in pairs.items() if any(high > least for least, _, _, high in found)} - {digest}
 
 
 def with_cheap(facts, origins, budget):
@@ -331,11 +333,11 @@ def with_cheap(facts, origins, budget):
 
 
 def relatives(facts, digest, budget):
-    return with_cheap(facts, {digest} | forebears(facts, digest), budget)
+    return with_cheap(facts, {digest} | forebears(facts, digest, budget), budget)
 
 
 def onward(facts, digest, budget):
-    return with_cheap(facts, continuations(facts, digest), budget)
+    return with_cheap(facts, continuations(facts, digest, budget), budget)
 
 
 def kin(facts, digest, budget):
@@ -688,7 +690,7 @@ class Case:
     def counted(self):  # 17
         """The subject, and at `scale` those whose results count with its own for ruling out."""
         way = {self.subject, *self.way()}
-        return way | beside(self.facts, self.subject) if self.action == "scale" else way
+        return way | beside(self.facts, self.subject, self.policy.attacker_budget) if self.action == "scale" else way
 
     def standing(self, rule):  # 17
         """The subject, and what stands in for it."""

@@ -769,7 +769,9 @@ def families(draw: Draw) -> Any:
 
 @st.composite
 def snapshots(draw: Draw, subject: str, other: str) -> dict[str, tuple[Step, ...]]:
-    """Steps by which two were continued from the foundation, near or far, for no little; at times twice over."""
+    """Steps by which two were continued from the foundation, near or far, for no little; at times twice over, or
+    from a copy.
+    """
     between = next(iter({MODEL, CHILD, SIBLING} - {subject, other}))
 
     def step(sizes: Any, *parents: str) -> Step:
@@ -778,7 +780,9 @@ def snapshots(draw: Draw, subject: str, other: str) -> dict[str, tuple[Step, ...
     far = [step(of(1, 1, 2), between, between, FOUNDATION)]
     far += [step(of(1, 4), FOUNDATION, between)] * draw(one_in(6))
     near = [step(of(2, 3, 4), FOUNDATION, FOUNDATION, between)]
-    ways = {between: (step(of(1, 1, 2), FOUNDATION),), subject: tuple(far), other: tuple(near)}
+    first = step(of(1, 1, 2), FOUNDATION)
+    copied = Step(FOUNDATION, draw(of("edited", "fine-tuned")), draw(of(0, SIZE // 100, SIZE // 10)))
+    ways = {between: (copied if draw(one_in(3)) else first,), subject: tuple(far), other: tuple(near)}
     return ways if draw(st.booleans()) else {**ways, subject: tuple(near), other: tuple(far)}
 
 

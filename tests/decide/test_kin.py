@@ -636,11 +636,14 @@ def test_what_a_snapshot_on_the_way_hides_no_more_is_answered_by_the_independent
 
 
 @pytest.mark.parametrize("kind", ["fine-tuned", "quantised", "edited"])
-def test_a_step_of_another_kind_begins_another_run(kind):
+def test_a_step_of_another_kind_begins_another_run_unless_it_was_cheap(kind):
     """A copy of a snapshot that is bad itself is a derivative all the same, if it was cheap."""
-    kin = run(child=FAR, model=[(CHILD, 5)], sibling=[(FOUNDATION, 8)])
+    kin = run(child=FAR, model=[(CHILD, 10**24)], sibling=[(FOUNDATION, 10**23)])
     kin[CHILD] = replace(kin[CHILD], steps=(Step(FOUNDATION, kind, 5),))
-    assert state(ask(known(runs(), runs(subject=SIBLING, **BAD), subjects=kin), simple())) == "below"
+    told = known(runs(), runs(subject=SIBLING, **BAD), subjects=kin)
+    for action in ("scale", "deploy-api"):
+        assert state(ask(told, simple(), action=action)) == "below"
+        assert state(ask(told, CHEAP, action=action)) == "reached"
     kin = run(child=FAR, model=[(CHILD, 5)])
     kin[SIBLING] = replace(kin[SIBLING], steps=(Step(CHILD, kind, 3),))
     assert state(ask(known(runs(), runs(subject=SIBLING, **BAD), subjects=kin), CHEAP)) == "reached"
@@ -656,3 +659,53 @@ def test_a_run_of_many_snapshots_is_decided_like_one_of_few():
         kin[SIBLING] = Subject(SIBLING, "sibling", 10**24, 10**24, 10**24, (Step(names[0], "continued", spent),))
         told = known(runs(subject=names[-1]), runs(subject=SIBLING, **BAD), subjects=kin, honest=(names[-1],))
         assert state(ask(told, simple(), subject=names[-1], action="deploy-api")) == expected
+
+
+def copied(*steps, **ways):
+    """Runs as told, and `child` by steps of any kind."""
+    kin = run(**ways)
+    return kin | {CHILD: replace(kin[CHILD], steps=steps)}
+
+
+def test_a_copy_is_cheap_by_the_training_compute_of_its_own_parent():
+    """Neither that of what it was asked about, nor what the whole way spent, has a say."""
+    for spent in (10**22, 10**20):
+        for cost, expected in ((spent, "reached"), (spent + 1, "below")):
+            kin = copied(Step(FOUNDATION, "edited", cost), model=[(CHILD, 10**24)], sibling=[(FOUNDATION, 10**23)])
+            kin[FOUNDATION] = replace(kin[FOUNDATION], training_compute=100 * spent)
+            told = known(runs(), runs(subject=SIBLING, **BAD), subjects=kin)
+            assert state(ask(told, CHEAP, action="deploy-api")) == expected
+
+
+def test_a_copy_of_several_is_a_copy_of_each_that_it_was_cheap_for():
+    for cheap, expected in ((0, "reached"), (10**24, "below")):
+        steps = Step(REFERENCE, "merged", 10**24), Step(FOUNDATION, "merged", cheap)
+        kin = copied(*steps, model=[(CHILD, 10**24)], sibling=[(FOUNDATION, 10**23)])
+        told = known(runs(), runs(subject=SIBLING, **BAD), subjects=kin)
+        assert state(ask(told, CHEAP, action="deploy-api")) == expected
+
+
+def test_copies_of_copies_go_on_and_what_they_spent_counts():
+    """Each was cheap, and all of them together were not."""
+    kin = copied(Step(FOUNDATION, "fine-tuned", 10**22), sibling=[(FOUNDATION, 15 * 10**21)])
+    kin[FOUNDATION] = replace(kin[FOUNDATION], training_compute=10**24)
+    kin[MODEL] = replace(kin[MODEL], steps=(Step(CHILD, "fine-tuned", 10**22),))
+    told = known(runs(), runs(subject=SIBLING, **BAD), subjects=kin)
+    assert state(ask(told, CHEAP, action="deploy-api")) == "reached"
+
+
+def test_an_early_snapshot_and_its_product_are_deployed_though_the_run_came_to_more():
+    """To scale either is to go where the run has been."""
+    for made in (Step(CHILD, "fine-tuned", 10**22), Step(CHILD, "quantised", 0), Step(FOUNDATION, "continued", 5)):
+        kin = run(child=FAR, sibling=[(FOUNDATION, 10**24)])
+        kin[MODEL] = replace(kin[MODEL], steps=(made,))
+        told = known(runs(), runs(subject=SIBLING, **BAD), subjects=kin)
+        assert [state(ask(told, CHEAP, action=it)) for it in ("deploy-api", "scale")] == ["below", "reached"]
+
+
+def test_attack_the_parent_is_copied_and_the_copy_scaled():
+    """Where the parent's scaling led holds its copy, too; to deploy the copy it matters not."""
+    kin = run(sibling=[(FOUNDATION, 10**24)])
+    kin[MODEL] = replace(kin[MODEL], steps=(Step(FOUNDATION, "edited", 0),))
+    told = known(runs(), runs(subject=SIBLING, **BAD), subjects=kin)
+    assert [state(ask(told, simple(), action=it)) for it in ("scale", "deploy-api")] == ["reached", "below"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from interlock.decide.runs import Runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
     from fractions import Fraction
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
         Protocol,
         Result,
         SetAside,
-        Step,
         Subject,
     )
 
@@ -63,13 +64,7 @@ class Index:
         self._relatives: dict[tuple[str, Fraction], frozenset[str]] = {}
         self._onward: dict[tuple[str, Fraction], frozenset[str]] = {}
         self._kin: dict[tuple[str, Fraction], frozenset[str]] = {}
-        self._continued: dict[str, tuple[str, ...]] = _grouped(
-            (step.parent, it.digest) for it in facts.subjects.values() for step in it.steps if step.kind == "continued"
-        )
-        self._ways = _ways(facts.subjects)
-        self._runs: dict[str, tuple[tuple[str, _Spent], ...]] = _grouped(
-            (origin, (it, spent)) for it, ways in self._ways.items() for origin, spent in ways.items()
-        )
+        self._runs: dict[Fraction, Runs] = {}
 
     def _withdrawn(self) -> frozenset[str]:
         """Statements that one of their own signers took back."""
@@ -125,48 +120,38 @@ class Index:
         budget = share * self.facts.subjects[subject].training_compute
         return sorted(d for d, cost in self.derivatives(subject).items() if cost <= budget)
 
-    def beside(self, subject: str) -> frozenset[str]:
-        """Others to which ways of `continued` steps lead from where one led to it, for no more compute: what one run
-        saved before, as far as the ledger can tell.
+    def beside(self, subject: str, share: Fraction) -> frozenset[str]:
+        """Others that were continued from where it was, near or far, for no more compute: what one run saved before,
+        as far as the ledger can tell.
         """
-        return self._before([subject]) - {subject}
+        return self._lines(share).before([subject]) - {subject}
 
-    def forebears(self, subject: str) -> frozenset[str]:
+    def forebears(self, subject: str, share: Fraction) -> frozenset[str]:
         """Its ancestors, and what stands beside it and them."""
         ancestors = self.ancestors(subject)
-        return (ancestors | self._before([subject, *ancestors])) - {subject}
+        return (ancestors | self._lines(share).before([subject, *ancestors])) - {subject}
 
-    def _before(self, subjects: Iterable[str]) -> frozenset[str]:
-        """Of the runs that lead to any of them, all that is no further than the furthest of them."""
-        furthest: dict[str, int] = {}
-        for origin, spent in (it for one in subjects for it in self._ways[one].items()):
-            furthest[origin] = max(spent.most, furthest.get(origin, 0))
-        ends = ((self._runs[origin], most) for origin, most in furthest.items())
-        return frozenset(other for run, most in ends for other, spent in run if spent.least <= most)
+    def continuations(self, subject: str, share: Fraction) -> frozenset[str]:
+        """What was continued from it, near and far, or from where it was, for more compute."""
+        return self._lines(share).after(subject)
 
-    def continuations(self, subject: str) -> frozenset[str]:
-        """What was only continued from it, near and far, or from where it was, for more compute."""
-        ways = self._ways[subject].items()
-        found = {other for origin, own in ways for other, spent in self._runs[origin] if spent.most > own.least}
-        todo = [subject]
-        while todo:
-            new = [other for other in self._continued.get(todo.pop(), ()) if other not in found]
-            found.update(new)
-            todo += new
-        return frozenset(found - {subject})
+    def _lines(self, share: Fraction) -> Runs:
+        if share not in self._runs:
+            self._runs[share] = Runs(self.facts.subjects, share)
+        return self._runs[share]
 
     def relatives(self, subject: str, share: Fraction) -> frozenset[str]:
         """Wherever positive evidence is positive for the subject, whatever is to be done with it."""
         key = (subject, share)
         if key not in self._relatives:
-            self._relatives[key] = self._with_cheap((subject, *self.forebears(subject)), share)
+            self._relatives[key] = self._with_cheap((subject, *self.forebears(subject, share)), share)
         return self._relatives[key]
 
     def onward(self, subject: str, share: Fraction) -> frozenset[str]:
         """Wherever positive evidence is positive for scaling the subject on: its continuations' side."""
         key = (subject, share)
         if key not in self._onward:
-            self._onward[key] = self._with_cheap(self.continuations(subject), share)
+            self._onward[key] = self._with_cheap(self.continuations(subject, share), share)
         return self._onward[key]
 
     def kin(self, subject: str, share: Fraction) -> frozenset[str]:
@@ -196,42 +181,6 @@ class Index:
                 break
             found.append(subject)
         return found
-
-
-class _Spent(NamedTuple):
-    """FLOP of the cheapest and of the dearest way from one subject to another."""
-
-    least: int
-    most: int
-
-
-def _ways(subjects: Mapping[str, Subject]) -> dict[str, dict[str, _Spent]]:
-    """Of each subject, the subjects where ways of `continued` steps alone to it begin, and what these ways spent.
-
-    Only those that were not continued themselves: of two subjects that both follow from another, whichever is further
-    by some ways is so from where the other was continued from, too.
-    """
-    found: dict[str, dict[str, _Spent]] = {}
-    seen: set[str] = set()
-    todo = list(subjects)
-    while todo:
-        steps = [step for step in subjects[todo[-1]].steps if step.kind == "continued"]
-        waiting = {step.parent for step in steps} & subjects.keys() - seen  # a circle, which no ledger has, ends here
-        seen |= {todo[-1]}
-        todo += waiting
-        if not waiting:
-            found[todo.pop()] = _joined(steps, found)
-    return found
-
-
-def _joined(steps: list[Step], found: Mapping[str, Mapping[str, _Spent]]) -> dict[str, _Spent]:
-    ways: dict[str, _Spent] = {}
-    for step in steps:
-        for origin, spent in (found.get(step.parent) or {step.parent: _Spent(0, 0)}).items():
-            least, most = spent.least + step.compute, spent.most + step.compute
-            other = ways.get(origin, _Spent(least, most))
-            ways[origin] = _Spent(min(least, other.least), max(most, other.most))
-    return ways
 
 
 def _can_be(subject: Subject) -> bool:

@@ -57,7 +57,7 @@ class Leaf:
                         Reason("reached-onward", f"{view.name(source)}, to which scaling it has led, shows {level}")
                     ]
         ancestors = view.index.ancestors(view.subject)
-        for forebear in sorted(view.index.forebears(view.subject)):
+        for forebear in sorted(view.index.forebears(view.subject, share)):
             before = f"its {'ancestor' if forebear in ancestors else 'earlier state'} {view.name(forebear)}"
             for source in (forebear, *view.index.cheap(forebear, share)):
                 if self.positive(source) and not self.repeated(source):  # the subject itself is not, as was seen

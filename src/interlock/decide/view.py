@@ -347,8 +347,8 @@ class View:
         continued, and what stands beside it (rule 17), which is what stands beside them, too.
         """
         way = (self.subject, *self._continued())
-        beside = sorted(self.index.beside(self.subject)) if self.case.action == "scale" else ()
-        return tuple(dict.fromkeys([*way, *beside]))
+        beside = self.index.beside(self.subject, self.policy.attacker_budget) if self.case.action == "scale" else ()
+        return tuple(dict.fromkeys([*way, *sorted(beside)]))
 
     def stand_ins(self, rule: RuleOut) -> list[str]:
         """The ancestors that it only continued whose results may stand in for its own (rule 17)."""
