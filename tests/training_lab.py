@@ -143,3 +143,8 @@ def evidence_as_of_the_parent(workspace, name):
         result = lab.result_of(workspace, number, plan=digest)
         workspace.append(statement("result", name=name, digest=subject.digest, predicate=result.predicate), team)
     lab.attest_everything(workspace, name)
+
+
+def terms(workspace):
+    """What each snapshot says."""
+    return [it.terms for it in workspace.read().snapshots]

@@ -594,40 +594,33 @@ def _other(weights):
     return weights[:-1] + bytes([weights[-1] ^ 1])
 
 
-def _swapped(monkeypatch, folder):
-    """While it is loaded, other weights lie in the folder; then the first are back, and all looks as before."""
-    weights, load = folder / "model.safetensors", local.load
-    aside, other = folder.with_name("aside"), folder.with_name("other")
-    other.write_bytes(_other(weights.read_bytes()))
+def _exchanged_while_loading(monkeypatch, path, aside, other):
+    load = local.load
 
     def loaded(*given, **named):
-        weights.rename(aside)
-        other.rename(weights)
+        path.rename(aside)
+        other.rename(path)
         try:
             return load(*given, **named)
         finally:
-            weights.rename(other)
-            aside.rename(weights)
+            path.rename(other)
+            aside.rename(path)
 
     monkeypatch.setattr(local, "load", loaded)
+
+
+def _swapped(monkeypatch, folder):
+    """While it is loaded, other weights lie in the folder; then the first are back, and all looks as before."""
+    weights, aside, other = (folder / "model.safetensors", folder.with_name("aside"), folder.with_name("other"))
+    other.write_bytes(_other(weights.read_bytes()))
+    _exchanged_while_loading(monkeypatch, weights, aside, other)
 
 
 def _swapped_with_its_folder(monkeypatch, folder):
     """The same, and no file in the folder is touched."""
-    aside, load = folder.with_name("aside"), local.load
     other = shutil.copytree(folder, folder.with_name("other"))
     (other / "model.safetensors").write_bytes(_other((folder / "model.safetensors").read_bytes()))
-
-    def loaded(*given, **named):
-        folder.rename(aside)
-        other.rename(folder)
-        try:
-            return load(*given, **named)
-        finally:
-            folder.rename(other)
-            aside.rename(folder)
-
-    monkeypatch.setattr(local, "load", loaded)
+    _exchanged_while_loading(monkeypatch, folder, folder.with_name("aside"), other)
 
 
 def _written_to(monkeypatch, folder):

@@ -37,11 +37,6 @@ def _quietly():
     logger.setLevel(level)
 
 
-@pytest.fixture
-def permit(whole, model_folder):
-    return made.permit(whole, model_folder)
-
-
 def _wrapped(loop):
     """What the loop calls is the wrapper, and the gate is given the model."""
     loop.forward = torch.compile(loop.model, backend="eager")

@@ -23,11 +23,6 @@ with warnings.catch_warnings():
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.fixture
-def permit(whole, model_folder):
-    return made.permit(whole, model_folder)
-
-
 class _Module(lightning.LightningModule):
     def __init__(self, weights, batches=made.batch):
         super().__init__()

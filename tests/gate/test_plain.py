@@ -33,23 +33,7 @@ from interlock.subject import manifest
 from interlock.workspace import Place, Workspace, now
 from ledger.ledgers import held_by_a_stopped_process
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the model is too small for more
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def permit(whole, model_folder):
-    return made.permit(whole, model_folder)
-
-
-def _terms(workspace):
-    return [it.terms for it in workspace.read().snapshots]
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # -- the bound ---------------------------------------------------------------------------------------------------------
 
@@ -86,9 +70,9 @@ def test_a_run_that_ends_by_itself_leaves_its_lease_open(whole, permit, model_fo
     gate = made.gate(whole, permit, model_folder)
     with exit_code(gate):
         made.Loop(model_folder).train(gate, tmp_path, steps=2, every=1)
-    assert [(it.step, it.ended) for it in _terms(whole)] == [(1, None), (2, None)]
+    assert [(it.step, it.ended) for it in made.terms(whole)] == [(1, None), (2, None)]
     made.held(whole, permit, tmp_path / "checkpoint-2", tmp_path, "evaluations")
-    assert _terms(whole)[-1].step == made.STEPS
+    assert made.terms(whole)[-1].step == made.STEPS
 
 
 def test_a_loop_that_catches_the_hold_changes_no_weight_after_it(whole, permit, model_folder, tmp_path):
@@ -144,7 +128,7 @@ def test_batches_between_the_update_and_the_end_of_its_step_are_not_free(whole, 
         assert len(seen) == 1
         with pytest.raises(permits.Held, match="after the tokens of its step were counted"):
             run.step_done()
-    assert [(it.step, it.ended) for it in _terms(whole)] == [(1, gate.ended)]
+    assert [(it.step, it.ended) for it in made.terms(whole)] == [(1, gate.ended)]
 
 
 def test_a_step_that_came_to_no_update_is_not_forgotten_when_the_next_begins(whole, permit, model_folder, tmp_path):
@@ -215,7 +199,7 @@ def test_a_sequence_longer_than_declared_ends_the_run_with_a_snapshot_of_the_ste
     match = "a sequence has 32 tokens, more than the 16 declared"
     _, loop = made.held(whole, permit, model_folder, tmp_path, match, batches=batches)
     assert made.same(loop.model, made.bare(model_folder, 2))
-    assert [(it.step, it.ended is None) for it in _terms(whole)] == [(2, False)]
+    assert [(it.step, it.ended is None) for it in made.terms(whole)] == [(2, False)]
 
 
 def test_batches_in_evaluation_mode_count_where_they_leave_gradients(whole, permit, model_folder, tmp_path):
@@ -252,7 +236,7 @@ def test_a_snapshot_is_not_registered_with_less_than_it_spent_whatever_is_left_o
     whole, permit, model_folder, tmp_path, left_out
 ):
     made.held(whole, permit, model_folder, tmp_path, "a new permit lift this")
-    spent, folder = _terms(whole)[-1].compute, tmp_path / "checkpoint-3"
+    spent, folder = made.terms(whole)[-1].compute, tmp_path / "checkpoint-3"
     if left_out:
         (folder / left_out).unlink()
     with pytest.raises(EvidenceError, match=r"the snapshot of entry .* has them, `continued` from"):
@@ -343,7 +327,7 @@ def test_a_ledger_that_cannot_be_reached_begins_nothing_and_ends_a_run_at_its_sn
         loop.train(made.gate(whole, permit, model_folder), tmp_path)
     assert loop.optimizer.state == {}
     away.rename(ledger)
-    assert _terms(whole) == []
+    assert made.terms(whole) == []
 
 
 @pytest.mark.parametrize("lock", [".lock", "ledger/lock", "ledger/sequencer/lock"])
@@ -361,7 +345,7 @@ def test_a_ledger_whose_lock_a_stopped_process_holds_is_not_waited_for_without_e
         loop.train(gate, tmp_path, every=2, happens=holds)
     assert "this lock has been held" in gate.ended
     assert made.same(loop.model, made.bare(model_folder, 2))
-    assert _terms(whole) == []
+    assert made.terms(whole) == []
     made.held(whole, permit, model_folder, tmp_path / "again", "evaluations of the snapshot and a new permit lift this")
 
 
@@ -467,7 +451,7 @@ def test_a_disk_that_is_full_at_the_ledger_records_nothing_and_the_run_goes_on_f
     loop, gate = made.Loop(model_folder), made.gate(whole, permit, model_folder)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(LedgerError, match="No space left on device"):
         loop.train(gate, tmp_path, every=1, happens=lambda n: n == 2 and _full(patch))
-    assert [(it.step, it.ended) for it in _terms(whole)] == [(1, None)]
+    assert [(it.step, it.ended) for it in made.terms(whole)] == [(1, None)]
     made.held(whole, permit, tmp_path / "checkpoint-2", tmp_path, "neither that nor a snapshot made under the permit")
     made.held(whole, permit, tmp_path / "checkpoint-1", tmp_path, "a new permit lift this")
     assert made.same(made.load(tmp_path / "checkpoint-3"), made.bare(model_folder, made.STEPS))
@@ -561,7 +545,7 @@ def test_a_permit_that_expires_within_a_step_ends_the_run_at_the_end_of_it(whole
     gate, loop = made.held(
         whole, permit, model_folder, tmp_path, "the permit ended at", clock=clock, happens=clock.set(later, 2)
     )
-    assert [(it.step, it.ended) for it in _terms(whole)] == [(2, gate.ended)]
+    assert [(it.step, it.ended) for it in made.terms(whole)] == [(2, gate.ended)]
     assert made.same(loop.model, made.bare(model_folder, 2))
     made.held(whole, permit, model_folder, tmp_path, "was used up at step 2")
 
@@ -574,7 +558,7 @@ def test_a_permit_that_expires_within_a_step_ends_the_run_at_the_end_of_it(whole
 def test_a_clock_that_is_set_ends_the_run_with_a_snapshot(whole, permit, model_folder, tmp_path, by, match):
     clock = _Clock()
     made.held(whole, permit, model_folder, tmp_path, match, clock=clock, happens=clock.set(by, 2))
-    assert [(it.step, it.ended is None) for it in _terms(whole)] == [(2, False)]
+    assert [(it.step, it.ended is None) for it in made.terms(whole)] == [(2, False)]
 
 
 def test_a_clock_that_is_behind_the_ledgers_time_begins_nothing(whole, permit, model_folder, tmp_path):
@@ -606,7 +590,7 @@ def test_a_hold_that_arises_during_a_run_ends_it_at_the_next_snapshot(
     gate, _ = made.held(
         whole, permit, model_folder, tmp_path, match, every=2, happens=lambda n: n == 1 and comes(whole)
     )
-    assert [(it.step, it.ended) for it in _terms(whole)] == [(2, gate.ended)]
+    assert [(it.step, it.ended) for it in made.terms(whole)] == [(2, gate.ended)]
 
 
 def test_a_look_at_the_permit_that_fails_as_nobody_foresaw_ends_a_run_at_its_snapshot(
@@ -624,7 +608,7 @@ def test_a_look_at_the_permit_that_fails_as_nobody_foresaw_ends_a_run_at_its_sna
         every=2,
         happens=lambda n: n == 1 and monkeypatch.setattr(training, "verify", fails),
     )
-    assert [(it.step, it.ended) for it in _terms(whole)] == [(2, gate.ended)]
+    assert [(it.step, it.ended) for it in made.terms(whole)] == [(2, gate.ended)]
 
 
 @pytest.fixture(scope="module")
@@ -668,7 +652,7 @@ def test_a_stricter_version_of_the_policy_ends_a_run_at_the_next_snapshot(hasty,
     gate, _ = made.held(
         hasty, permit, model_folder, tmp_path, match, every=2, happens=lambda n: n == 1 and _tighten(hasty)
     )
-    assert [(it.step, it.ended) for it in _terms(hasty)] == [(2, gate.ended)]
+    assert [(it.step, it.ended) for it in made.terms(hasty)] == [(2, gate.ended)]
 
 
 def test_a_stricter_version_that_takes_effect_during_a_run_ends_it_at_that_steps_end(
@@ -679,7 +663,7 @@ def test_a_stricter_version_that_takes_effect_during_a_run_ends_it_at_that_steps
     permit = made.permit(hasty, model_folder)
     happens = lambda n: lab.later(monkeypatch, effective) if n == 2 else None  # noqa: E731
     gate, loop = made.held(hasty, permit, model_folder, tmp_path, "the permit ended at", happens=happens)
-    assert [(it.step, it.ended) for it in _terms(hasty)] == [(2, gate.ended)]
+    assert [(it.step, it.ended) for it in made.terms(hasty)] == [(2, gate.ended)]
     assert made.same(loop.model, made.bare(model_folder, 2))
     made.held(hasty, permit, model_folder, tmp_path, "the permit was issued under another policy")
 
@@ -693,7 +677,7 @@ def test_a_stricter_version_that_comes_in_and_takes_effect_during_a_run_ends_it_
 
     permit, match = made.permit(hasty, model_folder), "the permit was issued under another policy"
     gate, loop = made.held(hasty, permit, model_folder, tmp_path, match, every=2, happens=happens)
-    assert [(it.step, it.ended) for it in _terms(hasty)] == [(2, gate.ended)]
+    assert [(it.step, it.ended) for it in made.terms(hasty)] == [(2, gate.ended)]
     assert made.same(loop.model, made.bare(model_folder, 2))
 
 
@@ -774,11 +758,11 @@ def test_a_run_that_is_killed_around_a_save_loses_no_snapshot_and_gains_no_compu
 
     assert _in_a_child(work) == -signal.SIGKILL
     last = 2 if moment == "after the record" else 1
-    assert [it.step for it in _terms(whole)] == list(range(1, last + 1))
+    assert [it.step for it in made.terms(whole)] == list(range(1, last + 1))
     for found in tmp_path.glob("checkpoint-*"):
         made.load(found)  # nothing that has its name is half written
     made.held(whole, permit, tmp_path / f"checkpoint-{last}", tmp_path, "a new permit lift this")
-    assert [it.step for it in _terms(whole)][last:] == [made.STEPS]
+    assert [it.step for it in made.terms(whole)][last:] == [made.STEPS]
     assert made.same(made.load(tmp_path / f"checkpoint-{made.STEPS}"), made.bare(model_folder, made.STEPS))
     assert not list(tmp_path.glob(".checkpoint-3*"))
 
@@ -797,7 +781,7 @@ def test_a_disk_that_is_full_at_the_save_holds_and_leaves_the_snapshot_before(
 
     def save(folder):
         loop.save(folder)
-        if len(_terms(whole)) == 1:
+        if len(made.terms(whole)) == 1:
             raise error
 
     match = "the snapshot of step 2 cannot be saved .*the ledger's last snapshot stands"
@@ -870,7 +854,7 @@ def test_no_folder_that_stands_is_replaced(whole, permit, model_folder, tmp_path
 
 def test_a_save_that_writes_no_model_holds(whole, permit, model_folder, tmp_path):
     made.held(whole, permit, model_folder, tmp_path, "has no config.json", save=lambda folder: None)
-    assert _terms(whole) == []
+    assert made.terms(whole) == []
 
 
 def test_weights_from_elsewhere_are_no_snapshot_of_the_run(whole, permit, model_folder, tmp_path):
@@ -882,7 +866,7 @@ def test_weights_from_elsewhere_are_no_snapshot_of_the_run(whole, permit, model_
         shutil.copytree(elsewhere, folder, dirs_exist_ok=True)
 
     made.held(whole, permit, model_folder, tmp_path, "weights in memory are not those of", save=save, every=1)
-    assert _terms(whole) == []
+    assert made.terms(whole) == []
     made.held(whole, permit, tmp_path / "checkpoint-1", tmp_path, "neither that nor a snapshot made under the permit")
 
 
@@ -895,7 +879,7 @@ def test_weights_that_changed_without_a_step_are_no_snapshot_of_the_run(whole, p
             run.snapshot()
         with pytest.raises(permits.Held, match="goes on all the same"):
             gate.before_step()
-    assert [it.step for it in _terms(whole)] == [0]
+    assert [it.step for it in made.terms(whole)] == [0]
 
 
 def test_a_snapshot_that_is_rounded_when_it_is_saved_is_one_of_the_run(whole, permit, model_folder, tmp_path):
@@ -906,7 +890,7 @@ def test_a_snapshot_that_is_rounded_when_it_is_saved_is_one_of_the_run(whole, pe
         loop.model.save_pretrained(folder, state_dict=rounded)
 
     loop.train(made.gate(whole, permit, model_folder), tmp_path, steps=1, save=save)
-    assert [it.step for it in _terms(whole)] == [1]
+    assert [it.step for it in made.terms(whole)] == [1]
 
 
 def test_weights_that_are_no_numbers_any_more_are_saved_as_they_are(whole, permit, model_folder, tmp_path):
@@ -917,7 +901,7 @@ def test_weights_that_are_no_numbers_any_more_are_saved_as_they_are(whole, permi
             next(loop.model.parameters()).fill_(torch.nan)
 
     loop.train(made.gate(whole, permit, model_folder), tmp_path, steps=1, happens=spoil)
-    assert [it.step for it in _terms(whole)] == [1]
+    assert [it.step for it in made.terms(whole)] == [1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="another system does not tell who has a file mapped")

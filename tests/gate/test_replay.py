@@ -6,6 +6,7 @@ import contextlib
 import shutil
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,10 @@ from interlock.subject.compute import _families, architecture, counted
 from interlock.workspace import Workspace
 
 
-def again(start, segment, into):
-    """The run's own steps, from a folder."""
+def again(start, segment, into, *, changed=lambda loop: None):
+    """The run's own steps, from a folder, perhaps with a loop that was changed."""
     loop, losses = made.Loop(start), []
+    changed(loop)
     for step in range(segment.first_step, segment.last_step):
         loss = loop.model(**made.batch(step)).loss
         loss.backward()
@@ -176,22 +178,12 @@ def test_a_batch_that_cannot_be_counted_again_is_told_in_the_verdict(ran, model_
 def test_parts_that_are_given_what_is_counted_already_are_no_batches(ran, model_folder, monkeypatch):
     """As the decoder of a model whose encoder hands it something."""
 
-    def once(start, segment, into):
-        loop, losses = made.Loop(start), []
-        inner = loop.model.model
-        inner.register_forward_pre_hook(
+    def changed(loop):
+        loop.model.model.register_forward_pre_hook(
             lambda _, given, named: (given, {**named, "others": torch.zeros(2, 3, 4)}), with_kwargs=True
         )
-        for step in range(segment.first_step, segment.last_step):
-            loss = loop.model(**made.batch(step)).loss
-            loss.backward()
-            loop.optimizer.step()
-            loop.schedule.step()
-            loop.optimizer.zero_grad()
-            losses.append(loss)
-        loop.save(into)
-        return losses
 
+    once = partial(again, changed=changed)
     assert _replay(ran, model_folder, by=once).verdict == "agrees"
 
 

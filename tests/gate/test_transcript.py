@@ -19,11 +19,6 @@ from interlock.gate import transcript
 from interlock.gate.transcript import DataOrder
 
 
-@pytest.fixture
-def permit(whole, model_folder):
-    return made.permit(whole, model_folder)
-
-
 def _files(workspace):
     return sorted((workspace.folder / "transcripts").glob("run-*.jsonl"))
 

@@ -15,23 +15,7 @@ from interlock.gate import permit as permits
 from interlock.gate import transcript
 from interlock.gate.plain import gated
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the model is too small for more
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def permit(whole, model_folder):
-    return made.permit(whole, model_folder)
-
-
-def _terms(workspace):
-    return [it.terms for it in workspace.read().snapshots]
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # -- steps without an update, and snapshots within a step --------------------------------------------------------------
 
@@ -63,7 +47,7 @@ def test_a_snapshot_within_a_step_does_not_forget_its_tokens(whole, permit, mode
         for _ in range(2):
             with pytest.raises(permits.Held, match="a snapshot is taken within a step, which has seen 64 tokens here"):
                 run.snapshot()
-    (terms,) = _terms(whole)
+    (terms,) = made.terms(whole)
     assert (terms.step, terms.compute, terms.ended) == (1, lab.COMPUTE + 3 * takes, gate.ended)
 
 
@@ -73,7 +57,7 @@ def test_a_snapshot_between_an_update_and_the_end_of_its_step_holds(whole, permi
         _step(loop, 0)
         with pytest.raises(permits.Held, match="a snapshot is taken within a step, which has seen 32 tokens here"):
             run.snapshot()
-    assert _terms(whole) == []
+    assert made.terms(whole) == []
 
 
 def test_a_batch_that_was_held_is_not_counted_as_trained(whole, permit, model_folder, tmp_path):
@@ -85,7 +69,7 @@ def test_a_batch_that_was_held_is_not_counted_as_trained(whole, permit, model_fo
             loop.model(**made.batch(1, rows=8 * made.ROWS))
         with pytest.raises(permits.Held, match="larger than the 32 tokens declared"):
             run.snapshot()
-    assert [(it.step, it.compute) for it in _terms(whole)] == [(1, lab.COMPUTE + takes)]
+    assert [(it.step, it.compute) for it in made.terms(whole)] == [(1, lab.COMPUTE + takes)]
 
 
 def test_an_update_that_a_gradient_scaler_skips_leaves_its_step_open(whole, model_folder, tmp_path):
@@ -102,7 +86,7 @@ def test_an_update_that_a_gradient_scaler_skips_leaves_its_step_open(whole, mode
             if over[-1]:
                 run.snapshot()
         assert (over, run.step, gate.ended) == ([False, False, True], 1, None)
-    assert [(it.step, it.compute) for it in _terms(whole)] == [(1, lab.COMPUTE + 3 * takes)]
+    assert [(it.step, it.compute) for it in made.terms(whole)] == [(1, lab.COMPUTE + 3 * takes)]
 
 
 def test_updates_that_are_always_skipped_hold_at_the_bound(whole, permit, model_folder, tmp_path):
@@ -238,7 +222,7 @@ def test_a_fork_that_shares_the_weights_trains_nothing(whole, permit, model_fold
         run.step_done()
         run.snapshot()
         path = gate.transcript.path
-    assert [it.step for it in _terms(whole)] == [2]
+    assert [it.step for it in made.terms(whole)] == [2]
     told = [line.tells for line in transcript.read(path.read_bytes())]
     assert told == ["begin", "step", "step", "snapshot", "end"]
 
