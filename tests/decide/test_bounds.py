@@ -1,5 +1,6 @@
 """Exact Clopper-Pearson bounds: known numbers, an independent oracle, laws, and coverage by enumeration."""
 
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from math import factorial
 from unittest import mock
@@ -219,10 +220,11 @@ def test_a_long_tail_is_enclosed_and_decided_as_the_whole_sum(data):
     n = data.draw(st.integers(1, 300))
     k = data.draw(st.integers(0, n - 1))
     p = Fraction(data.draw(st.integers(1, 999)), 1000)
-    low, high, shift = bounds._enclosed(k, n, p)
     whole = bounds.at_most(k, n, p)
-    assert Fraction(low, 1 << shift) <= whole <= Fraction(high, 1 << shift)
-    assert Fraction(high - low, 1 << shift) <= whole / 2**150
+    for bits, kept in ((256, 150), (2048, 1900)):
+        low, high, shift = bounds._enclosed(k, n, p, bits)
+        assert Fraction(low, 1 << shift) <= whole <= Fraction(high, 1 << shift)
+        assert Fraction(high - low, 1 << shift) <= whole / 2**kept
     for bound in (whole, whole - Fraction(1, 10**9), whole + Fraction(1, 10**9)):
         with mock.patch.object(bounds, "_LONG", 1):
             assert bounds.is_under(k, n, p, bound) == (whole < bound)
@@ -236,13 +238,13 @@ def test_an_enclosure_of_few_bits_is_one_all_the_same_and_settles_nothing_wrongl
     p = Fraction(data.draw(st.integers(1, 10**6 - 1)), 10**6)
     rough = {
         "_LONG": 1,
-        "_BITS": 8,
-        "_FACTOR": data.draw(st.integers(16, 40)),
+        "_BITS": data.draw(st.sampled_from([(8,), (8, 24)])),
+        "_MORE": data.draw(st.integers(8, 32)),
         "_AT_ONCE": data.draw(st.integers(1, 9)),
     }
     whole = bounds.at_most(k, n, p)
     with mock.patch.multiple(bounds, **rough, _choices=bounds._choices.__wrapped__):
-        low, high, shift = bounds._enclosed(k, n, p)
+        low, high, shift = bounds._enclosed(k, n, p, 8)
         assert Fraction(low, 1 << shift) <= whole <= Fraction(high, 1 << shift)
         for bound in (whole, whole - Fraction(1, 10**90), whole + Fraction(1, 10**90)):
             assert bounds.is_under(k, n, p, bound) == (whole < bound)
@@ -265,6 +267,40 @@ def test_an_exponent_of_many_digits_decides_as_the_next_ones_of_few(above, below
     alpha = Fraction(1, 10**digits)
     lower, upper = (bounds.decays_under(Fraction(int(x * 2**40) + more, 2**40), alpha) for more in (0, 1))
     assert lower <= bounds.decays_under(x, alpha) <= upper
+
+
+@pytest.mark.parametrize("over", [True, False])
+def test_an_exponent_too_near_to_the_level_for_rounding_is_decided_exactly(over):
+    """ln 20 = 2.9957... to 1,000 digits, and a step of 1e-900 to either side of it: rounded, both look alike."""
+    with localcontext() as context:
+        context.prec = 1000
+        level = Fraction(Decimal(20).ln())
+    x = level + Fraction(1 if over else -1, 10**900)
+    assert bounds.decays_under(x, Fraction(1, 20)) is over
+
+
+@exact
+@given(st.fractions(0, 50), st.fractions(0, 1), st.integers(-12, 12), st.sampled_from([1, 8, 256]))
+def test_the_exponential_is_decided_as_its_decimals_are_from_however_few_bits(x, share, near, bits):
+    with localcontext() as context:
+        context.prec = 60
+        decimal = (-Decimal(x.numerator) / x.denominator).exp()
+        alpha = min(
+            max(Fraction(decimal) * (1 + share / 10 ** abs(near) * (1 if near > 0 else -1)), Fraction(1, 10**30)), 1
+        )
+    if alpha < 1 and abs(alpha - Fraction(decimal)) > Fraction(decimal) / 10**50:
+        with mock.patch.object(bounds, "_BITS", (bits,)):
+            assert bounds.decays_under.__wrapped__(x, alpha) == (Fraction(decimal) < alpha)
+
+
+def test_a_level_written_next_to_the_bound_of_a_million_samples_is_decided():
+    """Of 0 in n, the level at which it is ruled out: 1 - 0.05^(1/n), to the last digit that a policy may write."""
+    n, alpha = 10**6, Fraction(1, 20)
+    with localcontext() as context:
+        context.prec = 300
+        level = round(Fraction(1 - (Decimal(1) / 20) ** (Decimal(1) / n)), 250)
+    for step in (-1, 1):
+        assert bounds.rules_out(0, n, level + Fraction(step, 10**250), alpha) is (step > 0)
 
 
 def test_a_million_samples_are_counted_exactly():

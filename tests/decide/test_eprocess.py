@@ -107,7 +107,7 @@ def test_a_tie_that_the_enclosure_cannot_settle_is_settled_by_the_whole_sum(data
     k = data.draw(st.integers(0, n - 1))
     p0 = Fraction(data.draw(st.integers(1, 99)), 100)
     worth = evidence(k, n, p0)
-    for bits in (1, 256):
+    for bits in ((1,), (256,), (1, 256)):
         with mock.patch.object(eprocess, "_BITS", bits):
             assert eprocess._reaches(k, n, p0, 1 / worth)
             assert not eprocess._reaches(k, n, p0, (1 - Fraction(1, 10**90)) / worth)

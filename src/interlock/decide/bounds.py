@@ -1,9 +1,9 @@
 """Exact one-sided bounds: of a proportion (Clopper and Pearson 1934, Biometrika 26:404), and of the mean of bounded
 scores (Hoeffding 1963, JASA 58:13, theorem 1).
 
-Comparisons are decided in exact rational arithmetic: of long tails, and of Hoeffding's exponential, first between two
-rationals of so many bits, and by the whole number only where the bound lies between these. The printed bounds are
-rounded outwards to the 10,000th part of the range. A tail that was computed once is remembered.
+Comparisons are decided in exact rational arithmetic: long tails, and Hoeffding's exponential, are enclosed between two
+rationals of more and more bits until the bound lies outside. The printed bounds are rounded outwards to the 10,000th
+part of the range. A tail that was computed once is remembered.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ _ONE = Fraction(1)
 _HALF = Fraction(1, 2)
 #: From so many samples on a tail is enclosed first: the numbers of the whole sum have about as many digits.
 _LONG = 1_000
-#: The precision of an enclosed tail relative to its last term, in bits, and what is left out of it at the most.
-_BITS, _SMALL = 256, 1 << 64
-#: The precision of a factor of that term, and how many numbers are multiplied before it is cut to that.
-_FACTOR, _AT_ONCE = 384, 32
+#: The precisions of an enclosed tail relative to its last term, in bits, as they are tried. The second tells apart what
+#: differs from the 600th decimal on: twice as many as a number of a policy has characters.
+_BITS = (256, 2048)
+#: What is left out of an enclosed tail at the most, of a last term of so many bits.
+_SMALL = 1 << 64
+#: How many bits more a factor of that term has, and how many numbers are multiplied before it is cut to that.
+_MORE, _AT_ONCE = 128, 32
 
 #: A number above zero, enclosed: from low * 2 ** exponent to high * 2 ** exponent.
 _Between = tuple[int, int, int]
@@ -52,43 +55,45 @@ def _ways(k: int, n: int, p: Fraction) -> int:
 def is_under(k: int, n: int, p: Fraction, bound: Fraction) -> bool:
     """Whether P(X <= k) < bound, for `0 < p <= 1`. Exact for any n; counts that cannot be show nothing.
 
-    From `_LONG` samples on, the tail is first enclosed between two rationals (`_enclosed`); where `bound` lies outside,
-    that decides. Else, and for fewer samples, the whole sum does. Of many samples that would take long; but where both
-    tails are alike, which is told at once, no other bound that somebody wrote is known to lie that near to a tail.
+    From `_LONG` samples on, the tail is first enclosed between two rationals (`_enclosed`), near ones and then nearer
+    ones; where `bound` lies outside, that decides. Else, and for fewer samples, the whole sum does. Of many samples
+    that would take long; but where both tails are alike, which is told at once, no other bound that somebody wrote is
+    known to lie that near to a tail.
     """
     if k >= n:  # certain; also of more outcomes than samples, which nothing here may take for rare
         return bound > 1
     if p == _HALF and 2 * k + 1 == n:
         return bound > _HALF
     if n >= _LONG and p < 1:
-        low, high, shift = _enclosed(k, n, p)
-        wanted = bound.numerator << shift
-        if high * bound.denominator < wanted:
-            return True
-        if low * bound.denominator >= wanted:
-            return False
+        for bits in _BITS:
+            low, high, shift = _enclosed(k, n, p, bits)
+            wanted = bound.numerator << shift
+            if high * bound.denominator < wanted:
+                return True
+            if low * bound.denominator >= wanted:
+                return False
     everything: int = p.denominator**n
     return _ways(k, n, p) * bound.denominator < bound.numerator * everything
 
 
-def _enclosed(k: int, n: int, p: Fraction) -> tuple[int, int, int]:
-    """P(X <= k) between low and high, both over 2 ** shift. `0 <= k < n`, `0 < p < 1`.
+def _enclosed(k: int, n: int, p: Fraction, bits: int) -> tuple[int, int, int]:
+    """P(X <= k) between low and high, both over 2 ** shift, to about so many bits. `0 <= k < n`, `0 < p < 1`.
 
     Over the mean it is what the other tail leaves, which is shorter.
     """
     if k > n * p:
-        low, high, shift = _enclosed(n - 1 - k, n, 1 - p)
+        low, high, shift = _enclosed(n - 1 - k, n, 1 - p, bits)
         return (1 << shift) - high, (1 << shift) - low, shift
-    return _summed(k, n, p)
+    return _summed(k, n, p, bits)
 
 
-def _summed(k: int, n: int, p: Fraction) -> tuple[int, int, int]:
+def _summed(k: int, n: int, p: Fraction, bits: int) -> tuple[int, int, int]:
     """The same as a sum, from its last term on: each one before it from its neighbour, rounded down and up.
 
     The terms fall once they are under the mean: those left out are fewer than i, and none is larger than the last one.
     """
     success, failure = p.numerator, p.denominator - p.numerator
-    below, above, shift = _term(k, n, p)
+    below, above, shift = _term(k, n, p, bits)
     low, high, i = below, above, k
     while i:
         up, down = i * failure, (n - i + 1) * success
@@ -99,44 +104,45 @@ def _summed(k: int, n: int, p: Fraction) -> tuple[int, int, int]:
     return low, high, shift
 
 
-def _term(k: int, n: int, p: Fraction) -> tuple[int, int, int]:
-    """P(X = k) between low and high, both over 2 ** shift, to `_BITS` bits or more."""
-    ways = _times(_choices(min(k, n - k), n), _power(p.numerator, k))
-    low, high, exponent = _times(ways, _power(p.denominator - p.numerator, n - k))
-    least, most, under = _power(p.denominator, n)
-    more = max(0, _BITS + most.bit_length() - low.bit_length() + 1)
+def _term(k: int, n: int, p: Fraction, bits: int) -> tuple[int, int, int]:
+    """P(X = k) between low and high, both over 2 ** shift, to so many bits or more."""
+    width = bits + _MORE
+    ways = _times(_choices(min(k, n - k), n, width), _power(p.numerator, k, width), width)
+    low, high, exponent = _times(ways, _power(p.denominator - p.numerator, n - k, width), width)
+    least, most, under = _power(p.denominator, n, width)
+    more = max(0, bits + most.bit_length() - low.bit_length() + 1)
     return (low << more) // most, -(-(high << more) // least), under + more - exponent  # the last above 0, as P <= 1
 
 
 @lru_cache(maxsize=1 << 10)
-def _choices(k: int, n: int) -> _Between:
+def _choices(k: int, n: int, width: int) -> _Between:
     """The number of ways to choose k of n: a product of quotients, each rounded down and up."""
     low, high, exponent = 1, 1, 0
     for i in range(0, k, _AT_ONCE):
         end = min(i + _AT_ONCE, k)
         up, down = prod(range(n - k + i + 1, n - k + end + 1)), prod(range(i + 1, end + 1))
-        low, high = (low * up << _FACTOR) // down, -(-(high * up << _FACTOR) // down)
-        low, high, exponent = _cut(low, high, exponent - _FACTOR)
+        low, high = (low * up << width) // down, -(-(high * up << width) // down)
+        low, high, exponent = _cut(low, high, exponent - width, width)
     return low, high, exponent
 
 
-def _power(base: int, exponent: int) -> _Between:
+def _power(base: int, exponent: int, width: int) -> _Between:
     """A power, for a base above zero and an exponent of zero or more: squared and multiplied, digit by digit."""
     found: _Between = (1, 1, 0)
     for digit in f"{exponent:b}":
-        found = _times(found, found)
+        found = _times(found, found, width)
         if digit == "1":
-            found = _times(found, (base, base, 0))
+            found = _times(found, (base, base, 0), width)
     return found
 
 
-def _times(one: _Between, other: _Between) -> _Between:
-    return _cut(one[0] * other[0], one[1] * other[1], one[2] + other[2])
+def _times(one: _Between, other: _Between, width: int) -> _Between:
+    return _cut(one[0] * other[0], one[1] * other[1], one[2] + other[2], width)
 
 
-def _cut(low: int, high: int, exponent: int) -> _Between:
-    """The same, or farther apart, with the upper end's first `_FACTOR` bits."""
-    more = max(0, high.bit_length() - _FACTOR)
+def _cut(low: int, high: int, exponent: int, width: int) -> _Between:
+    """The same, or farther apart, with the upper end's first `width` bits."""
+    more = max(0, high.bit_length() - width)
     return low >> more, -(-high >> more), exponent + more
 
 
@@ -172,23 +178,37 @@ def lower(k: int, n: int, alpha: Fraction) -> Fraction:
 def decays_under(x: Fraction, alpha: Fraction) -> bool:
     """Whether exp(-x) < alpha, for x >= 0 and 0 < alpha < 1. Equality cannot be: exp of a rational is irrational.
 
-    exp(x) is enclosed by its Taylor sum and the geometric bound of the remainder until 1 / alpha is outside: first of x
-    rounded down and up to `_BITS` binary places, then, where that does not decide, of x itself.
+    exp(x) is enclosed until 1 / alpha is outside: by its Taylor sum and the geometric bound of the remainder, in whole
+    numbers of 2 ** -bits rounded down and up, of twice as many bits where that does not decide.
     """
-    near = Fraction((x.numerator << _BITS) // x.denominator, 1 << _BITS)
-    if near < x:
-        if decays_under(near, alpha):
-            return True
-        if not decays_under(near + Fraction(1, 1 << _BITS), alpha):
-            return False
-    wanted, total, term, n = 1 / alpha, _ONE, _ONE, 0
-    while total < wanted:
+    bits = _BITS[0]
+    while (found := _grows_over(x, 1 / alpha, bits)) is None:
+        bits *= 2
+    return found
+
+
+def _grows_over(x: Fraction, wanted: Fraction, bits: int) -> bool | None:
+    """Whether exp(x) > wanted; None if that takes more bits."""
+    least, most = _rounded(x, bits)
+    enough, little = reversed(_rounded(wanted, bits))  # rounded up, and down
+    below = above = low = high = 1 << bits  # the n-th term, and the sum up to it
+    n = 0
+    while low < enough:
         n += 1
-        term = term * x / n
-        total += term
-        if n + 1 > x and total + term * x / (n + 1 - x) <= wanted:
+        below, above = (below * least >> bits) // n, -((-above * most >> bits) // n)
+        low, high = low + below, high + above
+        left = (n + 1 << bits) - most  # above 0, later terms fall faster than the powers of most / (n + 1)
+        if left > 0 and high - (-above * most // left) <= little:
             return False
+        if left > 0 and not below:
+            return None
     return True
+
+
+def _rounded(x: Fraction, bits: int) -> tuple[int, int]:
+    """Down and up, in whole numbers of 2 ** -bits."""
+    down, rest = divmod(x.numerator << bits, x.denominator)
+    return down, down + (rest > 0)
 
 
 @dataclass(frozen=True, slots=True)

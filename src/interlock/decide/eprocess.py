@@ -20,8 +20,8 @@ from math import comb
 
 from interlock.decide.bounds import at_most
 
-#: The precision of the sum of terms relative to its first one, in bits.
-_BITS = 256
+#: The precisions of the sum of terms relative to its first one, in bits, as they are tried: see `bounds`.
+_BITS = (256, 2048)
 
 
 def evidence(k: int, n: int, p0: Fraction) -> Fraction:
@@ -55,11 +55,21 @@ def _reaches(k: int, n: int, p0: Fraction, alpha: Fraction) -> bool:
     """Whether (k + 1) E_n(k), a sum of positive terms from 1 on, reaches (k + 1) / alpha, for `0 < p0 < 1`.
 
     Each term is its neighbour's times a ratio that falls, rounded down and up. Once the sum of the lower ones reaches
-    the bound it is over; once the upper ones and a geometric bound of the rest cannot, neither. Else the exact sum.
+    the bound it is over; once the upper ones and a geometric bound of the rest cannot, neither. Where more bits do not
+    tell, the exact sum does.
     """
+    for bits in _BITS:
+        reached = _sum_reaches(k, n, p0, alpha, bits)
+        if reached is not None:
+            return reached
+    return evidence(k, n, p0) * alpha >= 1
+
+
+def _sum_reaches(k: int, n: int, p0: Fraction, alpha: Fraction, bits: int) -> bool | None:
+    """The same by terms of so many bits; None where these do not tell."""
     success, failure = p0.numerator, p0.denominator - p0.numerator
-    wanted = -(-((k + 1) * alpha.denominator << _BITS) // alpha.numerator)
-    below = above = low = high = 1 << _BITS
+    wanted = -(-((k + 1) * alpha.denominator << bits) // alpha.numerator)
+    below = above = low = high = 1 << bits
     for i in range(k + 1, n + 1):
         up, down = (n + 1 - i) * success, (i + 1) * failure
         if low >= wanted:
@@ -68,6 +78,4 @@ def _reaches(k: int, n: int, p0: Fraction, alpha: Fraction) -> bool:
             return False
         below, above = below * up // down, -(-above * up // down)
         low, high = low + below, high + above
-    if (low >= wanted) == (high >= wanted):
-        return low >= wanted
-    return evidence(k, n, p0) * alpha >= 1
+    return low >= wanted if (low >= wanted) == (high >= wanted) else None
