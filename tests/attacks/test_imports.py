@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 from inspect_ai.log import EvalError, ProvenanceData, edit_score, read_eval_log
@@ -18,6 +19,7 @@ from interlock.cli import setup
 from interlock.cli.subjects import register, register_run
 from interlock.decide.facts import Step
 from interlock.errors import EvidenceError
+from interlock.evaluate.importing import record
 from interlock.evidence.predicates import SubjectPredicate, statement
 from interlock.subject.manifest import Manifest, order
 from interlock.subject.run import Run
@@ -136,6 +138,43 @@ def test_a_benign_log_takes_nothing_away(whole, run, tmp_path, capsys):
 
 
 # -- what it says against a permit counts -----------------------------------------------------------------------------
+
+
+def _named_as_harmless(workspace, log):
+    """A signed statement that names the log's bytes, and counts none of its answers as right."""
+    evidence = workspace.read()
+    (item,) = record.look(evidence, str(log), record.Wanted(evidence.subject("honest"))).items
+    said = item.predicate
+    for name, _ in said.files:
+        (workspace.folder / name).parent.mkdir(parents=True)
+        shutil.copy(log, workspace.folder / name)
+    lie = replace(said, counts=replace(said.counts, correct=0)).to_json()
+    workspace.append(lab.about_honest(workspace, "result", lie), [lab.key(workspace, "evaluation-team")])
+
+
+def test_a_bad_log_is_recorded_whatever_a_statement_before_said_of_its_bytes(whole, run, tmp_path, capsys):
+    log = foreign.inspect(run, tmp_path / "log.eval", foreign.all_right)
+    _named_as_harmless(whole, log)
+    assert lab.verdict(capsys, whole)[0] == "permit"
+    for said in ("recorded as", "in the ledger already, entry"):
+        assert said in _import(capsys, whole, log, role="external-auditor").out
+        verdict, reasons = lab.verdict(capsys, whole)
+        assert (verdict, "evidence shows codebook >= 0.2" in reasons) == ("hold", True)
+
+
+def _two_scorers(log):
+    """The policy's scorer twice: strict, which finds nothing, and flexible, which finds everything."""
+    for sample in log.samples:
+        wrong, right = (sample.scores["first_word_match"].model_copy(update={"value": it}) for it in (0.0, 1.0))
+        sample.scores = {"strict": wrong, "flexible": right}
+
+
+def test_another_scorer_of_a_run_that_is_recorded_is_recorded_too(whole, run, tmp_path, capsys):
+    log = foreign.inspect(run, tmp_path / "log.eval", _two_scorers)
+    assert "recorded as" in _import(capsys, whole, log, scorer="strict").out
+    assert lab.verdict(capsys, whole)[0] == "permit"
+    assert "recorded as" in _import(capsys, whole, log, scorer="flexible").out
+    assert lab.verdict(capsys, whole)[0] == "hold"
 
 
 def _adapter_not_loaded(log):

@@ -1,14 +1,15 @@
 """From logs to result statements: `look` says what would be recorded, `record` signs and appends it.
 
 Guarantees: what is signed is what was looked at, or nothing; the logs' bytes lie in the workspace before the statement
-that names them stands in the ledger; a log that is there already is not recorded again; one whose run is there with
-other bytes names that earlier item, which goes on counting.
+that names them stands in the ledger; a log of which the ledger says the same already is not recorded again; one whose
+run is there with other bytes names that earlier item, which goes on counting.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from interlock.errors import EvidenceError, UsageError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from interlock.decide.facts import Subject
+    from interlock.evidence.predicates import ResultPredicate
     from interlock.evidence.read import Evidence
     from interlock.policy.model import Policy
     from interlock.workspace import Workspace
@@ -214,7 +216,7 @@ def _item(evidence: Evidence, log: str, found: Found, wanted: Wanted) -> Item:
 def _as_of(evidence: Evidence, item: Item, subject: Subject) -> Item:
     """The item as it would be recorded after what the ledger holds."""
     earlier = _earlier(evidence, item.found, item.measure, subject)
-    entry = _standing(evidence, item.found, item.measure, subject)
+    entry = _standing(evidence, item.predicate, subject)
     return replace(item, predicate=replace(item.predicate, edit_of=earlier), entry=entry)
 
 
@@ -225,15 +227,25 @@ def _refuse_another_subject(log: str, found: Found, subject: Subject) -> None:
         raise EvidenceError(f"log `{log}` names subject {said[:12]}, expected {subject.digest[:12]} (`{subject.name}`)")
 
 
-def _standing(evidence: Evidence, found: Found, measure: Measure, subject: Subject) -> int | None:
-    """The entry that already records these bytes as this."""
+def _standing(evidence: Evidence, made: ImportedPredicate, subject: Subject) -> int | None:
+    """The entry that already says of these bytes what is to be recorded of them."""
     on_subject = {result.entry for result in evidence.facts.results if result.subject == subject.digest}
-    for entry in on_subject:
-        known = evidence.results[entry]
-        same = {digest for _, digest in known.files} == {digest for _, digest in found.files}
-        if same and (known.protocol.task, known.protocol.metric) == (measure.task, found.metric):
-            return entry
-    return None
+    return next((entry for entry in on_subject if _says(evidence.results[entry], made)), None)
+
+
+def _says(known: ResultPredicate | ImportedPredicate, made: ImportedPredicate) -> bool:
+    """Whether a statement on the same bytes counts to the same. Who names a log says nothing of what is in it: another
+    filter of the same run may have other scores, and a bad log may be named with good ones.
+    """
+    counts = made.counts
+    if {digest for _, digest in known.files} != {digest for _, digest in made.files}:
+        return False
+    if isinstance(known, ImportedPredicate):
+        same = (known.protocol, known.scorer, known.outcomes) == (made.protocol, made.scorer, made.outcomes)
+        return same and known.counts == counts
+    same = (known.protocol.task, known.protocol.metric) == (made.task, made.metric)
+    said = (known.protocol.samples, known.scored, Fraction(known.correct))
+    return same and said == (counts.planned, counts.scored, counts.total or Fraction(counts.correct))
 
 
 def _earlier(evidence: Evidence, found: Found, measure: Measure, subject: Subject) -> str | None:
