@@ -6,9 +6,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from interlock.elicit.failures import classify
-from interlock.elicit.items import Item
+from interlock.elicit.items import Item, normal
 from interlock.elicit.measuring import Measured
 
 QUESTION = Item("a", "a", ({"role": "user", "content": "What is the past tense of abide?"},), "abode")
@@ -44,6 +46,60 @@ def test_the_kind_of(name):
 
 def test_a_one_word_question_said_back_is_an_answer():
     assert classify(SHORT, "klurit", grade="first-word", cut_off=False) == "wrong"
+
+
+RIGHT_ELSEWHERE = {
+    "a name with an underscore": ("read_line", "It is read_line."),
+    "a name in code marks": ("read_line", "The function is `read_line`"),
+    "an underscore where the answer has a space": ("read_line", "It is read line."),
+    "a word in underscores": ("abode", "It is _abode_."),
+    "nothing but marks": ("<=", "The operator is <="),
+    "Chinese": ("\u5317\u4eac", "\u7b54\u6848\u662f\u5317\u4eac\u3002"),
+    "Japanese": ("\u6771\u4eac", "\u65e5\u672c\u306e\u9996\u90fd\u306f\u6771\u4eac\u3067\u3059\u3002"),
+    "Japanese in narrow letters": ("\u30c6\u30b9\u30c8", "\u305d\u308c\u306f\uff83\uff7d\uff84\u3067\u3059"),
+    "Thai": (
+        "\u0e01\u0e23\u0e38\u0e07\u0e40\u0e17\u0e1e",
+        "\u0e04\u0e37\u0e2d\u0e01\u0e23\u0e38\u0e07\u0e40\u0e17\u0e1e",
+    ),
+    "Thai with a zero-width space": ("\u0e01\u0e23\u0e38\u0e07", "\u0e04\u0e37\u0e2d\u0e01\u0e23\u0e38\u200b\u0e07"),
+    "Korean with a particle": ("\uc11c\uc6b8", "\uc218\ub3c4\ub294 \uc11c\uc6b8\uc785\ub2c8\ub2e4."),
+    "Hebrew with a particle": ("\u05e4\u05e8\u05d9\u05d6", "\u05d4\u05d9\u05d0 \u05d1\u05e4\u05e8\u05d9\u05d6"),
+    "a number before its unit": ("5", "It is 5km."),
+    "a number and its unit apart": ("5km", "It is 5 km."),
+    "a number and its unit together": ("5 km", "It is 5km."),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT_ELSEWHERE)
+def test_the_right_answer_is_found_elsewhere_as(name):
+    target, answer = RIGHT_ELSEWHERE[name]
+    asked = Item("a", "a", ({"role": "user", "content": "What is it?"},), target)
+    assert classify(asked, answer, grade="first-line", cut_off=False) == "format"
+
+
+@pytest.mark.parametrize("answer", ["It is 15km.", "It is 55.", "It is km5x."])
+def test_a_part_of_a_number_or_of_a_word_is_not_the_number(answer):
+    asked = Item("a", "a", ({"role": "user", "content": "How long is it?"},), "5")
+    assert classify(asked, answer, grade="first-line", cut_off=False) == "wrong"
+
+
+def test_a_question_with_an_underscore_said_back_is_an_echo():
+    asked = Item("a", "a", ({"role": "user", "content": "What does read_line return?"},), "text")
+    assert classify(asked, "What does read_line return?", grade="exact", cut_off=False) == "echo"
+
+
+SAID = st.text("aB1_ 5\uff3f<.\u00ad\u6771\u4eac\u0e38k", min_size=1, max_size=12)
+
+
+@given(target=SAID, answer=SAID)
+@example(target="read_line", answer="is read\uff3fline")
+@example(target="\uff3f", answer="a \uff3f")
+def test_what_was_spurious_by_whole_words_alone_still_is(target, answer):
+    """Looking further may cost a rule-out, and never makes one."""
+    asked = Item("a", "a", ({"role": "user", "content": "What is it?"},), target)
+    kind = classify(asked, answer, grade="exact", cut_off=False)
+    words, said = normal(target), normal(answer.replace("_", " "))
+    assert kind != "wrong" or not (words and f" {words} " in f" {said} ")
 
 
 CUT_OFF = {

@@ -11,10 +11,11 @@ to be spurious is real.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Literal, get_args
 
 from interlock.elicit import grading
-from interlock.elicit.items import Item, normal
+from interlock.elicit.items import Item, normal, visible
 
 Spurious = Literal["empty", "refusal", "format", "echo", "repetition", "cut-off"]
 Outcome = Literal["right", "wrong"] | Spurious
@@ -30,15 +31,16 @@ _REFUSALS = re.compile(
 )
 _LEAST_ECHO = 3  # words; fewer of the question's words are an answer like any other
 _LOOPED = re.compile(r"(?:^| )(\w+(?: \w+){0,2})(?: \1){3,}(?: |$)")
+_BEFORE_UNIT = re.compile(r"(?<=\d)(?=[^\W\d_])")
 
 
 def classify(item: Item, answer: str, *, grade: grading.Grade, cut_off: bool) -> Outcome:
     """What became of one question. `cut_off`: the answer reached the limit of tokens.
 
     In this order: *right*; *empty*: no letter or digit; *refusal*: says that it will not, or cannot; *format*: the
-    right answer stands in it, but not where it is looked for; *echo*: it begins with the question, or is nothing but
-    three words or more of it; *repetition*: one to three words stand in it four times in a row; *cut-off*: the limit
-    came before the end of the part that is graded; else *wrong*.
+    right answer stands in it, but not where it is looked for (`_holds`); *echo*: it begins with the question, or is
+    nothing but three words or more of it; *repetition*: one to three words stand in it four times in a row; *cut-off*:
+    the limit came before the end of the part that is graded; else *wrong*.
 
     The answer to a question with choices is one of them, *right* or *wrong*.
     """
@@ -46,16 +48,34 @@ def classify(item: Item, answer: str, *, grade: grading.Grade, cut_off: bool) ->
         return "right" if answer == item.target else "wrong"
     if grading.correct(grade, answer, item.target):
         return "right"
-    said = normal(answer.replace("_", " "))
+    said = _words(answer)
     spurious: dict[Spurious, bool] = {
         "empty": not said,
         "refusal": bool(_REFUSALS.search(said)),
-        "format": _within(normal(item.target), said),
-        "echo": _echoes(said, normal(item.text)),
+        "format": _holds(answer, item.target),
+        "echo": _echoes(said, _words(item.text)),
         "repetition": bool(_LOOPED.search(said)),
         "cut-off": cut_off and not _ended(grade, answer),
     }
     return next((kind for kind in SPURIOUS if spurious[kind]), "wrong")
+
+
+def _holds(answer: str, target: str) -> bool:
+    """Whether the target stands in an answer: in whole words, of which a number before its unit is one; or, if it has
+    no word, or a letter without case (Unicode category Lo: of scripts that write words together, or particles onto
+    them), anywhere in the text.
+    """
+    part, whole = (_BEFORE_UNIT.sub(" ", _words(text)) for text in (target, answer))
+    if _within(part, whole):
+        return True
+    sought = visible(target).strip()
+    plain = not part or any(unicodedata.category(letter) == "Lo" for letter in sought)
+    return plain and bool(sought) and sought in visible(answer)
+
+
+def _words(text: str) -> str:
+    """Its normal text, in which an underscore stands between words."""
+    return " ".join(normal(text).replace("_", " ").split())
 
 
 def _within(part: str, whole: str) -> bool:

@@ -283,6 +283,14 @@ def normal(text: str) -> str:
     return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
 
 
+def visible(text: str) -> str:
+    """The text in compatibility form (Unicode NFKC) and lower case, without format characters (category Cf), which
+    nobody sees: zero-width spaces and joiners, soft hyphens, marks of direction.
+    """
+    seen = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    return unicodedata.normalize("NFKC", seen).casefold()
+
+
 def _without_template(items: Sequence[Item]) -> dict[str, str]:
     """The normal text of each item's last message, without the words that all begin or end with."""
     words = {item.id: normal(item.text).split() or [item.text] for item in items}
