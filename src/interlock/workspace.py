@@ -40,7 +40,6 @@ from interlock.evidence.read import Evidence, read
 from interlock.evidence.roles import in_force
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger import _disk
-from interlock.ledger._signed import Log
 from interlock.ledger.log import Entry, Ledger, LedgerView
 from interlock.ledger.seen import Memory
 from interlock.policy import compile as compiled
@@ -166,7 +165,7 @@ class Workspace:
     @property
     def memory(self) -> Memory:
         """What the ledger showed before."""
-        return Memory(self.folder, Log(self.origin, self.log_key))
+        return Memory(self.folder, self.ledger)
 
     def check_logs(self, evidence: Evidence) -> int:
         """Check that every result's logs, and every validity record that a check of an assumption names, are here, with
@@ -272,7 +271,7 @@ class Workspace:
         """
         from interlock.ledger.writer import Writer
 
-        self.memory.check_latest(self.ledger)
+        self.memory.check_latest()
         return Writer(self.ledger, self.keyring.pair(LOG_KEY), clock=lambda: now())  # noqa: PLW0108  found when it is called
 
     def refresh(self) -> None:

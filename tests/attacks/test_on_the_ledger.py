@@ -20,7 +20,7 @@ from interlock.errors import LedgerError
 from interlock.evidence.predicates import PermitPredicate, statement
 from interlock.gate import permit as permits
 from interlock.ledger import merkle, seen
-from interlock.ledger.note import NoteKey
+from interlock.ledger.note import Checkpoint, NoteKey
 from interlock.ledger.proof import InclusionProof
 from interlock.ledger.tiles import bundle, unbundle
 from interlock.workspace import now
@@ -263,11 +263,25 @@ def test_ledger_reordered_by_its_owner(late, tmp_path, capsys):
     kept = str(tmp_path / "kept")
     assert lab.command(capsys, late, "ledger", "monitor", "--kept", kept, "--start").code == 0
     entries = _entries(late)
-    lab.sign_anew(late, entries)
-    assert lab.command(capsys, late, "ledger", "monitor", "--kept", kept).code == 0
     lab.sign_anew(late, [*entries[:-2], entries[-1], entries[-2]])
     said = lab.command(capsys, late, "ledger", "monitor", "--kept", kept)
     assert (said.code, "does not continue what it showed before" in said.err) == (4, True)
+
+
+def test_ledger_dated_anew_by_its_owner(late, tmp_path, capsys):
+    """The log signs the same tree again, at other times: what went stale would be fresh."""
+    kept = str(tmp_path / "kept")
+    assert lab.command(capsys, late, "ledger", "monitor", "--kept", kept, "--start").code == 0
+    lab.command(capsys, late, "ledger", "verify")
+    log, path, pair = late.memory.log, late.folder / "ledger" / "history", lab.key(late, "log")
+    with path.open("rb") as file:
+        notes = list(log.history(file, path.stat().st_size, "history"))
+    end = notes[-1].time
+    path.write_bytes(b"".join(log.sign(Checkpoint(late.origin, it.size, it.root), pair, end) for it in notes))
+    late.ledger.verify()
+    for command in (("decide", "-s", "honest"), ("ledger", "verify"), ("ledger", "monitor", "--kept", kept)):
+        said = lab.command(capsys, late, *command)
+        assert (said.code, "the entries have other times than before" in said.err) == (4, True)
 
 
 def test_entry_altered(told, capsys):

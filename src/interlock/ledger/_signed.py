@@ -91,6 +91,14 @@ class Log:
         if at != length:
             raise LedgerError(f"{where}: got {length} bytes, expected a checkpoint's end at {at}")
 
+    def last(self, end: bytes, where: str) -> Signed:
+        """Read the last checkpoint of a history from its `end`.
+
+        Raises:
+            LedgerError: it is not this log's, or not whole.
+        """
+        return self.read_own(b"".join(end.splitlines(keepends=True)[-_HISTORY_LINES:]), f"{where}, at its end")
+
     def _verified(self, note: Note) -> tuple[Checkpoint, int]:
         signer, cosigner = NoteKey(self.origin, self.key), NoteKey(self.origin, self.key, COSIGNATURE)
         if [line.key_id for line in note.signatures[:2]] != [signer.key_id, cosigner.key_id]:

@@ -2,7 +2,7 @@
 
 One checkpoint is kept in a file. A ledger that lost entries, changed one, or tells two people two stories cannot show
 a tree that continues it; what it signed then stands beside the kept one, in `FILE.conflict`: two signatures by one key
-over trees that exclude each other.
+over trees that exclude each other. In `FILE.times` are the times of the entries, which no tree covers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from interlock.errors import LedgerError, UsageError
 from interlock.ledger import _disk, merkle
 from interlock.ledger._signed import NOTE_LIMIT, Signed, utc
+from interlock.ledger._times import Times
 from interlock.ledger.log import Ledger
 from interlock.ledger.proof import consistency
 
@@ -37,7 +38,9 @@ def start(ledger: Ledger, kept: Path) -> Signed:
     latest = ledger.latest()
     if kept.exists():
         raise UsageError(f"`{kept}` keeps a checkpoint already; watch against it without --start")
+    times = Times().continued(ledger)
     _keep(kept, latest.data)
+    _keep(_times(kept), times.line)
     return latest
 
 
@@ -47,6 +50,7 @@ def watch(ledger: Ledger, kept: Path) -> Watched:
     Raises:
         UsageError: nothing is kept there, or it cannot be written.
         LedgerError: the ledger was cut off, forked or put back; the kept checkpoint stays, the other is put beside it.
+            Or its entries have other times than they had; what is kept stays.
     """
     if not kept.is_file():
         raise UsageError(f"no checkpoint is kept in `{kept}`; keep the first one with --start")
@@ -61,7 +65,9 @@ def watch(ledger: Ledger, kept: Path) -> Watched:
             f"`{ledger.folder}` does not continue what it showed before: {error}; both checkpoints are kept, in "
             f"`{kept}` and `{conflict}`"
         ) from error
+    times = Times.read(_times(kept)).continued(ledger)
     _keep(kept, latest.data)
+    _keep(_times(kept), times.line)
     return Watched(old, latest)
 
 
@@ -86,6 +92,10 @@ def no_earlier(old: Signed, latest: Signed) -> None:
         raise LedgerError(f"it was cut off: got {latest.size} entries, expected {old.size} or more")
     if latest.time < old.time:
         raise LedgerError(f"it was put back: got time {utc(latest.time)}, expected {utc(old.time)} or later")
+
+
+def _times(kept: Path) -> Path:
+    return kept.with_name(f"{kept.name}.times")
 
 
 def _keep(path: Path, note: bytes) -> None:
