@@ -508,6 +508,41 @@ MISTAKES_IN_FULL = {
         [("- rl-fine-tuned: {demonstrations: 4}", "- ^{prompted: {}, scaffolded: {}}")],
         ["expected one elicitation and its fields, got 2 of them"],
     ),
+    "demonstrations for no fine-tuned": (
+        [("- fine-tuned: {flop", "- scaffolded: {flop"), ("      demonstrations: 16", "      ^demonstrations: 16")],
+        ["expected `fine-tuned` under `elicitation`, which `demonstrations` are for, got none"],
+    ),
+    "demonstrations for a fine-tuned that says how many": (
+        [
+            ("- fine-tuned: {flop", "- fine-tuned: {demonstrations: 1, flop"),
+            ("      demonstrations: 16", "      ^demonstrations: 16"),
+        ],
+        ["in one place, got a second; `elicitation` has a `fine-tuned` that says `1`"],
+    ),
+    "demonstrations for a fine-tuned that is taken over and says how many": (
+        [
+            ("- fine-tuned: {flop", "- fine-tuned: {demonstrations: 1, flop"),
+            ("      demonstrations: 16\n", ""),
+            (">= 0.40, rule_out: {like: cyber-high}", ">= 0.40, rule_out: {like: cyber-high, ^demonstrations: 64}"),
+        ],
+        ["in one place, got a second; `elicitation` has a `fine-tuned` that says `1`"],
+    ),
+    "demonstrations beside an elicitation that takes the place of a fine-tuned": (
+        [("elicitation: [few-shot], buffer", "elicitation: [few-shot], ^demonstrations: 0, buffer")],
+        ["`demonstrations` are for, got none; any other elicitation says its own"],
+    ),
+    "demonstrations of a measured requirement for no fine-tuned": (
+        [("[{fine-tuned: {attempts: 3}}]\n    dem", "[{few-shot: {attempts: 3}}]\n    ^dem")],
+        ["expected `fine-tuned` under `elicitation`"],
+    ),
+    "demonstrations of a measured requirement for a fine-tuned that says how many": (
+        [("[{fine-tuned: {attempts: 3}}]\n    dem", "[{fine-tuned: {demonstrations: 4}}]\n    ^dem")],
+        ["in one place, got a second; `elicitation` has a `fine-tuned` that says `4`"],
+    ),
+    "no demonstrations of a measured requirement that takes its elicitations over": (
+        [("{measured: jailbreaks <= 0.05}", "{measured: jailbreaks <= 0.05, ^demonstrations: 0}")],
+        ["expected field `elicitation` beside `demonstrations`"],
+    ),
     "an elicitation twice, once with fields": (
         [
             ("elicitation:\n        - few-shot", "elicitation:\n        ^- few-shot"),

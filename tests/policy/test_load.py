@@ -112,6 +112,15 @@ def test_like_goes_along_a_chain(text, folder):
     assert rule.elicitation[1].demonstrations == 16
 
 
+def test_like_may_say_how_many_demonstrations_for_what_it_takes_over(full_text, folder):
+    raised = full_text.replace(
+        ">= 0.40, rule_out: {like: cyber-high}", ">= 0.40, rule_out: {like: cyber-high, demonstrations: 64}"
+    )
+    rule = loads(raised, name="full.yaml", folder=folder).thresholds["cyber-alert"].rule_out
+    told = {"few-shot": 0, "fine-tuned": 64, "rl-fine-tuned": 4}
+    assert {demand.elicitation: demand.demonstrations for demand in rule.elicitation} == told
+
+
 def test_like_does_not_go_on_for_ever(text, folder):
     after = "\n  takeover:\n"
     links = [

@@ -366,11 +366,14 @@ class _Reading:
         if name in bare and bare[name].uses != RULE_FIELDS:
             return self.part_of_rule(bare[name], refresh)
         self.doc.read(_form_of(_form_threshold.RuleOutForm), "thresholds", name, "rule_out")
-        merged = self.merged(name, bare)
         try:
-            return _rule_out.rule_out(_form.read(_form_threshold.RuleOutForm, merged), refresh)
+            form = _form.read(_form_threshold.RuleOutForm, self.merged(name, bare))
         except _form.Wrong:
             return None  # noted where the mistake was written
+        path = ("thresholds", name, "rule_out")
+        if "demonstrations" in self.doc.entries(*path):
+            self.doc.add_all(_rule_out.idle_demonstrations(form, path))
+        return _rule_out.rule_out(form, refresh)
 
     def part_of_rule(self, threshold: Threshold, refresh: Refresh) -> RuleOut | None:
         """The `rule_out` of a threshold that measures nothing itself; refused where nothing is decided by it."""

@@ -68,7 +68,7 @@ class MeasuredForm(Form):
     ]
     confidence: Confidence | None = None
     elicitation: Demands | None = None
-    demonstrations: Count = 0
+    demonstrations: Count | None = None
     buffer: Buffering | None = None
     coverage: Coverage | None = None
     run_by: Name = ""

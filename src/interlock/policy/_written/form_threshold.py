@@ -373,7 +373,7 @@ class RuleOutForm(Form):
     like: Annotated[Name, says("the threshold whose rule_out gives what is left out here")] = ""
     confidence: Confidence
     elicitation: Annotated[Demands, says("how hard the evaluation must have tried")]
-    demonstrations: Annotated[Count, says("for fine-tuned, where the elicitation does not say")] = 0
+    demonstrations: Annotated[Count | None, says("for fine-tuned, where the elicitation does not say")] = None
     buffer: Annotated[Buffering, says("the room kept under the level")]
     coverage: Annotated[Coverage, says("the least share of planned samples that are scored")]
     run_by: Annotated[Name, says("the role that runs the evaluations")]

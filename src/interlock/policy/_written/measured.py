@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.policy._structure.check import Problem
 from interlock.policy._written.form import Wrong
-from interlock.policy._written.rule_out import buffer, demands, refresh_of
+from interlock.policy._written.rule_out import buffer, demands, idle_demonstrations, refresh_of
 from interlock.policy.model import ELICITATIONS, Buffer, Combined, Demand, Refresh, RuleOut
 from interlock.policy.time import longer, sometimes_longer, spoken, undecided
 
@@ -70,8 +70,10 @@ def completed(form: MeasuredForm, around: Sequence[Threshold], refresh: Refresh)
     if missing:
         where = "it stands in no cell of a threshold with `rule_out`"
         raise Wrong(Problem((), f"expected field `{field}`, got nothing; {where}", at_key=True) for field in missing)
-    if form.demonstrations and not form.elicitation:
+    if form.demonstrations is not None and not form.elicitation:
         raise Wrong([Problem(("demonstrations",), "expected field `elicitation` beside `demonstrations`", at_key=True)])
+    if idle := list(idle_demonstrations(form, ())):
+        raise Wrong(idle)
     assumed = [name for names in _said("assumes", around) for name in names]
     hardest = demands(form.elicitation, form.demonstrations) if form.elicitation else _hardest(around)
     return RuleOut(

@@ -6,12 +6,15 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from interlock.policy._structure.parts import Problem
 from interlock.policy._written.form_threshold import BufferForm, ForecastForm
 from interlock.policy.model import NO_CONFIDENCE, Buffer, Demand, Refresh, RuleOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from interlock.policy._structure.parts import Path
+    from interlock.policy._written.form_requirement import MeasuredForm
     from interlock.policy._written.form_threshold import AnyBufferForm, DemandForm, PartForm, RefreshForm, RuleOutForm
     from interlock.policy.model import Elicitation
 
@@ -47,11 +50,26 @@ def refresh_of(form: RefreshForm) -> Refresh:
     return Refresh(form.effective_compute, form.period, form.events, form.discretion, form.sources)
 
 
-def demands(written: Iterable[tuple[Elicitation, DemandForm]], demonstrations: int) -> tuple[Demand, ...]:
+def idle_demonstrations(form: RuleOutForm | MeasuredForm, path: Path) -> Iterator[Problem]:
+    """What is wrong with the `demonstrations` of a rule at `path` that no `fine-tuned` in it is left to take."""
+    if form.demonstrations is None:
+        return
+    tuned = next((demand for word, demand in form.elicitation or () if word == "fine-tuned"), None)
+    if tuned is None:
+        other = "any other elicitation says its own, such as `few-shot: {demonstrations: 5}`"
+        message = f"expected `fine-tuned` under `elicitation`, which `demonstrations` are for, got none; {other}"
+        yield Problem((*path, "demonstrations"), message, at_key=True)
+    elif tuned.demonstrations is not None:
+        said = f"`elicitation` has a `fine-tuned` that says `{tuned.demonstrations}`"
+        message = f"expected `demonstrations` of `fine-tuned` in one place, got a second; {said}"
+        yield Problem((*path, "demonstrations"), message, at_key=True)
+
+
+def demands(written: Iterable[tuple[Elicitation, DemandForm]], demonstrations: int | None) -> tuple[Demand, ...]:
     """What must have been tried. `demonstrations` are those of `fine-tuned` where it does not say how many."""
     made = []
     for word, form in written:
-        least = demonstrations if word == "fine-tuned" else 0
+        least = demonstrations or 0 if word == "fine-tuned" else 0
         made.append(
             Demand(
                 elicitation=word,
