@@ -626,12 +626,12 @@ class Case:
         end = self.expiry(result, refresh, buffer)
         return Span(end) if self.at < end else None
 
-    def sound(self, result, owner, rule, demand, measure, run_by):  # 10 to 14
+    def sound(self, result, owner, rule, demand, measure, runners):  # 10 to 14
         protocol, trained = result.protocol, demand.elicitation in {"fine-tuned", "rl-fine-tuned"}
         shown = protocol.shots if demand.elicitation == "few-shot" else protocol.demonstrations
         good = (
             self.admissible(result, owner)
-            and run_by in result.plan.signers & result.signers
+            and runners <= result.plan.signers & result.signers
             and self.fits(result, measure)
             and (protocol.stopping == "fixed" or stopped(result))
             and (protocol.stopping == "fixed" or self.policy.independent in result.plan.signers)
@@ -648,13 +648,13 @@ class Case:
         )
         return self.fresh(result, rule.refresh, rule.buffer) if good else None
 
-    def sounds(self, digest, owner, rule, demands, measure, *, after=None, run_by=None, samples=0):
+    def sounds(self, digest, owner, rule, demands, measure, *, after=None, runners=None, samples=0):
         """(result, span) of all on a subject that are sound for one of the demands and begun after `after`."""
-        found, run_by = [], run_by or rule.run_by
+        found, runners = [], runners or {rule.run_by}
         for r in self.facts.results:
             later = r.plan and (after is None or r.plan.at > after)
             if r.subject == digest and later and units(r) >= samples:
-                found += [(r, self.sound(r, owner, rule, demand, measure, run_by)) for demand in demands]
+                found += [(r, self.sound(r, owner, rule, demand, measure, runners)) for demand in demands]
         return [(result, span) for result, span in found if span is not None]
 
     def discharged(self, name, digest, rule, protocol):  # 16
@@ -806,14 +806,15 @@ class Case:
 
     def repeated(self, line, digest):  # 21, 43
         """Until when, `self.at` if it is not."""
-        rule, independent, ends = line.rule, line.policy.independent, [FOREVER]
+        rule, ends = line.rule, [FOREVER]
         refusals = min((demand.refusals for demand in rule.elicitation), default=Fraction(0))
         for _, measure, results in self.concerned(line, {digest}):
             for r in [r for r in results if line.mean or shows(r, measure, line.level, alpha_of(rule))]:
                 p = r.protocol
                 hard = (p.demonstrations, r.flop, p.attempts, p.tools, p.safety_ablated, refusals)
-                demands = [model.Demand("fine-tuned", *hard)] if independent else []
-                like = {"after": r.at, "run_by": independent, "samples": units(r)}
+                independent = {policy.independent for policy in self.seeing((r.plan or r).at)}
+                demands = [model.Demand("fine-tuned", *hard)] if all(independent) else []
+                like = {"after": r.at, "runners": independent, "samples": units(r)}
                 mine = self.sounds(self.subject, line.owner, rule, demands, measure, **like)
                 ends.append(max((span.end for _, span in mine), default=self.at))
         return min(ends)

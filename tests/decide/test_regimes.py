@@ -393,6 +393,26 @@ def test_a_set_aside_is_of_the_independent_role_of_every_version_that_saw_the_re
     assert state(ask(told, *versions(first, second))) == "below"
 
 
+@pytest.mark.parametrize(("before", "by", "seen", "expected"), [
+    (BOARD, (BOARD,), True, "reached"),
+    (BOARD, (AUDITOR,), True, "reached"),
+    (BOARD, (BOARD, AUDITOR), True, "below"),
+    (BOARD, (AUDITOR,), False, "below"),
+    (BOARD, (BOARD,), False, "reached"),
+    ("", (BOARD, AUDITOR), True, "reached"),
+    ("", (AUDITOR,), False, "below"),
+])  # fmt: skip
+def test_an_ancestors_result_is_repeated_by_the_independent_role_of_every_version_that_saw_it(
+    before, by, seen, expected
+):
+    """As for a set-aside. The line is the same in both versions."""
+    first, second = simple(independent=before), simple(independent=AUDITOR)
+    bad = runs(subject=FOUNDATION, correct=100, elicitation="fine-tuned", planned_at=PLANNED if seen else LATE + DAY)
+    again = runs(elicitation="fine-tuned", signers=by, plan_signers=by, planned_at=LATE + 4 * DAY)
+    told = known(runs(**FRESH), bad, again, subjects=family())
+    assert state(ask(told, *versions(first, second), action="deploy-internal")) == expected
+
+
 def test_a_measure_that_changes_its_task_does_not_lose_its_open_plans():
     """Of any version before, not only of those that have seen the plan."""
     tasks = [{**MEASURES, "a": replace(MEASURES["a"], task=f"lab/{name}")} for name in ("old", "older", "a")]

@@ -86,8 +86,13 @@ class Leaf:
         return True
 
     def answered(self, result: Result, measure: Measure) -> datetime | None:
-        """Until when the subject's own results repeat one of a relative's: by the independent role, no weaker."""
-        view, role, protocol = self.view, self.view.policy.independent, result.protocol
+        """Until when the subject's own results repeat one of a relative's: no weaker, and by the independent role of
+        every version that has seen it, as for setting it aside.
+        """
+        view, protocol = self.view, result.protocol
+        roles = {policy.independent for policy in view.witnesses(start(result))}
+        if "" in roles:
+            return None
         demand = Demand(
             "fine-tuned",
             demonstrations=protocol.demonstrations,
@@ -104,9 +109,9 @@ class Leaf:
             if own.plan is not None
             and own.plan.at > result.at
             and own.units >= result.units
-            and view.is_sound(own, sought, demand, run_by=role)
+            and all(view.is_sound(own, sought, demand, run_by=role) for role in roles)
         ]
-        return max(found, default=None) if role else None
+        return max(found, default=None)
 
     def sought(self, measure: Measure, subjects: tuple[str, ...]) -> Sought:
         """What is looked for of one of its measures."""
