@@ -110,6 +110,14 @@ def test_attack_a_permit_with_an_ancestor_that_the_subject_has_not(workspace):
     refused(workspace, permit_statement(replace(honest, lineage=("a" * 64,))), "gatekeeper", match="its lineage is not")
 
 
+def test_attack_a_permit_on_a_decision_that_had_read_no_evidence_since(workspace):
+    """A decision kept until the evidence is worse: a gate that sees nothing but files would take the permit."""
+    honest = terms_of(workspace, issue(workspace))
+    made.evaluate(workspace, correct=110, seed=9)
+    late = permit_statement(replace(honest, not_before=honest.not_before + timedelta(hours=2)))
+    refused(workspace, late, "gatekeeper", match="starts later after that than the policy allows")
+
+
 @pytest.mark.parametrize(
     ("members", "match"),
     [

@@ -1,8 +1,8 @@
 """Decisions and permits as they stand in a ledger: what each may grant, and which permits open nothing any more.
 
 Guarantees, of every permit that is read: the roles that issue permits signed it, under each version of the policy that
-it names, and it ends before the next one begins; its decision stands before it, says `permit`, and covers every term of
-it; it names the subject's ancestors;
+it names, and it ends before the next one begins; its decision stands before it, says `permit`, covers every term of it,
+and had read a ledger that is no older when the permit starts than the policy allows; it names the subject's ancestors;
 for an action that cannot be taken back it is single-use; one that narrows another goes beyond it in nothing and takes
 its place; no permit comes from a decision whose permit was revoked, narrowed or spent, save the one that narrows it.
 It leaves to the caller whether a permit opens a gate now (`interlock.gate.permit`).
@@ -38,7 +38,7 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a decision with the verdict `permit` allows a permit to grant."""
+    """What a decision with the verdict `permit`, which had read the ledger as of `read`, allows a permit to grant."""
 
     subject: str
     deployment: str | None
@@ -46,6 +46,7 @@ class Granted:
     policies: tuple[str, ...]
     most_compute: int
     not_after: datetime
+    read: datetime
 
     def covers(self, subject: Subject, terms: PermitPredicate) -> bool:
         """Whether it allows every term of a permit; how long the policy's lease is, is asked elsewhere."""
@@ -86,6 +87,7 @@ class Leases:
                 policies=tuple(sorted(policies)),
                 most_compute=bounds.flop("most_effective_compute"),
                 not_after=bounds.time("not_after"),
+                read=fields.nested("checkpoint").time("time"),
             )
         self.decisions[said.statement.digest] = granted
 
@@ -105,6 +107,13 @@ class Leases:
         lease_end = min(policy.permits.lease.after(said.at) for policy in policies)
         if granted is None or not granted.covers(subject, terms) or terms.not_after > lease_end:
             raise said.wrong(f"the permit grants what its decision {terms.decision[:12]} does not")
+        if terms.narrows is None and any(
+            it.permits.ledger_age.after(granted.read) <= terms.not_before for it in policies
+        ):
+            raise said.wrong(
+                f"its decision {terms.decision[:12]} had read the ledger of {timestamp(granted.read)}, and the permit "
+                f"starts later after that than the policy allows (`permits.ledger_age`), expected a new decision"
+            )
         place = max(n for n, version in enumerate(versions) if version.digest in terms.policies)
         later = [version.since for version in versions[place + 1 :] if version.since < terms.not_after]
         if later:  # a gate without the ledger would go on past it
