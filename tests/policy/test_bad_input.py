@@ -1,6 +1,7 @@
 """An author sees every mistake at once, at its line and column; a hostile file gets the same plain answer."""
 
 import hashlib
+import unicodedata
 from datetime import UTC, datetime
 
 import pytest
@@ -329,6 +330,18 @@ MISTAKES = {
     "half a character": ([("title: Ex", 'title: ^"\\ud800" # ')], ["control character `U+D800`"]),
     "a number beyond Unicode": ([("# An ex", "^# An ex"), ("title: Ex", 'title: "\\UFFFFFFFF" # ')], ["valid YAML"]),
     "text that runs backwards": ([("title: Ex", "title: a ^\u202eEx")], ["control character `U+202E`"]),
+    "a letter without width": ([("title: Ex", "title: E^\u200bx")], ["control character `U+200B`"]),
+    "a letter without width, as an escape": (
+        [("title: Ex", 'title: ^"E\\u200bx" # ')],
+        ["control character `U+200B`"],
+    ),
+    "a tag, as an escape": ([("title: Ex", 'title: ^"E\\U000e0041x" # ')], ["control character `U+E0041`"]),
+    "a mark of byte order where no file begins": ([("title: Ex", "title: ^\ufeffEx")], ["control character `U+FEFF`"]),
+    "a comment that ends for YAML and not for a reader": (
+        [("title: Ex", "# as it was^\rtitle: Ex")],
+        ["control character `U+000D`"],
+    ),
+    "a carriage return, as an escape": ([("title: Ex", 'title: ^"a\\rb" # ')], ["control character `U+000D`"]),
 }
 
 
@@ -832,6 +845,21 @@ MISTAKES_IN_FULL = {
         [("Europe/Brussels", "^Europe/Brusels")],
         ["expected a time zone such as `Europe/Brussels`, got `Europe/Brusels`; did you mean `Europe/Brussels`?"],
     ),
+    "a zone that each machine sets": ([("Europe/Brussels", "^localtime")], ["a time zone such as", "`localtime`"]),
+    "a zone that some machines set": ([("Europe/Brussels", "^posixrules")], ["a time zone such as", "`posixrules`"]),
+    "a zone that nobody has set": ([("Europe/Brussels", "^Factory")], ["a time zone such as", "got `Factory`"]),
+    "a zone that counts leap seconds": (
+        [("Europe/Brussels", "^right/Europe/Brussels")],
+        ["got `right/Europe/Brussels`; did you mean `Europe/Brussels`?"],
+    ),
+    "a subject to whose name some space belongs": (
+        [("no_more_capable_than: base-model", 'no_more_capable_than: ^"base\\u3000model"')],
+        ["expected printable text on one line"],
+    ),
+    "a subject of two lines": (
+        [("compute_ratio_to: base-model", 'compute_ratio_to: ^"base\\nmodel"')],
+        ["expected printable text on one line, got `base model`"],
+    ),
     "a zone outside": ([("Europe/Brussels", "^../../etc/passwd")], ["expected a time zone"]),
     "a holiday that does not exist": (
         [("2026-12-25", "^2026-02-30")],
@@ -1052,6 +1080,19 @@ def test_a_hundred_megabytes_are_not_read(tmp_path):
         load(path)
     with pytest.raises(PolicyError, match="1:1: expected a policy of at most 1 MiB"):
         loads("a" * (100 << 20), name="lab.yaml", folder=None)
+
+
+def test_what_no_editor_shows_is_refused_wherever_it_stands():
+    unseen = [it for it in map(chr, range(0x110000)) if unicodedata.category(it) == "Cf"]
+    assert len(unseen) > 150
+    for letter in unseen:
+        found = problems(f"id: a{letter}b", None)
+        assert found == [f"lab.yaml:1:6: expected plain text, got control character `U+{ord(letter):04X}`"]
+
+
+def test_a_file_may_begin_with_its_mark_and_end_its_lines_in_two_characters(text, folder):
+    written = "\ufeff" + text.replace("\n", "\r\n")
+    assert loads(written, name="lab.yaml", folder=folder) == load(folder / "lab.yaml")
 
 
 def test_an_expired_policy_is_refused_by_whoever_says_the_time(full_text, folder):

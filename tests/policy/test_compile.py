@@ -398,6 +398,17 @@ TAMPERED = {
     "a holiday in a second spelling": (put(*INCIDENT, "within", "holidays", 0, "20261225"), "expected a date"),
     "business days without end": (put(*INCIDENT, "within", "business_days", 10**9), "at least 1, got"),
     "a zone that is a path": (put(*INCIDENT, "within", "zone", "../etc/passwd"), "expected a time zone"),
+    "a zone nobody knows": (put(*INCIDENT, "within", "zone", "Mars/Base"), "within.zone: expected a time zone"),
+    "a zone that each machine sets": (put(*INCIDENT, "within", "zone", "localtime"), "got `localtime`"),
+    "a zone that counts leap seconds": (put(*INCIDENT, "within", "zone", "right/UTC"), "got `right/UTC`"),
+    "a subject with a letter without width": (
+        put("measures", "growth", "subject", "base\u200bmodel"),
+        "measures.growth.subject: expected a text",
+    ),
+    "a subject with a space that is none": (
+        put("thresholds", "high", "below_if", 2, "subject", "base\xa0model"),
+        "below_if.2.subject: expected printable text on one line",
+    ),
     "a stop that does not exist": (
         put("on_hold", "high", 0, "do", "look-away"),
         "do: expected one of `pause-training`",

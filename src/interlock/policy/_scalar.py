@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING
 
 from interlock.policy.duty import Clock
@@ -20,8 +21,14 @@ from interlock.policy.time import Duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-#: Control characters, line separators that editors do not count, overrides of the text's direction, lone surrogates.
-CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+#: What no editor shows: Unicode's category Cf, as of version 16. It turns a text's direction, or hides in a name.
+_UNSEEN = (
+    "\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
+    "\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001"
+    "\U000e0020-\U000e007f"
+)
+#: That; control characters; separators of lines that editors do not count, a lone carriage return too; surrogates.
+CONTROL = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff{_UNSEEN}]|\r(?!\n)")
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,99}(/[a-z0-9][a-z0-9-]{0,99})?")
@@ -110,10 +117,18 @@ def version(value: object) -> str:
 
 
 def prose(value: object) -> str:
-    """Text for people: not empty, no control characters."""
+    """Text for people: not empty, nothing in it that is not seen."""
     if not isinstance(value, str) or not value.strip() or CONTROL.search(value):
         raise _error("a text", value)
     return value
+
+
+def subject(value: object) -> str:
+    """A subject's name or digest: text on one line, all of which is seen, as in the statement that registers it."""
+    text = prose(value)
+    if not text.isprintable():
+        raise _error("printable text on one line", value)
+    return text
 
 
 def number(value: object) -> Fraction:
@@ -296,14 +311,19 @@ def clock(value: object) -> Clock:
 
 def zone(value: object) -> str:
     """A time zone that this machine knows, by its name in the IANA database."""
-    from zoneinfo import ZoneInfo, available_timezones
-
     text = prose(value)
-    try:
-        return ZoneInfo(text).key
-    except (LookupError, ValueError, OSError):
-        hint = suggest(text, available_timezones())
-        raise ValueError(f"expected a time zone such as `Europe/Brussels`, got {quote(value)}{hint}") from None
+    if text != "UTC" and text not in (known := _zones()):
+        hint = suggest(text, known)
+        raise ValueError(f"expected a time zone such as `Europe/Brussels`, got {quote(value)}{hint}")
+    return text
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """The zones that are the same wherever they are known: not those that each machine, or nobody, sets."""
+    from zoneinfo import available_timezones
+
+    return frozenset(available_timezones() - {"Factory", "localtime", "posixrules"})
 
 
 def moment(value: object) -> datetime:

@@ -220,7 +220,7 @@ _NAMES = (
 _READERS: dict[str, Callable[[object], Any]] = {
     **dict.fromkeys(_NAMES, scalar.name),
     "Clock.business_days": _whole(1, _MAX_BUSINESS_DAYS),
-    "Clock.zone": _matching("[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*", "a time zone such as `Europe/Brussels`"),
+    "Clock.zone": scalar.zone,
     "Policy.id": scalar.policy_id,
     "Policy.imposed_by": _or_empty(scalar.prose),
     "Policy.independent": _or_empty(scalar.name),
@@ -252,6 +252,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "samples_digest": _matching("[0-9a-f]{64}", "64 lower-case hexadecimal digits"),
     "sharp_at": _number(scalar.coverage),
     "sharpness": _number(scalar.proportion),
+    "subject": scalar.subject,
     "task": _task,
     "task_version": _whole(1, 10**9 - 1),
     "weights": _number(scalar.weight),

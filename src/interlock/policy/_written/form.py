@@ -161,6 +161,7 @@ _PROSE = {"type": ["string", "number", "boolean"]}
 _MODALITIES: tuple[Modality, ...] = ("must", "will", "intends", "recommends")
 
 Text = Annotated[str, PlainValidator(scalar.prose), shown("a text", **_PROSE)]
+Subject = Annotated[str, PlainValidator(scalar.subject), shown("a subject's name or digest", **_PROSE)]
 Name = Annotated[
     str,
     PlainValidator(scalar.name),

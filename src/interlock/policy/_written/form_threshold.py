@@ -28,6 +28,7 @@ from interlock.policy._written.form import (
     Parameters,
     Positive,
     Share,
+    Subject,
     Text,
     Texts,
     Truth,
@@ -159,7 +160,7 @@ class WorstForm(Form):
 class RatioForm(Form):
     """The subject's effective compute over that of another, which is given by name or digest."""
 
-    compute_ratio_to: Text
+    compute_ratio_to: Subject
     sources: Texts = ()
 
 
@@ -398,7 +399,7 @@ class ScreenForm(Form):
 class ReferenceForm(Form):
     """Below if it is no more capable than a subject that is, given by name or digest."""
 
-    no_more_capable_than: Annotated[Text, says("a subject, by name or digest")]
+    no_more_capable_than: Annotated[Subject, says("a subject, by name or digest")]
     on: Annotated[Names, says("the measures that are compared")]
     margin: Annotated[Margin, says("by how much it must be under the other")]
 

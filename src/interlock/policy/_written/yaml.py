@@ -2,7 +2,7 @@
 
 Guarantees: every scalar stays the text that was written (`0.20` is not a float yet), every node knows its line and
 column, and only plain YAML gets through: one document, a mapping at its root, no anchors, aliases, merge keys, tags or
-directives, no key twice, no empty value, no control characters, at most 1 MiB and 32 levels deep. Input that breaks
+directives, no key twice, no empty value, nothing that is not seen, at most 1 MiB and 32 levels deep. Input that breaks
 this is reported, never expanded or executed. What the texts mean is left to `_written/forms.py`.
 """
 
@@ -45,6 +45,8 @@ Path = tuple[str | int, ...]
 #: The same tree without positions.
 Plain = str | list["Plain"] | dict[str, "Plain"] | None
 
+#: The mark that some editors put first into a file.
+_BYTE_ORDER = "\ufeff"
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 
 
@@ -99,7 +101,7 @@ class Composer:
         except UnicodeDecodeError as error:
             at = _mark_at(raw[: error.start].decode("utf-8"))
             raise self._refuse(at, f"expected UTF-8 text, got byte `0x{raw[error.start]:02x}`") from error
-        if bad := CONTROL.search(text):
+        if bad := CONTROL.search(text, 1 if text.startswith(_BYTE_ORDER) else 0):
             code = f"U+{ord(bad[0]):04X}"
             raise self._refuse(_mark_at(text[: bad.start()]), f"expected plain text, got control character `{code}`")
         return text
