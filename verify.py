@@ -69,8 +69,7 @@ def canonical(value: object) -> str:  # RFC 8785, of text, whole numbers below 2
     return json.dumps(value, ensure_ascii=False)
 
 
-def strict(data: bytes, form: str, where: str) -> Json:
-    """Exactly one JSON object of a form, in its canonical spelling: no member stands twice, nothing around it."""
+def strict(data: bytes, form: str, where: str) -> Json:  # exactly one object of a form, in its canonical spelling alone
     try:
         value = json.loads(data.decode())
         fine = isinstance(value, dict) and canonical(value).encode() == data
@@ -94,8 +93,7 @@ def unbase64(text: str, where: str) -> bytes:  # standard base64 in its only spe
     return data
 
 
-def after(start: datetime, length: Json) -> datetime:
-    """So many months later, or the last day of a month that lacks the day; then the seconds (rule 45)."""
+def after(start: datetime, length: Json) -> datetime:  # months, or to the last day of one; then seconds (45)
     year, month = divmod(12 * start.year + start.month - 1 + int(length["months"]), 12)
     try:
         day = min(start.day, calendar.monthrange(year, month + 1)[1])
@@ -108,8 +106,7 @@ FIELD, ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
 NoteKey, Checkpoint = namedtuple("NoteKey", "name raw id"), namedtuple("Checkpoint", "size root time witnesses")
 
 
-def prime_order(raw: bytes) -> bool:
-    """Whether these are the one encoding of a point of prime order (RFC 8032, 5.1.3): so that a private key has one."""
+def prime_order(raw: bytes) -> bool:  # the one encoding of a point of prime order (RFC 8032, 5.1.3)
     y = int.from_bytes(raw, "little") & (2**255 - 1)
     square = (y * y - 1) * pow(1 - 121665 * pow(121666, -1, FIELD) * y * y, -1, FIELD)
     if len(raw) != 32 or not 1 < y < FIELD or pow(square, (FIELD - 1) // 2, FIELD) != 1:
@@ -211,8 +208,7 @@ def tree(leaves: list[bytes]) -> Callable[[int], bytes]:  # the root over so man
     return lambda size: root(0, size)
 
 
-def both_roots(old: int, new: int, root: bytes | None, proof: list[bytes]) -> tuple[bytes, bytes]:
-    """The roots of the first `old` and of all `new` leaves, by the end of a proof (RFC 6962, section 2.1.2)."""
+def both_roots(old: int, new: int, root: bytes | None, proof: list[bytes]) -> tuple[bytes, bytes]:  # RFC 6962, 2.1.2
     last = root if root and old == new else proof.pop() if proof else b""
     if old == new:
         return last, last
@@ -229,50 +225,49 @@ def continues(size: int, root: bytes, later: Checkpoint, proof: list[bytes], whe
 
 
 # -- statements (docs/formats.md) --------------------------------------------------------------------------------------
-# What things look like: "" is any text, "+" one that is not empty, "#" a SHA-256, "1" FLOP, "@" a time, "^" a step, 0 a
-# count, null a text or null, true all; false, [] and other texts are themselves. `?` marks what may lack, `*` any name.
-TEXTS = {"": "(?s).*", "+": "(?s).{1,4096}", "#": "[0-9a-f]{64}", "1": "0|[1-9][0-9]{0,39}"}
+# What things look like: "" is any text, "+" not empty, "~" printable, "#" a SHA-256, "1" FLOP, "@" a time, "^" a step,
+# 0 a count, null a text or null, true all; false, [], others are themselves. `?` marks what may lack, `*` any name.
+TEXTS = {"": "(?s).*", "+": "(?s).{1,4096}", "#": "[0-9a-f]{64}", "1": "0|[1-9][0-9]{0,39}", "~": ".{1,4096}"}
 TEXTS |= {"@": "[0-9-]{10}T(?!24)[0-9:]{8}Z", "^": "continued|fine-tuned|adapter|merged|distilled|quantised|edited"}
 FORMS = json.loads("""{"bundle": {"bundle": "urn:interlock:bundle:v1", "checkpoint": "", "checkpoint_proof": [""],
   "entries": [""], "history": [""], "history_proof": [""]}, "statement": {"_type": "https://in-toto.io/Statement/v1",
   "predicateType": "+", "predicate": true, "subject": [{"name": "+", "digest": {"sha256": "#"}}]},
   "envelope": {"payload": "", "payloadType": "application/vnd.in-toto+json", "signatures": [{"keyid": "", "sig": ""}]},
-  "policy:v1": true, "decision:v5": true, "duty:v2": true, "forecast:v1": true, "judgement:v1": true,
-  "approval:v1": true, "assumption-check:v4": true, "plan:v2": {"report_by": "@", "protocol": true},
-  "subject:v2": {"name": "+", "training_compute": "1", "effective_compute": {"low": "1", "high": "1"},
-  "?compute_source": {"said": "+", "?file_sha256": "#"}, "?run": {"config_sha256": "#", "data_sha256": "#"},
-  "steps": [{"parent": "#", "kind": "^", "compute": "1"}], "?model_signing_sha256": "#", "?manifest": true},
-  "manifest": {"resources": [{"name": "+", "algorithm": "sha256", "digest": "#"}], "serialization": {"method": "files",
-  "hash_type": "sha256", "allow_symlinks": false, "ignore_paths": []}}, "snapshot:v3": {"manifest": true,
-  "permit": "#", "parent": "#", "step": "continued", "optimizer_step": 0, "effective_compute": "1", "ended": "+",
-  "transcript": "#"}, "deployment:v1": {"name": "+", "subject": "#", "system_prompt_sha256": null,
-  "filters": [{"name": "+", "sha256": "#"}], "tools": [{"name": "+", "sha256": "#"}], "surface": "+",
-  "access_tier": "+", "sampling": {"*": "+"}}, "protocol": {"task": "+", "task_version": 0, "metric": "+",
-  "samples": 0, "samples_sha256": "#", "?deployment": "#", "?stopping": {"kind": "e-process", "order_seed": 0},
-  "elicitation": {"kind": "+", "shots": 0, "seed": 0, "demonstrations": 0, "recipe": "+", "?attempts": 0}},
-  "result:v4": {"plan": "#", "protocol": true, "log": {"name": "+", "sha256": "#", "outcomes_sha256": "#"},
-  "budget": {"tokens": 0, "flop": "1"}, "counts": {"planned": 0, "scored": 0, "completed": 0, "correct": 0,
-  "refused_scores": 0, "refused_at_most": 0, "errored": 0, "limited": 0}, "environment": {"*": ""},
-  "?stopped": {"stopped_at": 0, "looks": [{"n": 0, "dangerous": 0}]}}, "attestation:v1": {"kind": "+", "name": "+",
-  "about": "+", "statement": "+", "at": "@"}, "withdrawal:v1": {"reason": "+", "at": "@"},
-  "set-aside:v1": {"reason": "+", "at": "@"}, "audit:v1": {"seed": {"size": 0, "root": "#"}, "drawn": 0, "agreed": 0,
-  "disagreed": 0, "statement": "+", "at": "@"}, "permit:v2": {"action": "+", "?deployment": "#", "decision": "#",
-  "policies": ["#"], "lineage": ["#"], "effective_compute": {"start": "1", "most": "1"}, "not_before": "@",
-  "not_after": "@", "single_use": true, "narrows": null}, "permit-spent:v1": {"destination": "+", "at": "@"},
-  "revocation:v1": {"reason": "+", "at": "@"}, "duty-overdue:v1": {"of": "#", "duty": "+", "what": "", "about": "+",
-  "due": "@", "statement": "+", "at": "@"}, "decision": {"action": "+", "subject": "#", "deployment": null, "at": "@",
-  "verdict": "", "bounds": true, "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true,
-  "resume": true, "non_compliance": [{"entry": 0, "of": "#", "duty": "+", "what": "", "due": "@", "done": true}]}}""")
+  "policy:v1": true, "duty:v2": true, "forecast:v1": true, "judgement:v1": true, "approval:v1": true,
+  "assumption-check:v4": true, "plan:v2": {"report_by": "@", "protocol": true}, "subject:v2": {"name": "~",
+  "training_compute": "1", "effective_compute": {"low": "1", "high": "1"}, "?compute_source": {"said": "+",
+  "?file_sha256": "#"}, "?run": {"config_sha256": "#", "data_sha256": "#"}, "steps": [{"parent": "#", "kind": "^",
+  "compute": "1"}], "?model_signing_sha256": "#", "?manifest": true}, "manifest": {"resources": [{"name": "+",
+  "algorithm": "sha256", "digest": "#"}], "serialization": {"method": "files", "hash_type": "sha256",
+  "allow_symlinks": false, "ignore_paths": []}}, "snapshot:v3": {"manifest": true, "permit": "#", "parent": "#",
+  "step": "continued", "optimizer_step": 0, "effective_compute": "1", "ended": "+", "transcript": "#"},
+  "deployment:v1": {"name": "~", "subject": "#", "system_prompt_sha256": null, "filters": [{"name": "+",
+  "sha256": "#"}], "tools": [{"name": "+", "sha256": "#"}], "surface": "+", "access_tier": "+", "sampling": {"*": "+"}},
+  "protocol": {"task": "~", "task_version": 0, "metric": "+", "samples": 0, "samples_sha256": "#", "?deployment": "#",
+  "?stopping": {"kind": "e-process", "order_seed": 0}, "elicitation": {"kind": "+", "shots": 0, "seed": 0,
+  "demonstrations": 0, "recipe": "+", "?attempts": 0}}, "result:v4": {"plan": "#", "protocol": true,
+  "log": {"name": "+", "sha256": "#", "outcomes_sha256": "#"}, "budget": {"tokens": 0, "flop": "1"},
+  "counts": {"planned": 0, "scored": 0, "completed": 0, "correct": 0, "refused_scores": 0, "refused_at_most": 0,
+  "errored": 0, "limited": 0}, "environment": {"*": ""}, "?stopped": {"stopped_at": 0, "looks": [{"n": 0,
+  "dangerous": 0}]}}, "attestation:v1": {"kind": "+", "name": "+", "about": "+", "statement": "+", "at": "@"},
+  "withdrawal:v1": {"reason": "+", "at": "@"}, "set-aside:v1": {"reason": "+", "at": "@"},
+  "audit:v1": {"seed": {"size": 0, "root": "#"}, "drawn": 0, "agreed": 0, "disagreed": 0, "statement": "+", "at": "@"},
+  "permit:v2": {"action": "+", "?deployment": "#", "decision": "#", "policies": ["#"], "lineage": ["#"],
+  "effective_compute": {"start": "1", "most": "1"}, "not_before": "@", "not_after": "@", "single_use": true,
+  "narrows": null}, "permit-spent:v1": {"destination": "+", "at": "@"}, "revocation:v1": {"reason": "+", "at": "@"},
+  "duty-overdue:v1": {"of": "#", "duty": "+", "what": "", "about": "+", "due": "@", "statement": "+", "at": "@"},
+  "decision:v5": {"action": "+", "subject": "#", "deployment": null, "at": "@", "verdict": "", "bounds": true,
+  "checkpoint": {"size": 0, "root": "#", "time": "@"}, "rulings": true, "reasons": true, "resume": true,
+  "non_compliance": [{"entry": 0, "of": "#", "duty": "+", "what": "", "due": "@", "done": true}]}}""")
 WITHDRAWABLE = {"plan", "result", "attestation", "assumption-check", "approval", "judgement", "forecast", "set-aside"}
 BY_ONE_KEY = {"result", "judgement", "assumption-check", "audit"}  # may speak against a permit; all else needs a quorum
 
 
-def fits(value: Any, form: Any, where: str) -> None:
-    """Check that a value is of a form: nothing in it otherwise, nothing missing, and nothing beside."""
+def fits(value: Any, form: Any, where: str) -> None:  # nothing in it otherwise, nothing missing, nothing beside
     fine = form is True or type(value) is type(form) or (form is None and isinstance(value, str))
     if isinstance(form, str):
         fine = fine and (re.fullmatch(TEXTS[form], value) if form in TEXTS else form == value)
-        fine = fine and (form != "@" or moment(value))
+        fine = fine and (form != "@" or moment(value)) and (form != "~" or value.isprintable())
     fine = fine and (value == form or (form is not False and form != [] and (type(form) is not int or value > 0)))
     demand(fine, where, value, f"one like {form!r}")
     for one in value if isinstance(form, list) else ():
@@ -295,8 +290,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         self.decided, self.permits, self.ended = Json(), Json(), dict[str, str]()  # all by digest
         self.saved = Json()  # from what, for how long and by what in all the first snapshot with a file trained
 
-    def take(self, data: bytes, at: datetime, first: datetime, where: str) -> Json:
-        """Read one entry, which was there at a time, and not before another; return its statement."""
+    def take(self, data: bytes, at: datetime, first: datetime, where: str) -> Json:  # was there at, not before `first`
         demand(len(data) <= 1 << 20, where, f"{len(data)} bytes", "an envelope of at most 1 MiB")
         envelope = strict(data, "envelope", where)
         payload, form = unbase64(envelope["payload"], where), envelope["payloadType"]
@@ -325,10 +319,10 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         getattr(self, f"read_{name.replace('-', '_')}", lambda *_: None)(predicate, fact, where)
         return said
 
-    def adopt(self, policy: Json, about: str, where: str) -> None:
-        """The policy and its keys: none twice in a role, none in common with a role that it is independent of."""
+    def adopt(self, policy: Json, about: str, where: str) -> None:  # no key twice in a role, or of an independent one
         self.policy, self.digest = policy, sha256(canonical(policy).encode())
         demand(about == self.digest == (self.pinned or about), where, f"policy {self.digest}", self.pinned or about)
+        demand(loads(policy), where, f"policy {self.digest}", "one that loads: its margins, confidences, counts, ways")
         for name, role in policy["roles"].items():
             raws = [unbase64(text[8:], where) for text in role["keys"] if text[:8] == "ed25519:"]
             apart = {text for other in role["independent_of"] for text in policy["roles"][other]["keys"]}
@@ -373,8 +367,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         ways = sorted((of, n + it.compute) for it in steps for of, ends in known[it.parent].ways.items() for n in ends)
         return {of: (dict(reversed(ways))[of], most) for of, most in dict(ways).items()}
 
-    def files(self, made: Json, about: str, where: str) -> set[str]:
-        """The files of weights, of files that have this digest: each once, and in order."""
+    def files(self, made: Json, about: str, where: str) -> set[str]:  # of weights; all are there once, in order
         fits(made, FORMS["manifest"], where)
         names = [it["name"].split("/") for it in made["resources"]]
         paths = {("/".join(it[:end]), end == len(it)) for it in names for end in range(1, len(it) + 1)}
@@ -398,7 +391,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
     def read_snapshot(self, said: Json, fact: Any, where: str) -> None:  # of weights that nobody had before it
         permit, by = self.permits.get(said["permit"]), Fraction(said["effective_compute"])
         demand(permit, where, said["permit"], "a permit before it")
-        parent, start = self.decided[permit["decision"]][0], Fraction(permit["effective_compute"]["start"])
+        parent, start = permit["subject"], Fraction(permit["effective_compute"]["start"])
         older = (self.weights.get(it, ()) for it in self.facts.subjects[parent].line)
         new = self.files(said["manifest"], fact.subject, where) - set[str]().union(self.saved, *older)
         self.saved |= dict.fromkeys(new, SimpleNamespace(parent=parent, compute=by - start, by=by))
@@ -473,8 +466,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
     def read_decision(self, said: Json, fact: Any, _: str) -> None:
         self.decided[fact.digest] = (fact.subject, said)
 
-    def read_permit(self, said: Json, fact: Any, where: str) -> None:
-        """A permit goes beyond its decision in nothing, nor beyond the one in whose place it stands."""
+    def read_permit(self, said: Json, fact: Any, where: str) -> None:  # within its decision, and what it narrows
         about, by = self.decided.get(said["decision"], ("", Json()))
         fine, rules = by.get("verdict") == "permit" and about == fact.subject, self.policy["permits"]
         demand(fine, where, said["decision"], "a decision before it that permits, about the same subject")
@@ -488,14 +480,16 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         fine = fine and said["lineage"] == sorted(own.line - {about}) and (once is True or (once is False and again))
         kin = {one: it for one, it in self.permits.items() if it["decision"] == said["decision"]}
         gone, wider = {how for one, how in self.ended.items() if one in kin}, kin.get(said["narrows"])
-        fine = fine and ((not gone and not (once and kin)) if said["narrows"] is None else "revoked" not in gone)
+        fine = fine and "revoked" not in gone and (said["narrows"] or not (gone or (once and kin)))
+        since = after(moment(by["checkpoint"]["time"]), rules["ledger_age"])  # of what it had read
+        fine = fine and (said["narrows"] or moment(said["not_before"]) < since)
         if said["narrows"] is not None:
             fine = fine and wider and said["narrows"] not in self.ended and once >= wider["single_use"]
             fine = fine and said["not_before"] >= wider["not_before"] and said["not_after"] <= wider["not_after"]
             fine = fine and str(start) == (old := wider["effective_compute"])["start"] and most <= Fraction(old["most"])
             self.ended[said["narrows"]] = "narrowed"
         demand(fine, where, said, "no more than its decision allows, or the permit that it narrows, and once if final")
-        self.permits[fact.digest] = said
+        self.permits[fact.digest] = {**said, "subject": about}
 
     def read_permit_spent(self, said: Json, fact: Any, where: str) -> None:
         fine = self.permits.get(fact.subject, said).get("single_use") and fact.subject not in self.ended
@@ -532,18 +526,29 @@ def outside(policy: Json) -> None:  # no answer to what has a member, or a kind 
     parts = [policy[name] for name in ("scope", "refresh", "permits", "report_within", "amendments")]
     named = [policy[it] for it in ("roles", "measures", "assumptions", "thresholds", "requirements", "actions")]
     parts += [part for every in (*named, *policy["gates"].values()) for part in every.values()]
-    while parts:
-        part = parts.pop()
+    for part in parts:  # and all that is in it
         parts += part if isinstance(part, list) else []
         for name, inner in part.items() if isinstance(part, dict) else ():
             within(name in MEMBERS and (name != "is" or inner in KINDS), f"`{name}: {inner!s:.60}` in the policy")
             parts += [inner] if name not in {"items", "weights"} else []
 
 
-GRANTED = """prompted no-evaluation-gaming, few-shot no-evaluation-gaming, scaffolded no-evaluation-gaming,
-fine-tuned no-gradient-hacking good-demonstrations, rl-fine-tuned no-gradient-hacking no-exploration-hacking,
-understanding-based valid-understanding""".split(",")
-ASSUMED = {kind: {*names} for kind, *names in map(str.split, GRANTED)}  # what negative results take for granted (15)
+def loads(policy: Json) -> bool:  # whether a loader may take it, of what else could open more than any policy may
+    lines, asked, budget = policy["thresholds"].values(), policy["requirements"], Fraction(policy["attacker_budget"])
+    ways = [it for it in asked.values() if it["is"] == "combined"]
+    parts = [it for line in lines for it in walk(line["reached_when"]) if "parts" in it]
+    fine = all(0 < it["count"] <= len(it.get("of", it.get("parts"))) for it in ways + parts)
+    rules = [line["rule_out"] for line in lines if line["rule_out"]]
+    fine = fine and all(Fraction(it["buffer"]["margin"]) >= 0 and 0.5 <= Fraction(it["confidence"]) < 1 for it in rules)
+    stuck = {"never", *(name for name, it in asked.items() if it["is"] in {"hole", "never"})}
+    for _ in ways:  # what rests on one is met no sooner
+        stuck |= {name for name, it in asked.items() if stuck & {*it.get("of", ())}}
+    return fine and 0 <= budget <= 1 and not any(stuck & {*it["of"]} and it["count"] < len(it["of"]) for it in ways)
+
+
+ASSUMED = {"fine-tuned": {"no-gradient-hacking", "good-demonstrations"}, "understanding-based": {"valid-understanding"}}
+ASSUMED |= {kind: {"no-evaluation-gaming"} for kind in ("prompted", "few-shot", "scaffolded")}  # by negatives (15)
+ASSUMED |= {"rl-fine-tuned": {"no-gradient-hacking", "no-exploration-hacking"}}
 
 
 def at_most(k: int, n: int, p: Fraction) -> Fraction:  # P(X <= k), X binomial (n, 0 < p), exactly; p > 1 as 1 (1)
@@ -557,8 +562,7 @@ def at_most(k: int, n: int, p: Fraction) -> Fraction:  # P(X <= k), X binomial (
     return Fraction(total, p.denominator**n)
 
 
-def evidence(k: int, n: int, p: Fraction, alpha: Fraction) -> bool:
-    """Whether k of the first n show a rate under p, whenever asked: the e-process reaches 1 / alpha (1)."""
+def evidence(k: int, n: int, p: Fraction, alpha: Fraction) -> bool:  # k of n, whenever asked: E >= 1 / alpha (1)
     if not 0 <= k < n or not 0 < p < 1:
         return 0 <= k < n and p >= 1
     tail, next_one = 1 - at_most(k, n + 1, p), at_most(k + 1, n + 1, p) - at_most(k, n + 1, p)
@@ -601,8 +605,7 @@ def least(spans: Iterable[Span | None]) -> Span | None:  # as far as all of them
     return None if None in found else Span(min(it.end for it in found), min(it.reach for it in found))
 
 
-def latest(spans: Iterable[Span | None], count: int) -> Span | None:
-    """As far as those `count` go that end last (in order of writing where alike); None if there are not so many."""
+def latest(spans: Iterable[Span | None], count: int) -> Span | None:  # of the last `count` to end, in order; else None
     found = sorted((it for it in spans if it), key=lambda it: it.end, reverse=True)
     return least(found[:count]) if 0 < count <= len(found) else None
 
@@ -641,8 +644,7 @@ class Rule:  # one question to one version of one policy
         ways = [(one, *it.run[of], *own[of]) for one, it in known for of in own.keys() & it.run.keys() - {digest}]
         return {one for one, a, b, least, most in ways if one != digest and (b > least if more else a <= most)}
 
-    def side(self, subjects: set[str], *, cheap: bool = True) -> set[str]:
-        """They, and what leads back to one of them; `cheap`: within the attacker's budget, by the cheapest ways."""
+    def side(self, subjects: set[str], *, cheap: bool = True) -> set[str]:  # and what leads back to one; in budget
         for digest in sorted(subjects):
             cost, spent = {digest: Fraction(0)}, Fraction(self.known[digest].training_compute)
             for name, subject in self.known.items():
@@ -658,17 +660,14 @@ class Rule:  # one question to one version of one policy
     def withdrawn(self, fact: Any) -> bool:
         return any(one.of == fact.digest and one.signers & fact.signers for one in self.facts.withdrawals)
 
-    def counts(self, fact: Any, start: datetime) -> bool:
-        """Whether it counts in favour: begun under this policy, not dated after the checkpoint, not withdrawn (35)."""
+    def counts(self, fact: Any, start: datetime) -> bool:  # in favour: of this policy, not late nor withdrawn (35)
         return self.entered <= start and max(start, fact.at) <= self.read and not self.withdrawn(fact)
 
-    def concerns(self, protocol: Any, measure: Json) -> bool:
-        """Whether it is of the measure's task, and of the deployment asked for where the measure is of one (6, 19)."""
+    def concerns(self, protocol: Any, measure: Json) -> bool:  # of its task, and of the deployment asked for (6, 19)
         here = measure["on"] == "model" or (self.asked.deployment and protocol.deployment == self.asked.deployment)
         return bool(protocol.task == measure["task"] and here)
 
-    def results(self, digest: str, measure: Json) -> list[Any]:
-        """All that count on a subject: planned or not, withdrawn or not; but not those set aside (6)."""
+    def results(self, digest: str, measure: Json) -> list[Any]:  # planned or not, withdrawn or not, not set aside (6)
         gone = [it for it in self.facts.set_asides if self.policy["independent"] in it.signers]
         gone = {it.of for it in gone if self.counts(it, it.at)}
         mine = [one for one in self.facts.results if one.subject == digest and self.concerns(one.protocol, measure)]
@@ -732,8 +731,7 @@ class Rule:  # one question to one version of one policy
                 found.append(least([span, *(self.discharged(it, one.digest, by) for it in names)]) if ends else None)
         return max((it for it in found if it and self.room(it)), default=None)
 
-    def enough(self, result: Any, name: str) -> bool:
-        """Whether a result is all of its plan, or stopped by its rule under all that its task may show (19)."""
+    def enough(self, result: Any, name: str) -> bool:  # it is all of its plan, or stopped under all it may show (19)
         rule, leaves = self.every[name]["rule_out"], walk(self.every[name]["reached_when"])
         coverage, sure = Fraction(rule["coverage"]), Fraction(rule["confidence"])
         if result.scored >= coverage * result.protocol.samples:
@@ -743,8 +741,7 @@ class Rule:  # one question to one version of one policy
         fine = all(it.stopped and result.scored >= coverage * it.n and it.under(at, 1 - sure) for it, at in lines)
         return bool(lines) and fine
 
-    def open_plans(self, name: str, measure: Json) -> list[datetime]:
-        """When the open plans that matter to a measure block: once they are due, or at once (19, 20)."""
+    def open_plans(self, name: str, measure: Json) -> list[datetime]:  # when those that matter block (19, 20)
         dues = list[datetime]()
         for plan in self.facts.plans:
             reports = [one for one in self.facts.results if one.plan and one.plan.digest == plan.digest]
@@ -783,8 +780,7 @@ class Rule:  # one question to one version of one policy
         under = demands and tallies and self.at < min([*dues, LAST]) and all(it.under(level, line) for it in tallies)
         return Part(False, least(spans + [Span(due, math.inf) for due in dues]) if under else None, evaluated)
 
-    def amount(self, quantity: str, level: Fraction) -> Part:
-        """A signed quantity at a level (22); `below` reaches as far as the cap that keeps it so (41)."""
+    def amount(self, quantity: str, level: Fraction) -> Part:  # signed; `below` reaches as far as the cap (22, 41)
         own, always = [self.known[one] for one in self.line], Span(LAST, math.inf)
         low, high, cap = max(it.ec_low for it in own), max(it.ec_high for it in own), math.ceil(level) - 1
         if quantity == "training_compute":
@@ -794,8 +790,7 @@ class Rule:  # one question to one version of one policy
         below = Span(LAST, cap) if high < level else None
         return Part(low >= level, below if self.room(below) else None, always)
 
-    def part(self, part: Json, name: str, alpha: Fraction, share: Fraction) -> Part:
-        """One part of the expression of a threshold (21 to 24, 28)."""
+    def part(self, part: Json, name: str, alpha: Fraction, share: Fraction) -> Part:  # of an expression (21 to 24, 28)
         if part["is"] == "at":
             return self.leaf(part, name, alpha, share)
         if part["is"] == "amount":
@@ -823,8 +818,7 @@ class Rule:  # one question to one version of one policy
             return Part(False, None, found.evaluated)
         return Part(False, below._replace(end=min([below.end, *dues])), found.evaluated)
 
-    def met(self, name: str) -> Span | None:
-        """How far a requirement is met; never where it is `never`, a hole, or what nobody approved (29, 32)."""
+    def met(self, name: str) -> Span | None:  # how far; not if `never`, a hole, or by nobody approved (29, 32)
         asked, offered, hole = self.policy["requirements"][name], self.asked.deployment, {"reached_when": None}
         kind, threshold = asked["is"], self.every.get(asked.get("threshold"), hole)
         if kind == "combined":
@@ -910,7 +904,6 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
             reader.facts.lapses.append({"entry": number, **it, "done": None})
     where, claimed, facts, policy = f"the decision of entry {size}", said["predicate"], reader.facts, reader.policy
     demand(said["predicateType"] == "urn:interlock:decision:v5", where, said["predicateType"], "a decision")
-    fits(claimed, FORMS["decision"], where)
     asked, seen = SimpleNamespace(**{**claimed, "at": moment(claimed["at"])}), claimed["checkpoint"]
     facts.checkpoint = SimpleNamespace(time=moment(seen["time"]))
     fine = size > 0 and (seen["size"], seen["root"]) == (size, root.hex())
@@ -925,6 +918,11 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
             it.at = max(entered, earliest(it, policy["report_within"]) if it.kind == "plan" else it.first)
         worst = Rule(asked, policy, entered, facts).answer()
         demand(worst["verdict"] == "permit", where, "a permit by entries that may be older", "one that stands then")
+    permits = Json()
+    for one, it in reader.permits.items():  # each after the one that it narrows
+        end = reader.ended.get(one, "its time was over" if moment(it["not_after"]) <= times[-1] else "not ended")
+        told = {name: it.get(name) for name in ("action", "subject", "deployment", "not_before", "not_after")}
+        permits[one] = {**told, "ended": "revoked" if permits.get(it["narrows"], {}).get("ended") == "revoked" else end}
     return {
         "verified": f"{asked.action} of {facts.subjects[asked.subject].name}: {derived['verdict']}",
         **{name: claimed[name] for name in ("subject", "deployment", "at")},
@@ -932,18 +930,20 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
         "log": f"{log.name}, {size} entries read, {latest.size} by the latest checkpoint",
         "witnesses": latest.witnesses,
         **derived,
-        "permits before it": {one: reader.ended.get(one, "not ended") for one in reader.permits},
+        "permits before it": permits,
         "not checked": [
             "the logs of results, the seeds of audits, and what else was stated by which the core decides nothing",
             "its texts, reasons, certificates, bounds of results, ways to lift a hold and duties, and what was late",
+            "that the policy is one that loads, beyond its keys, margins, confidences, counts and ways by a hole",
+            f"the times, which are the log's word; what came after: {latest.size - size - 1} entries, by hashes alone",
+            *["the decisions on which the permits before it rest: whether the rule gives them"] * bool(permits),
             *["that the policy is the one you expect: no --policy"] * (pinned is None),
             *["that others see the same: no --witnesses"] * (witnesses is None),
         ],
     }
 
 
-def earliest(plan: Any, length: Json) -> datetime:
-    """The first second at which a plan may have been there and promised its report no later than the policy allows."""
+def earliest(plan: Any, length: Json) -> datetime:  # the first second at which its report is promised in time
     first, last = plan.first, plan.at
     while last - first > timedelta(seconds=1):
         middle = first + (last - first) // 2

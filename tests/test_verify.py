@@ -11,6 +11,7 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +28,7 @@ from interlock.evidence.predicates import PermitPredicate, SnapshotPredicate, St
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger import merkle
 from interlock.ledger.note import COSIGNATURE, Note, NoteKey, cosign
+from interlock.policy import compile as compiled
 from interlock.subject.manifest import SERIALIZATION, Manifest
 from standalone import FILE, alone
 
@@ -100,7 +102,7 @@ def log_key_text(told):
 def test_what_was_not_checked_is_told(honest, tmp_path):
     (tmp_path / "bundle.json").write_bytes(honest.bundle())
     told = json.loads(command(tmp_path / "bundle.json", "--vkey", log_key_text(honest)).stdout)
-    for text in ("logs of results", "no --policy", "no --witnesses"):
+    for text in ("logs of results", "one that loads", "the log's word", "0 entries", "no --policy", "no --witnesses"):
         assert any(text in line for line in told["not checked"])
 
 
@@ -598,6 +600,57 @@ def test_an_entry_that_may_not_stand_there_is_refused(honest, attack):
         verified(made)
 
 
+def with_hole(policy, *, via=(), count=1):
+    """The gate asks for a combination, and a hole is one of its ways."""
+    hole = {"is": "hole", "what": "nobody knows", "owner": "board", "review": "2027-01-01T00:00:00Z", "sources": []}
+    named = {**{name: combined([one], 1) for name, one in pairwise([*via, "hole"])}, "hole": hole}
+    policy["requirements"] |= {**named, "either": combined([next(iter(named)), "secure"], count)}
+    policy["gates"]["scale"]["skilled"]["requires"] = ["either"]
+
+
+def combined(of, count):
+    return {"is": "combined", "of": of, "count": count, "sources": []}
+
+
+def with_rule(**members):
+    return lambda policy: policy["thresholds"]["skilled"]["rule_out"].update(members)
+
+
+def with_margin(margin):
+    return lambda policy: policy["thresholds"]["skilled"]["rule_out"]["buffer"].update(margin=margin)
+
+
+NOWHERE = {
+    "a margin that forgives": with_margin("-0.3"),
+    "no doubt at all": with_rule(confidence="1"),
+    "more doubt than a half": with_rule(confidence="0.4"),
+    "a hole as one of two ways": with_hole,
+    "what rests on a hole as one of two ways": lambda it: with_hole(it, via=("one", "two")),
+    "more ways than there are": lambda it: with_hole(it, count=3),
+    "no way asked for": lambda it: with_hole(it, count=0),
+    "kin at less than no cost": lambda it: it.update(attacker_budget="-0.01"),
+}
+
+
+@pytest.mark.parametrize("change", NOWHERE.values(), ids=NOWHERE)
+def test_a_policy_that_nothing_loads_is_refused(change):
+    told = story.told()
+    policy = compiled.to_json(told.policy)
+    change(policy)
+    digest = hashlib.sha256(canonical.dumps(policy)).hexdigest()
+    made = story.Story(told.policy, told.keys)
+    made.say(story.statement("policy", name="lab/rsp", digest=digest, predicate=policy), "board_1", "board_2")
+    made.decide_forced(made.register("model"))
+    with pytest.raises(alone.Refused, match=r"^entry 0: .* expected one that loads"):
+        verified(made)
+
+
+def test_a_hole_among_all_that_are_asked_for_is_no_way_round():
+    policy = compiled.to_json(story.told().policy)
+    with_hole(policy, via=("one",), count=2)
+    assert alone.loads(policy)
+
+
 LIES = {
     "another verdict": {"verdict": "hold"},
     "another time": {"at": "2026-06-01T00:00:00Z"},
@@ -719,7 +772,7 @@ def moment(text):
 def ended(made, subject):
     """What verify.py says became of the permits before one more decision."""
     made.decide(subject)
-    return list(verified(made)["permits before it"].values())
+    return [it["ended"] for it in verified(made)["permits before it"].values()]
 
 
 def test_permits_before_the_decision_are_told_of_with_how_they_ended():
@@ -730,7 +783,37 @@ def test_permits_before_the_decision_are_told_of_with_how_they_ended():
     said_of(made, "permit-spent", narrower, "auditor", destination="there")
     assert ended(made, subject) == ["narrowed", "spent on there"]
     made.say(story.statement("revocation", name="it", digest=one, predicate={"reason": "x", "at": at(made)}), "team")
-    assert ended(made, subject) == ["revoked", "spent on there"]
+    assert ended(made, subject) == ["revoked", "revoked"]
+
+
+def test_a_permit_whose_time_was_over_before_the_decision_is_not_told_of_as_if_it_stood():
+    made, subject, (one, terms) = leased()
+    made.wait(31 * DAY)
+    made.state(subject)
+    made.decide(subject)
+    told = verified(made)["permits before it"][one]
+    assert (told["action"], told["subject"], told["deployment"]) == ("scale", subject, None)
+    assert (told["not_after"], told["ended"]) == (story.timestamp(terms.not_after), "its time was over")
+
+
+def test_a_permit_on_a_decision_that_the_rule_never_gave_is_told_of_as_not_checked():
+    """verify.py derives the last decision alone, and says so; the package refuses the bundle."""
+    made, bad = forged()
+    made.decide(made.evaluated("good"))
+    told = verified(made)
+    assert [it["subject"] for it in told["permits before it"].values()] == [bad]
+    assert any("the decisions on which the permits before it rest" in line for line in told["not checked"])
+    with pytest.raises(EvidenceError, match=r"entry 5 says `permit` otherwise than the rule"):
+        bundles.verify(made.bundle(), made.log)
+
+
+def forged():
+    """A permit on a subject that has reached the level, from a decision that says otherwise."""
+    made = story.told()
+    subject = made.evaluated("bad", correct=110)
+    bounds = {"most_effective_compute": str(story.COMPUTE), "not_after": story.timestamp(made.now + 20 * DAY)}
+    permitted(made, subject, made.decide(subject, verdict="permit", bounds=bounds))
+    return made, subject
 
 
 def at(made):
@@ -748,6 +831,7 @@ BEYOND = {
     "an ancestor": {"lineage": ("1" * 64,)},
     "the place of a permit that is not there": {"narrows": "1" * 64},
     "no decision": {"decision": "1" * 64},
+    "a start when what its decision had read is too old": {"not_before": story.START + 2 * timedelta(hours=1)},
 }
 
 
@@ -849,6 +933,7 @@ MALFORMED = {
     "more digits of compute than a number has": {"training_compute": "1" + "0" * 40},
     "a step of a kind that nothing says": {"steps": [{"parent": "PARENT", "kind": "improved", "compute": "1"}]},
     "no name": {"name": ""},
+    "a name with a letter that nobody sees": {"name": "other\u200b"},
     "a run from scratch with the digest of files": {"manifest": None, "run": RUN, "steps": []},
     "files without their digest": {"model_signing_sha256": None},
 }

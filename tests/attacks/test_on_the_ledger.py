@@ -15,14 +15,17 @@ import pytest
 
 import lab
 import ledger_lab as made
-from interlock.decide.decision import to_json
+from interlock import cli
+from interlock.decide.decision import timestamp, to_json
 from interlock.errors import LedgerError
-from interlock.evidence.predicates import PermitPredicate, statement
+from interlock.evidence import bundle as bundles
+from interlock.evidence.predicates import PermitPredicate, SubjectPredicate, statement
 from interlock.gate import permit as permits
 from interlock.ledger import merkle, seen
 from interlock.ledger.note import Checkpoint, NoteKey
 from interlock.ledger.proof import InclusionProof
 from interlock.ledger.tiles import bundle, unbundle
+from interlock.subject.manifest import Manifest
 from interlock.workspace import now
 from witness.running import new_witness, serving
 
@@ -91,6 +94,53 @@ def test_an_older_checkpoint_chosen_to_decide_by_at_a_gate(sound, tmp_path, caps
     lab.later(monkeypatch, now() + timedelta(hours=1))
     verdict, reasons = lab.verdict(capsys, gate, "m")
     assert (verdict, "older than the policy allows" in reasons) == ("hold", True)
+
+
+# -- what a bundle tells beside its decision --------------------------------------------------------------------------
+
+
+def _bundle(capsys, workspace, folder):
+    """What a reader is told of the last decision on `m`, by a file that nobody asked whether it verifies."""
+    lab.command(capsys, workspace, "decide", "-s", "m", "-a", "scale", "--record")
+    workspace.refresh()
+    view = workspace.view()
+    (folder / "bundle.json").write_bytes(bundles.export(workspace.ledger, view, view.size - 1))
+    vkey = NoteKey(workspace.origin, workspace.log_key).vkey
+    capsys.readouterr()
+    return lab.Said(cli.run(["bundle", "verify", str(folder / "bundle.json"), "--vkey", vkey]), *capsys.readouterr())
+
+
+def _another(workspace, name, letter):
+    """A subject of which nothing is known. Returns its digest."""
+    files = Manifest((("model.safetensors", letter * 64),))
+    predicate = SubjectPredicate(name, files, made.COMPUTE, made.COMPUTE, made.COMPUTE, ()).to_json()
+    made.sign(workspace, statement("subject", name=name, digest=files.digest, predicate=predicate), "evaluation-team")
+    return files.digest
+
+
+def test_permit_from_a_decision_that_the_rule_never_gave_beside_an_honest_one(sound, capsys, tmp_path):
+    """`toy` was never evaluated, and has a permit. The last decision is on `m`, and is what the rule says."""
+    assert lab.command(capsys, sound, "permit", "issue", "-s", "m", "-a", "scale").code == 0
+    told = _bundle(capsys, sound, tmp_path)
+    assert (told.code, "a permit before it, for `scale` of `m`" in told.out) == (0, True)
+    toy, evidence = _another(sound, "toy", "9"), sound.read()
+    held = permits.ask(evidence, subject=evidence.subject("toy"), action="scale", at=now())
+    bounds = {"most_effective_compute": str(made.COMPUTE), "not_after": timestamp(now() + timedelta(days=1))}
+    lied = {**to_json(held), "verdict": "permit", "bounds": bounds}
+    decided = made.sign(sound, statement("decision", name="toy", digest=toy, predicate=lied), "gatekeeper")
+    terms = replace(sound.read().permits[0].terms, decision=decided, most_compute=made.COMPUTE, not_before=now())
+    terms = replace(terms, not_after=now() + timedelta(days=1) - timedelta(minutes=1)).to_json()
+    made.sign(sound, statement("permit", name="toy", digest=toy, predicate=terms), "gatekeeper")
+    told = _bundle(capsys, sound, tmp_path)
+    assert (told.code, "otherwise than the rule, which says `hold`" in told.err) == (4, True)
+
+
+def test_subject_that_reads_like_another_in_a_bundle(sound, capsys, tmp_path):
+    """A Cyrillic letter makes the name of a bad model read like that of a good one, or the other way about."""
+    good = sound.read().subject("m").digest
+    bad = _another(sound, "\u043c", "9")
+    told = _bundle(capsys, sound, tmp_path)
+    assert (told.code, f"subject     {good}" in told.out, bad in told.out) == (0, True, False)
 
 
 # -- truncated, forked ------------------------------------------------------------------------------------------------

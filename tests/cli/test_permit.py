@@ -218,9 +218,26 @@ def test_a_bundle_shows_the_permits_before_its_decision_and_how_they_ended(works
     told = alone(capsys, "bundle", "verify", tmp_path / "b", "--vkey", vkey, "--json")
     assert told.code == 0, told.err
     shown = told.json["permits_before_it"]
-    assert (shown[permit], "was spent by gatekeeper" in shown[once]) == ("not ended", True)
+    assert (shown[permit]["ended"], "was spent by gatekeeper" in shown[once]["ended"]) == ("not ended", True)
+    assert (shown[permit]["action"], shown[permit]["subject"]) == ("scale", made.FILES.digest)
     plain = alone(capsys, "bundle", "verify", tmp_path / "b", "--vkey", vkey).out
-    assert f"permit {once[:12]} for `release-weights` stands before it; the permit was spent by" in plain
+    for text in (
+        "for `release-weights` of `m`",
+        f"permit      {once}",
+        "by then     the permit was spent by gatekeeper",
+    ):
+        assert text in plain
+    assert plain.count(f"subject     {made.FILES.digest}") == 3  # of the decision, and of both permits
+
+
+def test_a_permit_that_is_over_is_not_shown_as_one_that_stands(workspace, permit, capsys, tmp_path, monkeypatch):
+    terms = next(it.terms for it in workspace.read().permits if it.digest == permit)
+    lab.later(monkeypatch, terms.not_after)
+    lab.command(capsys, workspace, "decide", "-s", "m", "-a", "scale", "--record")
+    assert lab.command(capsys, workspace, "bundle", "export", "latest", "-o", str(tmp_path / "b")).code == 0
+    vkey = NoteKey(workspace.ledger.origin, workspace.ledger.key).vkey
+    told = alone(capsys, "bundle", "verify", tmp_path / "b", "--vkey", vkey).out
+    assert f"until {timestamp(terms.not_after)} at most\n  by then     its time was over" in told
 
 
 def test_a_permit_for_one_use_opens_once(workspace, capsys):

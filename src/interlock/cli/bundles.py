@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from interlock.evidence.bundle import Verified
-    from interlock.evidence.read import Record
+    from interlock.evidence.read import Permit, Record
 
 app = typer.Typer(
     help="Hand a decision over as one file, and verify such a file.", no_args_is_help=True, rich_markup_mode=None
@@ -112,8 +112,9 @@ def verify(
 ) -> int:
     """Verify a bundle without workspace or network, and derive its decision again.
 
-    Exit code 0 if it verifies and permits, 3 if it verifies and holds, 4 if anything in it is not as it should be. It
-    says what was right at the decision's ledger time, not what is right today.
+    So is each decision on which a permit before it rests. Exit code 0 if it verifies and permits, 3 if it verifies and
+    holds, 4 if anything in it is not as it should be. It says what was right at the decision's ledger time, not what is
+    right today.
 
     \b
         interlock bundle verify decision-12.bundle.json --vkey example-lab.rsp/ledger+1a2b3c4d+Aa...
@@ -161,9 +162,7 @@ def _described(verified: Verified) -> dict[str, Any]:
         "ledger_time": timestamp(record.at),
         "signers": sorted(record.signers),
         "policy": {"digest": verified.policy, "expected": verified.pinned},
-        "permits_before_it": {
-            permit.digest: ended(verified.evidence, permit) or "not ended" for permit in verified.evidence.permits
-        },
+        "permits_before_it": {permit.digest: _permit(verified, permit) for permit in verified.evidence.permits},
         "log": verified.shown.view.origin,
         "checkpoint": {
             "size": checkpoint.size,
@@ -175,14 +174,26 @@ def _described(verified: Verified) -> dict[str, Any]:
     }
 
 
+def _permit(verified: Verified, permit: Permit) -> dict[str, str | None]:
+    """What is told of a permit that stands before the decision, and how it had ended by then."""
+    terms, over = permit.terms, permit.terms.not_after <= verified.record.at
+    return {
+        "action": terms.action,
+        "subject": permit.subject,
+        "deployment": terms.deployment,
+        "not_before": timestamp(terms.not_before),
+        "not_after": timestamp(terms.not_after),
+        "ended": ended(verified.evidence, permit) or ("its time was over" if over else "not ended"),
+    }
+
+
 def _show(verified: Verified) -> None:
     from interlock.cli import show
 
     decision, record, checkpoint = verified.decision, verified.record, verified.shown.checkpoint
-    subject = verified.evidence.facts.subjects[decision.subject].name
-    offered = verified.evidence.facts.deployments.get(decision.deployment or "")
-    show.decisions([decision], subject=f"`{subject}`" + (f" as offered in `{offered.name}`" if offered else ""))
+    show.decisions([decision], subject=_named(verified, decision.subject, decision.deployment))
     lines = [
+        *_digests(decision.subject, decision.deployment),
         f"decision    {record.digest}, entry {record.entry} of `{verified.shown.view.origin}`",
         f"signed by   {', '.join(sorted(record.signers))}",
         f"decided at  {timestamp(decision.at)}, having read {decision.checkpoint.size} entries",
@@ -193,11 +204,31 @@ def _show(verified: Verified) -> None:
     ]
     typer.echo("\n".join(["", "verified: derived again with the same answer", *(f"  {line}" for line in lines)]))
     for permit in verified.evidence.permits:
-        how = ended(verified.evidence, permit)
-        typer.echo(
-            f"permit {permit.digest[:12]} for `{permit.terms.action}` stands before it" + (f"; {how}" if how else "")
-        )
+        typer.echo("\n  ".join(_permit_lines(verified, permit)))
     typer.echo("\n".join(["not checked:", *(f"  - {line}" for line in _not_checked(verified))]))
+
+
+def _permit_lines(verified: Verified, permit: Permit) -> list[str]:
+    told = _permit(verified, permit)
+    named = _named(verified, permit.subject, permit.terms.deployment)
+    return [
+        f"a permit before it, for `{permit.terms.action}` of {named}; its decision was derived again, too",
+        *_digests(permit.subject, permit.terms.deployment),
+        f"permit      {permit.digest}",
+        f"lasts       from {told['not_before']} until {told['not_after']} at most",
+        f"by then     {told['ended']}",
+    ]
+
+
+def _named(verified: Verified, subject: str, deployment: str | None) -> str:
+    """What is permitted, by names. Two names can look alike: its digests tell what it is."""
+    facts = verified.evidence.facts
+    offered = facts.deployments.get(deployment or "")
+    return f"`{facts.subjects[subject].name}`" + (f" as offered in `{offered.name}`" if offered else "")
+
+
+def _digests(subject: str, deployment: str | None) -> list[str]:
+    return [f"subject     {subject}", *([f"deployment  {deployment}"] if deployment else [])]
 
 
 def _not_checked(verified: Verified) -> Iterator[str]:
@@ -206,6 +237,8 @@ def _not_checked(verified: Verified) -> Iterator[str]:
         yield "the policy: compare its digest with the one you expect, or give it with --policy"
     yield f"the bytes of evaluation logs: {verified.logs} named by the results, none in a bundle"
     yield f"what came after the decision: {verified.unread} more entries, covered by their hashes alone"
+    if verified.evidence.permits:
+        yield "the permits before it, by older times of their entries than the history shows"
     if verified.shown.cosigned_by:
         yield "the times: the log's word, as witnesses cosigned no checkpoint but the last"
     else:

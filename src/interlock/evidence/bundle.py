@@ -42,6 +42,8 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",",
 class Verified:
     """What a bundle shows: the decision, derived again, its entry in the ledger, and all that it rests on.
 
+    So were those derived again on which its permits rest, by the times that the bundle shows.
+
     `policy` is the digest of the policy, and `pinned` says whether the caller expected that one. `logs` is how many
     files of evaluation logs and validity records its entries name: none of them is in a bundle.
     """
@@ -146,8 +148,9 @@ def verify(data: bytes, log: Log, *, policy: str | None = None, cosigners: Cosig
     2. Every checkpoint, and that the entries are the log's first ones, whole and in order (`Prefix.verify`).
     3. Every entry, as `evidence.read` reads a ledger: signatures, roles, what refers to what. Entry 0 is the policy;
        if the digest of one is given in `policy`, that one.
-    4. The last entry is a decision; the rule says the same, from the entries that it had read (`rederive.again`).
-    5. These are all that stand before it: whoever makes a bundle must not choose how much was read.
+    4. The last entry is a decision; the rule says the same, from the entries that it had read, and so for each decision
+       on which a permit before it rests (`rederive.again`).
+    5. These are all that stand before the last one: whoever makes a bundle must not choose how much was read.
     6. A permit stands also if entries are older than shown, as far as the checkpoints leave that open (`_ages`).
 
     Raises:

@@ -82,20 +82,27 @@ class Rederived:
 
 
 def again(view: LedgerView, index: int, *, pinned_policy: str) -> Rederived:
-    """Derive the decision at `index` of a verified ledger again.
+    """Derive the decision at `index` of a verified ledger again, and those on which the permits of the ledger rest.
 
     Raises:
         EvidenceError: no decision stands there, or as for `rederive`; or an entry cannot be read.
     """
-    statements = [_statement(view, entry.index) for entry in view.statements]
-    made = statements[index]
-    if not _is(made, "decision"):
-        raise EvidenceError(f"ledger entry {index} is a `{made.predicate_type}`, expected a decision")
-    one = _claimed(view, index, made)
-    _check_roots(view, [one.root, *_seeds(statements)])
+    made = [_statement(view, entry.index) for entry in view.statements]
+    if not _is(made[index], "decision"):
+        raise EvidenceError(f"ledger entry {index} is a `{made[index].predicate_type}`, expected a decision")
+    rested = {str(it.predicate.get("decision")) for it in made if _is(it, "permit")}
+    found = [
+        _claimed(view, number, it)
+        for number, it in enumerate(made)
+        if number == index or (_is(it, "decision") and it.digest in rested)
+    ]
+    found.sort(key=lambda one: one.checkpoint.size)
+    _check_roots(view, [*(one.root for one in found), *_seeds(made)])
     now = Checkpoint(view.size, view.root.hex(), view.time)
-    past, evidence = read_at(view, [one.checkpoint, now], pinned_policy=pinned_policy)
-    return Rederived(_derived(one, past), past, evidence)
+    read = read_at(view, [*(one.checkpoint for one in found), now], pinned_policy=pinned_policy)
+    derived = ((one.index, _derived(one, past), past) for one, past in zip(found, read, strict=False))
+    [(decision, had_read)] = [(answer, past) for number, answer, past in derived if number == index]
+    return Rederived(decision, had_read, next(read))
 
 
 def _claimed(view: LedgerView, index: int, made: Statement) -> _Claimed:
