@@ -58,6 +58,84 @@ def test_refused(name):
         made(*parts)
 
 
+OPTIONS = ["the harbour master", "the ferry pilot", "the customs clerk", "the lamp lighter"]
+
+
+def quiz(
+    name: str, options: list[str], marks: str = "{})", around: str = "who counts the boats?\n{}\nanswer with a letter"
+):
+    listed = "\n".join(f"{marks.format(letter)} {option}" for letter, option in zip("ABCD", options, strict=True))
+    return item(name, around.format(listed), "A", choices=tuple("ABCD"))
+
+
+def talk(name: str, *turns: tuple[str, str]) -> Item:
+    return Item(name, name, tuple({"role": role, "content": content} for role, content in turns), "x1")
+
+
+OTHER = item("o", "something else entirely")
+ALIKE = {
+    "with zero-width spaces": (item("a", LONG), item("b", LONG.replace("e", "e\u200b"))),
+    "with soft hyphens": (item("a", "say grommet"), item("b", "say grom\u00admet")),
+    "with an accent behind a joiner": (item("a", "say caf\u00e9"), item("b", "say cafe\u200d\u0301")),
+    "with its options in another order": (quiz("a", OPTIONS), quiz("b", OPTIONS[::-1])),
+    "with its options under other marks": (quiz("a", OPTIONS), quiz("b", OPTIONS[::-1], "({})")),
+    "with its options in one line": (
+        item("a", "who counts? (A) Ann (B) Bob (C) Cleo", "A", choices=("A", "B", "C")),
+        item("b", "who counts? (A) Cleo (B) Ann (C) Bob", "B", choices=("A", "B", "C")),
+    ),
+    "after a solved example with options": (
+        quiz("a", OPTIONS, around="who? a) ann b) bob\nwho counts the boats?\n{}"),
+        quiz("b", OPTIONS[1:] + OPTIONS[:1], around="who? a) ann b) bob\nwho counts the boats?\n{}"),
+    ),
+    "in an earlier turn": (
+        talk("a", ("user", LONG), ("assistant", "shall I?"), ("user", "yes")),
+        talk("b", ("user", LONG), ("assistant", "shall I?"), ("user", "go on")),
+    ),
+    "in the system message": (
+        talk("a", ("system", LONG), ("user", "answer")),
+        talk("b", ("system", LONG), ("user", "your answer")),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_a_question_of_the_test_is_known_again(name):
+    one, two = ALIKE[name]
+    with pytest.raises(UsageError, match=r"item `a` of demonstration is a (near-)?duplicate of item `b` of test"):
+        made([one], [two, OTHER])
+
+
+APART = {
+    "options that say something else": (quiz("a", OPTIONS), quiz("b", [*OPTIONS[:3], "the tide watcher"])),
+    "numbers that begin no list": (item("a", "what is 3. 5 and 4. 6"), item("b", "what is 3. 6 and 4. 5")),
+    "one system message and two questions": (
+        talk("a", ("system", LONG), ("user", "say dax")),
+        talk("b", ("system", LONG), ("user", "say wug")),
+    ),
+    "a template in the question, under two system messages": (
+        talk("a", ("system", "you are terse"), ("user", f"{LONG}, which is spelled dax")),
+        talk("b", ("system", "you are kind"), ("user", f"{LONG}, which is spelled wug")),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", APART)
+def test_what_differs_is_taken(name):
+    one, two = APART[name]
+    made([one], [two])
+
+
+def test_copies_of_one_question_are_of_one_family():
+    """As families of their own they would count as so many questions, and bring a bound down."""
+    copies = [item(f"t{i}", "Say  dax!" if i else "say dax") for i in range(3)]
+    with pytest.raises(UsageError, match="`t1` of test asks the same as item `t0` and is of another family"):
+        made([item("a", "one")], copies)
+    with pytest.raises(UsageError, match="`d` of demonstration asks the same as item `c`"):
+        made([item("c", "one"), item("d", "One.")], [item("b", "two")])
+    kin = [item(it.id, it.text, family="f") for it in copies]
+    assert len(made([item("a", "one")], kin).test) == 3
+
+
 UNTELLABLE = {
     ("first-word", "New York"): "has 2 words, and `first-word` compares only the first",
     ("first-word", "..."): "nothing but punctuation",

@@ -1,7 +1,8 @@
 """Questions with answers, and which of them an elicitation may see.
 
-Guarantees: demonstrations, development and test questions share no family and no text; an elicitor is given `Material`,
-which has no test questions in it. That a question is worth asking, and that its answer is right, is left to its author.
+Guarantees: demonstrations, development and test questions share no family and no text, and within a part what asks the
+same is of one family; an elicitor is given `Material`, which has no test questions in it. That a question is worth
+asking, and that its answer is right, is left to its author.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ NEAR = 0.8
 _SHINGLE = 3  # words
 _LEAST_WORDS = 12  # shorter texts are duplicates only if they are equal: templates make short texts look alike
 _WORD = re.compile(r"\w+")
+_OPTION = re.compile(r"(?:^|\s)[(\[]?(\w)[.):\]](?=\s)")
 _MEMBERS = {"id", "family", "input", "target", "choices", "part"}
 
 
@@ -113,7 +115,8 @@ def questions(
     """Questions whose parts are checked to be apart.
 
     Raises:
-        UsageError: no demonstrations or no test questions, an item that cannot be used, or parts that overlap.
+        UsageError: no demonstrations or no test questions, an item that cannot be used, parts that overlap, or a part
+            with copies in several families.
     """
     for part in ("demonstration", "test"):
         if not parts.get(part):
@@ -121,6 +124,8 @@ def questions(
     every = [item for part in PARTS for item in parts.get(part, ())]
     _check_items(every, grade)
     _check_apart(parts)
+    for part in PARTS:
+        _check_copies(parts.get(part, ()), part)
     first, dev, test = (tuple(parts.get(part, ())) for part in PARTS)
     return Questions(name, grade, max_new_tokens, first, dev, test)
 
@@ -244,6 +249,18 @@ def _check_apart(parts: Mapping[Part, Sequence[Item]]) -> None:
             raise UsageError(f"item `{ours.id}` of {one} is {how} of item `{theirs.id}` of {two}")
 
 
+def _check_copies(items: Sequence[Item], part: Part) -> None:
+    """One question asked under several names is one question: in families of their own, copies would count as many."""
+    first: dict[str, Item] = {}
+    for item, text in zip(items, _bare(items).values(), strict=True):
+        same = first.setdefault(text, item)
+        if same.family != item.family:
+            raise UsageError(
+                f"item `{item.id}` of {part} asks the same as item `{same.id}` and is of another family, "
+                "expected one `family` for both"
+            )
+
+
 def require_open(items: Iterable[Item], *, by: str) -> None:
     """Check that no item has choices: they are weighed, and nothing is drawn.
 
@@ -256,12 +273,13 @@ def require_open(items: Iterable[Item], *, by: str) -> None:
 
 
 def overlaps(left: Sequence[Item], right: Sequence[Item]) -> Iterator[tuple[Item, Item, str]]:
-    """Pairs of items that ask the same: equal but for case, width, accents of layout and punctuation, or nearly equal.
+    """Pairs of items that ask the same: whose conversations are equal, or nearly equal, but for case, width, layout,
+    punctuation, characters that nobody sees (`visible`), and the order and letters of options (`_options_sorted`).
 
     Nearly: of texts of at least 12 words, 80 % of their word triples in common (Jaccard index; Broder 1997, On the
     resemblance and containment of documents). What all items say alike at their start and end is left out first.
     """
-    bare = _without_template([*left, *right])
+    bare = _bare([*left, *right])
     exact = {bare[item.id]: item for item in right}
     by_shingle: dict[tuple[str, ...], list[Item]] = {}
     shingles = {item.id: _shingles(bare[item.id]) for item in [*left, *right]}
@@ -291,13 +309,47 @@ def visible(text: str) -> str:
     return unicodedata.normalize("NFKC", seen).casefold()
 
 
-def _without_template(items: Sequence[Item]) -> dict[str, str]:
-    """The normal text of each item's last message, without the words that all begin or end with."""
-    words = {item.id: normal(item.text).split() or [item.text] for item in items}
-    least = min((len(told) for told in words.values()), default=0)
-    start = next((i for i in range(least) if len({told[i] for told in words.values()}) > 1), 0)
-    end = next((i for i in range(least - start) if len({told[-1 - i] for told in words.values()}) > 1), 0)
-    return {name: " ".join(told[start : len(told) - end]) for name, told in words.items()}
+def _bare(items: Sequence[Item]) -> dict[str, str]:
+    """What each item asks, in words: its last message, and all before it, each without what all items say alike."""
+    before = _without_template([_words(item.messages[:-1]) for item in items])
+    last = _without_template([_words(item.messages[-1:]) for item in items])
+    return {item.id: " ".join([*one, *two]) for item, one, two in zip(items, before, last, strict=True)}
+
+
+def _words(turns: Sequence[Turn]) -> list[str]:
+    """The normal words of messages, or, where they have none, what stands between spaces."""
+    text = _options_sorted(visible("\n".join(turn["content"] for turn in turns)))
+    return normal(text).split() or text.split()
+
+
+def _options_sorted(text: str) -> str:
+    """A text in lower case with each list of options (`a)`, `(b)`, `1.`, ...) in the order of what they say, without
+    their marks; what follows an option in further lines comes after the list.
+    """
+    lists: list[list[re.Match[str]]] = []
+    for mark in _OPTION.finditer(text):
+        if lists and ord(mark[1]) == ord(lists[-1][-1][1]) + 1:
+            lists[-1].append(mark)
+        elif mark[1] in "a1":
+            lists.append([mark])
+    lists = [marks for marks in lists if len(marks) > 1]
+    starts = [*(marks[0].start() for marks in lists), len(text)]
+    told = [text[: starts[0]]]
+    for marks, end in zip(lists, starts[1:], strict=True):
+        stops = [*(mark.start() for mark in marks[1:]), end]
+        options = [text[mark.end() : stop].strip().partition("\n") for mark, stop in zip(marks, stops, strict=True)]
+        told += [*sorted(option for option, _, _ in options), *(rest for _, _, rest in options)]
+    return "\n".join(told)
+
+
+def _without_template(told: Sequence[list[str]]) -> list[list[str]]:
+    """Texts, in words, without the words that all begin or end with: nothing, if all are the same."""
+    if all(words == told[0] for words in told):
+        return [[] for _ in told]
+    least = min((len(words) for words in told), default=0)
+    start = next((i for i in range(least) if len({words[i] for words in told}) > 1), 0)
+    end = next((i for i in range(least - start) if len({words[-1 - i] for words in told}) > 1), 0)
+    return [words[start : len(words) - end] for words in told]
 
 
 def _shingles(text: str) -> frozenset[tuple[str, ...]]:
