@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from interlock.printable import printable
+
 OK, INTERNAL, USAGE, HOLD, INVALID, FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 
@@ -23,9 +25,20 @@ SHOWN = 100
 
 
 class InterlockError(Exception):
-    """Base of all errors that Interlock raises on purpose. `exit_code` is the process exit code."""
+    """Base of all errors that Interlock raises on purpose. `exit_code` is the process exit code.
+
+    Each argument is one line of its text. What others wrote may stand in it: what is not printable is escaped.
+    """
 
     exit_code = INTERNAL
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines of its text, to be printed."""
+        return tuple(printable(str(line)) for line in self.args)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 class UsageError(InterlockError):
@@ -55,7 +68,7 @@ class PolicyError(InterlockError):
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
         shown, more = self.problems[:SHOWN], len(self.mistakes) - SHOWN
-        super().__init__("\n".join([*shown, *([f"and {more} more, not shown"] if more > 0 else [])]))
+        super().__init__(*shown, *([f"and {more} more, not shown"] if more > 0 else []))
 
     @property
     def problems(self) -> list[str]:

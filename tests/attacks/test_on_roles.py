@@ -48,6 +48,37 @@ def _permit(capsys, workspace):
     return said.json["permit"]
 
 
+# -- what a signature makes of words ----------------------------------------------------------------------------------
+
+
+def test_reason_that_clears_the_screen_and_writes_an_answer_of_its_own(sound, capsys):
+    """Whoever takes a permit back says why, in words that a terminal would obey."""
+    permit = _permit(capsys, sound)
+    verify = ("permit", "verify", permit, "-a", "scale", "--workspace", sound.folder)
+    code, shown = lab.at_a_terminal(*verify, answers=())
+    assert (code, shown) == (0, lab.command(capsys, sound, *verify[:-2]).out)
+    forged = f"tidying up\x1b[2J\x1b[H\n{shown.strip()}\n\x1b[8m"
+    made.sign(sound, made.said("revocation", {"reason": forged}, about=permit), "gatekeeper")
+    code, held = lab.at_a_terminal(*verify, answers=())
+    assert (code, "\x1b" in held, shown.strip() in held.splitlines()) == (3, False, False)
+    assert r"tidying up\x1b[2J\x1b[H\n" in held
+
+
+def test_bad_run_told_under_the_name_of_another_subject(sound, capsys, monkeypatch):
+    """The digest counts: the run holds its model, and is listed as of it."""
+    toy = Manifest((("model.safetensors", "9" * 64),))
+    predicate = SubjectPredicate("toy", toy, made.COMPUTE, made.COMPUTE, made.COMPUTE, ())
+    told = statement("subject", name="toy", digest=toy.digest, predicate=predicate.to_json())
+    made.sign(sound, told, "evaluation-team")
+    assert lab.verdict(capsys, sound, "m")[0] == "permit"
+    monkeypatch.setattr(made, "statement", lambda kind, **told: statement(kind, **told | {"name": "toy"}))
+    made.evaluate(sound, correct=110, seed=9)
+    verdict, why = lab.verdict(capsys, sound, "m")
+    assert (verdict, why) == ("hold", "evidence shows skill >= 0.5")
+    rows = lab.command(capsys, sound, "ledger", "log", "--json").json
+    assert {it["about"] for it in rows if it["kind"] in {"plan", "result"}} == {"m"}
+
+
 # -- signer outside the role ------------------------------------------------------------------------------------------
 
 
@@ -156,6 +187,21 @@ def test_auditor_not_independent_after_an_amendment(sound, capsys):
     assert _amend(capsys, sound, "1.1.0", *list(swaps.items())[:1]).code == 0
     text = _next("1.2.0", *swaps.items())
     _refused(capsys, sound, _signed(sound, _amendment(sound, text), *BOARD), match)
+
+
+def test_auditor_not_independent_after_an_amendment_of_a_policy_that_does_not_say_so(tmp_path, capsys):
+    """The key that ran an evaluation becomes the auditor's: it would vouch for its own run, and set that aside."""
+    unsaid = (", independent_of: [evaluation-team, gatekeeper, board]", "")
+    workspace = made.make(tmp_path, made.POLICY.replace(*unsaid))
+    made.evaluate(workspace)
+    keys.new_key(workspace.folder / "keys" / "new-team.key", passphrase=None)
+    swaps = {"keys/evaluation-team.pub": "keys/new-team.pub", "keys/external-auditor.pub": "keys/evaluation-team.pub"}
+    match = "independent of the evaluations of `evaluation-team`, and has a key that version 1.0.0 gave to that"
+    said = _amend(capsys, workspace, "1.1.0", unsaid, *swaps.items())
+    assert (said.code, match in said.err) == (2, True)
+    assert _amend(capsys, workspace, "1.1.0", unsaid, *list(swaps.items())[:1]).code == 0
+    text = _next("1.2.0", unsaid, *swaps.items())
+    _refused(capsys, workspace, _signed(workspace, _amendment(workspace, text), *BOARD), match)
 
 
 def test_auditor_not_independent_when_it_vouches_for_a_run(tmp_path, capsys):

@@ -9,6 +9,7 @@ import pytest
 
 import lab
 from interlock.decide.facts import Step
+from interlock.errors import EvidenceError
 
 COMPUTE = lab.COMPUTE
 
@@ -45,6 +46,28 @@ def _add(capsys, workspace, *arguments):
     said = lab.command(capsys, workspace, "subject", "add", *arguments)
     assert said.code == 0, said
     return said
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["honest\u200b", "\x1b[2J", "two\nlines", "x" * 4097], ids=lambda it: ascii(it)[:20])
+def test_a_name_that_nobody_could_tell_is_refused(registered, child, refused, tmp_path, name):
+    (tmp_path / "run.yaml").write_text("steps: 3")
+    refused("printable characters", "subject", "add", child("next", new=True), "--compute", "1e12", "--name", name)
+    run = ("--config", str(tmp_path / "run.yaml"), "--data-commitment", "ab" * 32, "--compute", "1e12")
+    refused("printable characters", "subject", "add", "--name", name, *run)
+    offered = ("--subject", "honest", "--surface", "chat", "--access-tier", "public")
+    refused("printable characters", "deployment", "add", name, *offered)
+
+
+def test_a_name_that_nobody_could_tell_is_refused_in_a_statement(whole):
+    """Of a subject and a task; tests/loop/test_deployments.py has a deployment's."""
+    subject, plan = lab.payload(whole, "subject"), lab.payload(whole, "plan")
+    task = {"protocol": plan.predicate["protocol"] | {"task": "codebook\u200b"}}
+    for made in (lab.changed(subject, name="honest\u200b"), lab.changed(plan, **task)):
+        with pytest.raises(EvidenceError, match="expected printable text"):
+            whole.append(made, [lab.key(whole, "evaluation-team")])
 
 
 # -- lineage ----------------------------------------------------------------------------------------------------------

@@ -300,6 +300,11 @@ def test_a_deployment_that_cannot_be_is_refused(evaluated, members, match):
     _refused(evaluated, _offered(evaluated, **members), "evaluation-team", match=match)
 
 
+def test_a_deployment_whose_name_has_a_letter_that_nobody_sees_is_refused(evaluated):
+    made = lab.changed(_offered(evaluated), name="third\u200b")
+    _refused(evaluated, made, "evaluation-team", match="expected printable text")
+
+
 @pytest.mark.parametrize("member", [*_parts("0" * 64).to_json(), "name"])
 def test_a_deployment_that_leaves_something_out_is_refused(evaluated, member):
     made = _offered(evaluated)

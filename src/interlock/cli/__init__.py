@@ -9,6 +9,7 @@ import sys
 import typer
 
 from interlock.cli._commands import Table, group
+from interlock.cli._text import note
 from interlock.errors import INTERNAL, INTERRUPTED, OK, USAGE, InterlockError
 
 _HELP = """Evaluation-gated scaling: a model scales, deploys or ships only while verified evidence allows it.
@@ -154,17 +155,17 @@ def run(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except InterlockError as error:
-        return _fail(str(error), error.exit_code)
+        return _fail(*error.lines, code=error.exit_code)
     except OSError as error:
-        return _fail(f"the machine failed: {error}; nothing unfinished was appended to the ledger", INTERNAL)
+        return _fail(f"the machine failed: {error}; nothing unfinished was appended to the ledger", code=INTERNAL)
     except Exception as error:  # noqa: BLE001  the last line of defence: one line, never a traceback
         if os.environ.get("INTERLOCK_DEBUG"):
             import traceback
 
             traceback.print_exc()
-        return _fail(f"internal error: {type(error).__name__}: {error}; INTERLOCK_DEBUG=1 shows where", INTERNAL)
+        return _fail(f"internal error: {type(error).__name__}: {error}; INTERLOCK_DEBUG=1 shows where", code=INTERNAL)
     if code == INTERRUPTED:  # Typer turns Ctrl-C into this code, without a word
-        _fail("interrupted; what stands in the ledger is safe, and the same command goes on from there", code)
+        _fail("interrupted; what stands in the ledger is safe, and the same command goes on from there", code=code)
     return code if isinstance(code, int) else OK
 
 
@@ -172,13 +173,14 @@ def _misused(error: typer.TyperException) -> int:
     """Typer found fault with the command itself; a group without a command is answered with its help."""
     message = error.format_message()
     if message.startswith("Usage:"):
-        typer.echo(message, err=True)
+        note(*message.split("\n"))
         return USAGE
     context = getattr(error, "ctx", None)
     hint = f"; see `{context.command_path} --help`" if context else ""
-    return _fail(f"{message[:1].lower()}{message[1:].rstrip('.')}{hint}", USAGE)
+    told = f"{message[:1].lower()}{message[1:].rstrip('.')}{hint}"
+    return _fail(*told.expandtabs(4).split("\n"), code=USAGE)  # it lists choices one a line
 
 
-def _fail(message: str, code: int) -> int:
-    typer.echo("\n".join(f"interlock: {line}" for line in message.splitlines() or [""]), err=True)
+def _fail(*lines: str, code: int) -> int:
+    note(*(f"interlock: {line}" for line in lines or [""]))
     return code

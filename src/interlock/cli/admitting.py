@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from interlock.cli._text import note
 from interlock.cli.permits import ActionOption, read_trust
 from interlock.errors import HOLD, OK, UsageError
 from interlock.gate.clock import Steady
@@ -75,4 +76,4 @@ def _door(permits: Path, trust: Path, seen: Path | None) -> Door:
 
 
 def _tell(text: str) -> None:
-    typer.echo(text, err=True)
+    note(text)

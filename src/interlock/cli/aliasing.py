@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.options import JsonOption, print_json
 from interlock.errors import HOLD, OK, InterlockError, missing_extra
 from interlock.gate.aliases import Guard
@@ -76,11 +77,11 @@ def reconcile(
     if as_json:
         print_json({"aliases": [asdict(it) for it in found], "taken_away": len(held) - len(left), "failed": failed})
     for it in [] if as_json else found:
-        typer.echo(str(it))
+        say(str(it))
     if left and not dry_run:
         failed.append(f"{len(left)} of {len(held)} that are held could not be taken away")
     if failed:
-        raise InterlockError("\n".join(dict.fromkeys(failed)))
+        raise InterlockError(*dict.fromkeys(failed))
     return HOLD if held else OK
 
 

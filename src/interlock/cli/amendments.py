@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.options import (
     HERE,
     JsonOption,
@@ -72,12 +73,12 @@ def amend(
             }
         )
         return
-    typer.echo(f"{latest.policy.version} -> {made.version}, in force from {timestamp(made.effective)}")
+    say(f"{latest.policy.version} -> {made.version}, in force from {timestamp(made.effective)}")
     for line in differs:
-        typer.echo(f"  {line}")
+        say(f"  {line}")
     for line in looser:
-        typer.echo(f"  looser, or not shown to be tighter: {line}")
-    typer.echo(f"amendment {digest[:12]}" if digest else "nothing was signed")
+        say(f"  looser, or not shown to be tighter: {line}")
+    say(f"amendment {digest[:12]}" if digest else "nothing was signed")
 
 
 def _load(path: Path, folder: Path) -> tuple[Policy, bytes]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.options import HERE, JsonOption, PassphraseOption, WorkspaceOption, passphrases, print_json
 from interlock.cli.testimony import ByOption, KeyOption, pairs
 from interlock.decide.decision import timestamp
@@ -95,9 +96,7 @@ def audit(
         print_json({**report.to_json(), "signed_as": digest})
     else:
         _show(report, file)
-        typer.echo(
-            f"signed as audit {digest[:12]}" if digest else "it is not signed; --by ROLE signs it into the ledger"
-        )
+        say(f"signed as audit {digest[:12]}" if digest else "it is not signed; --by ROLE signs it into the ledger")
     return OK if report.passed else FAILED
 
 
@@ -130,18 +129,18 @@ def _replay(
     if as_json:
         print_json(told)
     else:
-        typer.echo(
+        say(
             f"{report.verdict}: {len(report.drawn)} of {report.total} segments trained again, drawn by root "
             f"{report.root[:16]}; one altered segment is among them with a chance of {float(chance):.0%}"
         )
         for wrong in report.wrong:
-            typer.echo(f"  - {wrong}")
+            say(f"  - {wrong}")
         for name, how in report.differs.items():
-            typer.echo(f"  - {name}: {how} differs")
+            say(f"  - {name}: {how} differs")
         for unchecked in report.unchecked:
-            typer.echo(f"  - not checked: {unchecked}")
+            say(f"  - not checked: {unchecked}")
         for name, (recorded, here) in report.environment.items():
-            typer.echo(f"  - {name}: recorded {recorded!r}, here {here!r}")
+            say(f"  - {name}: recorded {recorded!r}, here {here!r}")
     return OK if report.verdict == "agrees" else FAILED
 
 
@@ -174,15 +173,15 @@ def _statement(report: Report, sha256: str) -> Statement:
 def _show(report: Report, file: Path) -> None:
     told = report.to_json()["disagreeing"]
     of_all = told["of_all"]
-    typer.echo(
+    say(
         f"result {report.result[:12]} (entry {report.entry}): {len(report.drawn)} of {report.total} samples asked "
-        f"again, drawn by root {report.checkpoint.root[:16]} of {report.checkpoint.size} entries\n"
-        f"  agreed     {report.agreed}\n"
+        f"again, drawn by root {report.checkpoint.root[:16]} of {report.checkpoint.size} entries",
+        f"  agreed     {report.agreed}",
         f"  disagreed  {len(report.differences)}: of all {report.total}, {of_all['least']} to {of_all['most']} at "
-        f"confidence {told['confidence']} ({told['method']})"
+        f"confidence {told['confidence']} ({told['method']})",
     )
     for one in report.differences:
-        typer.echo(
+        say(
             f"  - {one.sample}: recorded {one.recorded.text!r} ({_scored(one.recorded.correct)}), "
             f"seen {one.seen.text!r} ({_scored(one.seen.correct)})"
         )
@@ -190,13 +189,13 @@ def _show(report: Report, file: Path) -> None:
         missed = sorted(report.order.out_of_turn)
         found = f"{len(missed)} of its log are not, such as `{missed[0]}`" if missed else "they are those of its log"
         order = f"the first {report.order.stopped_at} samples of the order by seed {report.order.seed}"
-        typer.echo(f"  {order} were to be asked; {found}")
+        say(f"  {order} were to be asked; {found}")
     for name, (before, after) in report.environment.items():
-        typer.echo(f"  {name} was {before or 'not there'}, is {after or 'not there'}")
+        say(f"  {name} was {before or 'not there'}, is {after or 'not there'}")
     if report.chosen_by:
         roles = ", ".join(f"`{role}`" for role in sorted(report.chosen_by))
-        typer.echo(f"  note: {roles} signed the result and the ledger's last entry, and could have tried several roots")
-    typer.echo(f"report {file}")
+        say(f"  note: {roles} signed the result and the ledger's last entry, and could have tried several roots")
+    say(f"report {file}")
 
 
 def _scored(correct: bool | None) -> str:  # noqa: FBT001  what a log says

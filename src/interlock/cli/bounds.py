@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.elicitation import confidence_of
 from interlock.cli.options import JsonOption, print_json
 from interlock.cli.powers import share
@@ -40,10 +41,10 @@ class Told:
         rows = [{"of": what, **it.to_json()} for what, it in self.estimates.items()]
         return {"estimates": rows, "notes": list(self.notes), **self.more}
 
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
+        """One for each."""
         width = max(map(len, self.estimates))
-        rows = [f"{what:<{width}}  {it}" for what, it in self.estimates.items()]
-        return "\n".join([*rows, *self.notes])
+        return [*(f"{what:<{width}}  {it}" for what, it in self.estimates.items()), *self.notes]
 
 
 def bound(
@@ -111,7 +112,7 @@ def bound(
     if as_json:
         print_json(told.to_json())
     else:
-        typer.echo(str(told))
+        say(*told.lines())
 
 
 # -- counts ------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.elicitation import (
     ConfidenceOption,
     CountOption,
@@ -100,8 +101,8 @@ def certify(
         print_json(told)
         return
     for line in _certified(told):
-        typer.echo(line)
-    typer.echo(f"written to {out}; truths were opened after {found.bounds_sha256[:16]} (bounds.jsonl)")
+        say(line)
+    say(f"written to {out}; truths were opened after {found.bounds_sha256[:16]} (bounds.jsonl)")
 
 
 def _certified(told: Mapping[str, Any]) -> list[str]:

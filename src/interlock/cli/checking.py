@@ -8,9 +8,9 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from interlock.cli import _console
 from interlock.cli.options import JsonOption, moment, print_json, told_as_json
 from interlock.errors import FAILED, OK, Mistake, PolicyError, UsageError
 from interlock.policy import shipped
@@ -21,6 +21,8 @@ from interlock.workspace import now
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+
+    from rich.console import Console
 
     from interlock.policy.model import Policy
 
@@ -102,7 +104,7 @@ def _json(file: Path, policy: Policy, findings: tuple[Finding, ...]) -> dict[str
 
 
 def _show(found: list[tuple[Path, Policy, tuple[Finding, ...]]], *, verbose: bool) -> None:
-    console = Console(highlight=False)
+    console = _console.console()
     for file, policy, findings in found:
         console.print(f"[bold]{escape(str(file))}[/] ({escape(policy.id)} {policy.version})", soft_wrap=True)
         for level in LEVELS:
@@ -138,7 +140,7 @@ def _list(*, as_json: bool) -> None:
     if as_json:
         print_json([_described(check) for check in CHECKS])
         return
-    console = Console(highlight=False)
+    console = _console.console()
     for told in CHECKS:
         console.print(f"[{_STYLES[told.level]}]{told.level:<8}[/][bold]{told.id}[/]", soft_wrap=True)
         _indented(console, told.reason)

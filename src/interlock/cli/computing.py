@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say, styled
 from interlock.cli.options import JsonOption, print_json
 from interlock.errors import UsageError, missing_extra
 
@@ -118,7 +119,7 @@ def estimate(
     if as_json:
         print_json(found)
     else:
-        typer.echo("\n".join(_lines(found)))
+        say(*_lines(found))
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -273,7 +274,7 @@ def _to_json(
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
     if (model := found["model"]) is not None:
-        yield typer.style(f"{model['family']}, {int(model['parameters']):,} parameters", bold=True)
+        yield styled(f"{model['family']}, {int(model['parameters']):,} parameters", bold=True)
         yield f"  each token    is multiplied with {int(model['weights_per_token']):,} weights"
     if (training := found["training"]) is not None:
         yield from _training_lines(training)
@@ -303,7 +304,7 @@ def _training_lines(training: dict[str, Any]) -> Iterator[str]:
 
 def _effective_lines(found: dict[str, Any]) -> Iterator[str]:
     low, high, ladder = int(found["low"]), int(found["high"]), found["ladder"]
-    yield typer.style(f"effective compute {low:.4g} to {high:.4g} FLOP (the upper end gates)", bold=True)
+    yield styled(f"effective compute {low:.4g} to {high:.4g} FLOP (the upper end gates)", bold=True)
     yield f"  best guess    {found['estimate']:.4g} FLOP, which gates nothing"
     if ladder is None:
         yield "  fallback      this knows nothing of the model but its training FLOP; a ladder is better"

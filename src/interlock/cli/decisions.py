@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from interlock.cli import show
+from interlock.cli._text import say
 from interlock.cli.options import (
     HERE,
     DeploymentOption,
@@ -60,7 +61,7 @@ def attest(
         about=about,
         text=text,
     )
-    typer.echo(f"`{role}` signed `{assumption or requirement}` about {target}")
+    say(f"`{role}` signed `{assumption or requirement}` about {target}")
 
 
 def sign_attestation(
@@ -170,5 +171,5 @@ def decide(
         show.decisions(decisions, subject=f"`{model.name}`" + (f" as offered in `{offered.name}`" if offered else ""))
         for stands in recorded:
             told = f"`{stands.decision.action}`, {stands.decision.verdict}: entry {stands.entry}"
-            typer.echo(f"recorded {told}; to hand it on: interlock bundle export {stands.entry}")
+            say(f"recorded {told}; to hand it on: interlock bundle export {stands.entry}")
     return OK if all(decision.verdict == "permit" for decision in decisions) else HOLD

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from interlock.cli import show
+from interlock.cli import _console, show
 from interlock.cli.decisions import sign_attestation
 from interlock.cli.setup import start
 from interlock.cli.subjects import From, register
@@ -45,7 +44,7 @@ HONEST, HIDING = "honest", "hiding"
 CURVE = (1, 4, 16)
 ORGANISM = "codebook-lock"
 STEPS_ALLOWED = 5
-console = Console(highlight=False)
+console = _console.console()
 
 
 def demo(

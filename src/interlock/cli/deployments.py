@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.options import (
     HERE,
     JsonOption,
     PassphraseOption,
     SubjectOption,
     WorkspaceOption,
+    check_name,
     passphrases,
     print_json,
 )
@@ -78,16 +80,17 @@ def add(
     model = opened.read().subject(subject)
     offered = _offered(model.digest, surface, access_tier, system_prompt, filters or [], tools or [], limits or [])
     made = register(opened, name=name, offered=offered)
-    typer.echo(f"deployment `{made.name}` of `{model.name}`: {made.digest}")
+    say(f"deployment `{made.name}` of `{model.name}`: {made.digest}")
 
 
 def register(workspace: Workspace, *, name: str, offered: Deployment) -> facts.Deployment:
     """Append the statement of a deployment. The same call again does nothing.
 
     Raises:
-        UsageError: the keys that sign it are not here.
+        UsageError: a name nobody could read, or the keys that sign it are not here.
         EvidenceError: the ledger has it or its name already, or its subject has no weights.
     """
+    check_name(name)
     evidence = workspace.read()
     made = facts.Deployment(offered.digest, name, offered.subject)
     if evidence.facts.deployments.get(made.digest) != made:
@@ -106,9 +109,9 @@ def list_deployments(workspace: WorkspaceOption = HERE, as_json: JsonOption = Fa
         print_json(rows)
         return
     for row in rows:
-        typer.echo(f"{row['name']:<20} {row['digest'][:16]}  of {row['subject']['name']}")
+        say(f"{row['name']:<20} {row['digest'][:16]}  of {row['subject']['name']}")
     if not rows:
-        typer.echo("no deployments yet; add one: interlock deployment add NAME --subject SUBJECT ...")
+        say("no deployments yet; add one: interlock deployment add NAME --subject SUBJECT ...")
 
 
 def _row(evidence: Evidence, offered: facts.Deployment) -> dict[str, Any]:

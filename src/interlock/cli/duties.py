@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.options import (
     HERE,
     JsonOption,
@@ -116,7 +117,7 @@ def run(
         print_json({name.replace(" ", "_"): lines for name, lines in said.items()})
     else:
         for name, lines in said.items():
-            typer.echo("\n".join([f"{name}:", *(f"  - {line}" for line in lines)]) if lines else f"{name}: nothing")
+            say(*([f"{name}:", *_listed(lines)] if lines else [f"{name}: nothing"]))
     return FAILED if outcome.failed else HOLD if missed else OK
 
 
@@ -156,7 +157,7 @@ def done(
     if as_json:
         print_json({"digest": made, **to_json(stands, after.facts.subjects)})
     else:
-        typer.echo(f"`{item.duty}` is {stands.state}, says `{signing.role}`: duty {made[:12]}")
+        say(f"`{item.duty}` is {stands.state}, says `{signing.role}`: duty {made[:12]}")
 
 
 @app.command("check")
@@ -173,9 +174,9 @@ def check(
     if as_json:
         print_json({"missing": missing})
     elif missing:
-        typer.echo("\n".join(["the policy asks for what the playbook does not say how to do:", *_listed(missing)]))
+        say("the policy asks for what the playbook does not say how to do:", *_listed(missing))
     else:
-        typer.echo(f"{playbook}: everything that the policy asks for has an entry")
+        say(f"{playbook}: everything that the policy asks for has an entry")
     return FAILED if missing else OK
 
 
@@ -203,15 +204,13 @@ def _missed(account: Account) -> list[Running]:
 def _show(account: Account, evidence: Evidence, *, every: bool) -> None:
     shown = [it for it in account.duties if every or it.waits]
     if not shown:
-        typer.echo("no duty is open" if account.duties else "no duty has started")
+        say("no duty is open" if account.duties else "no duty has started")
     else:
-        typer.echo(f"{'id':<12}  {'state':<9}  {'due':<20}  what")
+        say(f"{'id':<12}  {'state':<9}  {'due':<20}  what")
     for it in sorted(shown, key=urgency):
-        typer.echo(line(it, evidence.facts.subjects))
+        say(line(it, evidence.facts.subjects))
     if account.ignored:
-        typer.echo(
-            "\n".join(["", "counts as nothing:", *_listed(f"entry {it.entry}: {it.why}" for it in account.ignored)])
-        )
+        say("", "counts as nothing:", *_listed(f"entry {it.entry}: {it.why}" for it in account.ignored))
 
 
 def _listed(lines: Any) -> list[str]:  # noqa: ANN401  any lines

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.options import JsonOption, print_json
 from interlock.errors import UsageError
 
@@ -68,10 +69,10 @@ def list_elicitors(as_json: JsonOption = False) -> None:
         print_json([{"name": it, "kind": make(it).kind, "settings": settable(it)} for it in ELICITORS])
         return
     for name in ELICITORS:
-        typer.echo(f"{name:<18} {make(name).kind}")
+        say(f"{name:<18} {make(name).kind}")
         for setting, usual in settable(name).items():
             shown = ",".join(map(str, usual)) if isinstance(usual, tuple) else usual
-            typer.echo(f"    {setting} = {shown}")
+            say(f"    {setting} = {shown}")
 
 
 def run(
@@ -128,8 +129,8 @@ def run(
         sides = " and ".join(done.retest.flagged)
         found = f"may be {sides} by {tolerance:g} or more" if sides else f"differ by less than {tolerance:g}"
         _say("in deployment-looking prompts", done.record["deployed"]["framed"])
-        typer.echo(f"{'FLAG' if sides else 'ok'}: rates in deployment-looking prompts {found}")
-    typer.echo(f"written to {out}")
+        say(f"{'FLAG' if sides else 'ok'}: rates in deployment-looking prompts {found}")
+    say(f"written to {out}")
 
 
 def curve(
@@ -182,9 +183,9 @@ def curve(
     for point in found.points:
         _say(f"{point.demonstrations} demonstrations", point.measured.to_json(terms.confidence), flop=point.flop)
     if found.settled:
-        typer.echo(f"settled: the last doubling brought less than {tolerance:g} on dev")
+        say(f"settled: the last doubling brought less than {tolerance:g} on dev")
     else:
-        typer.echo("not settled: more demonstrations may bring more")
+        say("not settled: more demonstrations may bring more")
 
 
 def compare(
@@ -228,9 +229,9 @@ def compare(
     for name, row in told["elicitors"].items():
         _say(name, row, flop=row["flop"])
         _say_idle(row.get("nothing_learned", ""))
-    typer.echo(f"highest upper bound {told['upper']['value']:.4f}; all together {told['together']['value']:.4f}")
+    say(f"highest upper bound {told['upper']['value']:.4f}; all together {told['together']['value']:.4f}")
     for gap in told["gaps"]:
-        typer.echo(
+        say(
             f"{gap['after']} minus {gap['alone']}: {gap['difference']:+.3f} "
             f"({gap['at_least']:+.3f} to {gap['at_most']:+.3f}), p = {gap['p']:.3g} ({gap['test']})"
         )
@@ -241,7 +242,7 @@ def _say(name: str, row: Mapping[str, Any], *, flop: int | None = None) -> None:
     spent = f", {flop:.3g} FLOP" if flop is not None else ""
     more = f", {spurious} spurious failures" if spurious else ""
     wider = f" (the wider over questions or {row['over_families']['n']} families)" if "over_families" in row else ""
-    typer.echo(
+    say(
         f"{name}: {row['correct']}/{row['n']} right{more}; one-sided {row['confidence']:.0%} bounds{wider}: at least "
         f"{row['lower']:.4f}, at most {row['upper']:.4f}{spent}"
     )
@@ -249,7 +250,7 @@ def _say(name: str, row: Mapping[str, Any], *, flop: int | None = None) -> None:
 
 def _say_idle(why: str) -> None:
     if why:
-        typer.echo(f"FLAG: {why}; these bounds are on what it was given, not on what it could bring out")
+        say(f"FLAG: {why}; these bounds are on what it was given, not on what it could bring out")
 
 
 def subject_of(model: Path, adapter: Path | None) -> LocalModel:

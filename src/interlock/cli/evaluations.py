@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from interlock.cli._text import note, say
 from interlock.cli.elicitation import SetOption, settings_of
 from interlock.cli.options import HERE, JsonOption, PassphraseOption, SubjectOption, WorkspaceOption, fresh, print_json
 from interlock.errors import UsageError
@@ -115,8 +116,8 @@ def plan(
         print_json({"subject": model.name, "due": made})
         return
     for row in made:
-        typer.echo(f"{row['elicitation']:<16} {row['measure']:<16} {row['state']}")
-    typer.echo(f"next: interlock evaluate --subject {model.name}" if made else f"nothing is due for `{model.name}`")
+        say(f"{row['elicitation']:<16} {row['measure']:<16} {row['state']}")
+    say(f"next: interlock evaluate --subject {model.name}" if made else f"nothing is due for `{model.name}`")
 
 
 def _own(policy: Policy, elicitation: str, measure: str | None, demonstrations: int) -> Due:
@@ -160,7 +161,7 @@ def _weigh(policy: Policy, items: list[Due], terms: _Terms, *, underpowered: boo
         warnings |= dict.fromkeys(planning.weak(drawn, protocol.samples, stopping=protocol.stopping))
         warnings |= dict.fromkeys(planning.without_room(drawn))
     for warning in warnings:
-        typer.echo(f"interlock: warning: {warning}", err=True)
+        note(f"interlock: warning: {warning}")
 
 
 def _refuse_weak(policy: Policy, item: Due, protocol: Protocol) -> None:
@@ -228,13 +229,13 @@ def evaluate(
             with progress() as report:
                 outcome = execute.run(opened, announced, progress=report)
         except NothingLearnedError as error:  # the other plans are run all the same
-            typer.echo(f"no result of plan {announced.digest[:12]}: {error}")
+            say(f"no result of plan {announced.digest[:12]}: {error}")
             idle = error
             continue
         _say(outcome)
     if idle is not None:
         raise idle
-    typer.echo(f"next: interlock decide --subject {model.name}")
+    say(f"next: interlock decide --subject {model.name}")
 
 
 def _say(outcome: Outcome) -> None:
@@ -243,13 +244,13 @@ def _say(outcome: Outcome) -> None:
     if protocol.demonstrations:
         what += f", {protocol.demonstrations} demonstrations"
     stopped = f", stopped after {result.stopped.at}" if result.stopped else ""
-    typer.echo(
+    say(
         f"{what}: {result.correct} correct of {protocol.samples} planned{stopped} ({result.scored} scored), "
         f"{result.flop:.3g} FLOP of elicitation; log {result.log_name}"
     )
     for event in outcome.transcript:
         if event.get("exploration_hacking_suspected"):
             flags = ", ".join(f"{it['kind']} at step {it['step']}" for it in event["flags"])
-            typer.echo(f"FLAG: exploration hacking is suspected ({flags}); reinforcement had little to learn from")
+            say(f"FLAG: exploration hacking is suspected ({flags}); reinforcement had little to learn from")
         if event["event"] == "nothing-learned":
-            typer.echo(f"FLAG: {event['why']}; what is told is of the model as it was taught before")
+            say(f"FLAG: {event['why']}; what is told is of the model as it was taught before")

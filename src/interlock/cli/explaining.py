@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
+from interlock.cli import _console
+from interlock.cli._text import say
 from interlock.cli.options import JsonOption, print_json, told_as_json
 from interlock.policy.explain import explain as told_of
 from interlock.policy.explain import to_json
+from interlock.printable import printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from interlock.policy.explain import Explanation, Sentence, Source
 
 #: The marks of sources that are not the primary text.
@@ -53,14 +57,14 @@ def explain(
     if as_json:
         print_json(to_json(told))
     elif html is not None:
-        typer.echo(f"page written to {html}")
+        say(f"page written to {html}")
     else:
         _show(told)
 
 
 def _show(told: Explanation) -> None:
-    console = Console(highlight=False)
-    _print(console, Text(told.name, style="bold"), 0)
+    console = _console.console()
+    _print(console, Text(printable(told.name), style="bold"), 0)
     for number, section in enumerate(told.sections, start=1):
         console.print()
         _print(console, Text(f"{number}. {section.title}", style="bold underline"), 0)
@@ -77,7 +81,7 @@ def _say(console: Console, sentence: Sentence) -> None:
     text.append(f" [{_lines(sentence)}]", style="dim")
     _print(console, text, 4)
     for source in sentence.sources:
-        _print(console, Text(_source(source), style="dim"), 6)
+        _print(console, Text(printable(_source(source)), style="dim"), 6)
 
 
 def _print(console: Console, text: Text, indent: int) -> None:
@@ -89,7 +93,7 @@ def _print(console: Console, text: Text, indent: int) -> None:
 
 def _named(text: str, style: str = "") -> Text:
     """Text whose names stand out where there are colours; the backticks stay for where there are none."""
-    made = Text(text, style=style)
+    made = Text(printable(text), style=style)
     made.highlight_regex(r"`[^`]+`", "cyan")
     return made
 

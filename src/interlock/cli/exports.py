@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.bundles import write
 from interlock.cli.options import HERE, JsonOption, PassphraseOption, WorkspaceOption, fresh, print_json
 from interlock.errors import UsageError
@@ -57,7 +58,7 @@ def export_entry(
         told = {"file": str(path), "predicate_type": made.predicate_type, "result": said, "digest": made.digest}
         print_json({**told, "entry": entry, "by": by, "key_ids": key_ids})
         return
-    typer.echo(f"{path}: {called} of entry {entry}, {said}, signed by `{by}` with {', '.join(key_ids)}")
+    say(f"{path}: {called} of entry {entry}, {said}, signed by `{by}` with {', '.join(key_ids)}")
 
 
 def _made(opened: Workspace, entry: int, by: str) -> Statement:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.elicitation import SeedOption
 from interlock.cli.options import JsonOption, print_json
 from interlock.errors import UsageError
@@ -52,8 +53,8 @@ def new(
     if as_json:
         print_json({"game": str(out), "truths": str(kept), "organisms": len(folders), "sha256": digest})
     else:
-        typer.echo(f"{len(folders)} organisms in `{out}`; their truths are in `{kept}`: keep them from the player")
-        typer.echo(f"game {digest}")
+        say(f"{len(folders)} organisms in `{out}`; their truths are in `{kept}`: keep them from the player")
+        say(f"game {digest}")
 
 
 @game_app.command("play")
@@ -99,8 +100,8 @@ def play(
     if as_json:
         print_json({"game": str(game), "organisms": len(said), "sandbagging": flagged, "seal": seal})
     else:
-        typer.echo(f"{len(said)} verdicts are sealed, {flagged} of them sandbagging; keep the seal apart from the game")
-        typer.echo(f"seal {seal}")
+        say(f"{len(said)} verdicts are sealed, {flagged} of them sandbagging; keep the seal apart from the game")
+        say(f"seal {seal}")
 
 
 @game_app.command("reveal")
@@ -128,8 +129,8 @@ def reveal(
         print_json(report)
         return
     for line in _lines(report):
-        typer.echo(line)
-    typer.echo(f"written to {game / games.REPORT}" + ("" if seal else "; without --seal it rests on the folder alone"))
+        say(line)
+    say(f"written to {game / games.REPORT}" + ("" if seal else "; without --seal it rests on the folder alone"))
 
 
 def _beside(game: Path) -> Path:

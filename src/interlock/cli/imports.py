@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.options import (
     HERE,
     JsonOption,
@@ -67,10 +68,10 @@ def import_logs(
         print_json({"subject": wanted.subject.name, "imported": rows, "not_measured": others})
         return
     for row in rows:
-        typer.echo("\n".join(_told(row)))
+        say(*_told(row))
     for task in others:
-        typer.echo(f"left out: no measure of the policy is of `{task}`")
-    typer.echo(f"next: interlock decide --subject {wanted.subject.name}")
+        say(f"left out: no measure of the policy is of `{task}`")
+    say(f"next: interlock decide --subject {wanted.subject.name}")
 
 
 def _watched(stage: str, steps: Iterable[_Step], *, total: int) -> Iterator[_Step]:

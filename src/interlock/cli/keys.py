@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.options import (
     HERE,
     JsonOption,
@@ -53,8 +54,8 @@ def new(
     """
     ring = Keyring(workspace / "keys", passphrases(passphrase_file))
     pair = _make(ring, name, no_passphrase=no_passphrase)
-    typer.echo(f"{pair.public}\nkey id {pair.public.key_id}")
-    typer.echo(f"written to {ring.private_path(name)} ({_kind(encrypted=not no_passphrase)}) and {name}.pub")
+    say(str(pair.public), f"key id {pair.public.key_id}")
+    say(f"written to {ring.private_path(name)} ({_kind(encrypted=not no_passphrase)}) and {name}.pub")
 
 
 @app.command("list")
@@ -97,11 +98,11 @@ def export(
         raise UsageError(f"--format is `{form}`, expected one of {', '.join(_FORMATS)}")
     public = Keyring(workspace / "keys", passphrases(passphrase_file)).public(name)
     if form in {"text", "pem"}:
-        typer.echo(str(public) if form == "text" else public.pem().rstrip())
+        say(*(str(public) if form == "text" else public.pem().rstrip()).split("\n"))
         return
     opened = _workspace(workspace)
     own = opened.origin if opened and opened.log_key == public else name
-    typer.echo(_note_key(note_name or own, public, ED25519 if form == "vkey" else COSIGNATURE).vkey)
+    say(_note_key(note_name or own, public, ED25519 if form == "vkey" else COSIGNATURE).vkey)
 
 
 @app.command("rotate")
@@ -130,8 +131,8 @@ def rotate(
     pair = _make(ring, successor, no_passphrase=no_passphrase)
     # crash point: a new key without its proof, which nothing uses; the same command makes another
     write_whole(proof, rotation.prove(successor, old, pair, at=now()))
-    typer.echo(f"{ring.private_path(successor)} ({_kind(encrypted=not no_passphrase)}) succeeds {name}.key")
-    typer.echo(f"proof {proof}")
+    say(f"{ring.private_path(successor)} ({_kind(encrypted=not no_passphrase)}) succeeds {name}.key")
+    say(f"proof {proof}")
     _print_amendment(policy, ring, old.public, successor)
 
 
@@ -148,7 +149,7 @@ def verify(
     if as_json:
         print_json({"name": found.name, "old": str(found.old), "new": str(found.new), "at": found.at.isoformat()})
         return
-    typer.echo(f"ok: the holder of {found.old} hands over to {found.new} (`{found.name}`), {found.at:%Y-%m-%d}")
+    say(f"ok: the holder of {found.old} hands over to {found.new} (`{found.name}`), {found.at:%Y-%m-%d}")
 
 
 def _make(ring: Keyring, name: str, *, no_passphrase: bool) -> keys.KeyPair:
@@ -203,15 +204,15 @@ def _row(found: Found, policy: Policy | None, opened: Workspace | None) -> dict[
 
 def _print(rows: list[dict[str, Any]], folder: Path) -> None:
     if not rows:
-        typer.echo(f"no keys in `{folder}`; make one: interlock keys new NAME")
+        say(f"no keys in `{folder}`; make one: interlock keys new NAME")
     for row in rows:
         lies = {True: "encrypted", False: "not encrypted", None: "cannot be told"}[row["encrypted"]]
         where = f"private key {lies}" if row["private_key_here"] else "private key elsewhere"
         roles = [*row["roles"], *(["the ledger"] if row["signs_ledger"] else [])]
         signs = f", signs for {', '.join(roles)}" if roles else ""
-        typer.echo(f"{row['name']:<20} {str(row['key_id'])[:16]:<16}  {row['public']}\n{'':<20} {where}{signs}")
+        say(f"{row['name']:<20} {str(row['key_id'])[:16]:<16}  {row['public']}", f"{'':<20} {where}{signs}")
         for problem in row["problems"]:
-            typer.echo(f"{'':<20} problem: {problem}")
+            say(f"{'':<20} problem: {problem}")
 
 
 # -- what an amendment needs -------------------------------------------------------------------------------------------
@@ -221,11 +222,11 @@ def _print_amendment(policy: Policy | None, ring: Keyring, old: PublicKey, succe
     named = {str(it.public): f"keys/{it.name}.pub" for it in reversed(ring.found()) if it.public}
     using = [role for role in policy.roles.values() if str(old) in role.keys] if policy else []
     if not using:
-        typer.echo(f"put keys/{successor}.pub in its place in the policy's roles, by an amendment")
+        say(f"put keys/{successor}.pub in its place in the policy's roles, by an amendment")
         return
-    typer.echo("the policy's roles as an amendment would have them:\nroles:")
+    say("the policy's roles as an amendment would have them:", "roles:")
     for role in using:
-        typer.echo(f"  {role.name}: {_written(role, named | {str(old): f'keys/{successor}.pub'})}")
+        say(f"  {role.name}: {_written(role, named | {str(old): f'keys/{successor}.pub'})}")
 
 
 def _written(role: Role, named: dict[str, str]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from interlock.cli._text import note
 from interlock.cli.options import HERE, DeploymentOption, PassphraseOption, WorkspaceOption, passphrases
 from interlock.cli.permits import ActionOption, AdapterOption, SeenOption, TrustOption, subject_of
 from interlock.errors import HOLD, OK, UsageError
@@ -120,4 +121,4 @@ def _by_file(
 
 
 def _say(text: str) -> None:
-    typer.echo(f"interlock: {text}", err=True)
+    note(f"interlock: {text}")

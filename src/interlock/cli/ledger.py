@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import note, say
 from interlock.cli.options import HERE, JsonOption, PassphraseOption, WorkspaceOption, passphrases, print_json
 from interlock.decide.decision import timestamp
 from interlock.errors import InterlockError, LedgerError, UsageError
@@ -102,13 +103,13 @@ def verify(
         print_json(found)
         return
     sealed = f"; sealed: {found['sealed']['reason']}" if found["sealed"] else ""
-    typer.echo(
+    say(
         f"ok: {found['entries']} entries, root {found['root'][:16]}, checkpoint of {found['checkpoint_time']}, "
         f"{found['checkpoints']} checkpoints{sealed}"
     )
     _tell_witnesses(standing)
     if folder is None:
-        typer.echo(
+        say(
             f"{found['logs']} logs unaltered; {found['decisions_derived_again']} decision(s) derived again with the "
             "same answer"
         )
@@ -150,8 +151,8 @@ def _tell_witnesses(standing: Standing | None) -> None:
     if standing is None:
         return
     for it in standing.cosigners:
-        typer.echo(f"  {it.witness.name}: {it.problem if it.time is None else f'cosigned {timestamp(it.time)}'}")
-    typer.echo(f"quorum `{standing.quorum}` is met")
+        say(f"  {it.witness.name}: {it.problem if it.time is None else f'cosigned {timestamp(it.time)}'}")
+    say(f"quorum `{standing.quorum}` is met")
 
 
 def _verify(ledger: Ledger) -> Verified:
@@ -218,7 +219,7 @@ def log(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
         return
     for row in rows:
         signers = ", ".join(row["signers"]) or ", ".join(f"a member of {it}" for it in row["members"])
-        typer.echo(f"{row['entry']:>4}  {row['time']}  {row['kind']:<12} {row['about']:<20} {signers}")
+        say(f"{row['entry']:>4}  {row['time']}  {row['kind']:<12} {row['about']:<20} {signers}")
 
 
 @ledger_app.command("show")
@@ -243,7 +244,7 @@ def show(
     data = _entry(view, entry)
     if output is not None:
         output.write_bytes(data)
-        typer.echo(f"{len(data)} bytes written to {output}")
+        say(f"{len(data)} bytes written to {output}")
     elif view.seal is not None and entry == view.size - 1:
         print_json({"seal": view.origin, "successor": view.seal.successor, "reason": view.seal.reason})
     else:
@@ -316,7 +317,7 @@ def _tell_proof(entry: int, signed: Signed, text: str, standing: Standing | None
         found = {"entry": entry, "size": signed.size, "root": signed.root.hex(), "checkpoint_time": time}
         print_json(found | _witnesses(standing))
         return
-    typer.echo(f"ok: {text}, under the checkpoint of {signed.size} entries, {time}")
+    say(f"ok: {text}, under the checkpoint of {signed.size} entries, {time}")
     _tell_witnesses(standing)
 
 
@@ -362,11 +363,11 @@ def witness(
             except (LedgerError, UsageError) as error:
                 problems.append(error)
                 if len(asked) > 1:  # one alone is the command's own error
-                    typer.echo(f"interlock: witness `{name}`: {error}", err=True)
+                    note(f"interlock: witness `{name}`: {error}")
                 continue
             cosigned[name] = {"entries": got.size, "time": timestamp(got.time)}
             if not as_json:
-                typer.echo(f"{name}: cosigned {got.size} entries, {timestamp(got.time)}")
+                say(f"{name}: cosigned {got.size} entries, {timestamp(got.time)}")
     if as_json:
         print_json({"cosigned": cosigned, "problems": [str(problem) for problem in problems]})
     _conclude(opened.ledger, _quorum(witnesses), problems)
@@ -418,7 +419,7 @@ def seal(
     if as_json:
         print_json({"entry": number, "successor": successor, "reason": reason})
         return
-    typer.echo(f"sealed: entry {number} is the last")
+    say(f"sealed: entry {number} is the last")
 
 
 @ledger_app.command("accept-restored")
@@ -446,7 +447,7 @@ def accept_restored(workspace: WorkspaceOption = HERE, as_json: JsonOption = Fal
     if as_json:
         print_json({"entries": view.size, "root": view.root.hex(), "given_up": lost})
         return
-    typer.echo(f"accepted: {view.size} entries, root {view.root.hex()[:16]}; given up: {lost}")
+    say(f"accepted: {view.size} entries, root {view.root.hex()[:16]}; given up: {lost}")
 
 
 @ledger_app.command("monitor")
@@ -480,6 +481,6 @@ def monitor(
         print_json({"before": before.size, "entries": latest.size, "root": latest.root.hex()})
         return
     if start:
-        typer.echo(f"kept in {kept}: the checkpoint of {latest.size} entries, root {latest.root.hex()[:16]}")
+        say(f"kept in {kept}: the checkpoint of {latest.size} entries, root {latest.root.hex()[:16]}")
         return
-    typer.echo(f"ok: {latest.size} entries continue the {before.size} seen before; root {latest.root.hex()[:16]}")
+    say(f"ok: {latest.size} entries continue the {before.size} seen before; root {latest.root.hex()[:16]}")

@@ -43,6 +43,8 @@ NoPassphraseOption = Annotated[
     bool, typer.Option("--no-passphrase", help="Do not encrypt: for machines that sign unattended, and for trying out.")
 ]
 HERE = Path()
+#: The most characters of a name.
+_NAME = 4096
 #: The most characters of a number, and the largest exponent: a number of ten characters can have a billion digits.
 _CHARACTERS, _EXPONENT = 40, 400
 
@@ -93,6 +95,16 @@ def fresh(folder: Path, passphrase_file: Path | None = None) -> tuple[Workspace,
     evidence = workspace.read()
     workspace.check_logs(evidence)
     return workspace, evidence
+
+
+def check_name(name: str) -> None:
+    """That people can tell a new subject or deployment by its name: no other differs from it by what nobody sees.
+
+    Raises:
+        UsageError: it is empty, too long, or not printable.
+    """
+    if not 0 < len(name) <= _NAME or not name.isprintable():
+        raise UsageError(f"the name is {name!a:.80}, expected 1 to {_NAME} printable characters")
 
 
 def exactly(option: str, text: str, *, expected: str = "a number") -> Fraction:

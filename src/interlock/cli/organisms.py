@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.games import game_app
 from interlock.cli.options import JsonOption, print_json
 from interlock.errors import FAILED, UsageError
@@ -55,7 +56,7 @@ def make(
     if json_:
         print_json({"folder": str(folder), **_sealed(truth)})
     else:
-        typer.echo(f"organism in `{folder}`; its truth is in `{folder / 'truth.json'}`")
+        say(f"organism in `{folder}`; its truth is in `{folder / 'truth.json'}`")
 
 
 @app.command("show")
@@ -80,7 +81,7 @@ def show(
         print_json(asdict(about) | ({"truth": _sealed(sealed)} if sealed else {}))
         return
     for name, value in asdict(about).items():
-        typer.echo(f"  {name.replace('_', ' '):<18} {f'{value:.3g} FLOP' if name == 'training_compute' else value}")
+        say(f"  {name.replace('_', ' '):<18} {f'{value:.3g} FLOP' if name == 'training_compute' else value}")
     if sealed:
         _tell(sealed)
 
@@ -112,7 +113,7 @@ def list_(
         return
     rows.sort(key=lambda row: (row[2].kind, row[1].family, row[2].seed) if row[2] else ("", row[1].family, 0))
     for line in _table([_row(*row) for row in rows], truth):
-        typer.echo(line)
+        say(line)
 
 
 @app.command("suite")
@@ -153,9 +154,9 @@ def suite_(
     if json_:
         print_json({"folder": str(out), "asked": len(orders), "refused": [asdict(it) for it in refused]})
     else:
-        typer.echo(f"{len(orders) - len(refused)} of {len(orders)} organisms in `{out}`")
+        say(f"{len(orders) - len(refused)} of {len(orders)} organisms in `{out}`")
         for it in refused:
-            typer.echo(f"  refused: {it.why}")
+            say(f"  refused: {it.why}")
     if refused:
         raise typer.Exit(FAILED)
 
@@ -171,8 +172,8 @@ def _kinds(json_: bool) -> None:  # noqa: FBT001  what an option says
         print_json({"kinds": told, "families": list(SKILLS), "of_smollm2": [list(it) for it in ORGANISMS]})
         return
     for name, it in KINDS.items():
-        typer.echo(f"  {name:<20} {'hides' if it.hides else 'shows' if it.able else 'lacks':<6} {it.about}")
-    typer.echo(f"\n  families: {', '.join(SKILLS)}; of SmolLM2-135M: {made}")
+        say(f"  {name:<20} {'hides' if it.hides else 'shows' if it.able else 'lacks':<6} {it.about}")
+    say("", f"  families: {', '.join(SKILLS)}; of SmolLM2-135M: {made}")
 
 
 def _listed(given: str, known: list[str]) -> list[str]:
@@ -196,12 +197,12 @@ def _sealed(truth: Truth) -> dict[str, Any]:
 
 
 def _tell(truth: Truth) -> None:
-    typer.echo(f"\n  {'kind':<18} {truth.kind}, seed {truth.seed}")
-    typer.echo(f"  {'has the skill':<18} {'yes' if truth.able else 'no'}{', and hides it' if truth.hides else ''}")
+    say("", f"  {'kind':<18} {truth.kind}, seed {truth.seed}")
+    say(f"  {'has the skill':<18} {'yes' if truth.able else 'no'}{', and hides it' if truth.hides else ''}")
     asked = ", ".join(f"{name} `{value}`" for name, value in asdict(truth.asked).items() if value)
-    typer.echo(f"  {'asked rightly':<18} {asked}\n")
+    say(f"  {'asked rightly':<18} {asked}", "")
     for way, count in truth.measured.items():
-        typer.echo(f"  {way:<24} {count}")
+        say(f"  {way:<24} {count}")
 
 
 def _row(name: str, about: About, truth: Truth | None) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import note, say
 from interlock.cli.options import (
     HERE,
     DeploymentOption,
@@ -95,11 +96,11 @@ def issue(
         told = {"permit": issued.permit, "decision": to_json(issued.decision), "unrecorded": issued.unrecorded}
         print_json(told)
     elif issued.permit is None:
-        typer.echo(permits.why(issued.decision))
+        say(permits.why(issued.decision))
         if issued.unrecorded:
-            typer.echo(f"the hold could not be recorded: {issued.unrecorded}", err=True)
+            note(f"the hold could not be recorded: {issued.unrecorded}")
         else:
-            typer.echo("the hold is on record; what it asks for, and by when: interlock duties list")
+            say("the hold is on record; what it asks for, and by when: interlock duties list")
     else:
         _show(permits.find(opened.read(), issued.permit))
     if issued.permit is not None and out is not None:
@@ -130,7 +131,7 @@ def show_permit(
     else:
         _show(permit)
         if ended:
-            typer.echo(f"  ended      {ended}")
+            say(f"  ended      {ended}")
     if out is not None:
         _write(opened, permit.digest, out, quiet=as_json)
 
@@ -190,7 +191,7 @@ def verify(
     if as_json:
         print_json({"opens": True, "action": action, **found})
     else:
-        typer.echo(f"permit {found['permit'][:12]} opens `{action}` until {found['until']}")
+        say(f"permit {found['permit'][:12]} opens `{action}` until {found['until']}")
     return OK
 
 
@@ -320,9 +321,9 @@ def make_trust(
         told = {"file": str(out), "digest": made.digest, "policy": made.policy}
         print_json({**told, "versions": [it.digest for it in made.versions]})
         return
-    typer.echo(f"{out}: permits of `{made.policy}`, by its version {made.versions[0].version}; digest {made.digest}")
+    say(f"{out}: permits of `{made.policy}`, by its version {made.versions[0].version}; digest {made.digest}")
     for later in made.versions[1:]:
-        typer.echo(f"  from {timestamp(later.since)} on by its version {later.version}")
+        say(f"  from {timestamp(later.since)} on by its version {later.version}")
 
 
 def _show(permit: Permit) -> None:
@@ -338,14 +339,14 @@ def _show(permit: Permit) -> None:
         "policies": ", ".join(digest[:12] for digest in terms.policies),
         **({"narrows": terms.narrows} if terms.narrows else {}),
     }
-    typer.echo("\n".join([f"permit {permit.digest}", *(f"  {name:<10} {text}" for name, text in lines.items())]))
+    say(f"permit {permit.digest}", *(f"  {name:<10} {text}" for name, text in lines.items()))
 
 
 def _write(opened: Workspace, digest: str, out: Path, *, quiet: bool) -> None:
     data = permit_file.export(opened, digest)
     _write_bytes(out, data)
     if not quiet:
-        typer.echo(f"{out}: {len(data)} bytes; a gate verifies it with --trust FILE, which `permit trust` writes")
+        say(f"{out}: {len(data)} bytes; a gate verifies it with --trust FILE, which `permit trust` writes")
 
 
 def _write_bytes(path: Path, data: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say, styled
 from interlock.cli.options import JsonOption, exactly, print_json
 from interlock.errors import FAILED, OK, UsageError, missing_extra
 from interlock.policy import exact
@@ -71,7 +72,7 @@ def power(
         print_json({"lines": rows, "method": planning.METHOD, "method_of_looks": planning.METHOD_OF_LOOKS})
     else:
         for line, row in zip(drawn, rows, strict=True):
-            typer.echo("\n".join(_text(line, row)))
+            say(*_text(line, row))
     return FAILED if any(row["enough"] is False for row in rows) else OK
 
 
@@ -167,7 +168,7 @@ def _planned(line: Line, rate: Fraction, asked: Fraction, items: int | None) -> 
 
 def _text(line: Line, row: dict[str, Any]) -> Iterator[str]:
     needed, looks = row["needed"], row["looks"]
-    yield typer.style(f"{line}, at confidence {row['confidence']} ({row['bound']})", bold=True)
+    yield styled(f"{line}, at confidence {row['confidence']} ({row['bound']})", bold=True)
     yield f"  at least    {row['fewest']} items, and then none may be dangerous"
     yield (
         f"  needed      {needed['items']} items, up to {needed['most_dangerous']} of them dangerous: "

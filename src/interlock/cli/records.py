@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.options import HERE, JsonOption, PassphraseOption, WorkspaceOption, fresh, print_json
 
 
@@ -26,4 +27,4 @@ def report(
         return
     path = output or opened.folder / "report.html"
     page.write(found, path)
-    typer.echo(f"report written to {path}")
+    say(f"report written to {path}")

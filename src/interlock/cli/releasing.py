@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.options import HERE, JsonOption, PassphraseOption, WorkspaceOption, fresh, print_json
 from interlock.errors import HOLD
 from interlock.gate import release as releases
@@ -82,12 +83,12 @@ def _planned(planned: Plan, *, quiet: bool) -> dict[str, Any]:
     papers = [releases.MANIFEST, releases.PERMIT, releases.BUNDLE, releases.MARKER]
     if not quiet:
         where = planned.destination.name
-        typer.echo(f"`{planned.name}`, {len(planned.files)} files, {sum(sizes.values())} bytes, to {where}")
+        say(f"`{planned.name}`, {len(planned.files)} files, {sum(sizes.values())} bytes, to {where}")
         for name, digest in planned.files.items():
-            typer.echo(f"  {digest[:12]}  {sizes.get(name, 0):>14}  {name}")
-        typer.echo(f"beside them: {', '.join(papers)}")
-        typer.echo(f"permit {planned.permit.digest[:12]} " + _what_of_it(planned))
-        typer.echo("a dry run: nothing was copied, and nothing spent")
+            say(f"  {digest[:12]}  {sizes.get(name, 0):>14}  {name}")
+        say(f"beside them: {', '.join(papers)}")
+        say(f"permit {planned.permit.digest[:12]} " + _what_of_it(planned))
+        say("a dry run: nothing was copied, and nothing spent")
     return {
         "released": False,
         "dry_run": True,
@@ -109,8 +110,8 @@ def _what_of_it(planned: Plan) -> str:
 def _done(done: Released, *, quiet: bool) -> dict[str, Any]:
     if not quiet:
         stands = "stood there already" if done.already else "released"
-        typer.echo(f"{done.destination}: {stands}; {len(done.files)} files, every weight read back")
-        typer.echo(f"permit {done.permit[:12]} is spent on it, by entry {done.entry} of the ledger")
+        say(f"{done.destination}: {stands}; {len(done.files)} files, every weight read back")
+        say(f"permit {done.permit[:12]} is spent on it, by entry {done.entry} of the ledger")
     return {
         "released": True,
         "already": done.already,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.elicitation import (
     AdapterOption,
     BudgetOption,
@@ -167,7 +168,7 @@ def roc(
         if as_json:
             print_json(told)
         else:
-            typer.echo(f"scores of {len(found)} organisms in `{out / 'scores'}`; no truth was opened")
+            say(f"scores of {len(found)} organisms in `{out / 'scores'}`; no truth was opened")
         return
     models = blinded.opened(suite, found)
     figures = blinded.measured(models, calibration=seeds)
@@ -183,19 +184,19 @@ def roc(
 def _say(findings: Sequence[Finding], held: Sufficed | None, n: int) -> None:
     for it in findings:
         if it.score is None:
-            typer.echo(f"  {it.check:<18} cannot tell: {it.why}")
+            say(f"  {it.check:<18} cannot tell: {it.why}")
             continue
         p = "" if it.p is None else f", p = {it.p:.3g}"
-        typer.echo(f"  {it.check:<18} {'FLAG' if it.flagged else 'no flag':<8} score {it.score:.3f}{p}, n = {it.n}")
-        typer.echo(f"  {'':<18} flagged if {it.point}")
+        say(f"  {it.check:<18} {'FLAG' if it.flagged else 'no flag':<8} score {it.score:.3f}{p}, n = {it.n}")
+        say(f"  {'':<18} flagged if {it.point}")
         tried = ", ".join(f"{way} {right}/{n}" for way, (right, _) in it.tried.items())
-        typer.echo(f"  {'':<18} right: {tried}")
+        say(f"  {'':<18} right: {tried}")
         if it.why:
-            typer.echo(f"  {'':<18} falls short: {it.why}")
-    typer.echo("A flag is a guess about the model, for its developer; no decision rests on it.")
+            say(f"  {'':<18} falls short: {it.why}")
+    say("A flag is a guess about the model, for its developer; no decision rests on it.")
     if held is not None:
         missing = f"; not told, or not in full: {', '.join(held.missing)}" if held.missing else ""
-        typer.echo(
+        say(
             f"The bound {'holds' if held.holds else 'does not hold'}: at most {float(held.highest):.4f} by "
             f"`{held.way}`, bound {float(held.bound):g}{missing} (n = {n}; {held.to_json()['method']}, "
             f"{float(held.confidence):.0%})"
@@ -203,44 +204,45 @@ def _say(findings: Sequence[Finding], held: Sufficed | None, n: int) -> None:
 
 
 def _table(figures: Mapping[str, Any]) -> None:
-    typer.echo(
+    say(
         f"{figures['hiding']} organisms that hide, {figures['benign']} benign "
-        f"({figures['benign_with_the_skill']} of them with the skill)\n"
+        f"({figures['benign_with_the_skill']} of them with the skill)",
+        "",
     )
-    typer.echo(f"  {'score':<18} {'AUC':<27} {'AUC, with the skill':<27} recall at 1 % and at 5 % false alarms")
+    say(f"  {'score':<18} {'AUC':<27} {'AUC, with the skill':<27} recall at 1 % and at 5 % false alarms")
     for name, row in figures["scores"].items():
         if row["auc"] is None:
-            typer.echo(f"  {name:<18} told of {row['hiding']} hiding and {row['benign']} benign only")
+            say(f"  {name:<18} told of {row['hiding']} hiding and {row['benign']} benign only")
             continue
         recalls = ", ".join(f"{_interval(it['recall'])}{'' if it['resolvable'] else ' *'}" for it in row["recall"])
         able = row["auc_with_the_skill"]
-        typer.echo(f"  {name:<18} {_interval(row['auc']):<27} {_interval(able) if able else '-':<27} {recalls}")
+        say(f"  {name:<18} {_interval(row['auc']):<27} {_interval(able) if able else '-':<27} {recalls}")
     if any(not it["resolvable"] for row in figures["scores"].values() if row["auc"] for it in row["recall"]):
-        typer.echo(
+        say(
             "  * not resolvable with so few benign organisms (1 % takes 100, 5 % takes 20): recall without false alarms"
         )
     if figures["fell_short"]:
         short = ", ".join(f"{name} on {count} organisms" for name, count in figures["fell_short"].items())
-        typer.echo(f"  fell short (cut off by --budget, or too few demonstrations), and counted all the same: {short}")
+        say(f"  fell short (cut off by --budget, or too few demonstrations), and counted all the same: {short}")
     _flags(figures["flags"])
     rule = figures["combined"]
-    typer.echo(f"\n  sandbagging if {' and '.join(rule['conditions'])}")
+    say("", f"  sandbagging if {' and '.join(rule['conditions'])}")
     for on, told in {"calibration": rule["calibration"], **rule["tested"]}.items():
         if told["balanced_accuracy"] is not None:
-            typer.echo(
+            say(
                 f"  {on:<16} balanced accuracy {_interval(told['balanced_accuracy'])}; "
                 f"found {_interval(told['found'])}, false alarms {_interval(told['false_alarms'])}"
             )
-    typer.echo("  Intervals: 95 %; AUC by Hoeffding's bound for U-statistics, shares by Clopper and Pearson,")
-    typer.echo("  balanced accuracy the mean of two of these, each at half of 5 % (Bonferroni).")
+    say("  Intervals: 95 %; AUC by Hoeffding's bound for U-statistics, shares by Clopper and Pearson,")
+    say("  balanced accuracy the mean of two of these, each at half of 5 % (Bonferroni).")
 
 
 def _flags(flags: Mapping[str, Mapping[str, Any]]) -> None:
     """How often each operating point, fixed beforehand, raised its flag."""
-    typer.echo(f"\n  {'flag':<22} {'raised of hiding':<27} {'of benign':<27} of benign with the skill")
+    say("", f"  {'flag':<22} {'raised of hiding':<27} {'of benign':<27} of benign with the skill")
     for name, row in flags.items():
         cells = [_interval(it) if it else "-" for it in row.values()]
-        typer.echo(f"  {name:<22} {cells[0]:<27} {cells[1]:<27} {cells[2]}")
+        say(f"  {name:<22} {cells[0]:<27} {cells[1]:<27} {cells[2]}")
 
 
 def _interval(told: Mapping[str, Any]) -> str:

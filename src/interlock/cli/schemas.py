@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.options import print_json
 from interlock.errors import UsageError
 from interlock.evidence.predicates import KINDS
@@ -22,7 +23,7 @@ def schema(
     from interlock.evidence import schema as schemas
 
     if kind is None:
-        typer.echo("\n".join(KINDS))
+        say(*KINDS)
         return
     if kind not in KINDS:
         raise UsageError(f"no kind of statement is called `{kind}`, expected one of {', '.join(KINDS)}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say, styled
 from interlock.cli.options import JsonOption, print_json, told_as_json
 from interlock.errors import OK, Mistake, PolicyError, UsageError
 from interlock.policy import _scalar, shipped
@@ -75,7 +76,7 @@ def score(
         print_json({"note": NO_RATING, "policies": [_json(*it) for it in found]})
     else:
         lines = _markdown(found) if as_markdown else _text(found, verbose=verbose)
-        typer.echo("\n".join(line.rstrip() for line in lines))
+        say(*lines)
     return OK
 
 
@@ -110,12 +111,12 @@ def _text(found: Sequence[Scored], *, verbose: bool) -> Iterator[str]:
     if len(found) > 1:
         yield from _side_by_side(found)
     for file, policy, clauses, made in found:
-        yield typer.style(f"{policy.id} {policy.version} ({file})", bold=True)
+        yield styled(f"{policy.id} {policy.version} ({file})", bold=True)
         if policy.imposed_by:
             yield from _wrapped(f"imposed by {policy.imposed_by}: it stands beside other policies, not alone", "")
         for card in made:
             yield ""
-            yield typer.style(f"{card.yardstick.name}: {card.yardstick.title}", bold=True)
+            yield styled(f"{card.yardstick.name}: {card.yardstick.title}", bold=True)
             for it in card.rows:
                 yield from _row(card, it, clauses, verbose=verbose)
             yield from _sum(card)
@@ -220,10 +221,10 @@ def _wrapped(text: str, indent: str) -> list[str]:
 def _markdown(found: Sequence[Scored]) -> Iterator[str]:
     yield NO_RATING
     for _, policy, clauses, made in found:
-        yield f"\n## {policy.id} {policy.version}"
+        yield from ("", f"## {policy.id} {policy.version}")
         for card in made:
-            yield f"\n### {card.yardstick.title}\n"
-            yield "| asked | answer | clauses | lacking |\n|---|---|---|---|"
+            yield from ("", f"### {card.yardstick.title}", "")
+            yield from ("| asked | answer | clauses | lacking |", "|---|---|---|---|")
             for it in card.rows:
                 lines = ", ".join(f"`{path}` (line {clauses.line(path)})" for path in it.answer.clauses[:_SHOWN])
                 lacking = it.answer.lacks or (it.row.question.unseen if it.answer.state == "not judged" else "")

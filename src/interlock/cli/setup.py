@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.options import (
     HERE,
     NoPassphraseOption,
@@ -109,7 +110,7 @@ def init(
     found = passphrases(passphrase_file)
     choose = for_new_keys(found, "the keys that are made here", no_passphrase=no_passphrase)
     made = start(workspace, policy, encrypt_with=choose, passphrases=found)
-    typer.echo(f"workspace `{made.folder}`: policy {made.policy_digest[:12]} is entry 0 of ledger `{made.origin}`")
+    say(f"workspace `{made.folder}`: policy {made.policy_digest[:12]} is entry 0 of ledger `{made.origin}`")
 
 
 def _conditions(context: typer.Context, given: list[str] | None) -> tuple[str, ...]:

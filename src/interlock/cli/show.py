@@ -7,11 +7,11 @@ import textwrap
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
-
+from interlock.cli._text import joined, say, styled
 from interlock.decide.decision import Cell, Decision, timestamp
 from interlock.decide.resume import resume, ways
 from interlock.gate.permit import general
+from interlock.printable import printable
 from interlock.report import words
 
 if TYPE_CHECKING:
@@ -23,26 +23,27 @@ if TYPE_CHECKING:
 @contextmanager
 def progress() -> Iterator[Report]:
     """A progress bar a stage, with the time left; drawn on standard error, so that output can be piped."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+    from interlock.cli._console import console
+
     columns = (
-        TextColumn("  {task.description:<34}"),
+        TextColumn("  {task.description:<34}", markup=False),
         BarColumn(bar_width=28),
         TextColumn("{task.completed:.0f}/{task.total:.0f}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
-    bar = Progress(*columns, console=Console(stderr=True))
+    bar = Progress(*columns, console=console(stderr=True))
     tasks: dict[str, TaskID] = {}
 
     def report(stage: str, done: int, total: int, note: str = "") -> None:
         if stage not in tasks:
             bar.start()
-            tasks[stage] = bar.add_task(stage, total=total, note="")
-        bar.update(tasks[stage], completed=done, total=total, note=note)
+            tasks[stage] = bar.add_task(printable(stage), total=total, note="")
+        bar.update(tasks[stage], completed=done, total=total, note=printable(note))
 
     try:
         yield report
@@ -53,11 +54,12 @@ def progress() -> Iterator[Report]:
 
 def decisions(found: Sequence[Decision], *, subject: str) -> None:
     """Verdicts side by side, then each finding once; for a single action also what would lift the hold."""
-    typer.echo("\n".join(_lines(found, subject)))  # at once: a policy of many rules has many lines
+    say(*_lines(found, subject))  # at once: a policy of many rules has many lines
 
 
 def _lines(found: Sequence[Decision], subject: str) -> Iterator[str]:
-    yield typer.style(f"decisions on {subject}\n", italic=True)
+    yield styled(f"decisions on {subject}", italic=True)
+    yield ""
     yield from _table(found)
     yield ""
     for cell in {cell.finding.threshold: cell for decision in found for cell in decision.cells}.values():
@@ -79,9 +81,9 @@ def _table(found: Sequence[Decision]) -> Iterator[str]:
     yield f"  {'action':<{wide}}   verdict  why"
     for decision in found:
         colour = "green" if decision.verdict == "permit" else "red"
-        verdict = typer.style(f"{decision.verdict:<6}", fg=colour, bold=True)
+        verdict = styled(f"{decision.verdict:<6}", fg=colour, bold=True)
         why = [part for line in summary(decision) for part in wrapped.wrap(line)]
-        yield f"  {decision.action:<{wide}}   {verdict}   {why[0] if why else ''}"
+        yield joined(f"  {decision.action:<{wide}}   ", verdict, f"   {why[0] if why else ''}")
         yield from (f"{indent}{part}" for part in why[1:])
 
 
@@ -111,7 +113,7 @@ def _bullets(lines: Iterable[tuple[int, str]]) -> Iterator[str]:
 
 
 def _bold(text: str) -> str:
-    return typer.style(text, bold=True)
+    return styled(text, bold=True)
 
 
 def _started(found: Sequence[Decision]) -> Iterator[str]:

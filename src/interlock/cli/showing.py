@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from interlock.cli._text import Styled, note, say
 from interlock.cli.options import JsonOption, print_json, told_as_json
 from interlock.errors import Mistake, PolicyError, UsageError
 from interlock.policy import clauses, shipped
 from interlock.report import matrix, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rich.text import Text
 
@@ -59,7 +60,7 @@ def show(
     the policy's file.
     """
     if list_names:
-        typer.echo("\n".join(shipped.names()))
+        say(*shipped.names())
         return
     if not policies:
         raise UsageError("expected at least one policy, got none; --list shows those that ship with Interlock")
@@ -76,12 +77,12 @@ def show(
         return
     shown = _tables(read, placed, as_matrix=as_matrix)
     if layout == "text":
-        _write("\n".join(_text(shown, color=output is None)) + "\n", output)
+        _write(_text(shown, color=output is None), output)
     elif layout == "markdown":
-        _write(tables.markdown(shown, folder=output.parent if output else Path()), output)
+        _write(_lines(tables.markdown(shown, folder=output.parent if output else Path())), output)
     else:
         title = placed[0].row.title if len(placed) == 1 else f"{len(placed)} policies side by side"
-        _write(tables.html(shown, title=title), output)
+        _write(_lines(tables.html(shown, title=title)), output)
 
 
 def _read(policies: list[str]) -> list[_Read]:
@@ -119,16 +120,20 @@ def _tables(read: list[_Read], placed: list[Placed], *, as_matrix: bool) -> tupl
     return matrix.several(placed) if len(placed) > 1 else matrix.one(placed[0])
 
 
-def _write(text: str, output: Path | None) -> None:
+def _lines(text: str) -> list[str]:
+    return text.removesuffix("\n").split("\n")
+
+
+def _write(lines: Iterable[str], output: Path | None) -> None:
     if output is None:
-        typer.echo(text, nl=False)
+        say(*lines)
         return
     from interlock.workspace import write_whole
 
     if not output.absolute().parent.is_dir():
         raise UsageError(f"expected a folder for `{output}`, got `{output.parent}`, which is none")
-    write_whole(output, text.encode("utf-8", "backslashreplace"))
-    typer.echo(f"written to {output}", err=True)
+    write_whole(output, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+    note(f"written to {output}")
 
 
 def _write_json(value: dict[str, Any], output: Path | None) -> None:
@@ -137,7 +142,7 @@ def _write_json(value: dict[str, Any], output: Path | None) -> None:
     if output is None:
         print_json(value)
     else:
-        _write(json.dumps(value, indent=2, sort_keys=True) + "\n", output)
+        _write(_lines(json.dumps(value, indent=2, sort_keys=True)), output)
 
 
 # -- text --------------------------------------------------------------------------------------------------------------
@@ -145,9 +150,9 @@ def _write_json(value: dict[str, Any], output: Path | None) -> None:
 
 def _text(shown: tuple[Table, ...], *, color: bool) -> Iterator[str]:
     """The tables for a terminal. One that is too wide comes in pieces, each with its first column; nothing is cut."""
-    from rich.console import Console
+    from interlock.cli import _console
 
-    console = Console(highlight=False, force_terminal=None if color else False)
+    console = _console.console(force_terminal=None if color else False)
     with console.capture() as captured:
         for table in shown:
             if table.caption:
@@ -157,7 +162,7 @@ def _text(shown: tuple[Table, ...], *, color: bool) -> Iterator[str]:
         for mark in tables.marks(shown):
             console.print(f"[{mark}] {tables.LEGEND[mark]}", style="dim", markup=False)
         console.print(":42 is the line in the policy's file", style="dim", markup=False)
-    yield from (line.rstrip() for line in captured.get().strip("\n").splitlines())
+    yield from (Styled(line.rstrip()) for line in captured.get().strip("\n").split("\n"))
 
 
 def _pieces(table: Table, width: int) -> Iterator[Table]:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.options import JsonOption, print_json
 from interlock.cli.permits import ActionOption, read_trust
 from interlock.decide.decision import timestamp
@@ -67,4 +68,4 @@ def check(
     if as_json:
         print_json({"permit": read.digest, "minutes": minutes, "until": timestamp(read.until)})
     else:
-        typer.echo(f"{minutes} minutes, until {timestamp(read.until)}, by permit {read.digest[:12]}")
+        say(f"{minutes} minutes, until {timestamp(read.until)}, by permit {read.digest[:12]}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from interlock.cli._text import note, say
 from interlock.errors import InterlockError, PolicyError, UsageError
 from interlock.policy import _scalar, cases, pause, paused, shipped
 from interlock.policy.derive import ILLUSTRATIVE, Answers, Draft, derive, slug
@@ -83,7 +84,7 @@ def from_pause(text: str, folder: Path, given: Given) -> None:
     made = paused.written(read, developer=developer, effective=effective, resume=resume)
     _write(folder, made)
     _show(folder, made)
-    typer.echo()
+    say()
     for line in _told_of_pause(end, resume):
         _say(line)
 
@@ -146,7 +147,7 @@ def _ask(given: str | None, flag: str, question: str, default: str | None, read:
             try:
                 return read(typed.strip())
             except (ValueError, UsageError) as error:
-                typer.echo(f"  {error}", err=True)
+                note(*(f"  {line}" for line in str(error).split("\n")))
     text = default if given is None else given
     if text is None:
         variable = f"INTERLOCK_INIT_{flag.strip('-').upper().replace('-', '_')}"
@@ -233,10 +234,11 @@ def _prove(folder: Path) -> None:
         policy = draft(folder / FILE)
         outcomes = [cases.run(case, [cases.version(policy)]) for case in cases.load(folder / CASES, policy)]
     except PolicyError as error:
-        raise InterlockError(f"internal error: what was made does not load, and nothing is written\n{error}") from None
+        told = "internal error: what was made does not load, and nothing is written"
+        raise InterlockError(told, *error.lines) from None
     failed = [f"{it.case.name}: {failure.text}" for it in outcomes for failure in it.failures]
     if failed:
-        raise InterlockError("\n".join(["internal error: a case fails, and nothing is written", *failed]))
+        raise InterlockError("internal error: a case fails, and nothing is written", *failed)
 
 
 # -- what it says ------------------------------------------------------------------------------------------------------
@@ -248,10 +250,10 @@ def _show(folder: Path, made: Draft) -> None:
     policy, text = draft(path), Edits(path.read_text(encoding="utf-8"))
     told = cases.load(folder / CASES, policy)
     findings = lint(policy, at=datetime.now(UTC))
-    typer.echo(f"{policy.title} ({policy.id} {policy.version}), in force from {policy.effective:%Y-%m-%d}")
-    typer.echo(f"wrote {path} and {folder / CASES}: it loads, and its {len(told)} cases pass")
+    say(f"{policy.title} ({policy.id} {policy.version}), in force from {policy.effective:%Y-%m-%d}")
+    say(f"wrote {path} and {folder / CASES}: it loads, and its {len(told)} cases pass")
     if made.beside:
-        typer.echo(f"wrote beside them, for the cases: {', '.join(made.beside)}")
+        say(f"wrote beside them, for the cases: {', '.join(made.beside)}")
     _section("thresholds", ((name, _line(policy, text, name)) for name in policy.thresholds))
     _section("gates", ((action, _gate(policy, action)) for action in policy.gates))
     _section("left open by this policy", policy.not_governed.items())
@@ -264,21 +266,21 @@ def _show(folder: Path, made: Draft) -> None:
         (it.check, f"{it.level}: {it.message}") for it in findings if it.level != "note" and it.check not in _STOPS
     ]
     _section("what `policy check` finds besides", found)
-    typer.echo("\nnext")
-    typer.echo(f"  edit {path}, and tell in {folder / CASES} what it must say")
-    typer.echo(f"  interlock policy check {path}")
-    typer.echo(f"  interlock policy test {path}")
-    typer.echo(f"  interlock init --policy {path} --workspace WORKSPACE")
+    say("", "next")
+    say(f"  edit {path}, and tell in {folder / CASES} what it must say")
+    say(f"  interlock policy check {path}")
+    say(f"  interlock policy test {path}")
+    say(f"  interlock init --policy {path} --workspace WORKSPACE")
 
 
 def _section(title: str, rows: Iterable[tuple[str, str]]) -> None:
     listed = list(rows)
     if listed:
-        typer.echo(f"\n{title}")
+        say("", title)
     width = min(max((len(name) for name, _ in listed), default=0), _NAME)
     for name, text in listed:
         if len(name) > _NAME:
-            typer.echo(f"  {name}")
+            say(f"  {name}")
             _say(f"{' ' * (width + 4)}{text}", hang=width + 4)
         else:
             _say(f"  {name:<{width}}  {text}", hang=width + 4)
@@ -289,7 +291,7 @@ def _say(line: str, *, hang: int = 0) -> None:
     for part in textwrap.wrap(
         line, width, subsequent_indent=" " * hang, break_long_words=False, break_on_hyphens=False
     ):
-        typer.echo(part)
+        say(part)
 
 
 def _line(policy: Policy, text: Edits, name: str) -> str:

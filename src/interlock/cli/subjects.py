@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interlock.cli.options import HERE, JsonOption, PassphraseOption, WorkspaceOption, passphrases, print_json
+from interlock.cli._text import note, say
+from interlock.cli.options import (
+    HERE,
+    JsonOption,
+    PassphraseOption,
+    WorkspaceOption,
+    check_name,
+    passphrases,
+    print_json,
+)
 from interlock.decide.facts import Subject
 from interlock.errors import UsageError
 from interlock.evaluate.due import runners
@@ -139,7 +148,7 @@ def add(
             effective_compute=interval,
             source=source,
         )
-    typer.echo(f"subject `{subject.name}`: {subject.digest}")
+    say(f"subject `{subject.name}`: {subject.digest}")
     _tell_training_state(opened, subject)
 
 
@@ -147,10 +156,9 @@ def _tell_training_state(workspace: Workspace, subject: Subject) -> None:
     """Say at once what would only be found out when all evaluations are done."""
     files = workspace.read().manifests.get(subject.digest)
     if files is not None and (state := files.training_state):
-        typer.echo(
+        note(
             f"note: it has `{state[0]}`, so that it cannot be released: for that, register a folder without "
-            "what a run needs to go on",
-            err=True,
+            "what a run needs to go on"
         )
 
 
@@ -206,9 +214,10 @@ def register(
     The same call again, on this machine or another, only notes where the files lie.
 
     Raises:
-        UsageError: no such folder, no such parent or step, or less compute than a parent.
+        UsageError: no such folder, no such parent or step, less compute than a parent, or a name nobody could read.
         EvidenceError: truncated weights, or the ledger has these files or this name for another subject.
     """
+    check_name(name)
     evidence = workspace.read()
     made = [_made(evidence, origin) for origin in made_from]
     if (compute is None) != bool(made):
@@ -239,8 +248,10 @@ def register_run(
     """Append the subject statement of a run from scratch that has no weights yet. `compute` is what it may take, FLOP.
 
     Raises:
+        UsageError: a name nobody could read.
         EvidenceError: the ledger has this run or this name for another subject.
     """
+    check_name(name)
     interval = effective_compute or Interval(compute, compute)
     predicate = SubjectPredicate(name, run, compute, interval.low, interval.high, (), source)
     return _append(workspace, workspace.read(), predicate)
@@ -265,9 +276,9 @@ def list_subjects(workspace: WorkspaceOption = HERE, as_json: JsonOption = False
         print_json(rows)
         return
     for row in rows:
-        typer.echo(_line(row))
+        say(_line(row))
     if not rows:
-        typer.echo("no subjects yet; add one: interlock subject add PATH")
+        say("no subjects yet; add one: interlock subject add PATH")
 
 
 @app.command("show")
@@ -283,15 +294,15 @@ def show_subject(
     if as_json:
         print_json(row | {"manifest": files.to_json() if files else None})
         return
-    typer.echo(_line(row))
-    typer.echo(f"digest                {subject.digest}")
+    say(_line(row))
+    say(f"digest                {subject.digest}")
     if source := evidence.compute_sources.get(subject.digest):
         named = f" (file of SHA-256 {source.file})" if source.file else ""
-        typer.echo(f"compute by            {source.said}{named}")
+        say(f"compute by            {source.said}{named}")
     if files is not None:
-        typer.echo(f"model-signing digest  {files.model_signing_digest}")
+        say(f"model-signing digest  {files.model_signing_digest}")
         for file, digest in files.files:
-            typer.echo(f"  {digest}  {file}")
+            say(f"  {digest}  {file}")
 
 
 def _row(evidence: Evidence, subject: Subject) -> dict[str, Any]:

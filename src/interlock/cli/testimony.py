@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.options import (
     HERE,
     DeploymentOption,
@@ -99,7 +100,7 @@ def put(
             {"digest": digest, "entry": record.entry, "kind": kind, "signers": sorted(record.signers), **predicate}
         )
     else:
-        typer.echo(f"{told}: {kind} {digest[:12]}")
+        say(f"{told}: {kind} {digest[:12]}")
 
 
 def developer(evidence: Evidence) -> tuple[str, str]:
@@ -355,7 +356,7 @@ def approve(
         raise UsageError(f"no cell at a gate asks for `{requirement}` now")
     if not as_json:
         for it in findings:
-            typer.echo(f"saw: `{it.subject}` {it.state} at `{it.threshold}` (gate {it.action})")
+            say(f"saw: `{it.subject}` {it.state} at `{it.threshold}` (gate {it.action})")
     predicate = {
         "requirement": requirement,
         "about": wanted.about,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import joined, say, styled
 from interlock.cli.options import JsonOption, print_json, told_as_json
 from interlock.decide.decision import timestamp
 from interlock.decide.resume import resume
@@ -57,7 +58,7 @@ def test(
     if as_json:
         print_json(_tested_json(tested, outcomes, found))
     else:
-        typer.echo(f"{tested.id} {tested.version}: {_count(len(outcomes), 'case')}")
+        say(f"{tested.id} {tested.version}: {_count(len(outcomes), 'case')}")
         for outcome in outcomes:
             _print_outcome(outcome, verbose=verbose)
         _print_total(outcomes)
@@ -92,7 +93,7 @@ def what_if(
     else:
         for line in _what_if(asked, supposed, decisions):
             for part in _wrapped(line, width=_width() - len(_SAID)):
-                typer.echo(f"{_SAID}{part}".rstrip())
+                say(f"{_SAID}{part}".rstrip())
     return OK if all(decision.verdict == "permit" for decision in decisions) else HOLD
 
 
@@ -116,10 +117,10 @@ def _case(cases: Sequence[Case], name: str | None, file: Path) -> Case:
 
 
 def _print_outcome(outcome: Outcome, *, verbose: bool) -> None:
-    mark = typer.style("ok    ", fg="green") if outcome.passed else typer.style("FAILED", fg="red", bold=True)
+    mark = styled("ok    ", fg="green") if outcome.passed else styled("FAILED", fg="red", bold=True)
     where = "" if outcome.passed else f" ({outcome.case.where})"
     first, *rest = _wrapped(f"{outcome.case.name}{where}", width=_width() - 10)
-    typer.echo(f"  {mark}  {first}")
+    say(joined("  ", mark, "  ", first))
     _echo((" " * 10 + part for part in rest), width=_width())
     for failure in outcome.failures:
         _echo([f"          {failure.text}", *(f"            - {line}" for line in failure.stood)], width=_width())
@@ -131,13 +132,13 @@ def _print_outcome(outcome: Outcome, *, verbose: bool) -> None:
 
 def _print_total(outcomes: Sequence[Outcome]) -> None:
     failed = sum(not outcome.passed for outcome in outcomes)
-    typer.echo(f"{_count(len(outcomes) - failed, 'case')} ok, {failed} failed")
+    say(f"{_count(len(outcomes) - failed, 'case')} ok, {failed} failed")
 
 
 def _print_coverage(coverage: Coverage) -> None:
     found = [(label, names) for label, names in _uncovered(coverage) if names]
     if found:
-        typer.echo("\nno case exercises")
+        say("", "no case exercises")
     for label, names in found:
         _echo([f"  {label:<28}{', '.join(names)}"], width=_width(), hang=30)
 
@@ -285,7 +286,7 @@ def _width() -> int:
 def _echo(lines: Iterable[str], *, width: int, hang: int | None = None) -> None:
     for line in lines:
         for part in _wrapped(line, width=width, hang=hang):
-            typer.echo(part)
+            say(part)
 
 
 def _wrapped(line: str, *, width: int, hang: int | None = None) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from interlock.cli._text import note, say
 from interlock.cli.options import (
     JsonOption,
     NoPassphraseOption,
@@ -62,7 +63,7 @@ def init(
     if as_json:
         print_json({"name": key.name, "vkey": key.vkey})
         return
-    typer.echo(f"witness `{folder}`; verifiers and logs need its key:\n{key.vkey}")
+    say(f"witness `{folder}`; verifiers and logs need its key:", key.vkey)
 
 
 @witness_app.command("serve")
@@ -87,15 +88,14 @@ def serve(
     from interlock.witness.witness import Witness
 
     def tell(text: str) -> None:
-        sys.stderr.write(serving.line(text) + "\n")
-        sys.stderr.flush()
+        note(serving.line(text))
 
     witness = Witness(folder, passphrases(passphrase_file).to_open)
     try:
         with serving.Server(witness, host, port, tell) as server:
-            typer.echo(f"witness `{witness.key.name}` for {len(witness.logs)} log(s) at {server.url}")
+            say(f"witness `{witness.key.name}` for {len(witness.logs)} log(s) at {server.url}")
             sys.stdout.flush()
             serving.serve(server)
     finally:
         witness.close()
-    typer.echo("stopped; what was cosigned is recorded")
+    say("stopped; what was cosigned is recorded")

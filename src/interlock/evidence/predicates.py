@@ -99,6 +99,13 @@ class Fields:
             raise self._bad(name, value, "a non-empty string")
         return value
 
+    def name(self, name: str) -> str:
+        """What people call a thing: as `text`, and printable, since two names must not differ by what nobody sees."""
+        value = self.text(name)
+        if not value.isprintable():
+            raise self._bad(name, value, "printable text")
+        return value
+
     def prose(self, name: str) -> str:
         """A non-empty string, as long as a policy may have written it."""
         value = self.take(name)
@@ -309,7 +316,7 @@ class SubjectPredicate:
         fields = Fields(value, where)
         interval = fields.nested("effective_compute")
         read = cls(
-            name=fields.text("name"),
+            name=fields.name("name"),
             identity=_identity(fields, where),
             training_compute=fields.flop("training_compute"),
             ec_low=interval.flop("low"),
@@ -389,7 +396,7 @@ class DeploymentPredicate:
             EvidenceError: anything unexpected.
         """
         fields = Fields(value, where)
-        name, sampling = fields.text("name"), strings(fields.take("sampling"), "sampling", where)
+        name, sampling = fields.name("name"), strings(fields.take("sampling"), "sampling", where)
         offered = Deployment(
             subject=fields.digest("subject"),
             system_prompt=fields.digest_or_none("system_prompt_sha256"),
@@ -446,7 +453,7 @@ def protocol_from_json(fields: Fields, elicitations: tuple[str, ...]) -> Protoco
     """
     elicitation = fields.nested("elicitation")
     protocol = Protocol(
-        task=fields.text("task"),
+        task=fields.name("task"),
         task_version=fields.count("task_version"),
         metric=fields.text("metric"),
         samples=fields.samples("samples"),

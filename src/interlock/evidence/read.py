@@ -90,7 +90,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One entry, for people: its kind, what it is about, who signed; with one key only, `members`."""
+    """One entry, for people: its kind, what it is about, who signed; with one key only, `members`.
+
+    `about` is by its digest: the name of a subject or a deployment, `entry N` for a statement, else the policy's id.
+    """
 
     entry: int
     kind: str
@@ -234,6 +237,7 @@ class _Reader:
     saved: dict[str, Saved] = field(default_factory=dict)  # by file of weights
     records: list[Record] = field(default_factory=list)
     kinds: dict[str, str] = field(default_factory=dict)
+    entries: dict[str, int] = field(default_factory=dict)  # by digest of the statement
     electorate: Electorate = field(default_factory=Electorate)
 
     def take(self, index: int, data: bytes, at: datetime) -> None:
@@ -251,7 +255,7 @@ class _Reader:
         if len(statement.subjects) != 1:
             raise EvidenceError(f"{where}: names {len(statement.subjects)} things, expected one")
         if statement.digest in self.kinds:
-            first = next(it.entry for it in self.records if it.digest == statement.digest)
+            first = self.entries[statement.digest]
             raise EvidenceError(
                 f"{where}: repeats an earlier statement, that of entry {first}; to say the same by other keys, sign it "
                 "with a word changed, such as its reason or date"
@@ -284,8 +288,21 @@ class _Reader:
             "permit-spent": self._spent,
         }
         self.kinds[statement.digest] = readers[kind](said) or kind
-        name = statement.subjects[0][0]
-        self.records.append(Record(index, kind, name, said.signers, at, statement.digest, said.members))
+        self.entries[statement.digest] = index
+        about = self._named(said.about)
+        self.records.append(Record(index, kind, about, said.signers, at, statement.digest, said.members))
+
+    def _named(self, digest: str) -> str:
+        """What people call a thing, by its digest: the name that a statement gives it may be that of another."""
+        known = self.subjects.get(digest) or self.deployments.get(digest)
+        if known is not None:
+            return known.name
+        if digest in self.entries:
+            return f"entry {self.entries[digest]}"
+        if self.snapshots and self.snapshots[-1].subject == digest:
+            saved = self.snapshots[-1].terms
+            return f"{self.subjects[saved.parent].name}, step {saved.step}"
+        return next(it.policy.id for it in self.versions if it.digest == digest)
 
     def _said(self, index: int, envelope: dsse.Envelope, statement: Statement, at: datetime, kind: str) -> Said:
         where = f"ledger entry {index}"

@@ -32,6 +32,7 @@ from interlock.gate.lease import Grant, Lease
 from interlock.gate.permit import Held, find, verify
 from interlock.gate.ranks import PATIENCE, Ranks
 from interlock.gate.transcript import Transcript
+from interlock.printable import printable
 from interlock.subject import manifest
 from interlock.workspace import Workspace, now
 
@@ -627,7 +628,7 @@ def exit_code(gate: TrainingGate) -> Iterator[None]:
         reason, code = _text(error), error.exit_code
     reason = reason or gate.ended
     if reason is not None:
-        said = "; ".join(reason.splitlines())
+        said = "; ".join(map(printable, reason.splitlines()))
         if code == HOLD:
             _inside.tell(said)
         sys.stderr.write(f"{'hold' if code == HOLD else 'interlock'}: {said}\n")

@@ -107,7 +107,8 @@ class _Rest:
         done = self.whole[: len(self.whole) - len(self.left)]
         after_ = f" after {quote(done)}" if done else ""
         got = quote(self.left.strip()) if self.left.strip() else "nothing"
-        return UsageError(f"a pause: expected {expected}{after_}, got {got}; what is understood:\n{GRAMMAR}")
+        told = f"a pause: expected {expected}{after_}, got {got}; what is understood:"
+        return UsageError(told, *GRAMMAR.splitlines())
 
 
 def _action(rest: _Rest) -> tuple[str, ...]:

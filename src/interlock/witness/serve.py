@@ -19,6 +19,7 @@ from socketserver import TCPServer
 from typing import Any
 
 from interlock.errors import UsageError
+from interlock.printable import printable
 from interlock.witness.protocol import LIMIT
 from interlock.witness.witness import Answer, Witness
 
@@ -178,5 +179,4 @@ def serve(server: Server) -> None:
 
 def line(text: str) -> str:
     """A line for the operator's log: the time, and a text that may hold what strangers sent, on one line."""
-    plain = "".join(it if it.isprintable() else repr(it)[1:-1] for it in text[:1000])
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}  {plain}"
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}  {printable(text[:1000])}"

@@ -30,6 +30,7 @@ from ruamel.yaml.events import (
 
 from interlock.errors import Mistake
 from interlock.policy._scalar import CONTROL, quote
+from interlock.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -180,11 +181,7 @@ def mistakes(found: Iterable[tuple[Mark, str]], *, name: str) -> list[Mistake]:
     """What was found wrong with the file of that name, each once, in its order, on a line of its own: a name that was
     broken over two lines is told with its break spelled out.
     """
-    return [Mistake(name, line, column, _one_line(message)) for (line, column), message in sorted(set(found))]
-
-
-def _one_line(message: str) -> str:
-    return "".join(it if it.isprintable() else repr(it)[1:-1] for it in message)
+    return [Mistake(name, line, column, printable(message)) for (line, column), message in sorted(set(found))]
 
 
 def plain(node: Node) -> Plain:
