@@ -41,6 +41,53 @@ def test_law_what_is_derived_says_whose_it_is_and_its_cases_pass(name, answers, 
     assert (NO_RELEASE in policy.thresholds) or answers.weights
 
 
+RELEASES = ("release-weights", "beta", "beta-eu")
+#: An action that refines the release of weights, and one that refines that; each gated by less than `never`.
+REFINED = {
+    "\ngates:": "\nactions: {beta: {refines: release-weights}, beta-eu: {refines: beta}}\n\ngates:",
+    "\n  scale: ": "\n  beta:            {misuse: [security]}\n  beta-eu:         {misuse: [security]}\n  scale: ",
+}
+#: What else a policy may have called `no-release`: nothing that holds every release for good.
+NAMESAKES = {
+    "a line of its own": "no-release: {reached_when: misuse-tasks >= 0.9, rule_out: {like: misuse}, role: watch}",
+    "a hole at no gate": "no-release: {judged_by: directors, on: unspecified, role: watch}",
+}
+
+
+def refining(tmp_path, *lines):
+    """A small lab's policy with actions that refine the release of weights, and thresholds in `lines`."""
+    source, text = tmp_path / "of.yaml", shipped.resolve("small-lab").read_text()
+    for old, new in {
+        **REFINED,
+        "\nthresholds:\n": "".join(["\nthresholds:\n", *(f"  {it}\n" for it in lines)]),
+    }.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    source.write_text(text)
+    source.with_name("of.cases.yaml").write_text(WAYS["a list"])
+    return source
+
+
+def test_weights_that_never_leave_do_not_leave_by_an_action_that_refines_at_two_removes(tmp_path):
+    policy, _ = written(refining(tmp_path), SEALED, tmp_path)
+    assert [policy.gates[action][NO_RELEASE].requires for action in RELEASES] == [("never",)] * 3
+
+
+@pytest.mark.parametrize("namesake", NAMESAKES)
+def test_weights_never_leave_whatever_else_a_threshold_is_called(namesake, tmp_path):
+    policy, _ = written(refining(tmp_path, NAMESAKES[namesake]), SEALED, tmp_path)
+    assert policy.thresholds["no-release-2"].hole
+    assert [policy.gates[action]["no-release-2"].requires for action in RELEASES] == [("never",)] * 3
+
+
+def test_what_is_sealed_already_is_not_sealed_again(tmp_path):
+    first, _ = written(refining(tmp_path), SEALED, tmp_path)
+    second = derive(tmp_path / "policy.yaml", SEALED)
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "policy.yaml").write_text(second.policy)
+    assert draft(tmp_path / "again" / "policy.yaml").thresholds == first.thresholds
+
+
 #: The same cases, whichever way the file is written.
 TOLD = "at: 2026-06-01T00:00:00Z, subjects: {m: {effective_compute: 2e24}}, expect: {scale: hold}"
 WAYS = {

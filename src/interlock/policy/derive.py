@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from interlock.errors import UsageError
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 PLACEHOLDERS = ("Example Lab", "Example Regulator")
 #: What the sources of a template's made-up numbers say.
 ILLUSTRATIVE = "added: illustrative"
-#: The threshold that no model is ever below, where weights are never to be released.
+#: The threshold that no model is ever below, where weights are never to be released; numbered, if there is another.
 NO_RELEASE = "no-release"
 
 
@@ -123,7 +124,7 @@ def _policy(source: Path, policy: Policy, answers: Answers) -> str:
     for name, requirement in policy.requirements.items():
         if isinstance(requirement, Hole):
             edits.replace(f"{answers.review:%Y-%m-%d}", "requirements", name, "review")
-    if not answers.weights and NO_RELEASE not in policy.thresholds:
+    if not answers.weights and not _never_released(policy):
         _never_release(edits, policy)
     return edits.text()
 
@@ -150,27 +151,40 @@ def _provenance(source: Path, policy: Policy) -> str:
 
 
 def releases(policy: Policy) -> tuple[str, ...]:
-    """The actions that let weights out."""
-    refined = [name for name, action in policy.actions.items() if action.refines == "release-weights"]
+    """The actions that let weights out, at however many removes."""
+    refined = [name for name in policy.actions if policy.refined(name) == "release-weights"]
     return tuple(dict.fromkeys(["release-weights", *refined]))
+
+
+def _never_released(policy: Policy) -> bool:
+    """Whether a threshold that no model is below stands at every release of weights, with `never`."""
+    gates = [policy.gates.get(action, {}) for action in releases(policy)]
+    empty = [name for name, threshold in policy.thresholds.items() if threshold.hole]
+    return any(all(name in gate and "never" in gate[name].requires for gate in gates) for name in empty)
 
 
 def _never_release(edits: Edits, policy: Policy) -> None:
     """A threshold that no model is below stands at every release of weights, with `never`. What stood there stays."""
-    judge = policy.amendments.approved_by[0]
+    judge, name = policy.amendments.approved_by[0], _free(policy)
     why = "added: the developer never releases weights, so that nothing shows a model to be clear of this line"
-    edits.insert(f'{NO_RELEASE}: {{judged_by: {judge}, on: unspecified, sources: ["{why}"]}}', "thresholds")
+    edits.insert(f'{name}: {{judged_by: {judge}, on: unspecified, sources: ["{why}"]}}', "thresholds")
     for action in reversed(releases(policy)):
         if action in policy.gates:
-            edits.insert(f"{NO_RELEASE}: [never]", "gates", action)
+            edits.insert(f"{name}: [never]", "gates", action)
         else:
-            edits.insert(f"{action}: {{{NO_RELEASE}: [never]}}", "gates")
+            edits.insert(f"{action}: {{{name}: [never]}}", "gates")
     left = [action for action in releases(policy) if action in policy.not_governed]
     if left and len(left) == len(policy.not_governed):
         edits.remove("not_governed")
     else:
         for action in left:
             edits.remove("not_governed", action)
+
+
+def _free(policy: Policy) -> str:
+    """A name that no threshold of the policy has."""
+    numbered = (f"{NO_RELEASE}-{number}" for number in count(2))
+    return next(name for name in chain([NO_RELEASE], numbered) if name not in policy.thresholds)
 
 
 # -- its cases ---------------------------------------------------------------------------------------------------------

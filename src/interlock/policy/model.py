@@ -713,6 +713,12 @@ class Policy:
         named += [kind for refresh in refreshes for kind in refresh.events]
         return tuple(dict.fromkeys([*named, *(["refresh"] if any(it.discretion for it in refreshes) else [])]))
 
+    def refined(self, action: str) -> str:
+        """The action that an action refines in the end: itself, if it refines none."""
+        while action in self.actions and self.actions[action].refines:
+            action = self.actions[action].refines
+        return action
+
     def reversible(self, action: str) -> bool:
         """Whether the action can be taken back. Any other is held by every open plan."""
         if action == "release-weights":

@@ -48,13 +48,7 @@ class Asked:
     def cells(self, *actions: str) -> list[tuple[str, str]]:
         """(action, threshold) of the cells that gate: of all actions, or of these and of those that refine them."""
         found = [(action, name) for action, name, _ in self.view.cells]
-        return [it for it in found if not actions or self.refined(it[0]) in actions]
-
-    def refined(self, action: str) -> str:
-        """The action that an action refines in the end: itself, if it refines none."""
-        while action in self.policy.actions and self.policy.actions[action].refines:
-            action = self.policy.actions[action].refines
-        return action
+        return [it for it in found if not actions or self.policy.refined(it[0]) in actions]
 
     def required(self, action: str, threshold: str) -> list[tuple[str, Requirement]]:
         """What a cell requires, by name, with all parts."""
