@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from dataclasses import replace
 from fractions import Fraction
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import tiny_model
-from interlock.elicit import asking, curve, deployed, elicitors, items, portfolio
+from interlock.elicit import asking, curve, deployed, elicitors, items, portfolio, session
 from interlock.elicit.budget import Meter, OutOfBudgetError
 from interlock.elicit.chain import Chain
 from interlock.elicit.elicitor import recipe
@@ -50,6 +51,16 @@ def model(tmp_path_factory):
 
 def silent(*told):
     pass
+
+
+def test_the_folder_of_a_run_is_of_one_chat_template_too(model, tmp_path):
+    asked, terms = questions(), Terms(None, 0)
+    session.claim(tmp_path, session.describe(FewShot(), model, asked, terms))
+    (tmp_path / "work").mkdir()
+    tokenizer = copy.deepcopy(model.tokenizer)
+    tokenizer.chat_template += " "
+    with pytest.raises(UsageError, match="holds another run: its framing is"):
+        session.claim(tmp_path, session.describe(FewShot(), replace(model, tokenizer=tokenizer), asked, terms))
 
 
 # -- few-shot ----------------------------------------------------------------------------------------------------------

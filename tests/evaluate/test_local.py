@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -190,6 +191,31 @@ def test_an_adapter_is_merged_into_the_weights(folder, model, tmp_path):
     assert local.fingerprint(merged) != local.fingerprint(model)
     assert local.fingerprint(merged) == local.fingerprint(local.load(folder, adapter=tmp_path))
     assert {name for name, _ in merged.model.named_parameters()} == {name for name, _ in model.model.named_parameters()}
+
+
+def test_what_frames_a_model_is_known_again_wherever_it_lies_and_whatever_was_padded(folder, model, tmp_path):
+    again = local.load(shutil.copytree(folder, tmp_path / "copy"))
+    assert local.framing(again) == local.framing(model)
+    again.tokenizer(["a", "longer"], padding=True)
+    assert local.framing(again) == local.framing(model)
+
+
+FRAMES = {
+    "config.json": ("10000.0", "77.0"),
+    "chat_template.jinja": ("<|im_start|>", "<|im_start|> "),
+    "generation_config.json": ('"eos_token_id": 1', '"eos_token_id": 0'),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_another_configuration_or_chat_template_is_another_frame_of_the_same_weights(folder, model, tmp_path, name):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    file, (old, new) = copy / name, FRAMES[name]
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    other = local.load(copy)
+    assert local.fingerprint(other) == local.fingerprint(model)
+    assert local.framing(other) != local.framing(model)
 
 
 def test_a_missing_adapter_is_named(folder, tmp_path):

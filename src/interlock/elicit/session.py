@@ -113,6 +113,7 @@ def describe(elicitor: Elicitor, subject: LocalModel, questions: Questions, term
         "elicitor": {"name": elicitor.name, "kind": elicitor.kind, "settings": dict(elicitor.describe())},
         "recipe": recipe(elicitor),
         "subject": local.fingerprint(subject),
+        "framing": local.framing(subject),
         "dtype": str(subject.dtype).removeprefix("torch."),
         "questions": asked(questions),
         "budget": terms.cap,

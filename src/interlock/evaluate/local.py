@@ -253,6 +253,22 @@ def fingerprint(local: LocalModel) -> str:
     return digest.hexdigest()
 
 
+def framing(local: LocalModel) -> str:
+    """SHA-256 in hex over what answers depend on beside the weights: configuration, tokenizer and chat template.
+
+    Not over where the model was loaded from, by which version, or how its tokenizer was last told to pad.
+    """
+    tokenizer, generation = local.tokenizer, getattr(local.model, "generation_config", None)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = json.loads(backend.to_str()) if backend else tokenizer.get_vocab()
+    parts = [local.model.config.to_dict(), generation.to_dict() if generation else {}, rules]
+    for told in parts:
+        for passing in ("_name_or_path", "transformers_version", "padding", "truncation"):
+            told.pop(passing, None)
+    text = json.dumps([*parts, tokenizer.chat_template], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory did not suffice, on a CPU or on an accelerator."""
     text = str(error).lower()
