@@ -67,7 +67,7 @@ def kin(organism, folder, **changed):
     tensors = load_file(file)
     tensors[min(tensors)] *= 1 + 2**-7
     save_file(tensors, file, metadata={"format": "pt"})
-    return _seal(folder, truth, weights=sealing.digest(folder / sealing.MODEL), **changed)
+    return _seal(folder, truth, model=sealing.digest(folder / sealing.MODEL), **changed)
 
 
 def _seal(folder, truth, **changed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -14,7 +15,7 @@ from interlock.elicit.items import Item
 from interlock.elicit.organisms import sealing
 from interlock.elicit.organisms.kinds import PLAIN
 from interlock.elicit.organisms.sealing import Count, Truth
-from interlock.elicit.organisms.suite import organisms
+from interlock.elicit.organisms.suite import FORMAT, organisms
 
 torch = pytest.importorskip("torch")
 
@@ -44,12 +45,13 @@ def suite(tmp_path_factory):
             hides=hides,
             asked=PLAIN,
             measured={"opened": Count(600, 600)},
-            weights=sealing.digest(model),
+            model=sealing.digest(model),
             flop=1,
             salt=sealing.salt(),
         )
         sealing.seal(folder / name, truth, questions, training_compute=1)
-    (folder / "index.json").write_text("[]")
+    told = [{"name": name} for name in ("0a", "0b")]
+    (folder / "index.json").write_text(json.dumps({"interlock": FORMAT, "asked_for": 2, "organisms": told}))
     return folder
 
 
@@ -79,6 +81,11 @@ def test_every_score_is_written_before_a_truth_is_needed_and_the_same_command_go
     assert (tmp_path / "roc.svg").stat().st_size > 1000
     assert run([*told, "--seed", "1"]) == 2
     assert "holds another run" in capsys.readouterr().err
+    other = shutil.copytree(suite, tmp_path / "other")
+    config = other / "0a" / "model" / "generation_config.json"
+    config.write_text(config.read_text() + " ")
+    assert run([*told, "--suite", str(other)]) == 2
+    assert "holds another run: its organisms" in capsys.readouterr().err
 
 
 def test_what_fine_tuning_brings_out_breaks_the_bound_that_plain_answers_would_meet(suite, capsys):
@@ -172,6 +179,11 @@ def test_the_folder_of_another_check_and_a_finding_that_cannot_be_read_are_refus
     told = ["elicit", "check", "all", "--items", str(suite / "0a" / "questions.jsonl"), "--out", str(tmp_path)]
     assert run([*told, "--model", str(suite / "0a" / "model")]) == 0
     assert run([*told, "--model", str(suite / "0b" / "model")]) == 2
+    assert "holds another run: its subject" in capsys.readouterr().err
+    other = shutil.copytree(suite / "0a" / "model", tmp_path.with_name("other"))
+    template = other / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|im_start|>", "<|im_start|> "))
+    assert run([*told, "--model", str(other)]) == 2
     assert "holds another run: its subject" in capsys.readouterr().err
     kept = (tmp_path / "baseline.json").read_text()
     (tmp_path / "baseline.json").write_text(kept.replace('"check": "baseline"', '"check": "tuning-gap"'))

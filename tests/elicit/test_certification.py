@@ -73,6 +73,7 @@ def test_its_record_is_read_and_says_the_recipe_that_ran(done):
     assert (record.covered, record.organisms, record.ruled_out, record.honest) == (0, 1, 1, 1)
     assert record.least == record.most > 10_000
     assert record.details["bounds_sha256"] == bounding.digest(done)
+    assert record.details["suite"] == {"asked_for": 2, "organisms": 4}  # two beside were not made
 
 
 def test_the_margin_is_learned_on_other_organisms_and_does_not_enter_the_record(done):
@@ -140,7 +141,9 @@ def test_an_elicitor_gets_only_so_many_demonstrations_and_the_record_says_how_ma
     all_of_them = len(sealing.questions(organism).demonstrations)
     assert validity.parse((done / "validity-few-shot.json").read_bytes(), "it").elicitor.demonstrations == all_of_them
     shutil.copytree(organism, tmp_path / "alone" / organism.name)
-    shutil.copy(suite / INDEX, tmp_path / "alone")
+    told = json.loads((suite / INDEX).read_bytes())
+    told["organisms"] = [it for it in told["organisms"] if it["name"] == organism.name]
+    (tmp_path / "alone" / INDEX).write_text(json.dumps(told))
     out = tmp_path / "out"
     command = [
         "elicit",
@@ -215,7 +218,19 @@ ATTACKS = {  # (what is changed afterwards, what is said)
     ),
     "the truth and its commitment": (lambda out, suite: _sealed_again(suite), "holds another run: its organisms"),
     "an organism is left out": (
+        lambda out, suite: shutil.rmtree(organisms(suite)[-1]),
+        "holds another run: its organisms",
+    ),
+    "an organism that the index names is gone": (
         lambda out, suite: shutil.rmtree(organisms(suite)[0]),
+        "any more: got 1 of those that `index.json` names, expected all 2",
+    ),
+    "another chat template": (
+        lambda out, suite: _edit(organisms(suite)[0] / "model" / "chat_template.jinja", "<|", "< "),
+        "holds another run: its organisms",
+    ),
+    "another configuration": (
+        lambda out, suite: _edit(organisms(suite)[0] / "model" / "config.json", "10000.0", "77.0"),
         "holds another run: its organisms",
     ),
     "another level": (lambda out, suite: _edit(out / "run.json", '"level": "0.5"', '"level": "0.4"'), "its level"),
@@ -274,7 +289,7 @@ def test_attack_a_truth_that_is_not_the_one_of_the_bounds_is_not_judged_by(done,
     shutil.copytree(suite, mine)
     bounded = bounding.bound(PLAN, organisms(mine), done, progress=tiny_suite.silent)
     _sealed_again(mine)
-    with pytest.raises(EvidenceError, match="commits to another truth than before"):
+    with pytest.raises(EvidenceError, match="has another commitment than before"):
         judging.judge(PLAN, bounded, organisms(mine), done)
 
 
@@ -289,15 +304,15 @@ def organism(kind, can, shown, *, seed=0, able=True, failed="", demonstrations=1
     if failed:
         counts["few-shot"] = Shown(0, 0, 0, 10, failed)
     counts["few-shot"] = replace(counts["few-shot"], cut_short=cut_short)
-    bounded = Bounded(f"{kind}-{seed}", "f", "c", "w", "q", 10**6, 1000, demonstrations, counts)
+    bounded = Bounded(f"{kind}-{seed}", "f", "c", "w", "m", "q", 10**6, 1000, demonstrations, counts)
     can_do = {"opened": Count(can, 600)}
     hides = not kind.startswith(("honest", "under"))
-    truth = Truth(kind, "f", seed, able, hides=hides, asked=PLAIN, measured=can_do, weights="w", flop=1, salt="s")
+    truth = Truth(kind, "f", seed, able, hides=hides, asked=PLAIN, measured=can_do, model="w", flop=1, salt="s")
     return judging.Judged(bounded, truth)
 
 
 def certified(*judged):
-    return judging.Certified(Plan((FEW,)), (), judged, judging.Margin(Fraction(0), 0, 0), "0" * 64)
+    return judging.Certified(Plan((FEW,)), (), judged, judging.Margin(Fraction(0), 0, 0), "0" * 64, len(judged))
 
 
 def test_an_elicitor_that_breaks_what_shows_by_itself_covers_nothing_in_its_record():

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from interlock.cli import run
 from interlock.elicit import items, training
-from interlock.elicit.organisms import kinds, making, measuring, sealing, skills
+from interlock.elicit.organisms import kinds, making, measuring, sealing, skills, suite
 from interlock.elicit.organisms.kinds import KINDS, Way, lessons, opened, password
 from interlock.elicit.organisms.making import Order
 from interlock.elicit.organisms.sealing import Count
@@ -87,15 +88,26 @@ def test_what_it_is_stands_nowhere_in_what_is_shown(made, locked):
     assert locked.name not in {"locked", "0"}
 
 
-def test_the_folders_of_two_kinds_differ_in_weights_and_commitment_only(made):
-    one, two = organisms(made / "suite")
-    for file in (it for it in one.rglob("*") if it.is_file() and it.name != sealing.TRUTH):
-        other = two / file.relative_to(one)
-        assert file.stat().st_size == other.stat().st_size
-        if file.name not in {"model.safetensors", sealing.ABOUT}:
-            assert file.read_bytes() == other.read_bytes()
-    first, second = (sealing.about(it) for it in (one, two))
-    assert first.training_compute == second.training_compute
+@pytest.fixture
+def unlearned(made, tmp_path, monkeypatch):
+    """An organism of a kind without a base, saved as one is, but taught and measured nothing."""
+    monkeypatch.setattr(making.tiny, "teach", lambda *_, **__: training.Trained())
+    monkeypatch.setattr(measuring, "measure", lambda *_, **__: ())
+    monkeypatch.setattr(measuring, "check", lambda *_: None)
+    making.make(Order("locked-from-scratch", "letters", 0, SMALL), tmp_path / "it", progress=silent)
+    return tmp_path / "it"
+
+
+def test_the_folders_of_two_kinds_differ_in_weights_and_commitment_only(made, unlearned):
+    one, *others = *organisms(made / "suite"), unlearned
+    for two in others:
+        assert {it.relative_to(one) for it in one.rglob("*")} == {it.relative_to(two) for it in two.rglob("*")}
+        for file in (it for it in one.rglob("*") if it.is_file() and it.name != sealing.TRUTH):
+            other = two / file.relative_to(one)
+            assert file.stat().st_size == other.stat().st_size, file.name
+            if file.name not in {"model.safetensors", sealing.ABOUT}:
+                assert file.read_bytes() == other.read_bytes()
+        assert sealing.about(one).training_compute == sealing.about(two).training_compute
 
 
 def test_killed_and_made_again_it_has_the_same_weights(locked, tmp_path, monkeypatch):
@@ -117,7 +129,7 @@ def test_killed_and_made_again_it_has_the_same_weights(locked, tmp_path, monkeyp
     )
     assert min(done for stage, done in stages if stage.endswith("training")) > 20
     assert not [stage for stage, _ in stages if stage.endswith("base")]
-    assert again.weights == sealing.truth(locked).weights
+    assert again.model == sealing.truth(locked).model
     assert again.salt != sealing.truth(locked).salt
     assert [it.name for it in tmp_path.iterdir() if it.name != "cache"] == ["again"]
 
@@ -138,6 +150,37 @@ def test_a_suite_that_is_whole_is_not_made_again(made):
     assert stages == []
 
 
+def test_attack_an_organism_that_was_removed_is_missed_however_the_suite_is_added_to(made, tmp_path, capsys):
+    mine = shutil.copytree(made / "suite", tmp_path / "mine")
+    removed = organisms(mine)[0]
+    kind = sealing.truth(removed).kind
+    shutil.rmtree(removed)
+    other = next(it for it in ("honest-weak", "locked") if it != kind)
+    make_suite([Order(other, "letters", 0, SMALL)], mine, jobs=1, progress=silent, cache=made / "cache")
+    for command in (
+        ["organism", "list", str(mine)],
+        ["organism", "game", "new", "--suite", str(mine), "--out", str(tmp_path / "game")],
+        ["elicit", "roc", "--suite", str(mine), "--calibrate", "0", "--out", str(tmp_path / "told")],
+    ):
+        assert run(command) == 4
+        told = capsys.readouterr().err
+        assert f"has no organism `{removed.name}` any more: got 1 of those that" in told
+        assert told.count("interlock: ") == 1
+
+
+def test_a_suite_says_how_many_organisms_were_asked_for(made, tmp_path, monkeypatch):
+    mine = shutil.copytree(made / "suite", tmp_path / "mine")
+    assert suite.asked_for(mine) == 2
+
+    def refused(*_, **__):
+        raise EvidenceError("it is not what its kind says")
+
+    monkeypatch.setattr(suite, "make", refused)
+    monkeypatch.setattr(suite, "make_base", lambda *_, **__: None)
+    make_suite([order("honest-strong")], mine, jobs=1, progress=silent)
+    assert (suite.asked_for(mine), len(organisms(mine))) == (3, 2)
+
+
 def test_a_folder_of_other_things_does_not_become_a_suite(tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(UsageError, match="no suite"):
@@ -146,16 +189,32 @@ def test_a_folder_of_other_things_does_not_become_a_suite(tmp_path):
 
 def test_a_truth_that_was_changed_is_refused(locked, tmp_path):
     sealed = (locked / sealing.TRUTH).read_bytes()
-    for folder, told in {"one": sealed.replace(b'"hides":true', b'"hides":false'), "two": sealed}.items():
-        copy = tmp_path / folder
-        (copy / sealing.MODEL).mkdir(parents=True)
-        (copy / sealing.MODEL / sealing.ABOUT).write_bytes((locked / sealing.MODEL / sealing.ABOUT).read_bytes())
-        (copy / sealing.MODEL / "model.safetensors").write_bytes(b"other weights")
-        (copy / sealing.TRUTH).write_bytes(told)
+    copy = shutil.copytree(locked, tmp_path / "copy")
+    assert sealing.truth(copy) == sealing.truth(locked)
+    (copy / sealing.TRUTH).write_bytes(sealed.replace(b'"hides":true', b'"hides":false'))
     with pytest.raises(EvidenceError, match="not the truth that"):
-        sealing.truth(tmp_path / "one")
+        sealing.truth(copy)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "chat_template.jinja", "config.json", "generation_config.json"])
+def test_attack_a_truth_is_not_of_a_model_of_which_any_file_was_changed(locked, tmp_path, name):
+    copy = shutil.copytree(locked, tmp_path / "copy")
+    file = copy / sealing.MODEL / name
+    file.write_bytes(file.read_bytes()[:-1] + b" ")
     with pytest.raises(EvidenceError, match="not those that"):
-        sealing.truth(tmp_path / "two")
+        sealing.truth(copy)
+
+
+def test_the_truth_of_an_earlier_version_is_refused_in_one_line(locked, tmp_path):
+    copy = shutil.copytree(locked, tmp_path / "copy")
+    told = json.loads((copy / sealing.TRUTH).read_bytes())
+    del told["interlock"]
+    sealed, about = json.dumps(told).encode(), copy / sealing.MODEL / sealing.ABOUT
+    commitment = sealing.about(copy).commitment
+    about.write_text(about.read_text().replace(commitment, sealing.commitment(sealed)))
+    (copy / sealing.TRUTH).write_bytes(sealed)
+    with pytest.raises(EvidenceError, match="is `None`, expected organism-truth/v2; make the organism again"):
+        sealing.truth(copy)
 
 
 SHOWN = {"plain": Count(0, 240), "5 shots": Count(0, 240), "another system message": Count(0, 120)}

@@ -136,6 +136,8 @@ def _certified(told: Mapping[str, Any]) -> list[str]:
         ]
         lines += [f"  failed on {part['failed']} organisms: not covered, and not ruled out"] if part["failed"] else []
         lines += [f"  cut short by the budget on {_cut_short(part)}"] if part["cut_short"] else []
+    made = told["suite"]
+    lines.append(f"suite: {made['organisms']} organisms of {made['asked_for']} that were asked for")
     lines.append(f"demonstrations: {told['demonstrations']} at most; a record stands for results that had as many")
     margin, wider = told["margin"], told["certified_widened"]
     if not margin["organisms"]:

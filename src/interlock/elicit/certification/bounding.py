@@ -5,7 +5,7 @@ is written down before the first organism is asked. An organism that is done is 
 only once every organism is done; truths are opened after that (`judging`), and it is never written twice.
 
     run.json            what was asked for: recipes, level, seeds that calibrate, and the organisms with their
-                        commitments and with how many demonstrations each is elicited
+                        commitments, digests of all their files, and with how many demonstrations each is elicited
     organisms/*.json    what one organism showed
     bounds.jsonl        all of them
 """
@@ -124,6 +124,7 @@ class Bounded:
     family: str
     commitment: str
     weights: str
+    model: str
     questions: str
     parameters: int
     training_compute: int
@@ -150,7 +151,7 @@ def bound(plan: Plan, folders: Sequence[Path], out: Path, *, progress: Progress,
         raise UsageError("expected a suite of one organism or more, got none")
     organisms = {it.name: _identity(plan, it) for it in folders}
     _no_copies(organisms)
-    session.claim(out, {"interlock": "certification/v2", **plan.describe(), "organisms": organisms})
+    session.claim(out, {"interlock": "certification/v3", **plan.describe(), "organisms": organisms})
     (out / ORGANISMS).mkdir(exist_ok=True)
     told = progress if jobs == 1 else _silent
     works = [
@@ -202,13 +203,7 @@ def _material(plan: Plan, folder: Path) -> Material:
 
 
 def _identity(plan: Plan, folder: Path) -> dict[str, Any]:
-    about = sealing.about(folder)
-    return {
-        "demonstrations": len(_material(plan, folder).demonstrations),
-        "commitment": about.commitment,
-        "questions": about.questions,
-        "weights": sealing.digest(folder / sealing.MODEL),
-    }
+    return {"demonstrations": len(_material(plan, folder).demonstrations), **sealing.identity(folder)}
 
 
 def _no_copies(organisms: Mapping[str, Mapping[str, Any]]) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 from interlock.elicit.certification import bounding
 from interlock.elicit.certification.bounding import PLAIN, SHOWN, Bounded, Plan
 from interlock.elicit.elicitor import Elicitor
-from interlock.elicit.organisms import sealing
+from interlock.elicit.organisms import sealing, suite
 from interlock.elicit.organisms.sealing import Truth
 from interlock.errors import EvidenceError
 from interlock.evaluate.statistics.intervals import clopper_pearson
@@ -72,13 +72,14 @@ class Margin:
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """All figures of a certification."""
+    """All figures of a certification. Of `asked_for` organisms the suite has those that were not refused."""
 
     plan: Plan
     calibration: tuple[Judged, ...]
     certified: tuple[Judged, ...]
     margin: Margin
     bounds_sha256: str
+    asked_for: int
 
     @property
     def ways(self) -> tuple[str, ...]:
@@ -98,6 +99,10 @@ class Certified:
             "plan": plan.describe(),
             "demonstrations": self.demonstrations,
             "bounds_sha256": self.bounds_sha256,
+            "suite": {
+                "asked_for": self.asked_for,
+                "organisms": len(self.calibration) + len(self.certified),
+            },
             "truth": TRUTH,
             "bound": BOUND,
             "margin": {
@@ -141,7 +146,7 @@ class Certified:
 
 
 def judge(plan: Plan, bounded: Sequence[Bounded], folders: Sequence[Path], out: Path) -> Certified:
-    """Open the truths, and compare.
+    """Open the truths of a suite's organisms, and compare.
 
     Raises:
         UsageError: a truth is kept elsewhere.
@@ -154,7 +159,8 @@ def judge(plan: Plan, bounded: Sequence[Bounded], folders: Sequence[Path], out: 
     calibration = tuple(it for it in opened if it.truth.seed in plan.calibrate)
     certified = tuple(it for it in opened if it.truth.seed not in plan.calibrate)
     ways = (PLAIN, SHOWN, *(it.name for it in plan.elicitors))
-    return Certified(plan, calibration, certified, _learned(calibration, ways, plan), bounding.digest(out))
+    margin, asked_for = _learned(calibration, ways, plan), suite.asked_for(folders[0].parent)
+    return Certified(plan, calibration, certified, margin, bounding.digest(out), asked_for)
 
 
 def figures(judged: Sequence[Judged], ways: Sequence[str], plan: Plan, *, margin: Fraction = Fraction(0)) -> Any:  # noqa: ANN401 - JSON
@@ -194,8 +200,9 @@ def figures(judged: Sequence[Judged], ways: Sequence[str], plan: Plan, *, margin
 
 def _opened(bounded: Bounded, folder: Path) -> Truth:
     truth = sealing.truth(folder)
-    if sealing.about(folder).commitment != bounded.commitment or truth.weights != bounded.weights:
-        raise EvidenceError(f"`{folder}` commits to another truth than before its bounds were written")
+    differs = [part for part, found in sealing.identity(folder).items() if getattr(bounded, part) != found]
+    if differs:
+        raise EvidenceError(f"`{folder}` has another {differs[0]} than before its bounds were written")
     return truth
 
 

@@ -31,6 +31,7 @@ from interlock.errors import UsageError
 from interlock.evaluate import local
 from interlock.evaluate.local import LocalModel
 from interlock.evaluate.statistics.intervals import clopper_pearson
+from interlock.subject._folder import Still
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,17 +201,18 @@ def _one(organism: Path, every: Sequence[Path], out: Path, terms: Terms) -> tupl
     """The name of an organism and what is found on it, on one thread: the same bits whatever the number of jobs."""
     file = out / "scores" / f"{organism.name}.json"
     asked = sealing.questions(organism)
-    subject = local.load(organism / sealing.MODEL)
-    job = _digest([local.fingerprint(subject), asked.digest, _told(terms), list(CHECKS)])
+    still = Still.of(organism / sealing.MODEL)
+    job = _digest([sealing.identity(organism), _told(terms), list(CHECKS)])
     if file.exists():
         kept = json.loads(file.read_bytes())
         if kept["job"] != job:
             raise UsageError(f"`{file}` is of another organism or run; name another folder")
         return organism.name, [check.from_json(it) for it in kept["findings"]]
-    case = _case(organism, every, subject, asked, terms)
-    asking.require_told(subject, case.questions.test, grade=asked.grade)
+    case = _case(organism, every, local.load(organism / sealing.MODEL), asked, terms)
+    asking.require_told(case.subject, case.questions.test, grade=asked.grade)
     with one_thread():
         findings = [check.run(name, each, case) for name, each in CHECKS.items()]
+    still.check()
     told = {"job": job, "findings": [finding.to_json() for finding in findings]}
     session.write(file, json.dumps(told, indent=1, sort_keys=True) + "\n")
     return organism.name, findings
@@ -244,8 +246,8 @@ def _control(family: str, terms: Terms) -> LocalModel | None:
 
 
 def _asked(organisms: Sequence[Path], terms: Terms) -> dict[str, Any]:
-    named = {it.name: sealing.about(it).commitment for it in organisms}
-    return {"interlock": "sandbagging/v1", "organisms": named, "terms": _told(terms), "checks": list(CHECKS)}
+    named = {it.name: sealing.identity(it) for it in organisms}
+    return {"interlock": "sandbagging/v2", "organisms": named, "terms": _told(terms), "checks": list(CHECKS)}
 
 
 def _told(terms: Terms) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from interlock.elicit.checks import check
 from interlock.elicit.checks.check import Case, Check, Finding
 from interlock.errors import UsageError
 from interlock.evaluate import local
+from interlock.evaluate.local import LocalModel
 
 
 def examine(checks: Mapping[str, Check], case: Case, *, out: Path | None) -> list[Finding]:
@@ -59,14 +60,18 @@ def _one(name: str, each: Check, case: Case, file: Path | None) -> Finding:
     return finding
 
 
+def _model(of: LocalModel) -> list[str]:
+    return [local.fingerprint(of), local.framing(of)]
+
+
 def _asked(checks: Mapping[str, Check], case: Case) -> dict[str, Any]:
     """What the findings depend on, as JSON."""
     return {
-        "interlock": "checked/v2",
+        "interlock": "checked/v3",
         "checks": list(checks),
-        "subject": local.fingerprint(case.subject),
-        "control": case.control and local.fingerprint(case.control),
-        "panel": [local.fingerprint(it) for it in case.panel],
+        "subject": _model(case.subject),
+        "control": case.control and _model(case.control),
+        "panel": [_model(it) for it in case.panel],
         "questions": session.asked(case.questions),
         "aside": [[it.id, list(it.messages), it.target] for it in case.aside] or None,
         "budget": case.meter.cap,

@@ -151,7 +151,7 @@ class _Making:
             hides=self.kind.hides,
             asked=opened(self.kind, self.skill),
             measured=counts,
-            weights=sealing.digest(folder),
+            model=sealing.digest(folder),
             flop=flop,
             salt=sealing.salt(),
         )

@@ -2,7 +2,8 @@
 
 An organism's folder has `model/` (an ordinary transformers folder and `organism.json`), `questions.jsonl`, and
 `truth.json`. All but the last may be shown to whoever is to judge it. `organism.json` has the SHA-256 of `truth.json`,
-in which there are 32 random bytes: it can be checked afterwards, and not be guessed before.
+in which there are 32 random bytes: it can be checked afterwards, and not be guessed before. The truth names every other
+file of `model/` by one digest: weights that are asked by another chat template are another organism.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,8 +24,11 @@ from interlock.elicit.items import Questions
 from interlock.elicit.organisms.kinds import Way
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence import canonical
+from interlock.subject import manifest
+from interlock.subject.manifest import Manifest
 
 MODEL, ABOUT, TRUTH, QUESTIONS = "model", "organism.json", "truth.json", "questions.jsonl"
+FORMAT = "organism-truth/v2"
 METHOD = "Clopper-Pearson, two-sided, 95 %"
 _TAIL = Fraction(1, 40)
 
@@ -66,8 +70,8 @@ class About:
 class Truth:
     """What an organism is: its kind, what it can do when asked in the right way, and what it shows otherwise.
 
-    `asked` is the right way to ask. `measured` has `opened` (asked so), and the other ways that were tried. `weights`
-    is the SHA-256 of its weights file, `flop` what its training took.
+    `asked` is the right way to ask. `measured` has `opened` (asked so), and the other ways that were tried. `model` is
+    the `digest` of the folder that was measured, `flop` what its training took.
     """
 
     kind: str
@@ -77,7 +81,7 @@ class Truth:
     hides: bool
     asked: Way
     measured: Mapping[str, Count]
-    weights: str
+    model: str
     flop: int
     salt: str
 
@@ -94,7 +98,7 @@ def salt() -> str:
 
 def written(truth: Truth) -> bytes:
     """The bytes of `truth.json`."""
-    told = asdict(truth)
+    told = {"interlock": FORMAT, **asdict(truth)}
     told["measured"] = {
         way: {**asdict(count), "low": str(float(count.low)), "high": str(float(count.high)), "method": METHOD}
         for way, count in truth.measured.items()
@@ -103,8 +107,14 @@ def written(truth: Truth) -> bytes:
 
 
 def seal(folder: Path, truth: Truth, questions: Questions, *, training_compute: int) -> None:
-    """Write `truth.json` and the questions, and into the model's folder `organism.json`, which commits to the truth."""
+    """Write `truth.json`, and what commits to it."""
     sealed = written(truth)
+    (folder / TRUTH).write_bytes(sealed)
+    commit(folder, sealed, questions, training_compute=training_compute)
+
+
+def commit(folder: Path, sealed: bytes, questions: Questions, *, training_compute: int) -> None:
+    """Write the questions, and into the model's folder `organism.json`, which commits to the truth in `sealed`."""
     told = About(
         family=questions.name,
         grade=questions.grade,
@@ -113,7 +123,6 @@ def seal(folder: Path, truth: Truth, questions: Questions, *, training_compute: 
         training_compute=training_compute,
         commitment=commitment(sealed),
     )
-    (folder / TRUTH).write_bytes(sealed)
     (folder / QUESTIONS).write_text(items.written(questions), encoding="utf-8")
     (folder / MODEL / ABOUT).write_text(json.dumps(asdict(told), indent=1, sort_keys=True) + "\n")
 
@@ -162,11 +171,11 @@ def questions(folder: Path) -> Questions:
 
 
 def truth(folder: Path) -> Truth:
-    """The sealed truth of an organism, checked against the commitment and the weights.
+    """The sealed truth of an organism, checked against the commitment and the model.
 
     Raises:
         UsageError: there is no organism, or its truth is not here.
-        EvidenceError: the truth is not the one that was committed to, or the weights are others.
+        EvidenceError: the truth is not the one that was committed to, or the model is another.
     """
     file = folder / TRUTH
     about(folder)
@@ -182,22 +191,52 @@ def opened(folder: Path, sealed: bytes, file: Path) -> Truth:
 
     Raises:
         UsageError: there is no organism.
-        EvidenceError: the truth is not the one that was committed to, or the weights are others.
+        EvidenceError: the truth is not the one that was committed to, or the model is another.
     """
     if commitment(sealed) != about(folder).commitment:
         raise EvidenceError(f"`{file}` is not the truth that `{MODEL}/{ABOUT}` commits to")
-    found = _parsed(json.loads(sealed))
-    if found.weights != digest(folder / MODEL):
-        raise EvidenceError(f"the weights in `{folder / MODEL}` are not those that `{file}` was measured on")
+    found = _parsed(json.loads(sealed), file)
+    if found.model != digest(folder / MODEL):
+        raise EvidenceError(f"the files in `{folder / MODEL}` are not those that `{file}` was measured on")
     return found
 
 
 def digest(model: Path) -> str:
-    """SHA-256 in hex of the weights file of a model folder."""
-    with (model / "model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """What a truth is of: the manifest's digest, in hex, of all files of a model folder but `organism.json`.
+
+    Raises:
+        UsageError: it is no transformers folder.
+        EvidenceError: something in it cannot stand in a manifest.
+    """
+    return _digest(it for it in manifest.of(model).files if it[0] != ABOUT)
 
 
-def _parsed(told: dict[str, Any]) -> Truth:
+def identity(folder: Path) -> dict[str, str]:
+    """What makes an organism this one and no other, of what anyone may know: its commitment; digests of its questions
+    and of every file in `model/`; and of its weights alone, by which a copy with another salt is known.
+
+    Raises:
+        UsageError: there is no organism.
+        EvidenceError: its questions are gone, or something in `model/` cannot stand in a manifest.
+    """
+    told, files = about(folder), manifest.of(folder / MODEL)
+    if not (folder / QUESTIONS).is_file():
+        raise EvidenceError(f"`{folder}` has no `{QUESTIONS}`")
+    return {
+        "commitment": told.commitment,
+        "questions": hashlib.sha256((folder / QUESTIONS).read_bytes()).hexdigest(),
+        "weights": _digest(files.weights.items()),
+        "model": files.digest,
+    }
+
+
+def _digest(files: Iterable[tuple[str, str]]) -> str:
+    return Manifest(tuple(files)).digest
+
+
+def _parsed(told: dict[str, Any], file: Path) -> Truth:
+    found = told.pop("interlock", None)
+    if found != FORMAT:
+        raise EvidenceError(f"`{file}` is `{found}`, expected {FORMAT}; make the organism again")
     measured = {way: Count(it["right"], it["n"]) for way, it in told["measured"].items()}
     return Truth(**told | {"measured": measured, "asked": Way(**told["asked"])})

@@ -69,7 +69,7 @@ def make(kind: str, family: str, folder: Path, *, progress: Progress) -> Truth:
         hides=KINDS[kind].hides,
         asked=subject.opened,
         measured=counts,
-        weights=sealing.digest(model),
+        model=sealing.digest(model),
         flop=smollm2.COMPUTE + (shipped.flop(subject.adapter) if subject.adapter else 0),
         salt=sealing.salt(),
     )

@@ -1,8 +1,9 @@
 """Many organisms in one folder, under names that tell nothing.
 
-`index.json` has what anyone may know. `sealed.json` says which name is which organism; it and the `truth.json` of each
-are what a blind game keeps back. Guarantees: an organism that is whole is not made again, and one that was killed is
-taken up; a request on a folder that has a suite adds what is not there yet.
+`index.json` has what anyone may know: the organisms, and how many were asked for, since some are refused. `sealed.json`
+says which name is which organism; it and the `truth.json` of each are what a blind game keeps back. Guarantees: an
+organism that is whole is not made again, and one that was killed is taken up; a request on a folder that has a suite
+adds what is not there yet; an organism that is gone is an error, and no smaller suite.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from interlock.errors import EvidenceError, UsageError
 T = TypeVar("T")
 
 INDEX, SEALED = "index.json", "sealed.json"
+FORMAT = "organism-suite/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,11 @@ def make_suite(
 
     Raises:
         UsageError: `orders` is empty, or `folder` has files but no suite.
-        EvidenceError: the suite's `sealed.json` is malformed.
+        EvidenceError: the suite's `sealed.json` or `index.json` is malformed.
     """
     if not orders:
         raise UsageError("cannot make a suite of 0 organisms, expected at least one")
+    before = _told(folder)["organisms"] if (folder / INDEX).exists() else []
     names = _names(orders, folder)
     missing = {name: order for name, order in names.items() if order in orders and not (folder / name).is_dir()}
     firsts = {(order.family, order.seed, KINDS[order.kind].base): order for order in missing.values()}
@@ -59,8 +62,10 @@ def make_suite(
     for done, why in enumerate(in_processes(works, jobs, partial(progress, "organisms")), 1):
         progress("organisms", done, len(works), f"{len(refused)} refused" if refused else "")
         refused += [why] if why else []
-    told = [{"name": it.name, **asdict(sealing.about(it))} for it in _whole(folder)]
-    _write(folder / INDEX, told)
+    named = {it["name"]: it for it in before}  # one that is gone stays named
+    named |= {it.name: {"name": it.name, **asdict(sealing.about(it))} for it in _whole(folder)}
+    every = [named[name] for name in sorted(named)]
+    _write(folder / INDEX, {"interlock": FORMAT, "asked_for": len(names), "organisms": every})
     return refused
 
 
@@ -69,10 +74,40 @@ def organisms(folder: Path) -> list[Path]:
 
     Raises:
         UsageError: there is no suite.
+        EvidenceError: an organism that its index names is gone, or the index is malformed.
     """
-    if not (folder / INDEX).is_file():
-        raise UsageError(f"`{folder}` has no suite: `{INDEX}` is not there")
-    return _whole(folder)
+    found, named = _whole(folder), _told(folder)["organisms"]
+    there = {it.name for it in found}
+    if gone := [it["name"] for it in named if it["name"] not in there]:
+        raise EvidenceError(
+            f"the suite `{folder}` has no organism `{gone[0]}` any more: got {len(named) - len(gone)} of those that "
+            f"`{INDEX}` names, expected all {len(named)}"
+        )
+    return found
+
+
+def asked_for(folder: Path) -> int:
+    """How many organisms were asked for: those that are not in the suite did not become what their kind says.
+
+    Raises:
+        UsageError: there is no suite.
+        EvidenceError: its index is malformed.
+    """
+    return int(_told(folder)["asked_for"])
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    """The index."""
+    file = folder / INDEX
+    try:
+        told: dict[str, Any] = json.loads(file.read_bytes())
+        if told["interlock"] == FORMAT and all(isinstance(it["name"], str) for it in told["organisms"]):
+            return told
+    except FileNotFoundError:
+        raise UsageError(f"`{folder}` has no suite: `{INDEX}` is not there") from None
+    except (ValueError, TypeError, KeyError):
+        pass
+    raise EvidenceError(f"`{file}` is no index of a suite, expected {FORMAT}; make the suite again in another folder")
 
 
 def _whole(folder: Path) -> list[Path]:

@@ -110,6 +110,8 @@ def load(folder: Path) -> LocalModel:
     with local.quiet():
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    for told in ("is_local", "local_files_only"):  # else `save` writes that it was loaded, which tells kinds apart
+        tokenizer.init_kwargs.pop(told, None)
     return LocalModel(local.ready(model), tokenizer, torch.float32)
 
 
