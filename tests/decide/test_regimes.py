@@ -366,6 +366,24 @@ def test_what_an_earlier_version_called_reached_stays_reached():
     assert state(ask(late, *versions(low, high))) == "below"
 
 
+def ladder(rungs, level):
+    """Levels of `b`, each of which lists all lower ones in `above`; the highest is at a level of `a`."""
+    names = [f"t{place}" for place in range(rungs)]
+    lines = [line(name, At("b", Fraction("0.90")), above=tuple(names[:place])) for place, name in enumerate(names)]
+    return simple(*lines[:-1], replace(lines[-1], reached_when=At("a", Fraction(level))))
+
+
+@pytest.mark.parametrize("rungs", [3, 12, 40])
+def test_what_an_earlier_version_found_at_the_top_of_a_ladder_is_told_once_at_its_foot(rungs):
+    """There are two to the power of `rungs` - 2 ways from the foot to the top."""
+    decision = ask(known(runs(correct=40)), *versions(ladder(rungs, "0.20"), ladder(rungs, "0.90")))
+    found = decision.cells[0].finding
+    assert found.state == "reached"
+    assert [it.text for it in found.tree.reasons if it.code == "reached"] == [
+        "version 1.0.0: evidence shows a >= 0.2",
+    ]
+
+
 def test_quantities_alone_are_judged_by_the_version_of_today():
     """An earlier version's expression stays reached, or not ruled out, only if a result contributes to that."""
     big, huge = Amount("training_compute", Fraction(1)), Amount("training_compute", Fraction(10) ** 30)

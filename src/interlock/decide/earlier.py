@@ -17,7 +17,7 @@ from interlock.policy.model import Amount, At, Mean, Ref, UnderQuantity, UnderRe
 from interlock.policy.time import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from fractions import Fraction
 
@@ -36,6 +36,7 @@ class Past:
     def __init__(self, view: View, place: int) -> None:
         self.view, self.place, self.version = view, place, view.case.versions[place]
         self.excused: list[datetime] = []
+        self._found: dict[str, tuple[Reason, ...]] = {}  # of many ways up to a threshold only the first is walked
 
     # -- reached -------------------------------------------------------------------------------------------------------
 
@@ -49,19 +50,21 @@ class Past:
         """The same of a threshold that this version does not ask about: with what incidents and members say."""
         return self._told_of([*self._reached(name), *self._told(self.version.policy.thresholds[name])])
 
-    def _told_of(self, found: list[Reason]) -> list[Reason]:
+    def _told_of(self, found: Sequence[Reason]) -> list[Reason]:
         if all(reason.code == "amount" for reason in found):
             return []
         return [Reason("reached", f"version {self.version.policy.version}: {reason.text}") for reason in found]
 
-    def _reached(self, name: str) -> list[Reason]:
-        policy = self.version.policy
-        threshold = policy.thresholds[name]
-        found = [] if threshold.reached_when is None else self._shown(threshold, threshold.reached_when)
-        for other in policy.thresholds.values():
-            if name in other.above:
-                found += [*self._reached(other.name), *self._told(other)]
-        return found
+    def _reached(self, name: str) -> tuple[Reason, ...]:
+        if name not in self._found:
+            policy = self.version.policy
+            threshold = policy.thresholds[name]
+            found = [] if threshold.reached_when is None else self._shown(threshold, threshold.reached_when)
+            for other in policy.thresholds.values():
+                if name in other.above:
+                    found += [*self._reached(other.name), *self._told(other)]
+            self._found[name] = tuple(dict.fromkeys(found))
+        return self._found[name]
 
     def _told(self, threshold: Threshold) -> list[Reason]:
         """What incidents and members of a judging role say of a threshold."""
