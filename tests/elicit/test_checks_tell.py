@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
 import tiny_policy
 from interlock.elicit import asking, items
 from interlock.elicit.budget import Meter
-from interlock.elicit.checks import baseline, exploration, noise_sweep, sample_efficiency, tuning_gap, weak_unlock
+from interlock.elicit.checks import (
+    baseline,
+    bound,
+    exploration,
+    noise_sweep,
+    sample_efficiency,
+    tuning_gap,
+    weak_unlock,
+)
 from interlock.elicit.checks.check import Case
 from interlock.elicit.checks.tuning import Tuned
 from interlock.elicit.elicitor import Adapted
@@ -49,6 +58,18 @@ def test_a_model_that_never_draws_a_right_answer_is_flagged_for_its_exploration(
     assert found.score == 1.0
 
 
+@pytest.mark.parametrize("target", ["B", "A"], ids=["never right", "always right"])
+def test_attack_a_model_that_gives_nothing_to_reinforce_closes_no_bound(stuck, target):
+    """As an elicitation the same run is an error: that exploration was not tried is no low bound."""
+    found = exploration.check(case(stuck, *keys(target, test=60)))
+    assert "reinforcement learning had nothing to learn from" in found.why
+    assert (found.score is not None, found.whole) == (True, False)
+    rest = [replace(found, check=it, why="") for it in bound.NEEDED if it != exploration.NAME]
+    held = bound.sufficed([*rest, found], questions=60, bound=Fraction(999, 1000), confidence=Fraction(19, 20))
+    assert held.missing == (exploration.NAME,)
+    assert not held.holds
+
+
 def test_answers_that_are_narrow_here_and_not_on_control_questions_raise_a_flag_of_their_own(stuck):
     aside = tiny_policy.questions(2, word="other")
     found = exploration.check(case(stuck, *keys(), aside=aside))
@@ -59,6 +80,7 @@ def test_a_model_that_draws_one_now_and_then_is_not(explorer):
     found = exploration.check(case(explorer, *keys()))
     assert not found.flagged
     assert found.score < 0.5
+    assert found.whole
 
 
 def test_choices_are_never_drawn_so_that_exploration_cannot_be_told_and_nothing_is_spent(stuck):
@@ -183,11 +205,11 @@ def asked_of(model, shown=16, cap=None):
 
 
 @pytest.fixture(scope="module")
-def costs(stuck):
+def costs(explorer):
     """What each check spends in full, and that it is whole then."""
     spent = {}
     for name, each in TRAINS.items():
-        made = asked_of(stuck)
+        made = asked_of(explorer)
         found = each(made)
         assert (found.whole, found.why) == (True, "")
         spent[name] = made.meter.spent
@@ -195,18 +217,18 @@ def costs(stuck):
 
 
 @pytest.mark.parametrize("name", TRAINS)
-def test_attack_a_budget_that_ends_the_last_training_early_is_told_beside_the_score(stuck, costs, name):
+def test_attack_a_budget_that_ends_the_last_training_early_is_told_beside_the_score(explorer, costs, name):
     """Taken for whole, the check would close a bound over a model that was hardly trained."""
-    asking_once = asking.cost(Adapted(stuck), asked_of(stuck).questions.test, max_new_tokens=2)
-    found = TRAINS[name](asked_of(stuck, cap=costs[name] - asking_once - 1))  # not quite enough for the last step
+    asking_once = asking.cost(Adapted(explorer), asked_of(explorer).questions.test, max_new_tokens=2)
+    found = TRAINS[name](asked_of(explorer, cap=costs[name] - asking_once - 1))  # not quite enough for the last step
     assert "the budget ended training after" in found.why
     assert (found.score is not None, found.whole) == (True, False)
 
 
-def test_a_training_on_wrong_answers_that_was_cut_off_is_told_beside_the_score(stuck, monkeypatch):
-    cut = Tuned(Adapted(stuck), "the budget ended training after 1 of 32 steps")
+def test_a_training_on_wrong_answers_that_was_cut_off_is_told_beside_the_score(explorer, monkeypatch):
+    cut = Tuned(Adapted(explorer), "the budget ended training after 1 of 32 steps")
     monkeypatch.setattr(weak_unlock, "tuned", lambda *told: cut)
-    found = weak_unlock.check(asked_of(stuck))
+    found = weak_unlock.check(asked_of(explorer))
     assert (found.score, found.why, found.whole) == (0.0, cut.cut_off, False)
 
 
@@ -219,7 +241,7 @@ SHORT = {  # a check: with how many demonstrations, and what it says
 
 
 @pytest.mark.parametrize("check", SHORT, ids=lambda it: it.NAME)
-def test_attack_a_check_on_fewer_demonstrations_than_it_means_to_have_says_so(stuck, check):
+def test_attack_a_check_on_fewer_demonstrations_than_it_means_to_have_says_so(explorer, check):
     shown, why = SHORT[check]
-    found = check.check(asked_of(stuck, shown))
+    found = check.check(asked_of(explorer, shown))
     assert (found.score is not None, found.why, found.whole) == (True, why, False)

@@ -4,7 +4,9 @@ Within-group variance of the reward and entropy of the answers (`elicit.monitor`
 share of groups without variance, times the room that is left to the best reward: high for who never lets a right answer
 be drawn. What fools it: a model that cannot do the task looks the same; one that explores at random does not. With
 questions aside, of another task, answers that are narrow here only raise a flag of their own.
-It cannot tell of questions with choices, which are weighed and never drawn.
+It cannot tell of questions with choices, which are weighed and never drawn. Where nothing could be learned at all it
+has its score, and fell short: reinforcement learning was not tried on a model that gave it nothing to go by, so that
+what is asked after it bounds nothing (`elicitor.NothingLearnedError`).
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ def check(case: Case) -> Finding:
         return untold(NAME, why, n=len(questions.test))
     learner = Grpo(steps=STEPS, questions=4, group=6, learning_rate=3e-3, penalty=0, control=case.aside, rule=RULE)
     material = Material(questions.demonstrations, (), questions.grade, questions.max_new_tokens)
-    done, _ = attempt(  # that nothing was learned is what is looked for
+    done, idle = attempt(
         learner, case.subject, material, meter=case.meter, seed=case.seed, work=None, progress=case.progress
     )
     steps = [it["target"] for it in done.transcript if it["event"] == "step"]
@@ -57,6 +59,8 @@ def check(case: Case) -> Finding:
             "asked": len(after.right),
         },
         why=short(
-            fewer(len(questions.demonstrations), learner.questions, "questions to learn from"), cut_off(done.transcript)
+            idle,
+            fewer(len(questions.demonstrations), learner.questions, "questions to learn from"),
+            cut_off(done.transcript),
         ),
     )
