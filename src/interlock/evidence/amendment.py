@@ -2,8 +2,8 @@
 
 Guarantees, of every version after the first: it names the latest one by digest, so that none is skipped, put back or
 forked; it is of the same policy, under a version that none had; the quorums that approve amendments signed it, as the
-version before has them and as it has them itself; no role of it that is independent of another has ever shared a key
-with that one; it takes effect neither before the version that it follows nor before the notice that every version
+version before has them and as it has them itself; no two roles that are kept apart have ever had a key in common, in
+whatever versions; it takes effect neither before the version that it follows nor before the notice that every version
 promises which is in force, or is to be, when the ledger takes it in; and where one of these is frozen while a threshold
 is reached, and one is, it only tightens. docs/adr/0021 says why.
 
@@ -20,7 +20,10 @@ from interlock.decide.decision import timestamp
 from interlock.decide.facts import Version
 from interlock.evidence import canonical
 from interlock.evidence.roles import Electorate, in_force, key_ids
+from interlock.policy._structure.parts import parts_of
+from interlock.policy._structure.rules import assumed_by
 from interlock.policy.compile import from_json
+from interlock.policy.model import Measured, Threshold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +31,8 @@ if TYPE_CHECKING:
 
     from interlock.decide.facts import Facts
     from interlock.evidence.testimony import Said
-    from interlock.policy.model import Policy
+    from interlock.policy._structure.parts import Parts
+    from interlock.policy.model import Policy, RuleOut
 
 
 def amended(said: Said, versions: Sequence[Version], facts: Callable[[], Facts]) -> Version:
@@ -77,18 +81,46 @@ def misfits(versions: Sequence[Policy], policy: Policy) -> Iterator[str]:
 
 
 def _dependent(versions: Sequence[Policy]) -> Iterator[str]:
-    """A key that goes from one role to one that is independent of it would sign for both."""
-    for one in versions:
-        for role in one.roles.values():
-            for other in versions:
-                shared = [
-                    name
-                    for name in role.independent_of
-                    if name in other.roles and key_ids(role.keys) & key_ids(other.roles[name].keys)
-                ]
-                if shared:
-                    said = f"is independent of `{shared[0]}`, and has a key that version {other.version} gave to that"
-                    yield f"role `{role.name}` {said}"
+    """A key that goes from one role to another that is kept apart from it would sign for both."""
+    held: dict[str, dict[str, str]] = {}
+    for version in versions:
+        for role in version.roles.values():
+            for key in sorted(key_ids(role.keys)):
+                held.setdefault(role.name, {}).setdefault(key, version.version)
+    for name, other, why in _kept_apart(versions):
+        ours, theirs = held.get(name, {}), held.get(other, {})
+        for key in ours:
+            if key in theirs:
+                yield f"role `{name}` {why}, and has a key that version {theirs[key]} gave to that"
+
+
+def _kept_apart(versions: Sequence[Policy]) -> Iterator[tuple[str, str, str]]:
+    """Two roles that no one may be both of, and why: as a version says, or because nobody vouches for their own
+    evaluations, nor sets them aside.
+
+    Who runs evaluations under any version is apart from the independent role of every one: a result stays, whoever
+    runs the next. Who vouches for an assumption is apart from whom its version asks to run what relies on it.
+    """
+    rules = [rule for version in versions for rule in _rules(version)]
+    runners = dict.fromkeys(rule.run_by for _, _, rule in rules)
+    for version in versions:
+        for role in version.roles.values():
+            for other in role.independent_of:
+                yield role.name, other, f"is independent of `{other}`"
+        for runner in runners:
+            yield version.independent, runner, f"is independent of the evaluations of `{runner}`"
+    for parts, owner, rule in rules:
+        for name in assumed_by(parts, owner):
+            why = f"vouches for `{name}` in the evaluations of `{rule.run_by}`"
+            yield parts.assumptions[name].by, rule.run_by, why
+
+
+def _rules(version: Policy) -> Iterator[tuple[Parts, Threshold | Measured, RuleOut]]:
+    """How evaluations must be run for each threshold and measured requirement of a version that has any."""
+    parts = parts_of(version)
+    for owner in (*version.thresholds.values(), *version.requirements.values()):
+        if isinstance(owner, (Threshold, Measured)) and owner.rule_out is not None:
+            yield parts, owner, owner.rule_out
 
 
 def _check_approved(said: Said, version: Version) -> None:
