@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlock.cli._text import say
 from interlock.cli.ledger import log_key
 from interlock.cli.options import HERE, JsonOption, WorkspaceOption, print_json
 from interlock.decide.decision import timestamp, to_json
@@ -61,8 +62,8 @@ def export(
     if as_json:
         print_json({**told, "vkey": vkey, "policy": opened.policy_digest})
         return
-    typer.echo(f"{path}: {len(data)} bytes, {record.entry + 1} entries, the decision {record.digest[:12]} the last")
-    typer.echo(f"to check it: interlock bundle verify {path} --vkey {vkey} --policy {opened.policy_digest}")
+    say(f"{path}: {len(data)} bytes, {record.entry + 1} entries, the decision {record.digest[:12]} the last")
+    say(f"to check it: interlock bundle verify {path} --vkey {vkey} --policy {opened.policy_digest}")
 
 
 def write(path: Path, data: bytes) -> None:
@@ -202,10 +203,11 @@ def _show(verified: Verified) -> None:
         f"checkpoint  {checkpoint.size} entries at {timestamp(utc(checkpoint.time))}"
         + (f", cosigned by {', '.join(verified.shown.cosigned_by)}" if verified.shown.cosigned_by else ""),
     ]
-    typer.echo("\n".join(["", "verified: derived again with the same answer", *(f"  {line}" for line in lines)]))
+    say("", "verified: derived again with the same answer", *(f"  {line}" for line in lines))
     for permit in verified.evidence.permits:
-        typer.echo("\n  ".join(_permit_lines(verified, permit)))
-    typer.echo("\n".join(["not checked:", *(f"  - {line}" for line in _not_checked(verified))]))
+        first, *rest = _permit_lines(verified, permit)
+        say(first, *(f"  {line}" for line in rest))
+    say("not checked:", *(f"  - {line}" for line in _not_checked(verified)))
 
 
 def _permit_lines(verified: Verified, permit: Permit) -> list[str]:
