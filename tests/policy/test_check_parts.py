@@ -136,6 +136,18 @@ def below_if(*ways, **changes):
     return levels(threshold(below_if=ways, **changes), measures=named(measure(), ComputeRatio("growth", "base")))
 
 
+def void(steps, expr=None, **changes):
+    """Thresholds of which each is below only if the next one is, since an assumption of it is void at that."""
+    lines = [threshold(f"t{n}", expr or AT_HALF, rule_out=rule(assumes=(f"a{n}",)), **changes) for n in range(steps)]
+    made = named(*(stated(f"a{n}", void_at=(f"t{n + 1}",)) for n in range(steps)))
+    return levels(*lines, threshold(f"t{steps}"), assumptions={**ASSUMPTIONS, **made})
+
+
+def combinations(steps, last):
+    """Combinations of which each is of the next one."""
+    return [Combined(f"c{n}", 1, (f"c{n + 1}" if n + 1 < steps else last,)) for n in range(steps)]
+
+
 def assumed(name, **changes):
     return {**ASSUMPTIONS, name: replace(ASSUMPTIONS[name], **changes)}
 
@@ -620,6 +632,56 @@ MISTAKES = {
         "thresholds.t0",
         "at most 64 steps from threshold `t0`",
     ),
+    "a chain that goes through assumptions": (
+        void(13),
+        "thresholds.t0",
+        "at most 64 steps from threshold `t0` to the last that it depends on, got 65",
+    ),
+    "a chain that goes through assumptions of what stands deep": (
+        void(8, AtLeast(1, (AtLeast(1, (AtLeast(1, (AtLeast(1, (AT_HALF,)),)),)),))),
+        "thresholds.t0",
+        "at most 64 steps from threshold `t0` to the last that it depends on, got 72",
+    ),
+    "a chain that goes through assumptions about what a subject is compared on": (
+        void(11, below_if=(UnderReference("base", ("skill",), HALF),)),
+        "thresholds.t0",
+        "at most 64 steps from threshold `t0` to the last that it depends on, got 66",
+    ),
+    "a chain that goes through screens": (
+        levels(*(threshold(f"t{n}", below_if=(UnderScreen(f"t{n + 1}"),)) for n in range(33)), threshold("t33")),
+        "thresholds.t0",
+        "at most 64 steps from threshold `t0` to the last that it depends on, got 66",
+    ),
+    "a chain of combinations that is too long": (
+        requirements(*combinations(33, "secure")),
+        "requirements.c0",
+        "at most 64 steps from requirement `c0` to the last that it depends on, got 66",
+    ),
+    "a chain of combinations, and of thresholds after it": (
+        replace(void(8), requirements=named(attested(), *combinations(12, "out"), RuledOut("out", "t0"), NEVER)),
+        "requirements.c0",
+        "at most 64 steps from requirement `c0` to the last that it depends on, got 65",
+    ),
+    "a chain of combinations, and of thresholds at which what it measures is void": (
+        replace(
+            void(8),
+            requirements=named(
+                attested(), *combinations(13, "harmless"), measured(assumes=("a0",), level=Fraction(1, 4)), NEVER
+            ),
+        ),
+        "requirements.c0",
+        "at most 64 steps from requirement `c0` to the last that it depends on, got 65",
+    ),
+    "a chain of combinations for the last of which another stands in": (
+        requirements(
+            *combinations(16, "secure"),
+            *(replace(it, name=f"d{it.name}", of=tuple(f"d{name}" for name in it.of)) for it in combinations(16, "c")),
+            attested("dc"),
+            exceptions=named(ExceptionRule("way", "interim", ("secure",), ("dc0",), ("board",), MONTH)),
+        ),
+        "requirements.c0",
+        "at most 64 steps from requirement `c0` to the last that it depends on, got 66",
+    ),
     # requirements
     "never, defined": (
         small_policy(requirements=named(attested(), attested("never"))),
@@ -1093,6 +1155,8 @@ ALLOWED = {
     "two ways to the same threshold": levels(
         threshold("a", AtLeast(2, (Ref("b"), Ref("c")))), threshold("b", Ref("c")), threshold("c")
     ),
+    "a chain of 60 through assumptions": void(12),
+    "a chain of 64 of combinations": requirements(*combinations(32, "secure")),
     "a chain of 64": levels(*(threshold(f"t{n}", Ref(f"t{n + 1}")) for n in range(64)), threshold("t64")),
     "a judged threshold with an expression": levels(threshold(judged=Judged("board", ("skill", "secure")))),
     "an earlier version with fewer numbers": small_policy(supersedes="1.9.9"),

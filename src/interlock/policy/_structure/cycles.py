@@ -2,7 +2,8 @@
 
 Nothing may depend on itself, or deciding would not end; nor through a longer chain than `MAX_CHAIN`, or a policy could
 exhaust whoever decides by it. A threshold depends on those in its expression, on its screens, on those that list it in
-`above`, and on those at which an assumption behind its rule is void.
+`above`, and on those at which an assumption behind its rule is void. A requirement depends on those that it combines,
+on what may stand in for it, on the threshold that it wants ruled out, and on assumptions like a threshold.
 """
 
 from __future__ import annotations
@@ -10,19 +11,35 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from interlock.policy._structure.parts import Parts, Path, Problem, located
+from interlock.policy._structure.parts import Parts, Problem, located
 from interlock.policy._structure.rules import assumed_by
-from interlock.policy.model import Combined, Defined, Hole, Measured, Never, Ref, RuledOut, UnderScreen
+from interlock.policy.model import (
+    At,
+    Combined,
+    Defined,
+    Hole,
+    Measured,
+    Never,
+    Ref,
+    RuledOut,
+    UnderReference,
+    UnderScreen,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from interlock.policy.model import Requirement, Threshold
 
-#: Steps from one threshold or requirement to the next, with the levels of the expressions between, at the most.
+#: Steps from one threshold or requirement to the last that it depends on, at the most. A step is as far as whoever
+#: decides goes down for one level of an expression: three of Python's calls, of which it has a thousand for all.
 MAX_CHAIN = 64
+#: Steps from a measure to a threshold at which an assumption behind it is void; from a threshold to a subject that it
+#: names, and to its screen; from a requirement to one that it combines or for which it stands in; to a threshold.
+_VOID, _REFERENCE, _SCREEN, _COMBINED, _RULED_OUT = 4, 2, 2, 2, 1
 #: Parts of an explanation in which everything that something depends on is written out, at the most.
 MAX_PARTS = 10_000
+_SECTIONS = {"threshold": "thresholds", "requirement": "requirements"}
 
 #: name -> what it depends on -> (how many steps away, why; an empty text where that is plain).
 Graph = dict[str, dict[str, tuple[int, str]]]
@@ -30,17 +47,44 @@ Graph = dict[str, dict[str, tuple[int, str]]]
 
 def check_cycles(parts: Parts) -> Iterator[Problem]:
     """Every threshold and requirement that depends on itself."""
-    combined = [it for it in parts.requirements.values() if isinstance(it, Combined)]
-    requirements: Graph = {it.name: dict.fromkeys(it.of, (1, "")) for it in combined}
-    problems = [
-        *_circles(_thresholds(parts), "threshold", ("thresholds",)),
-        *_circles(requirements, "requirement", ("requirements",)),
-    ]
+    lengths: dict[str, int] = {}
+    problems = [*_circles(_thresholds(parts), lengths, kind="threshold"), *_too_long(lengths, kind="threshold")]
+    problems += _requirements(parts, {} if problems else lengths)
     yield from problems
     if not problems:
+        combined = [it for it in parts.requirements.values() if isinstance(it, Combined)]
         mentions = {it.name: list(_mentioned(it)) for it in parts.thresholds.values()}
-        yield from _too_many_parts(mentions, "threshold", ("thresholds",))
-        yield from _too_many_parts({it.name: list(it.of) for it in combined}, "requirement", ("requirements",))
+        yield from _too_many_parts(mentions, "threshold")
+        yield from _too_many_parts({it.name: list(it.of) for it in combined}, "requirement")
+
+
+def _requirements(parts: Parts, thresholds: Mapping[str, int]) -> Iterator[Problem]:
+    """Every requirement that depends on itself, and the first that depends on too much. `thresholds`: their lengths."""
+    graph: Graph = {
+        name: dict.fromkeys(it.of, (_COMBINED, "")) if isinstance(it, Combined) else {}
+        for name, it in parts.requirements.items()
+    }
+    ends = {name: _asks(parts, it, thresholds) for name, it in parts.requirements.items()}
+    alone: dict[str, int] = {}
+    circles = list(_circles(graph, alone, ends, kind="requirement"))
+    if circles:
+        yield from circles
+        return
+    for rule in parts.exceptions.values():  # for what stands in for one, nothing else does
+        longest = max((alone.get(name, 0) for name in rule.requires), default=0)
+        for name in rule.instead_of:
+            ends[name] = max(ends.get(name, 0), _COMBINED + longest)
+    lengths: dict[str, int] = {}
+    yield from _circles(graph, lengths, ends, kind="requirement")
+    yield from _too_long(lengths, kind="requirement")
+
+
+def _asks(parts: Parts, requirement: Requirement, thresholds: Mapping[str, int]) -> int:
+    """The steps from a requirement through the thresholds that it asks for itself."""
+    if isinstance(requirement, RuledOut):
+        return _RULED_OUT + thresholds.get(requirement.threshold, 0)
+    voids = _voids(parts, requirement) if isinstance(requirement, Measured) else {}
+    return max((_VOID + thresholds.get(name, 0) for name in voids), default=0)
 
 
 def _mentioned(threshold: Threshold) -> Iterator[str]:
@@ -51,7 +95,7 @@ def _mentioned(threshold: Threshold) -> Iterator[str]:
     yield from (way.threshold for way in threshold.below_if if isinstance(way, UnderScreen))
 
 
-def _too_many_parts(mentions: Mapping[str, list[str]], kind: str, section: Path) -> Iterator[Problem]:
+def _too_many_parts(mentions: Mapping[str, list[str]], kind: str) -> Iterator[Problem]:
     """The first whose explanation would be too long: few names can stand in one another very often."""
     sizes: dict[str, int] = {}
 
@@ -63,7 +107,7 @@ def _too_many_parts(mentions: Mapping[str, list[str]], kind: str, section: Path)
     for name in mentions:
         if size(name) > MAX_PARTS:
             message = f"expected at most {MAX_PARTS} parts when all that {kind} `{name}` depends on is written out"
-            yield Problem((*section, name), f"{message}, got {size(name)}", at_key=True)
+            yield Problem((_SECTIONS[kind], name), f"{message}, got {size(name)}", at_key=True)
             return
 
 
@@ -122,15 +166,16 @@ def _thresholds(parts: Parts) -> Graph:
 
 def _own(parts: Parts, threshold: Threshold) -> dict[str, tuple[int, str]]:
     """What a threshold depends on by itself, the shallowest reason for each but with the longest way."""
+    inside = list(located(threshold.reached_when, ())) if threshold.reached_when else []
+    ways = [(part.threshold, depth, "") for _, part, depth in inside if isinstance(part, Ref)]
+    ways += [(way.threshold, _SCREEN, "") for way in threshold.below_if if isinstance(way, UnderScreen)]
+    asking = [depth for _, part, depth in inside if isinstance(part, At)]
+    asking += [_REFERENCE for way in threshold.below_if if isinstance(way, UnderReference)]
+    ways += [(name, max(asking, default=0) + _VOID, why) for name, why in _voids(parts, threshold).items()]
     found: dict[str, tuple[int, str]] = {}
-    for _, part, depth in located(threshold.reached_when, ()) if threshold.reached_when else ():
-        if isinstance(part, Ref):
-            found[part.threshold] = (max(depth, *found.get(part.threshold, (0, ""))[:1]), "")
-    for way in threshold.below_if:
-        if isinstance(way, UnderScreen):
-            found.setdefault(way.threshold, (1, ""))
-    for name, why in _voids(parts, threshold).items():
-        found.setdefault(name, (1, why))
+    for name, away, why in ways:
+        longest, first = found.get(name, (0, why))
+        found[name] = (max(longest, away), first)
     return found
 
 
@@ -140,22 +185,31 @@ def _voids(parts: Parts, owner: Threshold | Measured) -> dict[str, str]:
     return {name: f"`{it.name}` is void at `{name}`" for it in assumed for name in it.void_at}
 
 
-def _circles(graph: Graph, kind: str, section: Path) -> Iterator[Problem]:
-    """Every circle, at the first name on it; and the first chain that is too long."""
-    lengths: dict[str, int] = {}
+def _circles(
+    graph: Graph, lengths: dict[str, int], ends: Mapping[str, int] | None = None, *, kind: str
+) -> Iterator[Problem]:
+    """Every circle, at the first name on it. `lengths` fills with the steps to the last that each depends on; `ends`:
+    those that one takes outside of the graph.
+    """
     for start in graph:
-        yield from _from(start, graph, lengths, kind=kind, section=section)
+        yield from _from(start, graph, lengths, ends or {}, kind=kind)
+
+
+def _too_long(lengths: Mapping[str, int], *, kind: str) -> Iterator[Problem]:
+    """The first chain of the longest, if that is too long."""
     longest = max(lengths, key=lengths.__getitem__, default=None)
     if longest is not None and lengths[longest] > MAX_CHAIN:
         yield Problem(
-            (*section, longest),
+            (_SECTIONS[kind], longest),
             f"expected at most {MAX_CHAIN} steps from {kind} `{longest}` to the last that it depends on, "
             f"got {lengths[longest]}",
             at_key=True,
         )
 
 
-def _from(start: str, graph: Graph, lengths: dict[str, int], *, kind: str, section: Path) -> Iterator[Problem]:
+def _from(
+    start: str, graph: Graph, lengths: dict[str, int], ends: Mapping[str, int], *, kind: str
+) -> Iterator[Problem]:
     """Walk everything that `start` depends on, depth first; `lengths` has what was walked already."""
     if start in lengths:
         return
@@ -165,21 +219,19 @@ def _from(start: str, graph: Graph, lengths: dict[str, int], *, kind: str, secti
         step = next((step for step in left if step in graph and step not in lengths), None)
         if step is None:
             steps = [away + lengths.get(on, 0) for on, (away, _) in graph[name].items()]
-            lengths[name] = max(steps, default=0)
+            lengths[name] = max([ends.get(name, 0), *steps])
             del trail[name]
         elif step in trail:
-            yield _circle(list(trail), step, graph, kind=kind, section=section)
+            yield _circle(list(trail), step, graph, kind=kind)
         else:
             trail[step] = iter(graph[step])
 
 
-def _circle(
-    trail: list[str], back: str, graph: Mapping[str, Mapping[str, tuple[int, str]]], *, kind: str, section: Path
-) -> Problem:
+def _circle(trail: list[str], back: str, graph: Mapping[str, Mapping[str, tuple[int, str]]], *, kind: str) -> Problem:
     circle = [*trail[trail.index(back) :], back]
     reasons = dict.fromkeys(graph[one][other][1] for one, other in pairwise(circle))
     told = ", ".join(filter(None, reasons))
     way = " -> ".join(f"`{name}`" for name in circle)
     said = f" ({told})" if told else ""
     message = f"{kind} `{back}` depends on itself: {way}{said}; expected none that does"
-    return Problem((*section, back), message, at_key=True)
+    return Problem((_SECTIONS[kind], back), message, at_key=True)
