@@ -143,8 +143,11 @@ def test_attack_another_policy_under_this_one_s_digest(workspace):
     [
         (("id: test-lab/said", "id: test-lab/other"), "expected the same policy"),
         (("title: What", "supersedes: 0.9.0\ntitle: What"), "supersedes version `0.9.0`, expected `1.0.0`"),
+        (("version: 1.1.0", "version: 1.0"), "version `1.0` was there before"),
+        (("version: 1.1.0", "version: 01.0.0"), "version `01.0.0` was there before"),
+        (("version: 1.1.0", "version: 0.0.1"), "version `0.0.1` is below `1.0.0`, expected one above all that were"),
     ],
-    ids=["another id", "another predecessor"],
+    ids=["another id", "another predecessor", "the same, shorter", "the same, padded", "a lower version"],
 )
 def test_what_is_no_next_version_is_refused(workspace, change, match):
     new = policy(workspace, "1.1.0", change)

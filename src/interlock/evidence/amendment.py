@@ -1,11 +1,11 @@
 """From one version of a policy to the next, by TUF's rule for its root (TUF specification, section 5.3).
 
 Guarantees, of every version after the first: it names the latest one by digest, so that none is skipped, put back or
-forked; it is of the same policy, under a version that none had; the quorums that approve amendments signed it, as the
-version before has them and as it has them itself; no two roles that are kept apart have ever had a key in common, in
-whatever versions; it takes effect neither before the version that it follows nor before the notice that every version
-promises which is in force, or is to be, when the ledger takes it in; and where one of these is frozen while a threshold
-is reached, and one is, it only tightens. docs/adr/0021 says why.
+forked; it is of the same policy, under a version above all that were there; the quorums that approve amendments signed
+it, as the version before has them and as it has them itself; no two roles that are kept apart have ever had a key in
+common, in whatever versions; it takes effect neither before the version that it follows nor before the notice that
+every version promises which is in force, or is to be, when the ledger takes it in; and where one of these is frozen
+while a threshold is reached, and one is, it only tightens. docs/adr/0021 says why.
 
 Whatever a version says of when it takes effect, it never does before its notice is over: how long a publication takes
 changes when, and never whether, an amendment counts.
@@ -20,6 +20,7 @@ from interlock.decide.decision import timestamp
 from interlock.decide.facts import Version
 from interlock.evidence import canonical
 from interlock.evidence.roles import Electorate, in_force, key_ids
+from interlock.policy._scalar import numbers
 from interlock.policy._structure.parts import parts_of
 from interlock.policy._structure.rules import assumed_by
 from interlock.policy.compile import from_json
@@ -69,8 +70,11 @@ def misfits(versions: Sequence[Policy], policy: Policy) -> Iterator[str]:
     latest = versions[-1]
     if policy.id != latest.id:
         yield f"amends `{latest.id}` by `{policy.id}`, expected the same policy"
-    if policy.version in {it.version for it in versions}:
-        yield f"version `{policy.version}` was there before, expected one that no version had"
+    highest = max((it.version for it in versions), key=numbers)
+    if numbers(policy.version) in {numbers(it.version) for it in versions}:
+        yield f"version `{policy.version}` was there before, expected one with numbers that no version had"
+    elif numbers(policy.version) < numbers(highest):
+        yield f"version `{policy.version}` is below `{highest}`, expected one above all that were there"
     if policy.supersedes not in {"", latest.version}:
         yield f"supersedes version `{policy.supersedes}`, expected `{latest.version}`"
     if policy.effective < latest.effective:

@@ -116,6 +116,12 @@ def version(value: object) -> str:
     return _matched(VERSION, value, "a version such as `1.0.0`")[0]
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """A version as it is compared: three numbers, so that `1.0` is `1.0.0`."""
+    found = [int(number) for number in version.split(".")]
+    return (*found, *(0 for _ in range(3 - len(found))))
+
+
 def prose(value: object) -> str:
     """Text for people: not empty, nothing in it that is not seen."""
     if not isinstance(value, str) or not value.strip() or CONTROL.search(value):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from interlock.policy._scalar import exact
+from interlock.policy._scalar import exact, numbers
 from interlock.policy._structure.cycles import check_cycles, never_met
 from interlock.policy._structure.gates import check_gates
 from interlock.policy._structure.parts import (
@@ -458,16 +458,10 @@ def _policy(parts: Parts) -> Iterator[Problem]:
     yield from _subjects(parts)
     if parts.effective and parts.expires and parts.effective >= parts.expires:
         yield Problem(("expires",), "expected a time after `effective`, got one that is not")
-    if parts.version and parts.supersedes and _numbers(parts.supersedes) >= _numbers(parts.version):
+    if parts.version and parts.supersedes and numbers(parts.supersedes) >= numbers(parts.version):
         yield Problem(
             ("supersedes",), f"expected a version below this one, `{parts.version}`, got `{parts.supersedes}`"
         )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """A version as it is compared: three numbers."""
-    numbers = [int(number) for number in version.split(".")]
-    return (*numbers, *(0 for _ in range(3 - len(numbers))))
 
 
 def _independent(parts: Parts) -> Iterator[Problem]:
