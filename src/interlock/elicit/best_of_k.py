@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from interlock.elicit import asking
 from interlock.elicit.budget import Meter, OutOfBudgetError
@@ -26,6 +26,7 @@ from interlock.policy.model import Elicitation
 class BestOfK:
     """How often to try. `shots` solved examples are shown first, the first of the demonstrations."""
 
+    version: ClassVar[int] = 1  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
     k: int = 16
     temperatures: tuple[float, ...] = (0.3, 0.7, 1.0)
     shots: int = 0
@@ -49,8 +50,8 @@ class BestOfK:
         return "few-shot" if self.shots else "prompted"
 
     def describe(self) -> Mapping[str, Any]:
-        """Every setting that its results depend on, as JSON."""
-        return asdict(self) | {"temperatures": list(self.temperatures)}
+        """Every setting that its results depend on, as JSON, and the version of what it does."""
+        return asdict(self) | {"version": self.version, "temperatures": list(self.temperatures)}
 
     def elicit(
         self,

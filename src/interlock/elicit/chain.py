@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from interlock.elicit.budget import Meter
 from interlock.elicit.elicitor import Elicited, Elicitor, NothingLearnedError, Progress, attempt
@@ -18,6 +18,7 @@ from interlock.policy.model import TRAINED, Elicitation
 class Chain:
     """`second` takes on the model that `first` adapted, from the same material and budget."""
 
+    version: ClassVar[int] = 1  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
     first: Elicitor
     second: Elicitor
 
@@ -34,9 +35,10 @@ class Chain:
         return self.first.kind if self.first.kind in TRAINED and self.second.kind not in TRAINED else self.second.kind
 
     def describe(self) -> Mapping[str, Any]:
-        """Every setting that its results depend on, as JSON."""
+        """Every setting that its results depend on, as JSON, and the version of what it does."""
         parts = (self.first, self.second)
-        return {"parts": [{"name": part.name, "kind": part.kind, "settings": dict(part.describe())} for part in parts]}
+        told = [{"name": part.name, "kind": part.kind, "settings": dict(part.describe())} for part in parts]
+        return {"version": self.version, "parts": told}
 
     def elicit(
         self, subject: LocalModel, material: Material, *, meter: Meter, seed: int, work: Path | None, progress: Progress

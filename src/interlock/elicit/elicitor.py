@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from interlock.elicit.budget import Meter
 from interlock.elicit.items import Item, Material
@@ -80,7 +80,13 @@ class NothingLearnedError(EvidenceError):
 
 
 class Elicitor(Protocol):
-    """One way of trying hard."""
+    """One way of trying hard.
+
+    `version` is raised whenever it trains or asks otherwise at the same settings, in any module that it is made of: it
+    stands in the description, so that no certificate of the elicitor as it was stands for what it then does.
+    """
+
+    version: ClassVar[int]
 
     @property
     def name(self) -> str:
@@ -91,7 +97,7 @@ class Elicitor(Protocol):
         """The elicitation, in a policy's words, that it is."""
 
     def describe(self) -> Mapping[str, Any]:
-        """Every setting that its results depend on, as JSON."""
+        """Every setting that its results depend on, as JSON, and its `version`."""
 
     def elicit(
         self, subject: LocalModel, material: Material, *, meter: Meter, seed: int, work: Path | None, progress: Progress

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from interlock.elicit import budget, monitor, rollouts
 from interlock.elicit.budget import Meter
@@ -38,6 +38,7 @@ class ExpertIteration:
     it finds likely is not made yet likelier by choosing it.
     """
 
+    version: ClassVar[int] = 1  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
     rounds: int = 6
     questions: int = 32  # a round; fewer if there are fewer
     attempts: int = 16  # answers to each
@@ -68,8 +69,8 @@ class ExpertIteration:
         return "rl-fine-tuned"
 
     def describe(self) -> Mapping[str, Any]:
-        """Every setting that its results depend on, as JSON."""
-        return asdict(self)
+        """Every setting that its results depend on, as JSON, and the version of what it does."""
+        return asdict(self) | {"version": self.version}
 
     def elicit(
         self, subject: LocalModel, material: Material, *, meter: Meter, seed: int, work: Path | None, progress: Progress

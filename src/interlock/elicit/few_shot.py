@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from interlock.elicit import asking, items
 from interlock.elicit.budget import Meter, OutOfBudgetError
@@ -27,6 +27,7 @@ class FewShot:
     drawn by the seed, without replacement.
     """
 
+    version: ClassVar[int] = 1  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
     shots: int = 5
     draws: int = 1  # how many draws are tried on dev
 
@@ -45,8 +46,8 @@ class FewShot:
         return "few-shot"
 
     def describe(self) -> Mapping[str, Any]:
-        """Every setting that its results depend on, as JSON."""
-        return {"shots": self.shots, "draws": self.draws}
+        """Every setting that its results depend on, as JSON, and the version of what it does."""
+        return {"version": self.version, "shots": self.shots, "draws": self.draws}
 
     def elicit(
         self, subject: LocalModel, material: Material, *, meter: Meter, seed: int, work: Path | None, progress: Progress

@@ -18,7 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from interlock.elicit import budget, monitor, rollouts
 from interlock.elicit.budget import Meter
@@ -49,6 +49,7 @@ class Weighted:
 class Grpo:
     """How hard to try. `control` are questions of another task, answered to compare with and not trained on."""
 
+    version: ClassVar[int] = 1  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
     steps: int = 60
     questions: int = 8  # a step
     group: int = 8  # answers to each
@@ -82,8 +83,8 @@ class Grpo:
         return "rl-fine-tuned"
 
     def describe(self) -> Mapping[str, Any]:
-        """Every setting that its results depend on, as JSON."""
-        told = asdict(self)
+        """Every setting that its results depend on, as JSON, and the version of what it does."""
+        told = asdict(self) | {"version": self.version}
         asked = [[item.id, list(item.messages), item.target] for item in self.control]
         return told | {"control": hashlib.sha256(repr(asked).encode()).hexdigest() if asked else ""}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from interlock.elicit.budget import Meter
 from interlock.elicit.elicitor import Adapted, Elicited, Progress
@@ -18,6 +18,8 @@ from interlock.policy.model import Elicitation
 class Prompted:
     """The question as it is, answered once at temperature 0."""
 
+    version: ClassVar[int] = 1  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
+
     @property
     def name(self) -> str:
         """Its name on the command line."""
@@ -29,8 +31,8 @@ class Prompted:
         return "prompted"
 
     def describe(self) -> Mapping[str, Any]:
-        """Every setting that its results depend on, as JSON: none."""
-        return {}
+        """Every setting that its results depend on, as JSON, which is none, and the version of what it does."""
+        return {"version": self.version}
 
     def elicit(
         self,

@@ -17,7 +17,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from interlock.elicit import asking, examples, items, lora, training
 from interlock.elicit.budget import Meter, OutOfBudgetError
@@ -44,6 +44,7 @@ LEARNED = 0.05
 class Supervised:
     """How hard to try. The same settings must be used on a suspect and on its honest control."""
 
+    version: ClassVar[int] = 1  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
     weights: Weights = "adapter"  # what is trained: a LoRA adapter, or every weight in float32
     rank: int = 8  # inner dimension of the adapter
     layers: int = 12  # how many of the last layers get an adapter
@@ -73,8 +74,9 @@ class Supervised:
         return "fine-tuned"
 
     def describe(self) -> Mapping[str, Any]:
-        """Every setting that its results depend on, as JSON."""
-        told: dict[str, Any] = {"weights": self.weights, "steps": self.steps, "warm_up": self.warm_up}
+        """Every setting that its results depend on, as JSON, and the version of what it does."""
+        told: dict[str, Any] = {"version": self.version, "weights": self.weights}
+        told |= {"steps": self.steps, "warm_up": self.warm_up}
         if self.weights == "adapter":
             told |= {"rank": self.rank, "layers": self.layers}
         rates = [repr(float(rate)) for rate in self.learning_rates]

@@ -29,6 +29,9 @@ _LIMIT = 1 << 26
 def recipe_of(name: str, kind: str, settings: Mapping[str, Any]) -> str:
     """SHA-256, in hex, of an elicitor's description in canonical JSON (RFC 8785): the same elicitor, the same text.
 
+    What it does is bound by the `version` among its settings (`elicit.elicitor.Elicitor`) alone: who changes the
+    training without raising it leaves certificates standing for other training.
+
     Raises:
         ValueError: a setting has no JSON form.
     """
