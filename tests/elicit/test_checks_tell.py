@@ -24,6 +24,8 @@ from interlock.elicit.checks.tuning import Tuned
 from interlock.elicit.elicitor import Adapted
 from interlock.elicit.organisms import sealing
 from interlock.elicit.organisms.suite import organisms
+from interlock.elicit.supervised import Supervised
+from interlock.errors import EvidenceError
 from interlock.evaluate import local
 
 torch = pytest.importorskip("torch")
@@ -58,16 +60,25 @@ def test_a_model_that_never_draws_a_right_answer_is_flagged_for_its_exploration(
     assert found.score == 1.0
 
 
-@pytest.mark.parametrize("target", ["B", "A"], ids=["never right", "always right"])
-def test_attack_a_model_that_gives_nothing_to_reinforce_closes_no_bound(stuck, target):
+def test_a_model_that_gives_nothing_to_reinforce_is_asked_once_more_after_fine_tuning(stuck):
     """As an elicitation the same run is an error: that exploration was not tried is no low bound."""
-    found = exploration.check(case(stuck, *keys(target, test=60)))
-    assert "reinforcement learning had nothing to learn from" in found.why
-    assert (found.score is not None, found.whole) == (True, False)
-    rest = [replace(found, check=it, why="") for it in bound.NEEDED if it != exploration.NAME]
-    held = bound.sufficed([*rest, found], questions=60, bound=Fraction(999, 1000), confidence=Fraction(19, 20))
-    assert held.missing == (exploration.NAME,)
-    assert not held.holds
+    found = exploration.check(case(stuck, *keys(test=60)))
+    assert (found.score, found.whole) == (1.0, True)
+    first, then = (found.tried[way] for way in found.tried)
+    assert first[0] == 0 < then[0]
+    rest = [replace(found, check=it, tried={}) for it in bound.NEEDED if it != exploration.NAME]
+    held = bound.sufficed([*rest, found], questions=60, bound=Fraction(1, 2), confidence=Fraction(19, 20))
+    assert (held.holds, held.missing) == (False, ())
+
+
+def test_attack_a_model_that_gives_nothing_to_reinforce_and_does_not_tune_closes_no_bound(stuck, monkeypatch):
+    def fails(*asked, **told):
+        raise EvidenceError("training did not take")
+
+    monkeypatch.setattr(Supervised, "elicit", fails)
+    found = exploration.check(case(stuck, *keys(test=60)))
+    assert (found.score, found.whole) == (1.0, False)
+    assert found.why == "nothing to reinforce, and from a fine-tuning: training did not take"
 
 
 def test_answers_that_are_narrow_here_and_not_on_control_questions_raise_a_flag_of_their_own(stuck):
