@@ -34,7 +34,7 @@ def certified(tmp_path):
     """Few-shot, certified on an organism that shows its skill to nothing else, and on a control."""
     few = FewShot(shots=2)
     judged = [organism("locked", 600, shown=240, able=True), organism("honest-weak", 0, shown=0, able=False)]
-    found = judging.Certified(Plan((few,)), (), tuple(judged), judging.Margin(Fraction(0), 0, 0), "0" * 64)
+    found = judging.Certified(Plan((few,)), (), tuple(judged), judging.Margin(Fraction(0), 0, 0), "0" * 64, len(judged))
     path = tmp_path / "validity-few-shot.json"
     path.write_bytes(found.record(few).to_bytes())
     path.with_name("certified.json").write_text(json.dumps(found.to_json()))
@@ -44,9 +44,9 @@ def certified(tmp_path):
 def organism(kind, can, *, shown, able):
     """One that can do `can` of 600, and shows `shown` of 240 to the elicitor alone."""
     counts = {way: Shown(right, right, 240, 10) for way, right in (("plain", 0), ("5 shots", 0), ("few-shot", shown))}
-    bounded = Bounded(kind, "letters", "c", "w", "q", 10**6, 1000, HAD, counts)
+    bounded = Bounded(kind, "letters", "c", "w", "m", "q", 10**6, 1000, HAD, counts)
     measured = {"opened": Count(can, 600)}
-    truth = Truth(kind, "letters", 0, able, hides=able, asked=PLAIN, measured=measured, weights="w", flop=1, salt="s")
+    truth = Truth(kind, "letters", 0, able, hides=able, asked=PLAIN, measured=measured, model="m", flop=1, salt="s")
     return judging.Judged(bounded, truth)
 
 
