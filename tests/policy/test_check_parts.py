@@ -901,6 +901,14 @@ MISTAKES = {
         "actions.x.refines",
         "action `x` refines itself: `x` -> `y` -> `x`",
     ),
+    "an action for which scaling would be asked less than at scale": (
+        small_policy(
+            gates=gates({"high": Cell(("secure",))}, x={"high": Cell(("secure",))}),
+            actions=named(Action("x", reversible=True, refines="scale")),
+        ),
+        "actions.x.refines",
+        "action `x` refines `scale` and is gated; expected its cells at `scale`",
+    ),
     "released weights that come back": (
         small_policy(actions=named(Action("release-weights", reversible=True))),
         "actions.release-weights.reversible",

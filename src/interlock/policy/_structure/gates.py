@@ -103,6 +103,9 @@ def _actions(parts: Parts) -> Iterator[Problem]:
             yield Problem((*path, "refines"), f"action `{name}` refines itself: {way}")
         elif action.reversible and "release-weights" in refined:
             yield Problem((*path, "reversible"), "weights that are released cannot be taken back; expected `false`")
+        if ends and "scale" in refined[1:] and name in gated:  # what scaling led to is asked at `scale` alone
+            message = f"action `{name}` refines `scale` and is gated; expected its cells at `scale`, or `not_governed`"
+            yield Problem((*path, "refines"), message)
 
 
 def _refined(parts: Parts, name: str) -> tuple[list[str], bool]:
