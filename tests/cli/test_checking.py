@@ -34,10 +34,14 @@ def example(tmp_path):
 def faulty(tmp_path):
     """The same, ruled out by prompting alone."""
     path = tmp_path / "prompted.yaml"
-    assert "elicitation: [few-shot, fine-tuned]\n" in EXAMPLE
-    path.write_text(
-        EXAMPLE.replace("elicitation: [few-shot, fine-tuned]\n", "elicitation: [few-shot]\n"), encoding="utf-8"
-    )
+    text = EXAMPLE
+    for whole, changed in (
+        ("elicitation: [few-shot, fine-tuned]\n      demonstrations: 16", "elicitation: [few-shot]\n     "),
+        ("elicitation: [few-shot, fine-tuned, ", "demonstrations: 16, elicitation: [few-shot, fine-tuned, "),
+    ):
+        assert whole in text
+        text = text.replace(whole, changed)
+    path.write_text(text, encoding="utf-8")
     return path
 
 

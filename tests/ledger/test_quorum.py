@@ -168,7 +168,7 @@ BAD_FILES = {
     ),
     "Windows line ends": (f"witness a {A}\r\nquorum a\r\n", "quorum:1: got control character 0x0D"),
     "a form feed for a space": (f"witness\fa {A}\nquorum a\n", "quorum:1: got control character 0x0C"),
-    "a space that is not ASCII": (f"witness\u00a0a {A}\nquorum a\n", "quorum:1: got `witness\u00a0a`"),
+    "a space that is not ASCII": (f"witness\u00a0a {A}\nquorum a\n", "quorum:1: got `witness\\xa0a`"),
     "a delete character": (f"# \x7f\nwitness a {A}\nquorum a\n", "quorum:1: got control character 0x7F"),
     "bytes that are no UTF-8": (b"# \xff\n", "quorum:1: got bytes that are not UTF-8"),
     "too many bytes": (b"#" * ((1 << 20) + 1), "expected at most"),
