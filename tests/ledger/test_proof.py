@@ -183,6 +183,37 @@ def test_a_ledger_that_was_put_back_in_time_is_found(tmp_path, kept):
     _conflicts(open_ledger(older), kept, "it was put back: got time")
 
 
+def _times(kept):
+    return int(kept.with_name("kept.times").read_text().split()[0])
+
+
+@pytest.mark.parametrize("torn", [0, 1, 40], ids=["whole", "its end", "more of it"])
+def test_a_copy_whose_history_is_ahead_of_its_checkpoint_is_followed_as_far_as_both_go(tmp_path, kept, torn):
+    """Copied file by file while the log went on; what was not seen whole is no more than not remembered yet."""
+    ledger = new_ledger(tmp_path / "ledger", entries=2)
+    monitor.start(ledger, kept)
+    before = _times(kept)
+    copy = open_ledger(shutil.copytree(ledger.folder, tmp_path / "copy"))
+    with writer(ledger, 900) as opened:
+        opened.append(b"one more")
+    history = (ledger.folder / "history").read_bytes()
+    (copy.folder / "history").write_bytes(history[: len(history) - torn])
+    monitor.watch(copy, kept)
+    assert _times(kept) == before
+    monitor.watch(ledger, kept)
+    assert _times(kept) == len(history) > before
+
+
+@pytest.mark.parametrize(
+    "text", ["", "12\n", "-1 " + "a" * 64 + "\n", "1 " + "A" * 64 + "\n", "1 " + "a" * 2000], ids=str
+)
+def test_times_that_cannot_be_read_are_refused(grown, kept, text):
+    monitor.start(grown[1], kept)
+    kept.with_name("kept.times").write_text(text)
+    with pytest.raises(LedgerError, match=r"kept\.times"):
+        monitor.watch(grown[2], kept)
+
+
 def test_a_checkpoint_of_another_log_is_refused_and_nothing_is_kept(grown, kept, tmp_path):
     monitor.start(grown[1], kept)
     data = grown[2].log.sign(Checkpoint("example.com/other", 2, bytes(32)), KEY, int(at(1).timestamp()))

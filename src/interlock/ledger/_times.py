@@ -50,17 +50,17 @@ class Times:
         return f"{self.length} {self.sha256}\n".encode()
 
     def continued(self, ledger: Ledger) -> Times:
-        """Check that the ledger's history begins with these bytes, and return all of it.
+        """Check that the ledger's history begins with these bytes, and return all of it; where it does not end with
+        what `checkpoint` covers (a copy that was made meanwhile, a crash), no more than these.
 
         Raises:
-            LedgerError: it does not, or does not end with the checkpoint that covers the last entry.
+            LedgerError: it does not, or cannot be read.
         """
         path = ledger.folder / "history"
         with _disk.locked_shared(ledger.folder / "lock"):
-            length, latest = _disk.size(path), ledger.latest()
-            last = ledger.log.last(_disk.read_end(path, max(0, length - NOTE_LIMIT)), f"`{path}`")
-        if (last.size, last.root) != (latest.size, latest.root):
-            raise LedgerError(f"`{path}`: ends at size {last.size}, expected {latest.size} by `checkpoint`")
+            length = _disk.size(path)
+            if not _ends(_disk.read_end(path, max(0, length - NOTE_LIMIT)), ledger):
+                length = min(length, self.length)
         found, seen = hashlib.sha256(), min(self.length, length)
         with _disk.refusing(path), os.fdopen(_disk.open_plain(path), "rb") as file:
             _update(found, file, seen)
@@ -71,6 +71,16 @@ class Times:
                 )
             _update(found, file, length - seen)
         return Times(length, found.hexdigest())
+
+
+def _ends(end: bytes, ledger: Ledger) -> bool:
+    """Whether a history ends with the note that covers the ledger's last entry."""
+    latest = ledger.latest()
+    try:
+        last = ledger.log.last(end, "history")
+    except LedgerError:
+        return False
+    return (last.size, last.root) == (latest.size, latest.root)
 
 
 def _update(found: hashlib._Hash, file: BinaryIO, length: int) -> None:
