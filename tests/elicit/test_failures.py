@@ -94,6 +94,7 @@ SAID = st.text("aB1_ 5\uff3f<.\u00ad\u6771\u4eac\u0e38k", min_size=1, max_size=1
 @given(target=SAID, answer=SAID)
 @example(target="read_line", answer="is read\uff3fline")
 @example(target="\uff3f", answer="a \uff3f")
+@example(target="_<", answer="1<\uff3f")
 def test_what_was_spurious_by_whole_words_alone_still_is(target, answer):
     """Looking further may cost a rule-out, and never makes one."""
     asked = Item("a", "a", ({"role": "user", "content": "What is it?"},), target)

@@ -66,7 +66,7 @@ def _holds(answer: str, target: str) -> bool:
     them), anywhere in the text.
     """
     part, whole = (_BEFORE_UNIT.sub(" ", _words(text)) for text in (target, answer))
-    if _within(part, whole):
+    if _within(part, whole) or (not part and "_" in normal(target) and "_" in normal(answer)):
         return True
     sought = visible(target).strip()
     plain = not part or any(unicodedata.category(letter) == "Lo" for letter in sought)
