@@ -4,7 +4,8 @@
     policy.yaml      the policy as written
     keys/            key pairs (interlock.evidence.keyring); private ones are readable by their owner only
     ledger/          the append-only log (interlock.ledger)
-    last-checkpoint  what it showed last, so that a copy put back from before is noticed (interlock.ledger.seen)
+    last-checkpoint  what it showed last, so that a copy put back from before is noticed (interlock.ledger.seen); and
+                     last-checkpoint.times, so that one dated anew is
     logs/            one folder of Inspect logs a plan, and imported/ with one folder a log
     elicitors/       which elicitor a plan's recipe is, where it is not the usual one
     work/            what an elicitation that is not over has saved

@@ -459,11 +459,11 @@ def monitor(
     vkey: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that a ledger continues what it showed before; exit code 4 if it was cut off, forked or put back.
+    """Check that a ledger continues what it showed; exit code 4 if it was cut off, forked, put back or dated anew.
 
     Run it now and then (from cron, say), on another machine than the ledger's. The checkpoint that is kept moves on
     with each good answer; after a bad one both are kept: two signatures of one log over trees that exclude each
-    other, which is proof to anyone.
+    other, which is proof to anyone. `FILE.times` has a digest of the entries' times, which no tree covers.
 
     \b
         interlock ledger monitor --kept seen --start --ledger COPY --vkey example-lab.rsp/ledger+1a2b3c4d+Aa...

@@ -260,7 +260,7 @@ def framing(local: LocalModel) -> str:
     """
     tokenizer, generation = local.tokenizer, getattr(local.model, "generation_config", None)
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    rules = json.loads(backend.to_str()) if backend else tokenizer.get_vocab()
+    rules = json.loads(backend.to_str()) if backend else {"vocabulary": tokenizer.get_vocab()}
     parts = [local.model.config.to_dict(), generation.to_dict() if generation else {}, rules]
     for told in parts:
         for passing in ("_name_or_path", "transformers_version", "padding", "truncation"):

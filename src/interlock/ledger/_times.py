@@ -50,17 +50,21 @@ class Times:
         return f"{self.length} {self.sha256}\n".encode()
 
     def continued(self, ledger: Ledger) -> Times:
-        """Check that the ledger's history begins with these bytes, and return all of it; where it does not end with
-        what `checkpoint` covers (a copy that was made meanwhile, a crash), no more than these.
+        """Check that the ledger's history begins with these bytes, and return all of it.
 
         Raises:
-            LedgerError: it does not, or cannot be read.
+            LedgerError: it does not, or does not end with what `checkpoint` covers: of the rest nothing would be known.
         """
         path = ledger.folder / "history"
         with _disk.locked_shared(ledger.folder / "lock"):
-            length = _disk.size(path)
-            if not _ends(_disk.read_end(path, max(0, length - NOTE_LIMIT)), ledger):
-                length = min(length, self.length)
+            length, latest = _disk.size(path), ledger.latest()
+            end = _disk.read_end(path, max(0, length - NOTE_LIMIT))
+        last = ledger.log.last(end, f"`{path}`")
+        if (last.size, last.root) != (latest.size, latest.root):
+            raise LedgerError(
+                f"`{path}`: ends at size {last.size}, expected {latest.size} by `checkpoint`; copy a ledger that is in "
+                "use once more"
+            )
         found, seen = hashlib.sha256(), min(self.length, length)
         with _disk.refusing(path), os.fdopen(_disk.open_plain(path), "rb") as file:
             _update(found, file, seen)
@@ -71,16 +75,6 @@ class Times:
                 )
             _update(found, file, length - seen)
         return Times(length, found.hexdigest())
-
-
-def _ends(end: bytes, ledger: Ledger) -> bool:
-    """Whether a history ends with the note that covers the ledger's last entry."""
-    latest = ledger.latest()
-    try:
-        last = ledger.log.last(end, "history")
-    except LedgerError:
-        return False
-    return (last.size, last.root) == (latest.size, latest.root)
 
 
 def _update(found: hashlib._Hash, file: BinaryIO, length: int) -> None:
