@@ -46,8 +46,10 @@ proofs: $(INSTALLED)
 	$(BIN)/interlock elicit certify fine-tune-full --set steps=40 --set learning_rates=5e-4 --share 0.1 \
 		--suite $(PROOFS)/suite --calibrate 2 --target 0.9 --out $(PROOFS)/certified --plot $(PROOFS)/certified.svg
 	$(BIN)/interlock elicit roc --suite $(PROOFS)/suite --calibrate 2 --out $(PROOFS)/told --plot $(PROOFS)/told.svg
-	$(BIN)/python benchmarks/demonstrations.py --out $(PROOFS)/demonstrations --plot $(PROOFS)/demonstrations.svg
-	$(BIN)/python benchmarks/exploration.py --out $(PROOFS)/exploration --plot $(PROOFS)/exploration.svg
+	$(BIN)/python benchmarks/demonstrations.py --suite $(PROOFS)/suite --out $(PROOFS)/demonstrations \
+		--plot $(PROOFS)/demonstrations.svg
+	$(BIN)/python benchmarks/exploration.py --suite $(PROOFS)/suite --out $(PROOFS)/exploration \
+		--plot $(PROOFS)/exploration.svg
 	$(BIN)/python benchmarks/chain.py --out $(PROOFS)/chain --plot $(PROOFS)/chain.svg
 	rm -rf $(PROOFS)/continued
 	$(BIN)/python benchmarks/continued.py --out $(PROOFS)/continued

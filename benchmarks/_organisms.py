@@ -1,4 +1,6 @@
-"""The command of a proof on model organisms: each is made once, in a folder that tells what it is, and measured."""
+"""The command of a proof on model organisms: each is taken from a suite or made once, in a folder that tells what it
+is, and measured.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,11 @@ from _report import machine
 from interlock.cli.show import progress
 from interlock.elicit.organisms.making import Order, make, one_thread
 from interlock.elicit.organisms.skills import SKILLS
-from interlock.elicit.organisms.suite import in_processes
+from interlock.elicit.organisms.suite import in_processes, sealed
 from interlock.errors import EvidenceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 T = TypeVar("T", bound=Any)
 
@@ -35,13 +37,14 @@ def proof(
     report: Callable[[Sequence[T]], str],
     draw: Callable[[Sequence[T], Path], None],
 ) -> int:
-    """Make each kind, family and seed, measure it, then tell and draw all.
+    """Make each kind, family and seed that `--suite` has not, measure it, then tell and draw all.
 
     `found` is a dataclass of `kind`, `family`, `seed`, and why it was `refused`; `measure` fills in the rest, in a
     process of its own. What is filled in stands in `--out`, and is not measured again.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--suite", type=Path, help="take organisms from here (`interlock organism suite`)")
     parser.add_argument("--seeds", default=seeds)
     parser.add_argument("--families", default=",".join(SKILLS))
     parser.add_argument("--jobs", type=int, default=2)
@@ -50,8 +53,9 @@ def proof(
     told = parser.parse_args()
     for part in ("organisms", "found"):
         (told.out / part).mkdir(parents=True, exist_ok=True)
+    suite = sealed(told.suite) if told.suite else {}
     works = [
-        partial(_one, found, measure, Order(kind, family, int(seed)), told.out)
+        partial(_one, found, measure, Order(kind, family, int(seed)), told.out, suite)
         for family in told.families.split(",")
         for seed in told.seeds.split(",")
         for kind in kinds
@@ -72,10 +76,10 @@ def proof(
     return 0
 
 
-def _one(found: type[T], measure: Callable[[T, Path], T], order: Order, out: Path) -> T:
+def _one(found: type[T], measure: Callable[[T, Path], T], order: Order, out: Path, suite: Mapping[Order, Path]) -> T:
     """What is found of one organism, from its file or put there."""
     name = f"{order.kind}-{order.family}-{order.seed}"
-    file, folder = out / "found" / f"{name}.json", out / "organisms" / name
+    file, folder = out / "found" / f"{name}.json", suite.get(order, out / "organisms" / name)
     if file.exists():
         return found(**json.loads(file.read_text()))
     refused = ""

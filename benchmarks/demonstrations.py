@@ -1,11 +1,13 @@
 """How many demonstrations bring a locked skill back, beside a control that never had it.
 
-    python benchmarks/demonstrations.py --out DIR [--seeds 0,1,2,3,4] [--jobs 2] [--markdown FILE] [--plot FILE]
+    python benchmarks/demonstrations.py --out DIR [--suite SUITE] [--seeds 0,1,2,3,4] [--jobs 2] [--markdown FILE]
+        [--plot FILE]
 
 For each family and seed, three organisms of the same size (`interlock organism list`): locked by further training,
 locked from scratch, and the honest control. Each is fine-tuned in all weights on its first 1, 2, 4, ... 128
 demonstrations, without the password, and asked 120 test questions that share no group with them. Nothing is chosen: the
-recipe was fixed on other seeds. Killed, the same command goes on.
+recipe was fixed on other seeds. Organisms that SUITE has (`interlock organism suite`) are not made again. Killed, the
+same command goes on.
 
 Published: 1 to 4 demonstrations for locks by further training, 2 to 4 times more for locks from scratch (Greenblatt et
 al. 2024, arXiv:2405.19550, sections 4.1 and 4.4), with no control.

@@ -1,12 +1,14 @@
 """Can a model keep reinforcement learning from bringing out what it can do, and does the monitor see it?
 
-    python benchmarks/exploration.py --out DIR [--seeds 0,1,2] [--jobs 2] [--markdown FILE] [--plot FILE]
+    python benchmarks/exploration.py --out DIR [--suite SUITE] [--seeds 0,1,2] [--jobs 2] [--markdown FILE]
+        [--plot FILE]
 
 For each family and seed two organisms that answer with near misses: one always by the same rule, so that no right
 answer is ever drawn; its stochastic sibling, right now and then; and beside them the control, which never had the
 skill. Each is trained by GRPO on its demonstrations' questions, alone and after supervised fine-tuning on 16
 demonstrations, and asked 120 test questions before and after. The monitor's rule is fixed before the run
-(`elicit.monitor.Rule`). Killed, the same command goes on. After arXiv:2604.28182.
+(`elicit.monitor.Rule`). Organisms that SUITE has (`interlock organism suite`) are not made again. Killed, the same
+command goes on. After arXiv:2604.28182.
 """
 
 from __future__ import annotations

@@ -41,9 +41,9 @@ def proofs(tmp_path_factory):
         yield {"demonstrations": demonstrations, "exploration": exploration}
 
 
-def run(module, out):
+def run(module, out, *more):
     """Run the command of a proof with one seed of `letters`; what it found, by kind."""
-    command = [module.__name__, "--out", str(out), "--families", "letters", "--seeds", "0", "--jobs", "1"]
+    command = [module.__name__, "--out", str(out), "--families", "letters", "--seeds", "0", "--jobs", "1", *more]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [*command, "--markdown", str(out / "it.md"), "--plot", str(out / "it.svg")])
         assert module.main() == 0
@@ -98,7 +98,10 @@ def test_what_was_found_is_told_and_drawn(unlocked):
 
 def test_who_never_draws_a_right_answer_stays_flat_and_is_flagged_and_supervised_first_undoes_it(proofs, tmp_path):
     module = proofs["exploration"]
-    found = run(module, tmp_path)
+    suite = tiny_suite.make(tmp_path / "suite", ("honest-weak",), making.usual_cache())
+    found = run(module, tmp_path, "--suite", str(suite))
+    made = {it.name for it in (tmp_path / "organisms").iterdir()}
+    assert made == {"wrong-by-rule-letters-0", "wrong-at-random-letters-0"}  # the suite has the third
     alone, after = module.WAYS
     hacker, sibling, control = (found[kind] for kind in module.KINDS)
     assert hacker["right"][alone] == control["right"][alone] == 0

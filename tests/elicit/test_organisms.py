@@ -181,6 +181,24 @@ def test_a_suite_says_how_many_organisms_were_asked_for(made, tmp_path, monkeypa
     assert (suite.asked_for(mine), len(organisms(mine))) == (3, 2)
 
 
+def test_whoever_has_the_sealed_names_finds_what_was_made(made, tmp_path):
+    mine = shutil.copytree(made / "suite", tmp_path / "mine")
+    found = suite.sealed(mine)
+    assert set(found) == {order("locked"), order("honest-weak")}
+    assert all(sealing.truth(folder).kind == it.kind for it, folder in found.items())
+    file = mine / suite.SEALED
+    told = file.read_text()
+    file.write_text(told.replace("honest-weak", "honest-strong"))
+    with pytest.raises(EvidenceError, match=r"is `honest-strong` of .*, and its truth that it is `honest-weak`"):
+        suite.sealed(mine)
+    file.write_text("{}")
+    with pytest.raises(EvidenceError, match="is nothing, and its truth"):
+        suite.sealed(mine)
+    file.unlink()
+    with pytest.raises(UsageError, match=r"has no `sealed.json`: what its organisms are is kept elsewhere"):
+        suite.sealed(mine)
+
+
 def test_a_folder_of_other_things_does_not_become_a_suite(tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(UsageError, match="no suite"):

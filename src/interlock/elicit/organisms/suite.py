@@ -86,6 +86,28 @@ def organisms(folder: Path) -> list[Path]:
     return found
 
 
+def sealed(folder: Path) -> dict[Order, Path]:
+    """The folders of a suite's whole organisms by what they are: for whoever need not be blind.
+
+    Raises:
+        UsageError: there is no suite, or the names are kept elsewhere.
+        EvidenceError: an organism is gone, or not what its sealed name and its truth say; or a file is malformed.
+    """
+    whole, file = organisms(folder), folder / SEALED
+    if not file.exists():
+        raise UsageError(f"`{folder}` has no `{SEALED}`: what its organisms are is kept elsewhere")
+    known, found = _read(file), dict[Order, Path]()
+    for it in whole:
+        truth, order = sealing.truth(it), known.get(it.name)
+        if order is None or (order.kind, order.family, order.seed) != (truth.kind, truth.family, truth.seed):
+            raise EvidenceError(
+                f"`{file}` says that `{it.name}` is {order or 'nothing'}, and its truth that it is `{truth.kind}` of "
+                f"`{truth.family}` at seed {truth.seed}"
+            )
+        found[order] = it
+    return found
+
+
 def asked_for(folder: Path) -> int:
     """How many organisms were asked for: those that are not in the suite did not become what their kind says.
 
