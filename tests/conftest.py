@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 import lab
 import standalone
 import tiny_policy
+from interlock.evaluate import local
 from interlock.evidence import bundle
 
 # how long an example takes says something about the machine only
@@ -15,6 +16,19 @@ settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("untimed")
+
+
+def pytest_addoption(parser):
+    what = "the models' number format, as on another CPU; else that of this one (`local.number_format`)"
+    parser.addoption("--number-format", choices=("float32", "bfloat16"), help=what)
+
+
+def pytest_configure(config):
+    if wanted := config.getoption("--number-format"):
+        import torch
+
+        local.number_format = lambda: getattr(torch, wanted)
+
 
 # every bundle that a test verifies, verify.py verifies, too
 bundle.verify = standalone.beside

@@ -78,7 +78,9 @@ def test_every_elicitation_is_run_by_its_elicitor_and_the_gate_opens_when_all_ar
         eliciting, "usual", lambda kind, **given: SHORT if kind == "rl-fine-tuned" else usual(kind, **given)
     )
     every = "elicitation: [prompted: {attempts: 2}, few-shot, fine-tuned, rl-fine-tuned]\n      demonstrations"
-    ran = made(tmp_path, model_folder, ("elicitation: [few-shot, fine-tuned]\n      demonstrations", every))
+    some_cut_off = ("coverage: 0.98", "coverage: 0.90")  # how many are depends on the CPU's number format
+    elicitations = ("elicitation: [few-shot, fine-tuned]\n      demonstrations", every)
+    ran = made(tmp_path, model_folder, OPEN, some_cut_off, elicitations)
     assert lab.command(capsys, ran, "plan", "-s", "honest", "--underpowered").code == 0
     lab.attest_everything(ran)
     for plan in open_plans(ran.read(), subject=ran.read().subject("honest").digest):

@@ -196,12 +196,13 @@ def test_a_model_that_the_trainer_compiles_is_counted_stopped_and_saved_as_any_o
         assert "a new permit lift this" in gate.ended
         return gate
 
-    gate = trained(permit, model_folder, torch_compile=True, torch_compile_backend="eager")
+    compiled = {"torch_compile": True, "torch_compile_backend": "eager"}  # its bits are not everywhere those without it
+    gate = trained(permit, model_folder, **compiled)
     assert (gate.step, gate.spent) == (made.STEPS, lab.COMPUTE + made.STEPS * made.step_flop(model_folder))
     folder = tmp_path / "runs" / "checkpoint-3"
     lifted = made.lifted(whole, folder, 2, model_folder)
-    assert trained(lifted, folder, resume=str(folder)).step == made.STEPS + 2
-    bare = _trainer(None, made.load(model_folder), tmp_path / "bare", steps=made.STEPS + 2)
+    assert trained(lifted, folder, resume=str(folder), **compiled).step == made.STEPS + 2
+    bare = _trainer(None, made.load(model_folder), tmp_path / "bare", steps=made.STEPS + 2, **compiled)
     bare.train()
     bare.save_model(tmp_path / "bare")
     assert manifest.of(tmp_path / "bare").weights == manifest.of(tmp_path / "runs" / "checkpoint-5").weights
