@@ -33,7 +33,9 @@ CALIBRATION := honest-weak,locked,rerouted,wrong-by-rule,wrong-at-random,under-e
 # training run that its permit stopped ends, under a new one, with the bits of one that nothing stopped.
 proofs: $(INSTALLED)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[proofs,interop]'
-	$(BIN)/coverage run -m pytest tests/decide tests/policy tests/conformance
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal tests/decide tests/policy tests/conformance
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/python -m pytest tests/subject/test_model_signing.py
 	$(BIN)/python -m pytest -m proof
