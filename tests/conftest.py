@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import gc
+from functools import lru_cache
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -10,6 +14,8 @@ import standalone
 import tiny_policy
 from interlock.evaluate import local
 from interlock.evidence import bundle
+from interlock.evidence.keys import PublicKey
+from interlock.workspace import Workspace
 
 # how long an example takes says something about the machine only
 settings.register_profile(
@@ -34,33 +40,63 @@ def pytest_configure(config):
 bundle.verify = standalone.beside
 
 
+# the tests read the same signatures over and over, and they say the same each time
+PublicKey.verify = lru_cache(maxsize=1 << 14)(PublicKey.verify)
+
+
 @pytest.fixture(scope="session")
-def model_folder(tmp_path_factory):
+def once(tmp_path_factory, worker_id):
+    """Gives a folder that `make` fills, for all processes of the run, in whichever asks first. Not to be changed."""
+    mine = tmp_path_factory.getbasetemp()
+    every = mine if worker_id == "master" else mine.parent
+
+    def made(name, make):
+        folder, whole = every / name, every / f"{name}.whole"
+        with (every / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not whole.exists():
+                make(folder)
+                whole.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def model_folder(once):
     """A tiny model that knows nothing of the codebook, and says `no` to every word. Not to be changed."""
-    return tiny_policy.saying_no(tmp_path_factory.mktemp("subject") / "honest")
+    import inspect_ai  # noqa: F401
+
+    gc.freeze()  # `inspect_run` collects what a run leaves behind; what was imported is not looked through each time
+    return once("subject", lambda folder: tiny_policy.saying_no(folder / "honest")) / "honest"
 
 
 @pytest.fixture(scope="session")
-def _registered(tmp_path_factory, model_folder):
-    return lab.make(tmp_path_factory.mktemp("registered") / "lab", model_folder)
+def _registered(once, model_folder):
+    return Workspace.open(once("registered", lambda folder: lab.make(folder, model_folder)))
 
 
 @pytest.fixture(scope="session")
-def _few_shot(tmp_path_factory, _registered):
-    workspace = lab.copy(_registered, tmp_path_factory.mktemp("few-shot") / "lab")
-    lab.announce(workspace, "few-shot")
-    lab.run_open_plans(workspace)
-    return workspace
+def _few_shot(once, _registered):
+    def make(folder):
+        workspace = lab.copy(_registered, folder)
+        lab.announce(workspace, "few-shot")
+        lab.run_open_plans(workspace)
+
+    return Workspace.open(once("few-shot", make))
 
 
 @pytest.fixture(scope="session")
-def finished_lab(tmp_path_factory, _few_shot):
+def finished_lab(once, _few_shot):
     """The workspace that `whole` is a copy of. Not to be changed."""
-    workspace = lab.copy(_few_shot, tmp_path_factory.mktemp("whole") / "lab")
-    lab.announce(workspace, "fine-tuned", 16)
-    lab.run_open_plans(workspace)
-    lab.attest_everything(workspace)
-    return workspace
+
+    def make(folder):
+        workspace = lab.copy(_few_shot, folder)
+        lab.announce(workspace, "fine-tuned", 16)
+        lab.run_open_plans(workspace)
+        lab.attest_everything(workspace)
+
+    return Workspace.open(once("whole", make))
 
 
 @pytest.fixture

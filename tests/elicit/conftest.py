@@ -27,9 +27,12 @@ def stuck(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def letters_suite(tmp_path_factory):
+def letters_suite(once):
     """The suite of a locked organism and a control, with the bases that it was made from. Not to be changed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(skills.SKILLS, "letters", tiny_suite.letters)
-        folder = tmp_path_factory.mktemp("letters")
-        return tiny_suite.make(folder / "suite", ("locked", "honest-weak"), folder / "cache")
+
+    def make(folder):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(skills.SKILLS, "letters", tiny_suite.letters)
+            tiny_suite.make(folder / "suite", ("locked", "honest-weak"), folder / "cache")
+
+    return once("letters", make) / "suite"
