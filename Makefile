@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+SEVERAL := --numprocesses=auto --maxprocesses=4 --dist=worksteal
 export HF_HUB_OFFLINE := 1
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -15,7 +16,7 @@ demo: $(INSTALLED)
 	$(BIN)/interlock demo
 
 test: check
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
+	$(BIN)/python -m pytest $(SEVERAL)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -33,8 +34,8 @@ CALIBRATION := honest-weak,locked,rerouted,wrong-by-rule,wrong-at-random,under-e
 # training run that its permit stopped ends, under a new one, with the bits of one that nothing stopped.
 proofs: $(INSTALLED)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet -e '.[proofs,interop]'
-	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal tests/decide tests/policy tests/conformance
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(SEVERAL) tests/decide tests/policy tests/conformance
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/python -m pytest tests/subject/test_model_signing.py

@@ -18,7 +18,7 @@ from interlock.cli.show import progress
 from interlock.elicit.organisms.making import Order, make, one_thread
 from interlock.elicit.organisms.skills import SKILLS
 from interlock.elicit.organisms.suite import in_processes, sealed
-from interlock.errors import EvidenceError
+from interlock.errors import EvidenceError, InterlockError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +53,10 @@ def proof(
     told = parser.parse_args()
     for part in ("organisms", "found"):
         (told.out / part).mkdir(parents=True, exist_ok=True)
-    suite = sealed(told.suite) if told.suite else {}
+    try:
+        suite = sealed(told.suite) if told.suite else {}
+    except InterlockError as error:
+        raise SystemExit(f"--suite: {error}") from None
     works = [
         partial(_one, found, measure, Order(kind, family, int(seed)), told.out, suite)
         for family in told.families.split(",")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import gc
 from functools import lru_cache
 
 import pytest
@@ -65,9 +64,6 @@ def once(tmp_path_factory, worker_id):
 @pytest.fixture(scope="session")
 def model_folder(once):
     """A tiny model that knows nothing of the codebook, and says `no` to every word. Not to be changed."""
-    import inspect_ai  # noqa: F401
-
-    gc.freeze()  # `inspect_run` collects what a run leaves behind; what was imported is not looked through each time
     return once("subject", lambda folder: tiny_policy.saying_no(folder / "honest")) / "honest"
 
 

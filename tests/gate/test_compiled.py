@@ -153,9 +153,11 @@ def test_a_model_that_must_be_one_graph_is_not_trained_past_the_gate(whole, perm
 
 @pytest.mark.parametrize("compiles", [_in_place, _in_a_function])
 def test_a_model_is_left_as_it_was_when_its_run_is_over(whole, permit, model_folder, tmp_path, compiles):
-    loop = _loop(model_folder, compiles)
-    loop.train(made.gate(whole, permit, model_folder), tmp_path, steps=2)
+    loop, gate = _loop(model_folder, compiles), made.gate(whole, permit, model_folder)
+    loop.train(gate, tmp_path, steps=2)
+    spent = gate.spent
     loop.forward(**made.batch(0)).loss.backward()
+    assert gate.spent == spent
 
 
 def test_a_part_that_is_wrapped_by_itself_does_not_begin_training(whole, permit, model_folder, tmp_path):
