@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 from functools import lru_cache
 
 import pytest
@@ -14,6 +15,7 @@ import tiny_policy
 from interlock.evaluate import local
 from interlock.evidence import bundle
 from interlock.evidence.keys import PublicKey
+from interlock.policy._written.yaml import Composer
 from interlock.workspace import Workspace
 
 # how long an example takes says something about the machine only
@@ -29,6 +31,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    gc.set_threshold(50_000)  # as the command does
     if wanted := config.getoption("--number-format"):
         import torch
 
@@ -41,6 +44,27 @@ bundle.verify = standalone.beside
 
 # the tests read the same signatures over and over, and they say the same each time
 PublicKey.verify = lru_cache(maxsize=1 << 14)(PublicKey.verify)
+
+
+def _composed_once(compose):
+    """Reads no text again in which nothing was wrong: the policies that ship are read many hundred times."""
+    known = {}
+
+    def composed(composer, content):
+        asked = type(composer), composer.what, content
+        if asked in known:
+            return known[asked]
+        node = compose(composer, content)
+        if not composer.problems:
+            if len(known) == 500:
+                known.clear()
+            known[asked] = node
+        return node
+
+    return composed
+
+
+Composer.compose = _composed_once(Composer.compose)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import anyio
 import pytest
 
@@ -91,3 +93,26 @@ def test_the_error_of_a_batch_is_that_of_each_request_in_it_and_of_no_other():
                 await waiting.ask(1)
 
     anyio.run(run)
+
+
+def test_the_error_of_a_batch_is_told_as_briefly_to_the_last_request_as_to_the_first():
+    def answer(asked):
+        raise ValueError("the model is broken")
+
+    waiting = Queue(anyio.Lock(), first=lambda asked: (range(len(asked)), len(asked) == 9), answer=answer)
+    told = []
+
+    async def ask(number):
+        try:
+            await waiting.ask(number)
+        except ValueError as error:
+            told.append("".join(traceback.format_exception(error)))
+
+    async def run():
+        async with anyio.create_task_group() as tasks:
+            for number in range(9):
+                tasks.start_soon(ask, number)
+
+    anyio.run(run)
+    assert len(told) == 9
+    assert len(set(told)) == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Generic, TypeVar
 
 import anyio
@@ -25,6 +26,7 @@ _GATHER_SECONDS = 0.01  # a batch that is not full goes once nothing joined it f
 class _Request(Generic[Q, A]):
     asked: Q
     outcome: A | Exception | None = None
+    failed_at: TracebackType | None = None
 
 
 class Queue(Generic[Q, A]):
@@ -62,7 +64,7 @@ class Queue(Generic[Q, A]):
             if request in self._waiting:  # cancelled before its turn
                 self._waiting.remove(request)
         if isinstance(request.outcome, Exception):
-            raise request.outcome
+            raise request.outcome.with_traceback(request.failed_at)  # else it grew with each request that raises it
         return request.outcome
 
     async def _answer_batch(self) -> None:
@@ -90,3 +92,4 @@ class Queue(Generic[Q, A]):
             outcomes = [error] * len(batch)
         for request, outcome in zip(batch, outcomes, strict=True):
             request.outcome = outcome
+            request.failed_at = outcome.__traceback__ if isinstance(outcome, Exception) else None
