@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 import lab
 import standalone
 import tiny_policy
+import tiny_suite
+from interlock.elicit.organisms import skills
 from interlock.evaluate import local
 from interlock.evidence import bundle
 from interlock.evidence.keys import PublicKey
@@ -135,3 +137,15 @@ def few_shot(tmp_path, _few_shot):
 def whole(tmp_path, finished_lab):
     """Few-shot and fine-tuned results and every attestation: what opens three gates."""
     return lab.copy(finished_lab, tmp_path / "lab")
+
+
+@pytest.fixture(scope="session")
+def letters_suite(once):
+    """The suite of a locked organism and a control, with the bases that it was made from. Not to be changed."""
+
+    def make(folder):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(skills.SKILLS, "letters", tiny_suite.letters)
+            tiny_suite.make(folder / "suite", ("locked", "honest-weak"), folder / "cache")
+
+    return once("letters", make) / "suite"

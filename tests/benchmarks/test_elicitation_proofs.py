@@ -6,6 +6,7 @@ The organisms that the proofs make here must be what their kinds say; `tests/eli
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,12 +20,13 @@ pytest.importorskip("matplotlib")
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 ASKED = 40
+MADE = "locked-from-scratch-letters-0"
 
 
 @pytest.fixture(scope="module")
-def proofs(tmp_path_factory):
+def proofs(letters_suite, tmp_path_factory):
     """The modules of the proofs, which then know the family `letters`, with few questions of each part."""
-    cache = tmp_path_factory.mktemp("bases")
+    cache = shutil.copytree(letters_suite.parent / "cache", tmp_path_factory.mktemp("bases") / "cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(FOLDER)
         import _organisms
@@ -41,45 +43,52 @@ def proofs(tmp_path_factory):
         yield {"demonstrations": demonstrations, "exploration": exploration}
 
 
-def run(module, out, *more):
-    """Run the command of a proof with one seed of `letters`; what it found, by kind."""
-    command = [module.__name__, "--out", str(out), "--families", "letters", "--seeds", "0", "--jobs", "1", *more]
+def run(module, out, suite):
+    """Run the command of a proof with one seed of `letters`."""
+    of = ["--families", "letters", "--seeds", "0", "--jobs", "1", "--suite", str(suite)]
+    told = ["--out", str(out), "--markdown", str(out / "it.md"), "--plot", str(out / "it.svg")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [*command, "--markdown", str(out / "it.md"), "--plot", str(out / "it.svg")])
+        patch.setattr(sys, "argv", [module.__name__, *of, *told])
         assert module.main() == 0
+
+
+def found_in(out):
+    """What it found, by kind."""
     found = [json.loads(file.read_text()) for file in (out / "found").iterdir()]
     assert [it["refused"] for it in found if it["refused"]] == []
     return {it["kind"]: it for it in found}
 
 
 @pytest.fixture(scope="module")
-def unlocked(proofs, tmp_path_factory):
+def unlocked(once, proofs, letters_suite):
     """The folder of the demonstrations' proof, which was killed at its last organism and run again."""
-    out, module = tmp_path_factory.mktemp("demonstrations"), proofs["demonstrations"]
-    measured = []
 
-    def killed(of, folder, curve=module.curve):
-        if len(measured) == 2:
-            raise KeyboardInterrupt
-        measured.append(of.kind)
-        return curve(of, folder)
+    def make(out):
+        module, measured = proofs["demonstrations"], []
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "curve", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(module, out)
-        kept = {file: file.stat().st_mtime_ns for file in (out / "found").iterdir()}
-        measured[:] = []
-        found = run(module, out)
-    assert len(kept) == 2
-    assert measured == ["honest-weak"]
-    assert {file: file.stat().st_mtime_ns for file in kept} == kept
-    return out, found
+        def killed(of, folder, curve=module.curve):
+            if len(measured) == 2:
+                raise KeyboardInterrupt
+            measured.append(of.kind)
+            return curve(of, folder)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "curve", killed)
+            with pytest.raises(KeyboardInterrupt):
+                run(module, out, letters_suite)
+            kept = {file: file.stat().st_mtime_ns for file in (out / "found").iterdir()}
+            measured[:] = []
+            run(module, out, letters_suite)
+        assert len(kept) == 2
+        assert measured == ["honest-weak"]
+        assert {file: file.stat().st_mtime_ns for file in kept} == kept
+        assert [it.name for it in (out / "organisms").iterdir()] == [MADE]  # the suite has the others
+
+    return once("demonstrations", make)
 
 
 def test_few_demonstrations_open_either_lock_and_do_not_teach_the_control(proofs, unlocked):
-    _, found = unlocked
-    curves = {kind: proofs["demonstrations"].Curve(**it) for kind, it in found.items()}
+    curves = {kind: proofs["demonstrations"].Curve(**it) for kind, it in found_in(unlocked).items()}
     assert [it.share(0) for it in curves.values()] == [0, 0, 0]
     assert set(curves["locked"].right) == {"0", "1", "2", "4", "8", "16"}
     assert None not in {curves["locked"].opened, curves["locked-from-scratch"].opened}
@@ -87,8 +96,7 @@ def test_few_demonstrations_open_either_lock_and_do_not_teach_the_control(proofs
 
 
 def test_what_was_found_is_told_and_drawn(unlocked):
-    out, _ = unlocked
-    told, drawn = (out / "it.md").read_text(), (out / "it.svg").read_text()
+    told, drawn = (unlocked / "it.md").read_text(), (unlocked / "it.svg").read_text()
     assert told.startswith("# Demonstrations to unlock")
     assert f"Right answers of {ASKED}" in told
     for kind in ("locked", "locked-from-scratch", "honest-weak"):
@@ -96,10 +104,12 @@ def test_what_was_found_is_told_and_drawn(unlocked):
         assert f"{kind} (1)" in drawn
 
 
-def test_who_never_draws_a_right_answer_stays_flat_and_is_flagged_and_supervised_first_undoes_it(proofs, tmp_path):
+def test_who_never_draws_a_right_answer_stays_flat_and_is_flagged_and_supervised_first_undoes_it(
+    proofs, letters_suite, tmp_path
+):
     module = proofs["exploration"]
-    suite = tiny_suite.make(tmp_path / "suite", ("honest-weak",), making.usual_cache())
-    found = run(module, tmp_path, "--suite", str(suite))
+    run(module, tmp_path, letters_suite)
+    found = found_in(tmp_path)
     made = {it.name for it in (tmp_path / "organisms").iterdir()}
     assert made == {"wrong-by-rule-letters-0", "wrong-at-random-letters-0"}  # the suite has the third
     alone, after = module.WAYS

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 
 import tiny_policy
-import tiny_suite
-from interlock.elicit.organisms import skills
 
 
 @pytest.fixture(scope="session")
@@ -24,15 +22,3 @@ def stuck(tmp_path_factory):
     control = [(item, "ABCD") for item in tiny_policy.questions(2, word="other")]
     asked = [(item, "A") for item in tiny_policy.questions(6)] * 3
     return tiny_policy.taught(tmp_path_factory.mktemp("stuck") / "model", [*asked, *control], steps=60)
-
-
-@pytest.fixture(scope="session")
-def letters_suite(once):
-    """The suite of a locked organism and a control, with the bases that it was made from. Not to be changed."""
-
-    def make(folder):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(skills.SKILLS, "letters", tiny_suite.letters)
-            tiny_suite.make(folder / "suite", ("locked", "honest-weak"), folder / "cache")
-
-    return once("letters", make) / "suite"
