@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import os
 from functools import lru_cache
 
 import pytest
@@ -70,10 +71,10 @@ Composer.compose = _composed_once(Composer.compose)
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory, worker_id):
+def once(tmp_path_factory):
     """Gives a folder that `make` fills, for all processes of the run, in whichever asks first. Not to be changed."""
     mine = tmp_path_factory.getbasetemp()
-    every = mine if worker_id == "master" else mine.parent
+    every = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
 
     def made(name, make):
         folder, whole = every / name, every / f"{name}.whole"
