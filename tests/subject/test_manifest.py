@@ -51,7 +51,7 @@ def folder(tmp_path):
 def adapter(tmp_path):
     path = tmp_path / "lora"
     path.mkdir()
-    (path / "adapter_config.json").write_text("{}")
+    (path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     (path / "adapter_model.safetensors").write_bytes(_safetensors({"a": b"xyz"}))
     return path
 
@@ -639,6 +639,43 @@ def test_attack_a_config_that_names_the_file_to_load(folder, name):
         manifest.of(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "what"),
+    [
+        ("tokenizer_config.json", '{"fast_tokenizer_files": ["/x/tokenizer.4.0.0.json"]}', "another tokenizer"),
+        ("tokenizer_config.json", '{"vocab_file": "vocabulary"}', "a file is loaded that is not hashed"),
+        ("tokenizer_config.json", '{"a": [{"merges_files": ["/x"]}]}', "a file is loaded that is not hashed"),
+        ("config.json", '{"auto_map": {"AutoModelForCausalLM": "modeling.Other"}}', "runs code in place of the model"),
+        ("config.json", '{"text_config": {"auto_map": {"AutoConfig": "a/b--c.D"}}}', "runs code in place of the model"),
+        ("config.json", '{"custom_pipelines": {"x": {"impl": "y.Z"}}}', "runs code in place of the model"),
+        ("config.json", '{"attn_implementation": "somebody/kernel"}', "a kernel is loaded that is not hashed"),
+        ("config.json", '{"_experts_implementation": {"": "a/b"}}', "a kernel is loaded that is not hashed"),
+        ("processor_config.json", '{"auto_map": {"AutoProcessor": "a.B"}}', "runs code in place of the model"),
+    ],
+)
+def test_attack_a_config_that_has_something_loaded_that_is_not_hashed(folder, name, text, what):
+    manifest.of(folder)
+    (folder / name).write_text(text)
+    with pytest.raises(EvidenceError, match=what):
+        manifest.of(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"auto_map": {}, "tokenizer_file": null}', '{"attn_implementation": "sdpa", "name_or_path": "/x"}']
+)
+def test_a_config_that_has_nothing_loaded_is_taken(folder, text):
+    (folder / "tokenizer_config.json").write_text(text)
+    manifest.of(folder)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"peft_type": "XLORA", "adapters": {"0": "/x"}}', '{"peft_type": "IA3"}'])
+def test_attack_an_adapter_of_another_kind(folder, adapter, text):
+    """X-LoRA takes its weights from other folders, and IA3 is not merged as LoRA is."""
+    (adapter / "adapter_config.json").write_text(text)
+    with pytest.raises(EvidenceError, match=r"has the `peft_type` .*, expected 'LORA'"):
+        manifest.of(folder, adapter=adapter)
+
+
 @pytest.mark.parametrize("text", ["", "5", "{", "[" * 100_000, "\xff"], ids=lambda text: text[:9])
 def test_a_config_of_garbage_is_refused_in_one_line(folder, text):
     (folder / "config.json").write_bytes(text.encode("latin-1"))
@@ -746,7 +783,7 @@ def test_an_adapter_is_part_of_the_subject(folder, adapter):
     assert set(adapted.files) - set(plain.files) == {
         (f"adapter/{path.name}", sha256(path.read_bytes()).hexdigest()) for path in adapter.iterdir()
     }
-    (adapter / "adapter_config.json").write_text('{"r": 1}')
+    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 1}')
     changed = adapted.changed(manifest.of(folder, adapter=adapter))
     assert changed.startswith("`adapter/adapter_config.json` is ")
 

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interlock.errors import EvidenceError, UsageError
-from interlock.subject import _others, _weights
+from interlock.subject import _others, _weights, configs
 
 _ADAPTER = "adapter/"
-_PEFT = "adapter_config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +60,23 @@ def check(files: dict[str, Listed], folder: Path, adapter: Path | None) -> None:
 
     Raises:
         UsageError: it is not one.
-        EvidenceError: weights are truncated or missing, or a loader could take something else for weights.
+        EvidenceError: weights are truncated or missing, a loader could take something else for weights, or a config
+            has something loaded that is not in the folder, or code.
     """
     adapted = {name: file.path for name, file in files.items() if name.startswith(_ADAPTER)}
     model = {name: file.path for name, file in files.items() if name not in adapted}
     _check_one(model, folder, needs="config.json")
     _others.check(model, folder, loaded=_weights.loaded(model))
     for name in model:
-        if name.rpartition("/")[2].lower() == _PEFT:  # transformers would load the base that it names, from elsewhere
+        if name.rpartition("/")[2].lower() == configs.ADAPTER:  # transformers would load the base that it names
             raise EvidenceError(f"`{folder}`: `{name}` is of an adapter; expected its folder beside, with --adapter")
     if adapter is not None:
         plain = {name.removeprefix(_ADAPTER): path for name, path in adapted.items()}
-        _check_one(plain, adapter, needs=_PEFT)
+        _check_one(plain, adapter, needs=configs.ADAPTER)
         _others.check(plain, adapter, loaded=frozenset({_weights.ADAPTER}))
+    for name, file in sorted(files.items()):
+        if configs.is_config(name):
+            configs.check(file.path)
 
 
 def unchanged(before: dict[str, Listed], after: dict[str, Listed]) -> None:

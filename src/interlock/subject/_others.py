@@ -8,10 +8,9 @@ What it leaves to the caller: what somebody hides in a file that no loader takes
 
 from __future__ import annotations
 
-import json
 import re
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from interlock.errors import EvidenceError
 
@@ -33,9 +32,6 @@ _STATE = re.compile(
 _ZIP = b"PK\x03\x04"  # what `torch.save` writes
 #: How files of weights begin, under whatever name: zip and pickle of torch, GGUF, HDF5, numpy.
 _BEGINS = (_ZIP, b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"GGUF", b"\x89HDF", b"\x93NUMPY")
-_CONFIG = re.compile(r"(.*/)?config[^/]*\.json", re.IGNORECASE)
-_REDIRECT = "transformers_weights"
-_MOST_CONFIG = 1 << 24
 
 
 def is_training_state(name: str) -> bool:
@@ -47,7 +43,7 @@ def check(files: Mapping[str, Path], folder: Path, *, loaded: frozenset[str]) ->
     """Check that of all files, given by name, a loader takes those of `loaded` for weights and no others.
 
     Raises:
-        EvidenceError: one more could be loaded, or a config has other weights loaded.
+        EvidenceError: one more could be loaded.
     """
     for name, path in sorted(files.items()):
         if name not in loaded and (what := _other(name, path)):
@@ -55,8 +51,6 @@ def check(files: Mapping[str, Path], folder: Path, *, loaded: frozenset[str]) ->
                 f"`{folder}`: `{name}` {what}, and evaluations do not load it; expected {_shown(loaded)} "
                 "and no other weights (docs/subjects.md)"
             )
-        if _CONFIG.fullmatch(name):
-            _check_config(path)
 
 
 def _other(name: str, path: Path) -> str | None:
@@ -82,18 +76,6 @@ def _begin(path: Path) -> bytes:
 
 def _is_safetensors(begin: bytes, path: Path) -> bool:
     return len(begin) == 9 and begin[8:] == b"{" and struct.unpack("<Q", begin[:8])[0] <= path.stat().st_size - 8
-
-
-def _check_config(path: Path) -> None:
-    """Check that a config is one, and does not name a file for the loader to take the weights from."""
-    try:
-        with path.open("rb") as file:
-            read: Any = json.loads(file.read(_MOST_CONFIG).decode())
-        redirects = _REDIRECT in read
-    except (ValueError, TypeError, RecursionError) as error:
-        raise EvidenceError(f"`{path}` is not a config in JSON") from error
-    if redirects:
-        raise EvidenceError(f"`{path}` has `{_REDIRECT}`, by which other weights are loaded than those that are hashed")
 
 
 def _shown(loaded: frozenset[str]) -> str:

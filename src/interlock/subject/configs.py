@@ -1,0 +1,81 @@
+"""Whether what a folder's configs have loaded is what lies in the folder, and is no code.
+
+The digest of a subject covers the files of its folder. A config in it could send a loader elsewhere: for other weights,
+for another tokenizer, for a class or a kernel that is code. Then one digest would be several models.
+Sources: what transformers 5 and peft 0.21 read of `config.json`, `tokenizer_config.json` and `adapter_config.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from interlock.errors import EvidenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ADAPTER = "adapter_config.json"
+_CONFIG = re.compile(r"(.*/)?[^/]*config[^/]*\.json", re.IGNORECASE)
+_MOST = 1 << 24  # bytes
+#: Members that have something loaded, and what: wherever they stand in a config.
+_LOADS = {
+    "transformers_weights": "other weights are loaded than those that are hashed",
+    "fast_tokenizer_files": "another tokenizer is loaded than the one that is hashed",
+    "auto_map": "a loader that trusts it runs code in place of the model that is evaluated",
+    "custom_pipelines": "a loader that trusts it runs code in place of the model that is evaluated",
+}
+_FILE = re.compile(r".*_files?", re.IGNORECASE)  # `vocab_file`, `tokenizer_file`: opened from wherever they say
+_KERNEL = re.compile(r"_?(attn|experts)_implementation(_internal)?")
+
+
+def is_config(name: str) -> bool:
+    """Whether a file, by its name in the folder, is one that loaders may read as a config."""
+    return _CONFIG.fullmatch(name) is not None
+
+
+def check(path: Path) -> None:
+    """Check that a config is one, and has nothing loaded but what lies beside it under the usual names.
+
+    Raises:
+        EvidenceError: it is no config, it sends a loader elsewhere, or it is of another adapter than LoRA.
+    """
+    try:
+        with path.open("rb") as file:
+            read: Any = json.loads(file.read(_MOST).decode())
+        members = list(_members(read))
+    except OSError as error:
+        raise EvidenceError(f"`{path}` cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(f"`{path}` is not a config in JSON") from error
+    if not isinstance(read, dict):
+        raise EvidenceError(f"`{path}` is not a config in JSON")
+    for name, value in members:
+        if value and (what := _loads(name, value)):
+            raise EvidenceError(f"`{path}` has `{name}`, by which {what}; remove it")
+    if path.name.lower() == ADAPTER and read.get("peft_type") != "LORA":
+        raise EvidenceError(f"`{path}` has the `peft_type` {read.get('peft_type')!a:.40}, expected 'LORA'")
+
+
+def _members(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - JSON
+    """Each member of an object, at any depth."""
+    if isinstance(value, dict):
+        for name, within in value.items():
+            yield name, within
+            yield from _members(within)
+    elif isinstance(value, list):
+        for within in value:
+            yield from _members(within)
+
+
+def _loads(name: str, value: Any) -> str | None:  # noqa: ANN401 - JSON
+    """What a member has loaded from elsewhere, in words; None: nothing."""
+    if name in _LOADS:
+        return _LOADS[name]
+    if _FILE.fullmatch(name) and isinstance(value, str | list):
+        return "a file is loaded that is not hashed"
+    if _KERNEL.fullmatch(name) and "/" in json.dumps(value):
+        return "a kernel is loaded that is not hashed"
+    return None
