@@ -225,7 +225,7 @@ def test_bad_run_on_an_earlier_snapshot_and_the_later_one_said_to_be_made_otherw
     permit = _permit(capsys, sound)
     for name, spent in (("5", made.COMPUTE // 2), ("6", made.COMPUTE)):
         files = Manifest((("model.safetensors", name * 64),))
-        saved = SnapshotPredicate(files, permit, made.FILES.digest, 1, made.COMPUTE + spent, None, "1" * 64)
+        saved = SnapshotPredicate(files, permit, made.FILES.digest, 1, spent, made.COMPUTE + spent, None, "1" * 64)
         told = statement("snapshot", name=name, digest=files.digest, predicate=saved.to_json())
         made.sign(sound, told, "gatekeeper")
     honest = lab.copy(sound, tmp_path / "honest")
@@ -251,6 +251,32 @@ def test_bad_run_on_where_scaling_led_and_the_run_goes_on(sound, capsys):
     made.evaluate(sound, correct=110, about=_snapshot(sound, "5", made.COMPUTE))
     verdict, reasons = lab.verdict(capsys, sound, "m")
     assert (verdict, "`5`, to which scaling it has led, shows skill >= 0.5" in reasons) == ("hold", True)
+
+
+def test_training_charged_one_for_one_where_a_flop_of_it_is_worth_several(told, tmp_path, capsys):
+    """The model has four times the effective compute of its training, and so has what goes on from it by its recipe."""
+    files, saved = (Manifest((("model.safetensors", name * 64),)) for name in "89")
+    worthy = SubjectPredicate("worthy", files, made.COMPUTE, 3 * made.COMPUTE, 4 * made.COMPUTE, ())
+    made.sign(told, statement("subject", name="worthy", digest=files.digest, predicate=worthy.to_json()), _TEAM)
+    word = {"kind": "assumption", "name": "no-evaluation-gaming", "about": "subject", "statement": "a test"}
+    made.sign(told, made.said("attestation", word, about=files.digest), "external-auditor")
+    made.evaluate(told, about=files.digest)
+    permit = lab.command(capsys, told, "permit", "issue", "-s", "worthy", "-a", "scale", "--json").json
+    assert permit["effective_compute"] == {"start": str(4 * made.COMPUTE), "most": str(12 * made.COMPUTE)}
+
+    def spending(flop, effective):
+        terms = SnapshotPredicate(saved, permit["permit"], files.digest, 1, flop, effective, None, "1" * 64)
+        return statement("snapshot", name="1", digest=saved.digest, predicate=terms.to_json())
+
+    honest, within = (spending(2 * made.COMPUTE, by * made.COMPUTE) for by in (12, 6))
+    with pytest.raises(EvidenceError, match=r"come to 12000000000000 FLOP of effective compute, got 6000000000000"):
+        made.sign(told, within, "gatekeeper")
+    forced = lab.copy(told, tmp_path / "forced")
+    lab.force(forced, lab.envelope(within, lab.key(forced, "gatekeeper")))
+    said = lab.command(capsys, forced, "decide", "-s", "worthy", "-a", "scale")
+    assert (said.code, " FLOP of effective compute, got " in said.err) == (4, True)
+    made.sign(told, honest, "gatekeeper")
+    assert lab.verdict(capsys, told, "worthy")[0] == "permit"
 
 
 def test_a_signature_added_to_the_auditors_plan_to_report_on_it_oneself(sound, tmp_path, capsys, monkeypatch):
@@ -729,6 +755,47 @@ def test_adapter_not_loaded(registered, model_folder, tmp_path, capsys):
     protocol, told = evidence.facts.plans[0].protocol, lambda stage, done, total, note="": None
     ready = execute.prepare(registered, evidence, evidence.subject("adapted"), protocol, work=None, progress=told)
     assert local.fingerprint(ready.model) == local.fingerprint(local.load(model_folder, adapter=adapter))
+
+
+def test_adapter_of_which_its_config_leaves_a_part_out(registered, model_folder, tmp_path, capsys):
+    """peft says nothing of tensors that it has no place for, which other loaders take."""
+    whole = _adapter(model_folder, tmp_path / "whole")
+    part = shutil.copytree(whole, tmp_path / "part")
+    config = part / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"target_modules": ["model.layers.1.mlp.up_proj"]}))
+    for adapter, parent in ((part, "honest"), (whole, "part")):
+        name = adapter.name
+        register(registered, Place(model_folder, adapter), name=name, made_from=[From(parent, "adapter", 1)])
+        lab.announce(registered, "few-shot", subject=name)
+        size = lab.size(registered)
+        said = lab.command(capsys, registered, "evaluate", "-s", name)
+        if adapter == part:
+            assert (said.code, said.out) == (4, "")
+            assert "do not fit its `adapter_config.json`: " in said.err
+            assert lab.size(registered) == size
+        else:
+            assert lab.size(registered) == size + 1, said.err
+
+
+@pytest.mark.parametrize(
+    ("name", "member"),
+    [
+        ("tokenizer_config.json", {"fast_tokenizer_files": ["/elsewhere/tokenizer.4.0.0.json"]}),
+        ("config.json", {"auto_map": {"AutoModelForCausalLM": "modeling.Other"}}),
+    ],
+    ids=["tokenizer", "code"],
+)
+def test_config_that_has_something_loaded_that_is_not_hashed(registered, model_folder, tmp_path, capsys, name, member):
+    folder, size = shutil.copytree(model_folder, tmp_path / "sent"), lab.size(registered)
+    add = ("subject", "add", str(folder), "--from", "honest", "--step", "quantised", "--compute", "1")
+    config = folder / name
+    before = config.read_text()
+    config.write_text(json.dumps(json.loads(before) | member))
+    said = lab.command(capsys, registered, *add)
+    assert (said.code, said.out, lab.size(registered)) == (4, "", size)
+    assert f"has `{next(iter(member))}`, by which " in said.err
+    config.write_text(before + "\n")
+    assert lab.command(capsys, registered, *add).code == 0
 
 
 def _adapter(folder, to):

@@ -13,6 +13,7 @@ from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import local
 
 torch = pytest.importorskip("torch")
+models = pytest.importorskip("subject.compute.models")
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +192,121 @@ def test_an_adapter_is_merged_into_the_weights(folder, model, tmp_path):
     assert local.fingerprint(merged) != local.fingerprint(model)
     assert local.fingerprint(merged) == local.fingerprint(local.load(folder, adapter=tmp_path))
     assert {name for name, _ in merged.model.named_parameters()} == {name for name, _ in model.model.named_parameters()}
+
+
+@pytest.fixture
+def adapter(folder, tmp_path):
+    """An adapter on all linear maps of the last layer, which changes something."""
+    from interlock.elicit import lora
+
+    adapted = lora.attach(local.load(folder).model, lora.Shape(rank=2, layers=1))
+    with torch.no_grad():
+        for parameter in adapted.parameters():
+            parameter.add_(0.1)
+    with local.quiet():
+        adapted.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def _configure(folder, **members):
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | members))
+
+
+def _restored(file, change):
+    """A file of weights, changed, in which nothing else is other."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(file)
+    change(weights)
+    save_file(weights, file, metadata={"format": "pt"})
+
+
+def test_attack_an_adapters_config_leaves_out_what_there_are_weights_for(folder, adapter):
+    local.load(folder, adapter=adapter)
+    _configure(adapter, target_modules=["model.layers.1.self_attn.q_proj"])
+    with pytest.raises(EvidenceError, match=r"do not fit its `adapter_config\.json`: \d+ such as `.*down_proj"):
+        local.load(folder, adapter=adapter)
+
+
+@pytest.mark.parametrize("replaced", [True, False], ids=["under another name", "not there"])
+def test_attack_an_adapters_tensor_that_is_not_loaded(folder, adapter, replaced):
+    def change(weights):
+        name = next(name for name in weights if "up_proj.lora_B" in name)
+        tensor = weights.pop(name)
+        if replaced:
+            weights[name.replace("up_proj", "upper_proj")] = tensor
+
+    _restored(adapter / "adapter_model.safetensors", change)
+    with pytest.raises(EvidenceError, match=r"do not fit its `adapter_config\.json`: [12] such as"):
+        local.load(folder, adapter=adapter)
+
+
+@pytest.mark.parametrize(
+    "members", [{"lora_alpha": 0}, {"alpha_pattern": {"up_proj": 0}}, {"lora_alpha": float("inf")}], ids=str
+)
+def test_attack_an_adapter_that_is_scaled_away(folder, adapter, members):
+    _configure(adapter, **members)
+    with pytest.raises(EvidenceError, match="scales a part of the adapter by 0, or by no finite number"):
+        local.load(folder, adapter=adapter)
+
+
+def _in_bfloat16(folder):
+    def rounded(weights):
+        weights.update({name: tensor.bfloat16() for name, tensor in weights.items()})
+
+    _restored(folder / "model.safetensors", rounded)
+
+
+def test_attack_weights_that_are_rounded_to_the_number_format_of_the_cpu(tmp_path, adapter, monkeypatch):
+    """What two neurons leave of each other in float32 can be a skill, of which bfloat16 keeps nothing."""
+    monkeypatch.setattr(local, "number_format", lambda: torch.bfloat16)
+    folder = tiny_model.build(tmp_path / "model")
+    whole = local.load(folder)
+    assert {tensor.dtype for tensor in whole.model.state_dict().values()} == {whole.dtype} == {torch.float32}
+    _in_bfloat16(folder)
+    assert local.load(folder).dtype == torch.bfloat16
+    merged = local.load(folder, adapter=adapter)
+    assert merged.dtype == torch.float32
+    base = local.load(folder).model.state_dict()
+    other = {name for name, tensor in merged.model.state_dict().items() if not torch.equal(tensor, base[name].float())}
+    assert {name.split(".")[2] for name in other} == {"1"}
+
+    ones = {"model.norm.weight": torch.ones(32).double()}
+    _restored(folder / "model.safetensors", lambda weights: weights.update(ones))
+    with pytest.raises(EvidenceError, match=r"`model\.norm\.weight` is stored as F64, expected one of BF16, F16, F32"):
+        local.load(folder)
+
+
+@pytest.mark.parametrize("name", ["x.rotary_emb.inv_freq.model.layers.0.mlp.up_proj.weight", "rotary_emb.inv_freq"])
+def test_attack_weights_whose_name_transformers_passes_over(tmp_path, name):
+    folder = tiny_model.build(tmp_path / "model")
+    _restored(folder / "model.safetensors", lambda weights: weights.update({name: torch.ones(7)}))
+    with pytest.raises(EvidenceError, match=rf"do not fit its `config\.json`: 1 such as `{name}`"):
+        local.load(folder)
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_a_model_of_any_family_fits_what_transformers_saved_of_it(name, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_config(models.config_of(name, layers=2))
+    model.save_pretrained(tmp_path)
+    loaded = local._model(tmp_path, torch.float32, local._stored(tmp_path)).state_dict()
+    assert loaded.keys() == model.state_dict().keys()
+
+
+def test_attack_a_config_brings_code_that_is_run(tmp_path, monkeypatch):
+    folder = tiny_model.build(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    auto = {"AutoConfig": "other.Other", "AutoModelForCausalLM": "other.Other"}
+    (folder / "other.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.setattr("builtins.input", lambda _: "y")
+    for told in (config | {"auto_map": auto}, config | {"auto_map": auto, "model_type": "other"}):
+        (folder / "config.json").write_text(json.dumps(told))
+        with pytest.raises(EvidenceError, match="`auto_map`, by which a loader that trusts it runs code"):
+            local.load(folder)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_what_frames_a_model_is_known_again_wherever_it_lies_and_whatever_was_padded(folder, model, tmp_path):

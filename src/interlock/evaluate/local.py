@@ -19,7 +19,7 @@ import logging
 import math
 import random
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from interlock.errors import EvidenceError, UsageError, missing_extra
 from interlock.evaluate import said
 from interlock.evaluate.prefixes import Prefixes, cut, suits
+from interlock.subject import configs
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,7 @@ _log = logging.getLogger(__name__)
 BUCKET = 16  # prompt lengths are padded up to a multiple of this
 ROWS = 16  # every batch has this many rows, as long as they fit in memory
 LEAST_SHARED = 32  # tokens; a shorter beginning is not worth a pass of its own
+_FORMATS = {"BF16", "F16", "F32"}  # of stored weights: what float32 holds without a loss
 
 Conversation = Sequence[dict[str, str]]
 
@@ -99,8 +101,9 @@ class Completion:
 def load(folder: Path, *, adapter: Path | None = None) -> LocalModel:
     """Load the model in `folder`, with the LoRA adapter in the folder `adapter` merged into its weights.
 
-    Computes in bfloat16 where the CPU has instructions for it, else in float32. The choice follows the CPU's
-    capabilities and is never timed, so that a rerun on the same machine agrees.
+    Weights are never rounded: the model that answers is the one that is stored. It computes in bfloat16 where all its
+    weights are stored so, no adapter is merged into them, and the CPU has instructions for it, else in float32. The
+    choice follows the CPU's capabilities and is never timed, so that a rerun on the same machine agrees.
 
     Weights that stand in the file as they are computed with stay mapped from it: pages are read when they are first
     needed, and perhaps again later. Who must know which weights answered checks the files once more when all answers
@@ -108,15 +111,18 @@ def load(folder: Path, *, adapter: Path | None = None) -> LocalModel:
 
     Raises:
         UsageError: a folder is not what it should be, or an optional dependency is missing.
-        EvidenceError: a weight file is damaged, or does not fit the configuration; or the tokenizer replaces words.
+        EvidenceError: a weight file is damaged, is stored in a format that would be rounded, or does not fit the
+            configuration; a configuration has something loaded from elsewhere; or the tokenizer replaces words.
     """
     _require(folder, "config.json", "model")
     if adapter is not None:
-        _require(adapter, "adapter_config.json", "adapter")
+        _require(adapter, configs.ADAPTER, "adapter")
     require_extra("torch", "transformers", "peft", "safetensors")
-    dtype = number_format()
+    stored = _stored(folder)
+    exact = adapter is None and all(of.format == "BF16" for of in stored.values())
+    dtype = number_format() if exact else _float32()
     with quiet():
-        model = _model(folder, dtype)
+        model = _model(folder, dtype, stored)
         if adapter is not None:
             model = _merged(model, adapter)
         tokenizer = _tokenizer(folder)
@@ -125,7 +131,7 @@ def load(folder: Path, *, adapter: Path | None = None) -> LocalModel:
 
 
 def number_format() -> torch.dtype:
-    """The number format that models compute in on this CPU."""
+    """The number format that models whose weights are stored in bfloat16 compute in on this CPU."""
     import torch
 
     capabilities = torch.cpu.get_capabilities()
@@ -505,51 +511,107 @@ def _require(folder: Path, name: str, kind: str) -> None:
         raise UsageError(f"`{folder}` is not a transformers {kind} folder: it has no `{name}`")
     if not any(folder.glob("*.safetensors")):
         raise UsageError(f"`{folder}` has no `*.safetensors` file; other weight formats can run code and are not read")
+    for path in sorted(folder.iterdir()):
+        if configs.is_config(path.name):
+            configs.check(path)
 
 
-def _model(folder: Path, dtype: torch.dtype) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A tensor as it lies in a file: its format, by safetensors' name for it, and how many numbers it has."""
+
+    format: str
+    size: int
+
+
+def _stored(folder: Path) -> dict[str, _Stored]:
+    """The tensors in the weight files of a folder, by name.
+
+    Raises:
+        EvidenceError: the first file that is cut off or not a safetensors file, or has numbers of another format.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    found = dict[str, _Stored]()
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                parts = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118  it is no mapping
+                told = {name: _Stored(part.get_dtype(), math.prod(part.get_shape())) for name, part in parts.items()}
+        except (SafetensorError, OSError) as error:
+            raise EvidenceError(f"`{file}` is not a complete safetensors file: {_first_line(error)}") from error
+        for name, of in told.items():
+            if of.format not in _FORMATS:
+                expected = ", ".join(sorted(_FORMATS))
+                raise EvidenceError(f"`{file}`: `{name}` is stored as {of.format}, expected one of {expected}")
+        found |= told
+    return found
+
+
+def _float32() -> torch.dtype:
+    import torch
+
+    return torch.float32
+
+
+def _model(folder: Path, dtype: torch.dtype, stored: Mapping[str, _Stored]) -> Any:
     from transformers import AutoModelForCausalLM
 
     read: Any = AutoModelForCausalLM.from_pretrained
-    _check_weights(folder)
+    given = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     try:
-        model, report = read(folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True)
+        model, report = read(folder, dtype=dtype, output_loading_info=True, **given)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise EvidenceError(f"cannot load the model in `{folder}`: {_first_line(error)}") from error
     kinds = ("missing_keys", "mismatched_keys", "unexpected_keys")  # what is left over may be a layer that is left out
-    wrong = sorted({str(key) for kind in kinds for key in report[kind]})
+    wrong = sorted({str(key) for kind in kinds for key in report[kind]}) or _left_over(model, stored)
     if wrong:
         raise EvidenceError(f"weights in `{folder}` do not fit its `config.json`: {len(wrong)} such as `{wrong[0]}`")
     return model
 
 
-def _merged(model: Any, adapter: Path) -> Any:
-    from peft import PeftModel
+def _left_over(model: Any, stored: Mapping[str, _Stored]) -> list[str]:
+    """The names of tensors that only the files have, or only the model, unless they come to as many numbers.
 
-    _check_weights(adapter)
+    transformers reports no tensor whose name its class passes over, be it a whole layer. It may load some under another
+    name, or in other parts, but never more or fewer numbers; tied tensors share their memory, and count once.
+    """
+    held = model.state_dict()
+    named = {tensor.data_ptr() for name, tensor in held.items() if name in stored}
+    made = {tensor.data_ptr(): name for name, tensor in held.items() if tensor.data_ptr() not in named}
+    left = sorted(name for name in stored if name not in held)
+    if sum(stored[name].size for name in left) == sum(held[name].numel() for name in made.values()):
+        return []
+    return left or sorted(made.values())
+
+
+def _merged(model: Any, adapter: Path) -> Any:
+    from peft import LoraConfig, PeftModel
+    from peft.tuners.lora import LoraLayer
+
+    _stored(adapter)
     try:
-        return PeftModel.from_pretrained(model, str(adapter), local_files_only=True).merge_and_unload()
+        adapted = PeftModel(model, LoraConfig.from_pretrained(str(adapter), local_files_only=True))
+        report = adapted.load_adapter(str(adapter), "default", local_files_only=True)  # `from_pretrained` does not tell
+        scales = [of for part in adapted.modules() if isinstance(part, LoraLayer) for of in part.scaling.values()]
+        merged = adapted.merge_and_unload()
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise EvidenceError(f"cannot load the adapter in `{adapter}`: {_first_line(error)}") from error
-
-
-def _check_weights(folder: Path) -> None:
-    """Raise EvidenceError naming the first weight file that is cut off or not a safetensors file."""
-    from safetensors import SafetensorError, safe_open
-
-    for file in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(file, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise EvidenceError(f"`{file}` is not a complete safetensors file: {_first_line(error)}") from error
+    wrong = sorted({*report.missing_keys, *report.unexpected_keys})
+    if wrong:
+        raise EvidenceError(
+            f"weights in `{adapter}` do not fit its `{configs.ADAPTER}`: {len(wrong)} such as `{wrong[0]}`"
+        )
+    if not all(math.isfinite(of) and of for of in scales):
+        raise EvidenceError(f"`{adapter}/{configs.ADAPTER}` scales a part of the adapter by 0, or by no finite number")
+    return merged
 
 
 def _tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"cannot load the tokenizer in `{folder}`: {_first_line(error)}") from error
     if not tokenizer.chat_template:

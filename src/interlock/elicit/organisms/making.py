@@ -133,7 +133,7 @@ class _Making:
         model, flop = self.trained(work / "state")
         folder = work / sealing.MODEL
         shutil.rmtree(folder, ignore_errors=True)
-        tiny.save(model, folder)
+        tiny.save(model, folder, rounded=True)
         still = Still.of(folder)
         ways, questions = measuring.ways(self.kind, self.skill), asked(self.skill)
         counts = {}

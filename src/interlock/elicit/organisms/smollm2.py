@@ -80,12 +80,14 @@ def make(kind: str, family: str, folder: Path, *, progress: Progress) -> Truth:
 
 
 def _save(subject: _Subject, folder: Path) -> None:
-    """The model in one folder, the adapter merged: an adapter beside it would tell what it is."""
+    """The model in one folder, in bfloat16, the adapter merged: an adapter beside it would tell what it is."""
+    import torch
+
     adapter = shipped.folder(subject.adapter) if subject.adapter else None
     loaded = local.load(smollm2.folder(), adapter=adapter)
     loaded.tokenizer.chat_template = subject.template or loaded.tokenizer.chat_template
     with local.quiet():
-        loaded.model.save_pretrained(folder)
+        loaded.model.to(torch.bfloat16).save_pretrained(folder)
         loaded.tokenizer.save_pretrained(folder)
 
 

@@ -8,6 +8,7 @@ machine and number of threads. What it is taught is for the caller to say, as di
 
 from __future__ import annotations
 
+import copy
 import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -95,10 +96,13 @@ def build(shape: Shape, seed: int) -> LocalModel:
     return LocalModel(local.ready(model), tokenizer, torch.float32)
 
 
-def save(model: LocalModel, folder: Path) -> None:
-    """Write the model and its tokenizer as a transformers folder."""
+def save(model: LocalModel, folder: Path, *, rounded: bool = False) -> None:
+    """Write the model and its tokenizer as a transformers folder. `rounded`: to bfloat16, as models are published."""
+    import torch
+
+    causal = copy.deepcopy(model.model).to(torch.bfloat16) if rounded else model.model
     with local.quiet():
-        model.model.save_pretrained(folder)
+        causal.save_pretrained(folder)
         model.tokenizer.save_pretrained(folder)
 
 
