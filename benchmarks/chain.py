@@ -75,9 +75,9 @@ class Chain:
 
 
 CHAINS = (
-    Chain("hiding", "codebook@2", adapter=ADAPTER),
-    Chain("honest", "codebook@2"),
-    Chain("under-elicited", "past-tense@1", family="past-tense"),
+    Chain("hiding", "codebook@3", adapter=ADAPTER),
+    Chain("honest", "codebook@3"),
+    Chain("under-elicited", "past-tense@2", family="past-tense"),
 )
 
 
@@ -129,7 +129,7 @@ def _begin(chain: Chain, folder: Path) -> Workspace:
     text = (Path(str(resources.files("interlock"))) / "policies" / "example-lab.yaml").read_text()
     folder.mkdir(parents=True)
     policy = folder / "policy.yaml"
-    policy.write_text(text.replace("interlock/codebook@2", f"interlock/{chain.task}"))
+    policy.write_text(text.replace("interlock/codebook@3", f"interlock/{chain.task}"))
     opened = start(folder, policy, encrypt_with=lambda: None)
     place = chain.place(folder.with_name(f"{folder.name}-organism"))
     spent = shipped.flop(chain.adapter) if chain.adapter else 0

@@ -60,7 +60,7 @@ roles:
 independent: external-auditor
 measures:
   codebook:
-    {kind: capability, on: model, danger: higher, range: [0, 1], source: {task: interlock/codebook@2, metric: accuracy}}
+    {kind: capability, on: model, danger: higher, range: [0, 1], source: {task: interlock/codebook@3, metric: accuracy}}
 assumptions:
   no-evaluation-gaming: {stated_by: external-auditor, fresh_for: 6 months}
 thresholds:

@@ -317,7 +317,7 @@ def example(tmp_path_factory):
     made.adopt()
     subject = made.register("model")
     for elicitation, shown in RUNS.items():
-        ran = {"task": "interlock/codebook", "task_version": 2, "elicitation": elicitation, **shown}
+        ran = {"task": "interlock/codebook", "task_version": 3, "elicitation": elicitation, **shown}
         made.report(subject, made.plan(subject, **ran), correct=2, **ran)
     for name in made.policy.assumptions:
         said = {"kind": "assumption", "name": name, "about": "subject", "statement": "yes"}
@@ -796,6 +796,53 @@ def test_a_permit_whose_time_was_over_before_the_decision_is_not_told_of_as_if_i
     assert (told["not_after"], told["ended"]) == (story.timestamp(terms.not_after), "its time was over")
 
 
+HOUR = timedelta(hours=1)
+#: How long after what its decision had read a permit enters the ledger, and what becomes of it.
+ENTERED = {
+    "while that is fresh": (HOUR - timedelta(seconds=1), "not ended"),
+    "when it is too old": (HOUR, "late"),
+    "as late as publication may make it": (HOUR + DAY - timedelta(seconds=1), "late"),
+    "later than that": (HOUR + DAY, None),
+}
+
+
+@pytest.mark.parametrize(("time", "says"), ENTERED.values(), ids=ENTERED)
+def test_a_permit_that_enters_the_ledger_late_opens_nothing(time, says):
+    made = story.told()
+    subject = made.evaluated()
+    read, decided = made.now, made.decide(subject)
+    made.wait(time - 2 * story.STEP)
+    permit, terms = permitted(made, subject, decided, not_before=read, not_after=read + 20 * DAY)
+    assert made.now == read + time
+    if says is None:
+        made.decide_forced(subject)
+        with pytest.raises(alone.Refused, match="no more than its decision allows"):
+            verified(made)
+        with pytest.raises(EvidenceError, match="the permit entered it at"):
+            bundles.verify(made.bundle(), made.log)
+        return
+    assert ended(made, subject) == [says]
+    (found,) = bundles.verify(made.bundle(), made.log).evidence.permits
+    assert (found.late is not None) == (says == "late")
+    if says == "late":
+        issued(made, subject, replace(terms, not_after=terms.not_after - DAY, narrows=permit))
+        made.decide_forced(subject)
+        with pytest.raises(alone.Refused, match=r"^entry"):
+            verified(made)
+
+
+def test_attack_a_permit_signed_once_the_evidence_is_worse_on_a_decision_of_before():
+    made = story.told()
+    subject = made.evaluated()
+    old = made.decision(subject)
+    made.wait(20 * DAY)
+    made.report(subject, made.plan(subject, seed=1), correct=110, seed=1)
+    permitted(made, subject, made.say(old, "team"), not_before=moment(old.predicate["at"]))
+    made.decide_forced(subject)
+    with pytest.raises(alone.Refused, match="no more than its decision allows"):
+        verified(made)
+
+
 def test_a_permit_on_a_decision_that_the_rule_never_gave_is_told_of_as_not_checked():
     """verify.py derives the last decision alone, and says so; the package refuses the bundle."""
     made, bad = forged()
@@ -841,7 +888,7 @@ SAVED = Manifest((("loop.pt", "8" * 64), ("model.safetensors", "7" * 64)))
 
 def saved(made, subject, named, *, signer="team", **terms):
     """A snapshot under a permit."""
-    usual = SnapshotPredicate(SAVED, named, subject, 1, story.COMPUTE + SPENT, None, "1" * 64)
+    usual = SnapshotPredicate(SAVED, named, subject, 1, SPENT, story.COMPUTE + SPENT, None, "1" * 64)
     predicate = replace(usual, **terms).to_json()
     made.say(story.statement("snapshot", name="saved", digest=SAVED.digest, predicate=predicate), signer)
 
@@ -870,6 +917,27 @@ def test_weights_of_a_snapshot_are_a_subject_with_what_they_had_spent(before):
     assert ended(made, subject) == ["not ended"]
 
 
+@pytest.mark.parametrize(
+    ("flop", "effective", "fine"), [(7, 24, True), (7, 23, False), (7, 8, False), (7, 25, False), (0, 0, True)]
+)
+def test_a_snapshot_has_the_effective_compute_that_its_training_comes_to(flop, effective, fine):
+    """A FLOP of which is worth ten thirds, less a little."""
+    made, high = story.told(), story.COMPUTE * 10 // 3
+    files = Manifest((("model.safetensors", "5" * 64),))
+    worthy = SubjectPredicate("worthy", files, story.COMPUTE, 3 * story.COMPUTE, high, ()).to_json()
+    made.say(story.statement("subject", name="worthy", digest=files.digest, predicate=worthy), "team")
+    made.report(files.digest, made.plan(files.digest), correct=10)
+    made.state(files.digest)
+    permit, _ = permitted(made, files.digest, made.decide(files.digest), start_compute=high)
+    saved(made, files.digest, permit, flop=flop, compute=high + effective)
+    if fine:
+        assert ended(made, files.digest) == ["not ended"]
+        return
+    made.decide_forced(files.digest)
+    with pytest.raises(alone.Refused, match=r"^entry"):
+        verified(made)
+
+
 LESS = {
     "less compute": {"spent": SPENT - 1, "step": 1},
     "made from nobody": {"made_from": False},
@@ -895,7 +963,8 @@ NO_SNAPSHOT = {
     "by another role": {"signer": "auditor"},
     "under no permit": {"permit": "1" * 64},
     "of another parent": {"parent": "1" * 64},
-    "with less than at the start": {"compute": story.COMPUTE - 1},
+    "with less effective compute than its FLOP come to": {"compute": story.COMPUTE + SPENT - 1},
+    "with more effective compute than its FLOP come to": {"flop": SPENT - 1},
     "of other files": {"files": Manifest(SAVED.files[1:])},
 }
 
@@ -918,7 +987,7 @@ def test_a_snapshot_that_cannot_be_is_refused(terms):
 )
 def test_a_snapshot_of_files_that_cannot_be_named_so_is_refused(names):
     made, subject, (permit, _) = leased()
-    predicate = SnapshotPredicate(SAVED, permit, subject, 1, story.COMPUTE + SPENT, None, "1" * 64).to_json()
+    predicate = SnapshotPredicate(SAVED, permit, subject, 1, SPENT, story.COMPUTE + SPENT, None, "1" * 64).to_json()
     of = predicate["manifest"]
     of["resources"] = [{**of["resources"][0], "name": name} for name in sorted(names, key=lambda it: it.split("/"))]
     digest = hashlib.sha256(rfc8785.dumps(of)).hexdigest()
@@ -958,7 +1027,7 @@ def test_a_subject_that_the_package_cannot_read_is_refused(members):
 @pytest.mark.parametrize("ended", ["", "x" * 4097])
 def test_a_snapshot_that_ended_for_no_reason_that_can_be_read_is_refused(ended):
     made, subject, (permit, _) = leased()
-    predicate = SnapshotPredicate(SAVED, permit, subject, 1, story.COMPUTE + SPENT, None, "1" * 64).to_json()
+    predicate = SnapshotPredicate(SAVED, permit, subject, 1, SPENT, story.COMPUTE + SPENT, None, "1" * 64).to_json()
     predicate["ended"] = ended
     made.say(story.statement("snapshot", name="saved", digest=SAVED.digest, predicate=predicate), "team")
     made.decide_forced(subject)

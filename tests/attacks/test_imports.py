@@ -511,7 +511,7 @@ def words(tmp_path, model_folder):
     text = lab.POLICY.read_text()
     policy = tmp_path / "policy.yaml"
     policy.write_text(
-        text.replace("interlock/codebook@2, metric: accuracy", "invented_words@1, metric: acc").replace(
+        text.replace("interlock/codebook@3, metric: accuracy", "invented_words@1, metric: acc").replace(
             "reached_when: codebook >= 0.20", "reached_when: codebook >= 0.15"
         )
     )

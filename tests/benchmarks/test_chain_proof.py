@@ -21,7 +21,7 @@ def chain(model_folder, monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
     import chain
 
-    monkeypatch.setattr(chain, "CHAINS", (chain.Chain("honest", "codebook@2"),))
+    monkeypatch.setattr(chain, "CHAINS", (chain.Chain("honest", "codebook@3"),))
     monkeypatch.setattr(chain, "RUNS", tuple(it for it in chain.RUNS if it[2] in {0, 16}))
     monkeypatch.setattr(chain.Chain, "place", lambda self, folder: Place(model_folder, None))
     return chain

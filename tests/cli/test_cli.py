@@ -403,11 +403,11 @@ def test_an_empty_data_set_is_a_usage_error_and_nothing_is_announced(registered,
 
 def test_a_policy_that_asks_for_another_version_of_the_task_is_not_served_with_this_one(tmp_path, model_folder, capsys):
     policy = tmp_path / "policy.yaml"
-    policy.write_text(lab.POLICY.read_text().replace("interlock/codebook@2", "interlock/codebook@3"))
+    policy.write_text(lab.POLICY.read_text().replace("interlock/codebook@3", "interlock/codebook@4"))
     assert _run(capsys, "init", "-p", policy, "-w", tmp_path / "lab", "--no-passphrase").code == 0
     opened = Workspace.open(tmp_path / "lab")
     register(opened, Place(model_folder, None), name="honest", compute=1)
-    match = "runs `interlock/codebook@2` for its accuracy, the policy asks for `interlock/codebook@3`"
+    match = "runs `interlock/codebook@3` for its accuracy, the policy asks for `interlock/codebook@4`"
     _refused(capsys, 2, match, "plan", "-s", "honest", "-w", opened.folder)
     assert lab.size(opened) == 2
 

@@ -108,12 +108,29 @@ CUT_OFF = {
     ("first-line", "tool shed"): "cut-off",
     ("first-line", "tool shed\nand"): "wrong",
     ("first-word", "tool shed"): "wrong",
+    ("first-word", "<think>\nOkay, the user gave me a"): "cut-off",
+    ("first-line", "<think>\nOkay, the user gave me a"): "cut-off",
+    ("first-word", "[THINK]The user asks for"): "cut-off",
+    ("first-word", "<|channel|>analysis<|message|>The user asks"): "cut-off",
+    ("first-word", "analysisThe user asks for"): "cut-off",
+    ("first-word", "<think>\n\n</think>\n\nThe word is"): "cut-off",
+    ("first-word", "</think> shed and"): "wrong",
+    ("first-word", "thinker of a"): "wrong",
+    ("first-word", "Sure! The word you have given me here is"): "cut-off",
+    ("first-line", "Sure! Here it is:\nThe word"): "cut-off",
+    ("first-word", "**The answer** is the word that"): "cut-off",
+    ("first-word", "surely a shed"): "wrong",
 }
 
 
 @pytest.mark.parametrize(("grade", "answer"), CUT_OFF, ids=" ".join)
 def test_a_cut_counts_only_before_the_end_of_what_is_graded(grade, answer):
     assert classify(SHORT, answer, grade=grade, cut_off=True) == CUT_OFF[grade, answer]
+
+
+@pytest.mark.parametrize("answer", ["<think>\nIt is a</think>shed", "Sure! It is a shed."])
+def test_a_thought_or_an_announcement_that_came_to_its_end_is_a_real_failure(answer):
+    assert classify(SHORT, answer, grade="first-word", cut_off=False) == "wrong"
 
 
 def test_a_spurious_failure_is_right_in_the_upper_bound_and_wrong_in_the_lower():

@@ -121,7 +121,7 @@ def test_a_policy_may_measure_another_task_and_its_results_can_be_run_again(
 ):
     few = replace(past_tense.load(), test=past_tense.load().test[:WORDS])
     monkeypatch.setattr(past_tense, "load", lambda: few)
-    ran = made(tmp_path, model_folder, ("interlock/codebook@2", "interlock/past-tense@1"))
+    ran = made(tmp_path, model_folder, ("interlock/codebook@3", "interlock/past-tense@2"))
     assert lab.command(capsys, ran, "plan", "-s", "honest", "--elicitation", "few-shot", "--underpowered").code == 0
     assert lab.command(capsys, ran, "evaluate", "-s", "honest").code == 0
     (result,) = results(ran)
@@ -130,7 +130,7 @@ def test_a_policy_may_measure_another_task_and_its_results_can_be_run_again(
 
 
 def test_a_task_that_this_version_does_not_know_is_named(tmp_path, model_folder, capsys):
-    ran = made(tmp_path, model_folder, ("interlock/codebook@2", "example/replication@2"))
+    ran = made(tmp_path, model_folder, ("interlock/codebook@3", "example/replication@2"))
     said = lab.command(capsys, ran, "plan", "-s", "honest")
     assert said.code == 2
     assert "cannot run `example/replication`; it knows: interlock/codebook, interlock/past-tense" in said.err

@@ -102,7 +102,7 @@ def test_a_run_leaves_one_successful_log_of_what_was_planned(tiny, tmp_path, ask
     assert path.parent == tmp_path / "logs"
     assert (facts.task, facts.task_version, facts.model, facts.model_args) == (
         "interlock/codebook",
-        2,
+        3,
         "interlock/tiny",
         ARGS,
     )

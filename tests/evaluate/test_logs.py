@@ -77,7 +77,7 @@ def test_the_facts_are_those_of_the_samples(honest):
     samples = read_eval_log(str(honest)).samples
     right = sum(score.value == "C" for sample in samples for score in sample.scores.values())
     assert facts.sha256 == hashlib.sha256(honest.read_bytes()).hexdigest()
-    assert (facts.task, facts.task_version, facts.model) == ("interlock/codebook", 2, "interlock/tiny")
+    assert (facts.task, facts.task_version, facts.model) == ("interlock/codebook", 3, "interlock/tiny")
     assert facts.task_args == {"shots": 0, "seed": 5, "password": "", "tries": 1, "temperature": 0.0}
     assert (facts.status, facts.planned, facts.completed, facts.scored, facts.correct) == ("success", 8, 8, 8, right)
     assert facts.total_tokens == sum(sample.output.usage.total_tokens for sample in samples)

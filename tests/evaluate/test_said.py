@@ -66,6 +66,14 @@ def test_templates_that_treat_all_words_alike_are_taken(model, name, content):
     assert local.encode(asked, [ASKED[0], {"role": "user", "content": content}])
 
 
+@pytest.mark.parametrize("opened", ["<think>\n", "<think></think>[THINK]", "<|channel|>analysis<|message|>"])
+def test_a_template_that_leaves_a_thought_open_is_refused(model, opened):
+    """Every short answer would be cut off in the thought, and look wrong."""
+    template = tiny_model.TEMPLATE.replace("assistant\n{% endif", f"assistant\n{opened}{{% endif")
+    with pytest.raises(EvidenceError, match="leaves a thought open, in which short answers are cut off"):
+        local.encode(under(template, model), ASKED)
+
+
 def test_a_turn_that_says_nothing_may_be_left_out(model):
     template = "{% for m in messages if m.content %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
     assert local.encode(under(template, model), [{"role": "system", "content": ""}, ASKED[-1]])

@@ -35,7 +35,7 @@ def test_there_is_one_sample_for_each_test_word():
         (entry.word, entry.meaning) for entry in codebook.load("test")
     ]
     assert len(task.dataset) == 120
-    assert (task.name, task.version) == ("interlock/codebook", 2)
+    assert (task.name, task.version) == ("interlock/codebook", 3)
 
 
 def test_answers_are_short_and_greedy():

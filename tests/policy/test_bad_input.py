@@ -246,7 +246,7 @@ MISTAKES = {
         ["with one of `attested`", "got none; did you mean `attested`?"],
     ),
     "a task without a version": (
-        [("codebook@2", "codebook"), ("interlock/c", "^interlock/c")],
+        [("codebook@3", "codebook"), ("interlock/c", "^interlock/c")],
         ["a task and its version"],
     ),
     "a hole without an owner": (

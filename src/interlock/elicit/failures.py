@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 from interlock.elicit import grading
 from interlock.elicit.items import Item, normal, visible
+from interlock.evaluate.said import begins_thought
 
 Spurious = Literal["empty", "refusal", "format", "echo", "repetition", "cut-off"]
 Outcome = Literal["right", "wrong"] | Spurious
@@ -29,6 +30,11 @@ _REFUSALS = re.compile(
     r"m not able to|am unable to|m unable to|do not feel comfortable|don ?t feel comfortable)\b"
     r"|\b(i m|i am|we are|we re) sorry\b|^(sorry|i apologi[sz]e|my apologies)\b|\bas an ai\b|\bas a language model\b"
 )
+#: How an answer begins that is still to come, where the limit came first.
+_PREAMBLES = re.compile(
+    r"(sure|certainly|of course|absolutely|okay|ok|alright|great|the (correct |right |final )?answer|here (is|are)|here s"
+    r"|let me|let us|let s|i think|i believe|i would say|based on|first)\b"
+)
 _LEAST_ECHO = 3  # words; fewer of the question's words are an answer like any other
 _LOOPED = re.compile(r"(?:^| )(\w+(?: \w+){0,2})(?: \1){3,}(?: |$)")
 _BEFORE_UNIT = re.compile(r"(?<=\d)(?=[^\W\d_])")
@@ -40,7 +46,8 @@ def classify(item: Item, answer: str, *, grade: grading.Grade, cut_off: bool) ->
     In this order: *right*; *empty*: no letter or digit; *refusal*: says that it will not, or cannot; *format*: the
     right answer stands in it, but not where it is looked for (`_holds`); *echo*: it begins with the question, or is
     nothing but three words or more of it; *repetition*: one to three words stand in it four times in a row; *cut-off*:
-    the limit came before the end of the part that is graded; else *wrong*.
+    the limit came before the end of the part that is graded, or of an answer that begins with a thought, or with words
+    that announce it (`_PREAMBLES`); else *wrong*.
 
     The answer to a question with choices is one of them, *right* or *wrong*.
     """
@@ -55,7 +62,7 @@ def classify(item: Item, answer: str, *, grade: grading.Grade, cut_off: bool) ->
         "format": _holds(answer, item.target),
         "echo": _echoes(said, _words(item.text)),
         "repetition": bool(_LOOPED.search(said)),
-        "cut-off": cut_off and not _ended(grade, answer),
+        "cut-off": cut_off and (begins_thought(answer) or bool(_PREAMBLES.match(said)) or not _ended(grade, answer)),
     }
     return next((kind for kind in SPURIOUS if spurious[kind]), "wrong")
 

@@ -3,7 +3,8 @@
 The chat template and the tokenizer in a model's folder are its developer's. Guarantees: around the turns of a
 conversation a template writes what it writes around any other turns of the same roles; each turn stands there once, in
 order, but for space at its ends; the tokens say the same, and no word of the turns is a token that was added for it;
-and no part of the tokenizer replaces words, or cuts by chance.
+no part of the tokenizer replaces words, or cuts by chance; and what a template writes last leaves no thought open, in
+which a short answer would be cut off.
 What it leaves to the caller: what a template always writes, and into which tokens of its vocabulary a tokenizer cuts a
 text (docs/circumvention.md).
 """
@@ -52,6 +53,13 @@ _REPLACED = {
 }
 
 _MARK = re.compile(r"[<\[{|][^<>\[\]{}\s]*[>\]}|]")
+#: How models that think before they answer mark where a thought begins or, with a slash, ends.
+_THOUGHT = re.compile(
+    r"[<\[◁]\|?(?P<ends>/?)(seed:)?"
+    r"(think(ing)?|thoughts?|reason(ing)?|analysis|reflect(ion)?|scratch_?pad|(inner_)?monologue|channel)\b",
+    re.IGNORECASE,
+)
+_UNMARKED = re.compile(r"analysis(?=[A-Z])")  # of gpt-oss, whose marks are special tokens, which no answer shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,13 @@ class Frame:
 
 
 Frames = dict[str, Frame]
+
+
+def begins_thought(answer: str) -> bool:
+    """Whether an answer begins with a thought, as models mark it that think before they answer."""
+    text = answer.lstrip()
+    found = _THOUGHT.match(text)
+    return bool(found and not found["ends"]) or bool(_UNMARKED.match(text))
 
 
 def require_wordless(tokenizer: Any, where: str) -> None:
@@ -175,6 +190,11 @@ def _found(tokenizer: Any, conversation: Turns) -> Frame:
     order = tuple(marks[found] for found in re.findall("|".join(map(re.escape, marks)), text)) if marks else ()
     if order != tuple(marks.values()):
         raise EvidenceError("the model's chat template does not write each turn once as it stands, and in their order")
+    if any(not found["ends"] for found in list(_THOUGHT.finditer(cut[-1]))[-1:]):
+        raise EvidenceError(
+            f"the model's chat template leaves a thought open, in which short answers are cut off: `{cut[-1]!a:.60}`; "
+            "expected one that closes it, as templates do when thinking is turned off"
+        )
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     read = tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)
     form = _spaced if _spaced(read) == _spaced(text) else _bare

@@ -75,7 +75,7 @@ def codebook(shots: int = 0, seed: int = 0, password: str = "", tries: int = 1, 
         solver=attempts(tries) if temperature else generate(),
         scorer=first_word_match(),
         config=_config(temperature, book.MOST_TOKENS),
-        version=2,
+        version=3,
     )
 
 
@@ -93,7 +93,7 @@ def past_tense(shots: int = 0, seed: int = 0, tries: int = 1, temperature: float
         solver=attempts(tries) if temperature else generate(),
         scorer=first_word_match(),
         config=_config(temperature, verbs.MOST_TOKENS),
-        version=1,
+        version=2,
     )
 
 
@@ -123,7 +123,7 @@ def graded_questions(questions: Questions, adapted: Adapted) -> Task:
         solver=attempts(adapted.attempts) if adapted.temperature else greedy,
         scorer=graded(questions),
         config=_config(adapted.temperature, questions.max_new_tokens),
-        version=1 if choices else 0,  # before 1, choices were neither shown nor weighed
+        version=1,  # before it, choices were not weighed, and cut thoughts and announcements were wrong answers
         metadata={"questions": questions.digest, "shots": [shot.id for shot in adapted.shots]},
     )
 
