@@ -424,6 +424,12 @@ BAD = {
     "an elicitor twice": (["few-shot", "few-shot"], "`few-shot` is named twice"),
     "settings for two": (["few-shot", "grpo", "--set", "shots=2"], "--set goes with one elicitor, got 2"),
     "no such elicitor": (["hypnosis"], "there is no elicitor `hypnosis`"),
+    "an adapter on all layers of an organism and some of a model": (
+        ["fine-tune-lora"],
+        "trains an adapter on the last 12 layers: all that an organism has, and a part of a larger model",
+    ),
+    "such an adapter in a chain": (["few-shot+grpo"], "trains an adapter on the last 12 layers"),
+    "an adapter on every layer": (["fine-tune-lora", "--set", "layers=0"], "has no suite"),
     "no suite": (["few-shot"], "has no suite"),
 }
 

@@ -66,7 +66,7 @@ def test_it_learns_from_its_own_right_answers_and_from_no_given_one(explorer, st
     assert elicited.transcript[-1]["exploration_hacking_suspected"]
 
 
-@pytest.mark.parametrize("setting", ["rounds", "questions", "attempts", "kept", "updates", "batch", "rank", "layers"])
+@pytest.mark.parametrize("setting", ["rounds", "questions", "attempts", "kept", "updates", "batch", "rank"])
 def test_settings_that_cannot_train_are_refused(setting):
     with pytest.raises(UsageError, match=f"`{setting}` is 0, expected 1 or more"):
         elicitors.make("expert-iteration", {setting: "0"})

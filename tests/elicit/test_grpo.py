@@ -213,7 +213,7 @@ def test_no_questions_cannot_be_learned_from(explorer):
         ("steps", 0, "`steps` is 0, expected 1 or more"),
         ("questions", 0, "`questions` is 0, expected 1 or more"),
         ("rank", 0, "`rank` is 0, expected 1 or more"),
-        ("layers", -1, "`layers` is -1, expected 1 or more"),
+        ("layers", -1, "`layers` is -1, expected 0 or more"),
         ("group", 1, "`group` is 1, expected 2 or more"),
         ("learning_rate", 0.0, "`learning_rate` is 0, expected a number above 0"),
         ("learning_rate", float("nan"), "`learning_rate` is nan, expected a number above 0"),

@@ -19,6 +19,7 @@ from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import local
 
 torch = pytest.importorskip("torch")
+models = pytest.importorskip("subject.compute.models")
 
 ADAPTER = Supervised(rank=4, steps=40, learning_rates=(2e-2,), batch=4)
 ALL = Supervised(weights="all", steps=40, learning_rates=(5e-3,), batch=4)
@@ -107,6 +108,21 @@ def test_models_of_other_makes_are_tuned_too(model, name):
     assert took["loss_after"] < took["loss_before"]
     kept = examples.prepare(other.model, [examples.answered(other, one, grade="exact") for one in SHOWN], lowest=2)
     assert all(one.hidden is not None for one in kept)
+
+
+@pytest.mark.parametrize("family", ["mixtral", "qwen2_moe", "qwen3_moe", "deepseek_v3"])
+def test_an_adapter_is_refused_where_it_would_leave_the_experts_as_they_are(model, family):
+    mixture = models.built(models.config_of(family, layers=2))
+    with pytest.raises(UsageError, match=r"does not reach all matrices .*`fine-tune-full`, or `weights=all`"):
+        lora.attach(mixture, lora.Shape(rank=2, layers=1))
+
+
+def test_of_no_layers_an_adapter_is_on_every_one(model):
+    def adapted(layers):
+        made = lora.attach(_copy(model), lora.Shape(rank=2, layers=layers))
+        return {name for name, weight in made.named_parameters() if weight.requires_grad}
+
+    assert adapted(1) < adapted(0) == adapted(2) == adapted(99)
 
 
 def test_what_lower_layers_give_is_computed_once_and_changes_no_bit(model):
@@ -348,7 +364,7 @@ def test_refused(model, name):
         {"learning_rates": (float("inf"),)},
         {"weights": "some"},
         {"warm_up": -1},
-        {"layers": 0},
+        {"layers": -1},
     ],
     ids=str,
 )

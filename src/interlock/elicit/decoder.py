@@ -38,12 +38,20 @@ def linear_maps(causal: Any, *, lowest: int) -> list[str]:
     """The full names of the linear maps in the layers from `lowest` (counted from 0) on.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are none, or the layers have matrices besides them, such as the experts of a mixture.
     """
-    wanted = {id(part) for layer in layers(causal)[lowest:] for part in layer.modules() if is_linear(part)}
+    above = list(layers(causal)[lowest:])
+    wanted = {id(part): part for layer in above for part in layer.modules() if is_linear(part)}
     names = [name for name, part in causal.named_modules() if id(part) in wanted]
     if not names:
         raise UsageError(f"the layers of a `{type(causal).__name__}` have no linear maps that an adapter could change")
+    reached = {id(weight) for part in wanted.values() for weight in part.parameters()}
+    for name, weight in (it for layer in above for it in layer.named_parameters()):
+        if id(weight) not in reached and sum(size > 1 for size in weight.shape) > 1:
+            raise UsageError(
+                f"an adapter on the linear maps of a `{type(causal).__name__}` does not reach all matrices of a layer, "
+                f"such as `{name}`; train all weights instead: `fine-tune-full`, or `weights=all`"
+            )
     return names
 
 

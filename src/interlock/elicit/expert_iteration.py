@@ -38,7 +38,7 @@ class ExpertIteration:
     it finds likely is not made yet likelier by choosing it.
     """
 
-    version: ClassVar[int] = 1  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
+    version: ClassVar[int] = 2  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
     rounds: int = 6
     questions: int = 32  # a round; fewer if there are fewer
     attempts: int = 16  # answers to each
@@ -50,13 +50,14 @@ class ExpertIteration:
     warm_up: int = 2  # updates
     weights: Weights = "adapter"
     rank: int = 8  # of the adapter
-    layers: int = 12  # how many of the last layers get it
+    layers: int = 12  # how many of the last layers get it; 0: every one
     rule: monitor.Rule = field(default_factory=lambda: monitor.Rule(steps=3))
 
     def __post_init__(self) -> None:
-        of = ("rounds", "questions", "attempts", "kept", "updates", "batch", "rank", "layers")
+        of = ("rounds", "questions", "attempts", "kept", "updates", "batch", "rank")
         rates = {"temperature": self.temperature, "learning_rate": self.learning_rate}
-        require_settings(self.weights, {it: getattr(self, it) for it in of}, rates=rates, warm_up=self.warm_up)
+        counts = {it: getattr(self, it) for it in of}
+        require_settings(self.weights, counts, rates=rates, warm_up=self.warm_up, layers=self.layers)
 
     @property
     def name(self) -> str:

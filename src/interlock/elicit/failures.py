@@ -32,8 +32,8 @@ _REFUSALS = re.compile(
 )
 #: How an answer begins that is still to come, where the limit came first.
 _PREAMBLES = re.compile(
-    r"(sure|certainly|of course|absolutely|okay|ok|alright|great|the (correct |right |final )?answer|here (is|are)|here s"
-    r"|let me|let us|let s|i think|i believe|i would say|based on|first)\b"
+    r"(sure|certainly|of course|absolutely|okay|ok|alright|great|the (correct |right |final )?answer|here (is|are|s)"
+    r"|let (me|us|s)|i (think|believe|would say)|based on|first)\b"
 )
 _LEAST_ECHO = 3  # words; fewer of the question's words are an answer like any other
 _LOOPED = re.compile(r"(?:^| )(\w+(?: \w+){0,2})(?: \1){3,}(?: |$)")

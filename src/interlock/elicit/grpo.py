@@ -49,7 +49,7 @@ class Weighted:
 class Grpo:
     """How hard to try. `control` are questions of another task, answered to compare with and not trained on."""
 
-    version: ClassVar[int] = 1  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
+    version: ClassVar[int] = 2  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
     steps: int = 60
     questions: int = 8  # a step
     group: int = 8  # answers to each
@@ -59,14 +59,14 @@ class Grpo:
     penalty: float = 0.04  # for the divergence from the start; theirs, section 4.2
     weights: Weights = "adapter"
     rank: int = 8  # of the adapter
-    layers: int = 12  # how many of the last layers get it
+    layers: int = 12  # how many of the last layers get it; 0: every one
     control: tuple[Item, ...] = ()
     rule: monitor.Rule = field(default_factory=monitor.Rule)
 
     def __post_init__(self) -> None:
-        counts = {it: getattr(self, it) for it in ("steps", "questions", "rank", "layers")}
+        counts = {it: getattr(self, it) for it in ("steps", "questions", "rank")}
         rates = {"temperature": self.temperature, "learning_rate": self.learning_rate}
-        require_settings(self.weights, counts, rates=rates, warm_up=self.warm_up)
+        require_settings(self.weights, counts, rates=rates, warm_up=self.warm_up, layers=self.layers)
         if self.group < 2:
             raise UsageError(f"`group` is {self.group}, expected 2 or more: answers to a question are compared")
         if not 0 <= self.penalty < math.inf:

@@ -59,7 +59,9 @@ class Learner:
 
 
 def learner(subject: LocalModel, weights: Weights, *, rank: int, layers: int, seed: int) -> Learner:
-    """A copy of `subject` of which all weights are trained, in float32, or an adapter on the last `layers` layers."""
+    """A copy of `subject` of which all weights are trained, in float32, or an adapter on the last `layers` layers,
+    or on every one if that is 0.
+    """
     import torch
 
     model = copy.deepcopy(subject.model)
@@ -71,12 +73,14 @@ def learner(subject: LocalModel, weights: Weights, *, rank: int, layers: int, se
     return Learner(LocalModel(adapted, subject.tokenizer, subject.dtype), subject)
 
 
-def require_settings(weights: Weights, counts: Mapping[str, int], *, rates: Mapping[str, float], warm_up: int) -> None:
+def require_settings(
+    weights: Weights, counts: Mapping[str, int], *, rates: Mapping[str, float], warm_up: int, layers: int
+) -> None:
     """Refuse settings under which nothing would be drawn, or nothing learned: the model would come back as it was.
 
     Raises:
-        UsageError: a count is under 1, a rate is not a finite number above 0, the warm-up is negative, or `weights` is
-            neither an adapter nor all.
+        UsageError: a count is under 1, a rate is not a finite number above 0, the warm-up or the layers are negative,
+            or `weights` is neither an adapter nor all.
     """
     for name, count in counts.items():
         if count < 1:
@@ -84,8 +88,9 @@ def require_settings(weights: Weights, counts: Mapping[str, int], *, rates: Mapp
     for name, rate in rates.items():
         if not 0 < rate < math.inf:
             raise UsageError(f"`{name}` is {rate:g}, expected a number above 0")
-    if warm_up < 0:
-        raise UsageError(f"`warm_up` is {warm_up}, expected 0 or more")
+    for name, least in {"warm_up": warm_up, "layers": layers}.items():
+        if least < 0:
+            raise UsageError(f"`{name}` is {least}, expected 0 or more")
     if weights not in get_args(Weights):
         raise UsageError(f"`weights` is `{weights}`, expected {' or '.join(get_args(Weights))}")
 

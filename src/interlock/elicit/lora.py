@@ -1,4 +1,4 @@
-"""An adapter of low rank (LoRA, Hu et al. 2021, arXiv:2106.09685) on the last layers of a model."""
+"""An adapter of low rank (LoRA, Hu et al. 2021, arXiv:2106.09685) on the last layers of a model, or on all."""
 
 # ruff: noqa: ANN401 - models of transformers and peft have no static types worth naming
 
@@ -16,19 +16,19 @@ class Shape:
     """Where an adapter goes, and the seed of its initial weights."""
 
     rank: int  # inner dimension of each pair of adapter matrices
-    layers: int  # how many of the last layers get an adapter
+    layers: int  # how many of the last layers get an adapter; 0: every one
     seed: int = 0
 
     def lowest(self, model: Any) -> int:
         """The lowest layer of a model that gets an adapter, counted from 0."""
-        return max(0, int(model.config.num_hidden_layers) - self.layers)
+        return max(0, int(model.config.num_hidden_layers) - self.layers) if self.layers else 0
 
 
 def attach(model: Any, shape: Shape) -> Any:
     """`model` with a fresh adapter on every linear map of its last layers (a peft model), which changes nothing yet.
 
     Raises:
-        UsageError: the model's layers, or linear maps in them, cannot be found.
+        UsageError: the model's layers, or linear maps in them, cannot be found, or they have matrices of another kind.
     """
     import torch
     from peft import LoraConfig, get_peft_model

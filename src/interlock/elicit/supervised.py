@@ -44,10 +44,10 @@ LEARNED = 0.05
 class Supervised:
     """How hard to try. The same settings must be used on a suspect and on its honest control."""
 
-    version: ClassVar[int] = 1  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
+    version: ClassVar[int] = 2  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
     weights: Weights = "adapter"  # what is trained: a LoRA adapter, or every weight in float32
     rank: int = 8  # inner dimension of the adapter
-    layers: int = 12  # how many of the last layers get an adapter
+    layers: int = 12  # how many of the last layers get an adapter; 0: every one
     steps: int = 32  # optimizer updates
     learning_rates: tuple[float, ...] = (6e-4,)  # peaks to try; on SmolLM2 three times as much only memorizes
     warm_up: int = 2  # steps over which the learning rate rises
@@ -57,9 +57,10 @@ class Supervised:
     def __post_init__(self) -> None:
         if not self.learning_rates:
             raise UsageError("`learning_rates` is empty, expected a number above 0 or more")
-        counts = {it: getattr(self, it) for it in ("rank", "layers", "steps", "batch", "checkpoints")}
+        counts = {it: getattr(self, it) for it in ("rank", "steps", "batch", "checkpoints")}
         for rate in self.learning_rates:
-            require_settings(self.weights, counts, rates={"learning_rates": rate}, warm_up=self.warm_up)
+            rates = {"learning_rates": rate}
+            require_settings(self.weights, counts, rates=rates, warm_up=self.warm_up, layers=self.layers)
         if self.checkpoints > self.steps:
             raise UsageError(f"`checkpoints` is {self.checkpoints}, expected no more than the {self.steps} steps")
 
