@@ -429,6 +429,7 @@ BAD = {
         "trains an adapter on the last 12 layers: all that an organism has, and a part of a larger model",
     ),
     "such an adapter in a chain": (["few-shot+grpo"], "trains an adapter on the last 12 layers"),
+    "a chain on every layer": (["fine-tune-lora+grpo", "--set", "layers=0"], "has no suite"),
     "an adapter on every layer": (["fine-tune-lora", "--set", "layers=0"], "has no suite"),
     "no suite": (["few-shot"], "has no suite"),
 }

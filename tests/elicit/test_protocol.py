@@ -277,12 +277,18 @@ def test_settings_are_read_by_their_kind():
     assert made == Supervised(weights="all", learning_rates=(1e-3, 2e-3), steps=7)
 
 
+def test_settings_of_a_chain_are_of_each_part_that_has_them():
+    made = elicitors.make("few-shot+fine-tune-lora+grpo", {"layers": "0", "steps": "7", "shots": "2"})
+    assert made.first == Chain(FewShot(2), Supervised(layers=0, steps=7))
+    assert made.second == Grpo(layers=0, steps=7)
+
+
 BAD_NAMES = {
     ("few-shots", ""): "no elicitor `few-shots`; there are prompted, few-shot, ",
     ("few-shot", "shot=1"): "no setting `shot`; it has shots, draws",
     ("few-shot", "shots=many"): "`shots` is `many`, expected a value like `5`",
     ("fine-tune-lora", "learning_rates=a,b"): "expected numbers with commas",
-    ("few-shot+fine-tune-lora", "shots=1"): "settings go with one elicitor",
+    ("few-shot+fine-tune-lora", "shot=1"): "no part of `few-shot+fine-tune-lora` has a setting `shot`",
 }
 
 

@@ -31,16 +31,19 @@ ELICITORS: dict[str, Callable[..., Elicitor]] = {
 
 
 def make(name: str, settings: Mapping[str, str] | None = None) -> Elicitor:
-    """The elicitor of this name, with settings told as text; `A+B` is A and then B, which takes no settings.
+    """The elicitor of this name, with settings told as text; `A+B` is A and then B, each with those that it has.
 
     Raises:
         UsageError: there is no such elicitor or setting, or a value is not what it should be.
     """
     if "+" in name:
-        if settings:
-            raise UsageError(f"settings go with one elicitor, got them with `{name}`")
         first, _, second = name.rpartition("+")
-        return Chain(make(first), make(second))
+        its = {part: _names(part) for part in (first, second)}
+        nobodys = sorted((settings or {}).keys() - its[first] - its[second])
+        if nobodys:
+            raise UsageError(f"no part of `{name}` has a setting `{nobodys[0]}`")
+        given = {part: {it: text for it, text in (settings or {}).items() if it in its[part]} for part in its}
+        return Chain(make(first, given[first]), make(second, given[second]))
     if name not in ELICITORS:
         raise UsageError(
             f"there is no elicitor `{name}`; there are {', '.join(ELICITORS)}, and A+B for one after another"
@@ -51,6 +54,11 @@ def make(name: str, settings: Mapping[str, str] | None = None) -> Elicitor:
         raise UsageError(f"`{name}` has no setting `{unknown[0]}`; it has {', '.join(known)}")
     values = {it: _parse(it, text, known[it]) for it, text in (settings or {}).items()}
     return ELICITORS[name](**values)
+
+
+def _names(name: str) -> set[str]:
+    """The settings that an elicitor of this name, or a part of it, has."""
+    return {it for part in name.split("+") if part in ELICITORS for it in settable(part)}
 
 
 def controlled(elicitor: Elicitor, control: Sequence[Item]) -> Elicitor:
