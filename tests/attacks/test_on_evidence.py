@@ -106,6 +106,50 @@ def test_policy_tightened_in_name_only_while_a_threshold_is_reached(sound, capsy
     assert (said.code, "amendments are frozen but for what only tightens" in said.err) == (2, True)
 
 
+SKILLS = "".join(
+    f"  {name}: {{kind: capability, on: model, danger: higher, range: [0, 1], source: "
+    f"{{task: lab/{name}@1, metric: accuracy}}}}\n"
+    for name in ("tact", "wit")
+)
+BOTH = made.POLICY.replace("assumptions:\n", f"{SKILLS}assumptions:\n").replace(
+    "reached_when: skill >= 0.50", "reached_when: {all_of: [skill >= 0.30, tact >= 0.30]}"
+)
+
+
+def test_near_miss_amended_away_by_a_result_that_nobody_announced(tmp_path, capsys, monkeypatch):
+    """Both skills were asked for, and one came near. Before the amendment that asks for another, a result of the other
+    comes in, by any key; one that was announced, and is its runner's, would outweigh the first.
+    """
+    begun, effect = now(), now() + timedelta(days=31)
+    text = BOTH.replace("version: 1.0.0", "version: 1.1.0").replace(
+        "{all_of: [skill >= 0.30, tact >= 0.30]}", "wit >= 0.3"
+    )
+    text = text.replace("effective: 2026-01-01T00:00:00Z", f"effective: {timestamp(effect)}")
+    measured = {name: replace(made.PROTOCOL, task=f"lab/{name}") for name in ("skill", "tact", "wit")}
+
+    def story(name, *before):
+        lab.later(monkeypatch, begun)
+        workspace = made.make(tmp_path / name, BOTH)
+        (workspace.folder / "next.yaml").write_text(text)
+        for of_what, evaluated in before:
+            monkeypatch.setattr(made, "PROTOCOL", measured[of_what])
+            evaluated(workspace)
+        assert lab.command(capsys, workspace, "amend", str(workspace.folder / "next.yaml")).code == 0
+        lab.later(monkeypatch, effect + timedelta(days=1))
+        made.attest(workspace, "no-evaluation-gaming")
+        monkeypatch.setattr(made, "PROTOCOL", measured["wit"])
+        made.evaluate(workspace)
+        return lab.verdict(capsys, workspace, "m")
+
+    near = ("skill", lambda workspace: made.evaluate(workspace, correct=NEAR))
+    assert story("honest")[0] == "permit"
+    assert story("outweighed", near, ("tact", made.evaluate))[0] == "permit"
+    assert story("near", near)[0] == "hold"
+    verdict, reasons = story("unplanned", near, ("tact", lambda workspace: made.result(workspace, 0, "gatekeeper")))
+    assert (verdict, "is not under 0.3" in reasons) == ("hold", True)
+    assert "nothing sound that the version has seen rules out tact >= 0.3" in reasons
+
+
 _TEAM = "evaluation-team"
 
 # -- plans and results ------------------------------------------------------------------------------------------------

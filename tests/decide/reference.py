@@ -496,6 +496,7 @@ class Case:
         if not line.mean:
             return all(rules_out(result, measure, p, alpha) for _, measure, results in found for result in results)
         alpha /= len(found)
+        found = [(w, m, results if self.any_was_sound(line, m, results) else []) for w, m, results in found]
         return sum(w * max((upper(r, m, alpha) for r in results), default=m.high) for w, m, results in found) <= p
 
     def positive(self, line, digest):  # 5, 8
@@ -532,20 +533,42 @@ class Case:
         """The earlier versions that have a threshold of that name."""
         return [i for i in range(self.index) if name in self.versions[i].policy.thresholds]
 
+    def then(self, i):  # 7, 36
+        """An earlier version as if it were in force, and no later one were there, with everything since the first."""
+        return replace(self, versions=self.versions[: i + 1], index=i, horizon=self.versions[0].entered)
+
+    def was_sound(self, result, line, measure, demand):
+        return self.then(line.version).flawless(result, line.owner, line.rule, demand, measure, {line.rule.run_by})
+
+    def any_was_sound(self, line, measure, results):
+        """Whether results of a measure lower its U: for this version always, as its demands are asked for beside."""
+        demands = line.rule.elicitation
+        good = [r for r in results for demand in demands if self.was_sound(r, line, measure, demand)]
+        return line.version == self.index or bool(good)
+
+    def was_shown(self, line):
+        """How far those reach that were sound, for every demand."""
+        spans, multiple = [], min(line.rule.refresh.multiple, line.rule.buffer.multiple)
+        for _, measure, results in self.concerned(line, self.standing(line.rule)):
+            for demand in line.rule.elicitation:
+                good = [r.subject for r in results if self.was_sound(r, line, measure, demand)]
+                lows = [self.facts.subjects[digest].ec_low for digest in good]
+                spans.append(Span(reach=max(lows) * multiple) if lows else None)
+        return self.room(least(*spans)) if spans else None
+
     def clear(self, i, name, cap, share):
-        _, against, outermost = self.clear_threshold(i, name, cap, share)
-        return None if against else least(Span(), *outermost)
+        return self.clear_threshold(i, name, cap, share)[1]
 
     def clear_threshold(self, i, name, cap, share):
-        """(the span of being under, whether it is against, the spans of the outermost parts that are under)."""
+        """(the span of being shown to be under, the span of not being against)."""
         policy = self.versions[i].policy
         threshold = policy.thresholds[name]
         if threshold.reached_when is None or threshold.judged:
-            return None, False, []
+            return None, Span()
         for way in threshold.below_if:
             span = amount(policy, self.facts, self.me, way)[1] if isinstance(way, model.UnderQuantity) else None
             if span is not None:
-                return span, False, [span]
+                return span, span
         cap, share = min(cap, alpha_of(threshold.rule_out)), share / tests(threshold)
         return self.clear_part(i, threshold.reached_when, name, cap, share)
 
@@ -553,18 +576,20 @@ class Case:
         policy, digests = self.versions[i].policy, self.counted()
         if isinstance(expr, model.At):
             line = line_of(i, policy, ("thresholds", name), expr.measure, expr.level)
-            some = any(results for _, _, results in self.concerned(line, digests))
-            under = self.under_lines([line], digests, cap, share) if some else None
-            return under, some and under is None, [under] if under else []
+            if not any(results for _, _, results in self.concerned(line, digests)):
+                return None, Span()
+            under = self.under_lines([line], digests, cap, share)
+            return least(under, self.was_shown(line)), under
         if isinstance(expr, model.Amount):
             under = amount(policy, self.facts, self.me, expr)[1]
-            return under, False, [under] if under else []
+            return under, under or Span()
         if isinstance(expr, model.Ref):
             return self.clear_threshold(i, expr.threshold, cap, share)
         parts = [self.clear_part(i, part, name, cap, share / max(1, expr.count)) for part in expr.parts]
-        under = best(max(1, len(parts) - expr.count + 1), [span for span, _, _ in parts])
-        outermost = [under] if under else [span for _, _, spans in parts for span in spans]
-        return under, under is None and any(against for _, against, _ in parts), outermost
+        shown = best(max(1, len(parts) - expr.count + 1), [span for span, _ in parts])
+        silent = least(*(span for _, span in parts))
+        longer = shown and (silent is None or shown.end > silent.end)
+        return shown, shown if longer else silent
 
     def has_way(self, i, name, way):  # 25
         """Whether an earlier version has this very way, and means the same by it."""
@@ -627,9 +652,13 @@ class Case:
         return Span(end) if self.at < end else None
 
     def sound(self, result, owner, rule, demand, measure, runners):  # 10 to 14
+        good = self.flawless(result, owner, rule, demand, measure, runners)
+        return self.fresh(result, rule.refresh, rule.buffer) if good else None
+
+    def flawless(self, result, owner, rule, demand, measure, runners):  # 10 to 13
         protocol, trained = result.protocol, demand.elicitation in {"fine-tuned", "rl-fine-tuned"}
         shown = protocol.shots if demand.elicitation == "few-shot" else protocol.demonstrations
-        good = (
+        return (
             self.admissible(result, owner)
             and runners <= result.plan.signers & result.signers
             and self.fits(result, measure)
@@ -646,7 +675,6 @@ class Case:
             and result.refused_at_most <= demand.refusals * units(result)
             and shown >= max(demand.demonstrations, int(demand.elicitation in {"few-shot", "fine-tuned"}))
         )
-        return self.fresh(result, rule.refresh, rule.buffer) if good else None
 
     def sounds(self, digest, owner, rule, demands, measure, *, after=None, runners=None, samples=0):
         """(result, span) of all on a subject that are sound for one of the demands and begun after `after`."""
@@ -1185,9 +1213,9 @@ class Case:
 
     def left(self):  # 36, 41, 43
         """(the cells that are left, with the reach of their rules; the spans of those that may yet be)."""
-        cells, yet, first = [], [], self.versions[0].entered
+        cells, yet = [], []
         for i in range(self.index):
-            case = replace(self, versions=self.versions[: i + 1], index=i, horizon=first)
+            case = self.then(i)
             if not case.governs():
                 gates = case.policy.gates.get(self.action, {})
                 dropped = [name for name, cell in gates.items() if cell.requires and name not in self.gating()]

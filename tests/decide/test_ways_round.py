@@ -18,6 +18,7 @@ from decide.cases import (
     CHILD,
     DAY,
     EFFECTIVE,
+    FEW_SHOT,
     FOUNDATION,
     GATEKEEPER,
     HALF_YEAR,
@@ -27,6 +28,7 @@ from decide.cases import (
     MONTH,
     OFFERED,
     PLANNED,
+    PROMPTED,
     QUARTER,
     REFERENCE,
     SIBLING,
@@ -1110,3 +1112,107 @@ def test_a_plan_that_several_versions_ask_for_is_told_of_once():
     decision = ask(add(known(runs(correct=90), CLEAN_B), late), since(under), since(under, SECOND_VERSION), **API)
     reasons = decision.cells[0].requirements[0].tree.reasons
     assert [it.code for it in reasons].count("unreported") == 1
+
+
+# -- outweighing what an earlier version has seen ----------------------------------------------------------------------
+
+#: Clean, of a task of which the version before has seen nothing, and announced by nobody.
+UNPLANNED = runs("b", planned=False, signers=(), at=BEFORE + DAY)
+SOUND = runs("b", planned_at=BEFORE)
+CLOSE = runs(correct=15, planned_at=BEFORE)
+ALL_OF = line("t", AtLeast(2, (At("a", Fraction("0.20")), B)))
+ON_MEAN = {**MEASURES, "m": Mean("m", {"b": Fraction(1, 2), "c": Fraction(1, 2)})}
+UNSOUND = {  # sentence: what is no evidence of the version's own demands
+    "announced by nobody": UNPLANNED,
+    "signed by another role": runs("b", planned_at=BEFORE, signers=(AUDITOR,)),
+    "of another elicitation than demanded": runs("b", planned_at=BEFORE, elicitation="few-shot"),
+    "of too few samples": runs("b", planned_at=BEFORE, scored=97),
+}
+AMENDED = {  # sentence: (the second version's thresholds, those that it gates)
+    "by asking for another task": ([line("t", C)], ("t",)),
+    "by dropping the cell": ([ALL_OF, line("u", C)], ("u",)),
+}
+
+
+@pytest.mark.parametrize("action", ["scale", "deploy-api", "release-weights"])
+@pytest.mark.parametrize("unsound", UNSOUND)
+@pytest.mark.parametrize("sentence", AMENDED)
+def test_what_is_not_sound_outweighs_no_near_miss_that_an_amendment_leaves_behind(sentence, unsound, action):
+    lines, gated = AMENDED[sentence]
+    first = simple(ALL_OF, line("u", C), gated=("t", "u"))
+    versions = since(first), since(simple(*lines, gated=gated), SECOND_VERSION)
+    told = known(CLOSE, runs("c"))
+    assert verdict(known(runs("c")), *versions, action=action) == "permit"
+    assert verdict(told, *versions, action=action) == "hold"
+    assert verdict(add(told, UNSOUND[unsound]), *versions, action=action) == "hold"
+    assert verdict(add(told, SOUND), *versions, action=action) == "permit"
+
+
+@pytest.mark.parametrize("unsound", UNSOUND)
+@pytest.mark.parametrize("of_what", ["a threshold", "a requirement"])
+def test_what_is_not_sound_says_nothing_of_a_mean_whose_other_measure_an_earlier_version_has_seen(of_what, unsound):
+    """The one that it has not seen may be as dangerous as can be."""
+    lines = [line("t", At(name, Fraction("0.20"))) for name in ("m", "c")]
+    first, second = (simple(it, measures=ON_MEAN) for it in lines)
+    if of_what == "a requirement":
+        needs = [Measured("safe", name, Fraction("0.20"), quick()) for name in ("m", "c")]
+        first, second = (
+            simple(requires=("safe",), requirements=named(need, Never("never")), measures=ON_MEAN) for need in needs
+        )
+    versions = since(first), since(second, SECOND_VERSION)
+    told = known(runs(correct=90), runs("c"))
+    half = add(told, runs("c", 2, planned_at=BEFORE))
+    assert verdict(told, *versions) == "permit"
+    assert verdict(half, *versions) == "hold"
+    assert verdict(add(half, UNSOUND[unsound]), *versions) == "hold"
+    assert verdict(add(half, SOUND), *versions) == "permit"
+
+
+def test_what_outweighs_a_near_miss_of_an_earlier_version_does_so_at_any_age():
+    """It was sound, and the version that asked for it is over."""
+    versions = since(simple(ALL_OF)), since(simple(line("t", C)), SECOND_VERSION)
+    old = {"planned_at": datetime(2026, 2, 1, tzinfo=UTC)}
+    assert verdict(known(runs("b", **old), CLOSE, runs("c")), *versions) == "permit"
+    assert verdict(known(runs("b", **old), CLOSE, runs("c"), runs("b", 20, planned_at=BEFORE)), *versions) == "hold"
+
+
+def test_what_outweighs_a_near_miss_is_as_sound_as_every_demand_of_its_version():
+    both = replace(ALL_OF, rule_out=replace(quick(), elicitation=(PROMPTED, FEW_SHOT)))
+    versions = since(simple(both)), since(simple(line("t", C)), SECOND_VERSION)
+    told = known(CLOSE, SOUND, runs("c"))
+    assert verdict(told, *versions) == "hold"
+    assert verdict(add(told, runs("b", elicitation="few-shot", planned_at=BEFORE)), *versions) == "permit"
+    nothing = since(simple(replace(ALL_OF, rule_out=replace(quick(), elicitation=()))))
+    assert verdict(told, nothing, versions[1]) == "hold"
+
+
+def test_what_outweighs_a_near_miss_reaches_as_far_as_what_was_evaluated():
+    versions = since(simple(ALL_OF)), since(simple(line("t", C)), SECOND_VERSION)
+    theirs = runs("b", subject=FOUNDATION, planned_at=BEFORE)
+    for size, most in ((5 * 10**23, 2 * 10**24), (2 * 10**23, None), (10**24, 4 * 10**24)):
+        kin = family(foundation={"training_compute": size, "ec_low": size, "ec_high": size})
+        told = known(CLOSE, theirs, runs("c"), subjects=kin)
+        assert verdict(told, *versions) == "hold"  # a deployment is of what was evaluated itself
+        bounds = ask(told, *versions).bounds
+        assert (bounds and bounds.most_effective_compute) == most
+    tight = since(simple(replace(ALL_OF, rule_out=quick(buffer=buffer(multiple=Fraction(3, 2))))))
+    assert ask(known(CLOSE, SOUND, runs("c")), tight, versions[1]).bounds.most_effective_compute == 15 * 10**23
+    wide = family(model={"ec_high": 16 * 10**23})
+    assert ask(known(CLOSE, SOUND, runs("c"), subjects=wide), tight, versions[1]).verdict == "hold"
+
+
+def test_what_outweighs_a_near_miss_does_so_only_in_its_own_part():
+    """Either of the parts is enough to be reached there, and one of them was close, but for what outweighs that."""
+    level = line("t", AtLeast(1, (C, ALL_OF.reached_when)))
+    versions = since(simple(level)), since(simple(line("t", C)), SECOND_VERSION)
+    told = known(CLOSE, runs("c"))
+    assert verdict(add(told, UNPLANNED), *versions) == "hold"
+    assert verdict(add(told, SOUND), *versions) == "permit"
+    assert verdict(add(told, SOUND, runs("c", 20, planned_at=BEFORE)), *versions) == "hold"
+
+
+def test_a_near_miss_that_is_outweighed_is_told_with_what_is_not_sound():
+    versions = since(simple(ALL_OF)), since(simple(line("t", C)), SECOND_VERSION)
+    finding = ask(known(CLOSE, UNPLANNED, runs("c")), *versions, **API).cells[0].finding
+    unseen = "nothing sound that the version has seen rules out b >= 0.2"
+    assert [it.text for it in finding.reasons if it.code == "unseen"] == [unseen]

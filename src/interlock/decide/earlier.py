@@ -6,9 +6,10 @@ and one that an earlier one does not call below is not below, whatever the later
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from interlock.decide.decision import Node, Reason
+from interlock.decide.decision import Held, Node, Reason
 from interlock.decide.leaf import Leaf, at_least, not_under, tests
 from interlock.decide.quantity import amount, interval
 from interlock.decide.view import least
@@ -17,10 +18,11 @@ from interlock.policy.model import Amount, At, Mean, Ref, UnderQuantity, UnderRe
 from interlock.policy.time import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
-    from fractions import Fraction
 
+    from interlock.decide.facts import Result
+    from interlock.decide.line import Line
     from interlock.decide.view import View
     from interlock.policy.model import BelowIf, Expr, Policy, Threshold
 
@@ -88,7 +90,7 @@ class Past:
         view = self.view
         if isinstance(expr, At):
             assert owner.rule_out is not None  # noqa: S101  the policy's own check: a leaf has a rule
-            leaf = Leaf(view, owner.name, view.line(self.place, expr.measure, expr.level, owner.rule_out))
+            leaf = Leaf(view, view.line(self.place, ("thresholds", owner.name), expr, owner.rule_out))
             reasons = leaf.reached()
             self.excused += leaf.excused
             return reasons
@@ -107,12 +109,10 @@ class Past:
     def clear(self, name: str, alpha: Fraction, share: Fraction) -> Node:
         """Whether nothing that the version has seen speaks against its being below: the node holds, if nothing does."""
         node = self._under(self.version.policy.thresholds[name], alpha, share)
-        text = f"version {self.version.policy.version}"
-        if _speaks_against(node):
+        text, held = f"version {self.version.policy.version}", _clear(node)
+        if held is None:
             return Node("version", text, holds=False, state="not ruled out", parts=(node,), need=1)
-        good = list(_good(node))  # what ends the first of them may be against it
-        expires = min((it.expires for it in good), default=LATEST)
-        return Node("version", text, holds=True, expires=expires, reach=least(it.reach for it in good))
+        return Node("version", text, holds=True, expires=held.expires, reach=held.reach)
 
     def _under(self, threshold: Threshold, alpha: Fraction, share: Fraction) -> Node:
         if threshold.reached_when is None or threshold.judged is not None:
@@ -136,19 +136,40 @@ class Past:
         return at_least(expr, [self._part(owner, part, alpha, share / expr.count) for part in expr.parts])
 
     def _leaf(self, owner: Threshold, expr: At, alpha: Fraction) -> Node:
+        """A measure at its level: it holds if sound results, too, put it under."""
         view = self.view
         assert owner.rule_out is not None  # noqa: S101  the policy's own check: a leaf has a rule
-        line = view.line(self.place, expr.measure, expr.level, owner.rule_out)
+        line = view.line(self.place, ("thresholds", owner.name), expr, owner.rule_out)
         subjects = view.counted()
-        seen = any(view.concerned(line, view.counting(m, one)) for m, _ in line.bases for one in subjects)
+        counted = {m.name: [r for it in subjects for r in view.counting(m, it)] for m, _ in line.bases}
+        seen = {name: view.concerned(line, results) for name, results in counted.items()}
         against, until = not_under(view, [line], subjects, lambda _: alpha)
-        if not seen:
+        if not any(seen.values()):
             return Node("measure", line.text, holds=False, reasons=(_unseen(line.text),))
-        return Node("measure", line.text, not against, reasons=tuple(against), expires=LATEST if against else until)
+        if against:
+            return Node("measure", line.text, holds=False, reasons=tuple(against))
+        reach = self._shown_as_far_as(line, seen)
+        holds = view.has_room(reach)
+        reasons = () if holds else (_unseen(line.text, "nothing sound"),)
+        return Node("measure", line.text, holds, reasons=reasons, expires=until, reach=reach)
+
+    def _shown_as_far_as(self, line: Line, seen: Mapping[str, list[Result]]) -> Fraction:
+        """How far the sound ones of the results that it has seen reach, whatever their age: less than nothing, where a
+        demand has none (rules 7 and 18).
+        """
+        view, rule = self.view, line.rule
+        multiple, near = min(rule.refresh.multiple, rule.buffer.multiple), {view.subject, *view.stand_ins(rule)}
+        reaches = []
+        for measure, _ in line.bases:
+            for demand in rule.elicitation:
+                sound = view.sound_then(line, measure, seen[measure.name], demand)
+                lows = [view.index.facts.subjects[it.subject].ec_low for it in sound if it.subject in near]
+                reaches.append(multiple * max(lows, default=-1))
+        return min(reaches, default=Fraction(-1))
 
 
-def _unseen(what: str) -> Reason:
-    return Reason("unseen", f"nothing that the version has seen rules out {what}")
+def _unseen(what: str, subject: str = "nothing") -> Reason:
+    return Reason("unseen", f"{subject} that the version has seen rules out {what}")
 
 
 def same_way(past: Policy, now: Policy, threshold: str, way: BelowIf | None) -> bool:
@@ -170,17 +191,16 @@ def _alike(past: Policy, now: Policy, names: Iterable[str]) -> bool:
     return True
 
 
-def _good(node: Node) -> Iterator[Node]:
-    """The outermost parts that hold."""
-    if node.holds:
-        yield node
-        return
-    for part in node.parts:
-        yield from _good(part)
-
-
-def _speaks_against(node: Node) -> bool:
-    """Whether a part that is not under its level has evidence against it."""
-    if node.holds:
-        return False
-    return any(reason.code in _BY_EVIDENCE for reason in node.reasons) or any(map(_speaks_against, node.parts))
+def _clear(node: Node) -> Held | None:
+    """Until when, and up to how much effective compute, no evidence is against a part; None: some is. What is against a
+    part of several is outweighed where enough of the others hold.
+    """
+    if node.kind != "at-least":
+        against = any(reason.code in _BY_EVIDENCE for reason in node.reasons)
+        return None if against else Held(node.expires, None if node.kind == "measure" else node.reach)
+    parts = [_clear(part) for part in node.parts]
+    clear = [it for it in parts if it is not None]
+    ways = [Held(node.expires, node.reach)] if node.holds else []
+    if len(clear) == len(parts):
+        ways.insert(0, Held(min((it.expires for it in clear), default=LATEST), least(it.reach for it in clear)))
+    return max(ways, key=lambda it: it.expires, default=None)

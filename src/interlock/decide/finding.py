@@ -208,7 +208,7 @@ class _Finding:
         """One measure at its level (rule 21)."""
         view, name, rule = self.view, self.threshold.name, self.rule
         assert rule is not None  # noqa: S101  the policy's own check: a leaf has a rule
-        leaf = Leaf(view, name, view.own_line(expr.measure, expr.level, rule))
+        leaf = Leaf(view, view.own_line(("thresholds", name), expr, rule))
         reasons, held = leaf.reached(), Held(LATEST, None)
         self.excused += leaf.excused
         state: State = "reached"
@@ -262,7 +262,7 @@ class _Finding:
             parts = [self._part_evaluated(part, share / expr.count) for part in expr.parts]
             return Held(min([node.expires, *self.excused]), node.reach) if node.holds else _all_of(parts)
         assert self.rule is not None  # noqa: S101  a leaf has a rule
-        line = self.view.own_line(expr.measure, expr.level, self.rule)
+        line = self.view.own_line(("thresholds", self.threshold.name), expr, self.rule)
         return _all_of(self._measure_evaluated(measure, self.rule) for measure, _ in line.bases)
 
     def _measure_evaluated(self, measure: Measure, rule: RuleOut) -> Held | None:

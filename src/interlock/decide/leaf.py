@@ -34,8 +34,8 @@ class Leaf:
     moments at which positive evidence on a relative stops being answered.
     """
 
-    def __init__(self, view: View, name: str, line: Line) -> None:
-        self.view, self.name, self.line, self.rule = view, name, line, line.rule
+    def __init__(self, view: View, line: Line) -> None:
+        self.view, self.line, self.rule = view, line, line.rule
         self.alpha = 1 - line.rule.confidence
         self.excused: list[datetime] = []
 
@@ -115,7 +115,7 @@ class Leaf:
 
     def sought(self, measure: Measure, subjects: tuple[str, ...]) -> Sought:
         """What is looked for of one of its measures."""
-        return Sought(("thresholds", self.name), self.rule, measure, subjects)
+        return Sought(self.line.owner, self.rule, measure, subjects)
 
     def node(self, state: State, reasons: list[Reason], held: Held, alpha: Fraction) -> Node:
         """The leaf's place in the explanation, with its readings at `alpha`."""

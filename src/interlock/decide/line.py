@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from interlock.decide.facts import Result
+    from interlock.decide.view import Section
     from interlock.policy.model import Policy, RuleOut
 
 #: A plain measure and its weight in a mean.
@@ -25,11 +26,12 @@ Base = tuple[Measure, Fraction]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A level that results must stay under, and the version of the policy that drew it (rule 7). `level` is turned,
-    `written` as in the policy; all else is that version's too.
+    """A level that results must stay under, and the version of the policy that drew it (rule 7), for an `owner`: a
+    section of the policy, and a name there. `level` is turned, `written` as in the policy; all else is that version's.
     """
 
     version: int
+    owner: tuple[Section, str]
     measure: str
     written: Fraction
     bases: tuple[Base, ...]
@@ -71,13 +73,14 @@ def plain(policy: Policy, name: str) -> tuple[Base, ...]:
     return ((measure, Fraction(1)),)
 
 
-def draw(version: int, policy: Policy, name: str, level: Fraction, rule: RuleOut) -> Line:
+def draw(version: int, policy: Policy, owner: tuple[Section, str], at: At, rule: RuleOut) -> Line:
     """The line that a version, of this number, draws at a level of one of its measures."""
-    bases = plain(policy, name)
+    bases = plain(policy, at.measure)
     low = sum((weight * base.low for base, weight in bases), Fraction(0))
     high = sum((weight * base.high for base, weight in bases), Fraction(0))
     whole = Scale(low, high, bases[0][0].danger == "lower")
-    return Line(version, name, level, bases, isinstance(policy.measures[name], Measure), whole.turn(level), rule)
+    is_plain = isinstance(policy.measures[at.measure], Measure)
+    return Line(version, owner, at.measure, at.level, bases, is_plain, whole.turn(at.level), rule)
 
 
 def leaves(held: object) -> Iterator[At]:

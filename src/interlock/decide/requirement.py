@@ -16,7 +16,7 @@ from interlock.decide.leaf import demanded, not_under, reading
 from interlock.decide.line import plain
 from interlock.decide.view import Sought, least
 from interlock.policy import exact
-from interlock.policy.model import Approved, Attested, Combined, Defined, Hole, Measured, Never, RuledOut
+from interlock.policy.model import Approved, At, Attested, Combined, Defined, Hole, Measured, Never, RuledOut
 from interlock.policy.time import LATEST
 
 if TYPE_CHECKING:
@@ -207,11 +207,12 @@ class _Requirements:
     def _measured(self, rule: Measured, after: datetime | None) -> Node:
         """Rule 31: like a leaf that is below, of the subject's own results and without kin."""
         view, rule_out = self.view, rule.rule_out
-        own, alpha = view.own_line(rule.measure, rule.level, rule_out), 1 - rule_out.confidence
+        owner: tuple[Section, str] = ("requirements", rule.name)
+        own, alpha = view.own_line(owner, At(rule.measure, rule.level), rule_out), 1 - rule_out.confidence
         reasons, held, shown = list[Reason](), Held(LATEST, None), []
         margin, _ = view.margin(own, rule.measure)
         for measure, _ in own.bases:
-            sought = Sought(("requirements", rule.name), rule_out, measure, (view.subject,), after)
+            sought = Sought(owner, rule_out, measure, (view.subject,), after)
             against, more = demanded(view, sought, multiple=_multiple(rule_out))
             reasons += [reason for reason in against if reason not in reasons]
             held = Held(min(held.expires, more.expires), least([held.reach, more.reach]))
@@ -220,7 +221,6 @@ class _Requirements:
         lines = [*earlier, own]
         against, until = not_under(view, lines, (view.subject,), lambda line: 1 - line.rule.confidence)
         against += [reason for line in lines for reason in self._shown_nearby(line)]
-        owner: tuple[Section, str] = ("requirements", rule.name)
         plans = [plan for line in earlier for base, _ in line.bases for plan in view.open_plans(base, owner)]
         against += [reason for reason in view.blocking(plans) if reason not in reasons]
         reasons = reasons + list(dict.fromkeys(against))
@@ -244,7 +244,8 @@ class _Requirements:
         for place in range(view.current):
             past = view.case.versions[place].policy.requirements.get(rule.name)
             if isinstance(past, Measured):
-                found.append(view.line(place, past.measure, past.level, past.rule_out))
+                at = At(past.measure, past.level)
+                found.append(view.line(place, ("requirements", rule.name), at, past.rule_out))
         return found
 
     def _shown_nearby(self, line: Line) -> Iterator[Reason]:

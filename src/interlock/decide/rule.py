@@ -227,8 +227,7 @@ def _left(view: View) -> tuple[list[tuple[View, Cell]], list[Held]]:
     """
     own, left, limits = _listed(view), [], []
     for place in range(view.current):
-        case = replace(view.case, versions=view.case.versions[: place + 1])  # as if no later one were
-        then = View(case, place, case.versions[0].entered, view.subject, view.deployment)
+        then = view.earlier(place)
         dropped = {name: requires for name, requires in _gating(then).items() if name not in own}
         if not governs(then):
             limits += [Held(LATEST, _edge(then))] if dropped else []

@@ -5,7 +5,7 @@ Numbers in comments are those of docs/semantics.md. Nothing here concludes; `fin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
@@ -70,6 +70,7 @@ class View:
     findings: dict[tuple[str, Fraction, Fraction], Finding] = field(default_factory=dict)
     _sound: dict[tuple[object, ...], list[Result]] = field(default_factory=dict)
     _standing: dict[tuple[str, str, str], list[tuple[datetime, Attestation]]] = field(default_factory=dict)
+    _earlier: dict[int, View] = field(default_factory=dict)
 
     @property
     def policy(self) -> Policy:
@@ -93,6 +94,14 @@ class View:
     def other(self, subject: str) -> View:
         """The same, for another subject without a deployment, which leans on no third one."""
         return View(self.case, self.current, self.horizon, subject, None, references=False)
+
+    def earlier(self, place: int) -> View:
+        """An earlier version, as if it were in force and no later one were there, with everything since the first."""
+        if place not in self._earlier:
+            case = replace(self.case, versions=self.case.versions[: place + 1])
+            begun = case.versions[0].entered
+            self._earlier[place] = View(case, place, begun, self.subject, self.deployment, references=self.references)
+        return self._earlier[place]
 
     def name(self, digest: str) -> str:
         """A subject's name, for people."""
@@ -121,13 +130,13 @@ class View:
         """Whether an earlier version was in force at some time since `start`."""
         return self.case.versions[version + 1].since > start
 
-    def line(self, version: int, measure: str, level: Fraction, rule: RuleOut) -> Line:
+    def line(self, version: int, owner: tuple[Section, str], at: At, rule: RuleOut) -> Line:
         """The line that a version draws at a level of one of its measures."""
-        return draw(version, self.case.versions[version].policy, measure, level, rule)
+        return draw(version, self.case.versions[version].policy, owner, at, rule)
 
-    def own_line(self, measure: str, level: Fraction, rule: RuleOut) -> Line:
+    def own_line(self, owner: tuple[Section, str], at: At, rule: RuleOut) -> Line:
         """The line that this version draws."""
-        return self.line(self.current, measure, level, rule)
+        return self.line(self.current, owner, at, rule)
 
     def at_stake(self, threshold: str) -> list[tuple[str, Measure]]:
         """The plain measures by which a threshold may be reached, each with the threshold whose rule asks for it:
@@ -235,11 +244,24 @@ class View:
             measure = line.bases[0][0]
             return [r for r in counted[measure.name] if not ((t := tally(r, measure)) and t.puts_under(limit, alpha))]
         everything = [r for results in counted.values() for r in results]
+        known = {m.name: counted[m.name] if self._is_known(line, m, counted[m.name]) else [] for m, _ in line.bases}
         total = sum(
-            weight * scale(m).dangerous([tally(r, m) for r in counted[m.name]], alpha / len(line.bases))
+            weight * scale(m).dangerous([tally(r, m) for r in known[m.name]], alpha / len(line.bases))
             for m, weight in line.bases
         )
         return [] if total <= limit else everything
+
+    def _is_known(self, line: Line, measure: Measure, results: list[Result]) -> bool:
+        """Whether results may lower what is not known of a mean's measure: under this version its demands are asked for
+        beside; under an earlier one a sound result takes that place (rule 7).
+        """
+        asked = line.version == self.current
+        return asked or any(self.sound_then(line, measure, results, it) for it in line.rule.elicitation)
+
+    def sound_then(self, line: Line, measure: Measure, results: list[Result], demand: Demand) -> list[Result]:
+        """Those of the results that were sound for a demand under an earlier version, at whatever age (rule 7)."""
+        then, sought = self.earlier(line.version), Sought(line.owner, line.rule, measure, ())
+        return [r for r in results if next(then.flaws(r, sought, demand), None) is None]
 
     # -- soundness -----------------------------------------------------------------------------------------------------
 
@@ -247,6 +269,12 @@ class View:
         """Why a result is not sound for a demand, in words (rules 10 to 14); nothing: it is. `run_by` other than the
         rule's may be asked for.
         """
+        yield from self.flaws(result, sought, demand, run_by=run_by)
+        if self.passed(expires := self.expiry(result, sought.rule.refresh, sought.rule.buffer)):
+            yield f"it expired at {timestamp(expires)}"
+
+    def flaws(self, result: Result, sought: Sought, demand: Demand, *, run_by: str = "") -> Iterator[str]:
+        """The same, whatever its age (rules 10 to 13)."""
         rule, measure, samples = sought.rule, sought.measure, result.units
         yield from self._unaccounted(result, run_by or rule.run_by)
         if not self.counts_from(*sought.owner, start(result)):
@@ -266,8 +294,6 @@ class View:
         if measure.kind == "propensity" and result.protocol.elicitation in TRAINED:
             yield "training changes what is measured"
         yield from too_weak(result, demand)
-        if self.passed(expires := self.expiry(result, rule.refresh, rule.buffer)):
-            yield f"it expired at {timestamp(expires)}"
 
     def _unaccounted(self, result: Result, run_by: str) -> Iterator[str]:
         """Where nobody answers for a result as the policy asks (rule 10)."""
@@ -479,7 +505,7 @@ class View:
             held = getattr(policy, section).get(name)
             rule = getattr(held, "rule_out", None)
             if rule is not None:
-                drawn = (draw(place, policy, at.measure, at.level, rule) for at in leaves(held))
+                drawn = (draw(place, policy, owner, at, rule) for at in leaves(held))
                 lines = [it for it in drawn if any(base.task == plan.protocol.task for base, _ in it.bases)]
                 yield Floor(rule.coverage, tuple(lines))
             elif held is not None:
