@@ -239,8 +239,8 @@ FORMS = json.loads("""{"bundle": {"bundle": "urn:interlock:bundle:v1", "checkpoi
   "?file_sha256": "#"}, "?run": {"config_sha256": "#", "data_sha256": "#"}, "steps": [{"parent": "#", "kind": "^",
   "compute": "1"}], "?model_signing_sha256": "#", "?manifest": true}, "manifest": {"resources": [{"name": "+",
   "algorithm": "sha256", "digest": "#"}], "serialization": {"method": "files", "hash_type": "sha256",
-  "allow_symlinks": false, "ignore_paths": []}}, "snapshot:v3": {"manifest": true, "permit": "#", "parent": "#",
-  "step": "continued", "optimizer_step": 0, "effective_compute": "1", "ended": "+", "transcript": "#"},
+  "allow_symlinks": false, "ignore_paths": []}}, "snapshot:v4": {"manifest": true, "permit": "#", "parent": "#",
+  "step": "continued", "optimizer_step": 0, "flop": "1", "effective_compute": "1", "ended": "+", "transcript": "#"},
   "deployment:v1": {"name": "~", "subject": "#", "system_prompt_sha256": null, "filters": [{"name": "+",
   "sha256": "#"}], "tools": [{"name": "+", "sha256": "#"}], "surface": "+", "access_tier": "+", "sampling": {"*": "+"}},
   "protocol": {"task": "~", "task_version": 0, "metric": "+", "samples": 0, "samples_sha256": "#", "?deployment": "#",
@@ -389,14 +389,14 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         return says == set(due.values()) and all(one.ec_high >= it.by for it in owed)
 
     def read_snapshot(self, said: Json, fact: Any, where: str) -> None:  # of weights that nobody had before it
-        permit, by = self.permits.get(said["permit"]), Fraction(said["effective_compute"])
+        permit, flop, by = self.permits.get(said["permit"]), Fraction(said["flop"]), Fraction(said["effective_compute"])
         demand(permit, where, said["permit"], "a permit before it")
-        parent, start = permit["subject"], Fraction(permit["effective_compute"]["start"])
-        older = (self.weights.get(it, ()) for it in self.facts.subjects[parent].line)
+        one, start = (known := self.facts.subjects)[permit["subject"]], Fraction(permit["effective_compute"]["start"])
+        older = (self.weights.get(it, ()) for it in one.line)
         new = self.files(said["manifest"], fact.subject, where) - set[str]().union(self.saved, *older)
-        self.saved |= dict.fromkeys(new, SimpleNamespace(parent=parent, compute=by - start, by=by))
-        fine = parent == said["parent"] and start <= by and all(map(self.as_saved, self.facts.subjects.values()))
-        fine = fine and self.policy["permits"]["issued_by"] in fact.signers
+        self.saved |= dict.fromkeys(new, SimpleNamespace(parent=one.digest, compute=flop, by=by))
+        fine = one.digest == said["parent"] and by == start + math.ceil(flop * (one.rate or 1))
+        fine = fine and self.policy["permits"]["issued_by"] in fact.signers and all(map(self.as_saved, known.values()))
         demand(fine, where, said, "what its issuer says of the permit's subject; and who has its weights says the same")
 
     def read_deployment(self, said: Json, fact: Any, where: str) -> None:

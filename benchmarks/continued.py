@@ -250,7 +250,7 @@ def prove(course: Course, threads: int) -> dict[str, tuple[str, str]]:
 
     code = _trained(course, "resumed under the same permit", opened, first, folder, output=runs, threads=threads)
     course.check(code == HOLD, "a resume without a new permit")
-    origin = From("begun", "continued", stopped.terms.compute - smollm2.COMPUTE)
+    origin = From("begun", "continued", stopped.terms.flop)
     register(opened, Place(folder, None), name="snapshot", made_from=[origin])
     _attest(opened, "snapshot")
     early = _issue(course, opened, "snapshot", ", not evaluated")

@@ -922,7 +922,7 @@ def test_weights_of_a_snapshot_are_a_subject_with_what_they_had_spent(before):
 )
 def test_a_snapshot_has_the_effective_compute_that_its_training_comes_to(flop, effective, fine):
     """A FLOP of which is worth ten thirds, less a little."""
-    made, high = story.told(), story.COMPUTE * 10 // 3
+    made, high = story.under('buffer: {none: "a test"}', BUFFER), story.COMPUTE * 10 // 3
     files = Manifest((("model.safetensors", "5" * 64),))
     worthy = SubjectPredicate("worthy", files, story.COMPUTE, 3 * story.COMPUTE, high, ()).to_json()
     made.say(story.statement("subject", name="worthy", digest=files.digest, predicate=worthy), "team")

@@ -121,8 +121,8 @@ def lifted(workspace, snapshot, steps, folder, *, less=0):
 
     It is registered as having spent `less` FLOP less than it has.
     """
-    spent = next(it.terms.compute for it in reversed(workspace.read().snapshots))
-    made_from = [From("honest", "continued", spent - lab.COMPUTE - less)]
+    spent = next(it.terms.flop for it in reversed(workspace.read().snapshots))
+    made_from = [From("honest", "continued", spent - less)]
     subject = register(workspace, Place(Path(snapshot), None), name="next", made_from=made_from)
     evidence_as_of_the_parent(workspace, "next")
     workspace.refresh()

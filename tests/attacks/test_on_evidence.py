@@ -297,19 +297,22 @@ def test_bad_run_on_where_scaling_led_and_the_run_goes_on(sound, capsys):
     assert (verdict, "`5`, to which scaling it has led, shows skill >= 0.5" in reasons) == ("hold", True)
 
 
-def test_training_charged_one_for_one_where_a_flop_of_it_is_worth_several(told, tmp_path, capsys):
+def test_training_charged_one_for_one_where_a_flop_of_it_is_worth_several(tmp_path, capsys):
     """The model has four times the effective compute of its training, and so has what goes on from it by its recipe."""
+    reaching = "buffer: {effective_compute: 4x, margin: 0.01, source: a test}"
+    told = made.make(tmp_path / "told", made.POLICY.replace("buffer: {none: a test}", reaching))
     files, saved = (Manifest((("model.safetensors", name * 64),)) for name in "89")
     worthy = SubjectPredicate("worthy", files, made.COMPUTE, 3 * made.COMPUTE, 4 * made.COMPUTE, ())
     made.sign(told, statement("subject", name="worthy", digest=files.digest, predicate=worthy.to_json()), _TEAM)
     word = {"kind": "assumption", "name": "no-evaluation-gaming", "about": "subject", "statement": "a test"}
     made.sign(told, made.said("attestation", word, about=files.digest), "external-auditor")
     made.evaluate(told, about=files.digest)
-    permit = lab.command(capsys, told, "permit", "issue", "-s", "worthy", "-a", "scale", "--json").json
-    assert permit["effective_compute"] == {"start": str(4 * made.COMPUTE), "most": str(12 * made.COMPUTE)}
+    assert lab.command(capsys, told, "permit", "issue", "-s", "worthy", "-a", "scale").code == 0
+    (permit,) = told.read().permits
+    assert (permit.terms.start_compute, permit.terms.most_compute) == (4 * made.COMPUTE, 12 * made.COMPUTE)
 
     def spending(flop, effective):
-        terms = SnapshotPredicate(saved, permit["permit"], files.digest, 1, flop, effective, None, "1" * 64)
+        terms = SnapshotPredicate(saved, permit.digest, files.digest, 1, flop, effective, None, "1" * 64)
         return statement("snapshot", name="1", digest=saved.digest, predicate=terms.to_json())
 
     honest, within = (spending(2 * made.COMPUTE, by * made.COMPUTE) for by in (12, 6))

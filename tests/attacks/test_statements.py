@@ -561,7 +561,7 @@ SAVED = Manifest((("loop.pt", "8" * 64), ("model.safetensors", "7" * 64)))
 
 def _snapshot_statement(workspace, permit, *, about=SAVED.digest, **members):
     parent = workspace.read().subject("honest").digest
-    usual = SnapshotPredicate(SAVED, permit, parent, 1, lab.COMPUTE + 1, None, "1" * 64)
+    usual = SnapshotPredicate(SAVED, permit, parent, 1, 1, lab.COMPUTE + 1, None, "1" * 64)
     predicate = replace(usual, **members).to_json()
     return statement("snapshot", name="checkpoint-1", digest=about, predicate=predicate)
 
@@ -685,10 +685,10 @@ def test_a_permit_that_is_over_or_not_yet_begun_holds(whole):
         ({}, ["external-auditor"], "the snapshot is not signed by `gatekeeper`"),
         ({"permit": "0" * 64}, ["gatekeeper"], "is not in the ledger before it"),
         ({"parent": "0" * 64}, ["gatekeeper"], "does not go on from the subject"),
-        ({"compute": 0}, ["gatekeeper"], "does not go on from the subject"),
+        ({"compute": lab.COMPUTE}, ["gatekeeper"], f"come to {lab.COMPUTE + 1} FLOP of effective compute, got"),
         ({"about": "0" * 64}, ["gatekeeper"], "its files make snapshot"),
     ],
-    ids=["another role", "no such permit", "another parent", "less compute than its parent", "other files"],
+    ids=["another role", "no such permit", "another parent", "less than its training comes to", "other files"],
 )
 def test_a_snapshot_that_could_give_a_lease_more_room_is_refused(whole, capsys, members, names, match):
     made = _snapshot_statement(whole, **{"permit": lab.issue(whole), **members})
@@ -724,8 +724,13 @@ def _spent(workspace, files, *, spent, kind="continued", **members):
     return _child(workspace, "next", files=tuple(files), **{**plain, **members})
 
 
+def _after(spent):
+    """What a snapshot says of so many FLOP from the honest subject on, a FLOP of which is worth one."""
+    return {"flop": spent, "compute": lab.COMPUTE + spent}
+
+
 def _save(workspace):
-    made = _snapshot_statement(workspace, lab.issue(workspace), compute=lab.COMPUTE + SPENT)
+    made = _snapshot_statement(workspace, lab.issue(workspace), **_after(SPENT))
     workspace.append(made, [lab.key(workspace, "gatekeeper")])
 
 
@@ -756,7 +761,7 @@ def test_weights_of_a_snapshot_are_made_as_it_says_and_in_no_other_way(whole, ca
     made = _spent(whole, SAVED.files[1:], spent=SPENT, steps=steps, **figures)
     if before:
         whole.append(made, [lab.key(whole, "evaluation-team")])
-        told = _snapshot_statement(whole, lab.issue(whole), compute=lab.COMPUTE + SPENT)
+        told = _snapshot_statement(whole, lab.issue(whole), **_after(SPENT))
         _refused(
             capsys, whole, told, lab.key(whole, "gatekeeper"), match="subject `next` has its weights, and said other"
         )
@@ -781,7 +786,7 @@ def test_weights_of_a_snapshot_that_a_subject_has_are_made_from_that_in_any_way(
 
 def test_a_snapshot_of_weights_that_a_subject_said_had_spent_less_is_refused(whole, capsys):
     whole.append(_spent(whole, SAVED.files[1:], spent=1), [lab.key(whole, "evaluation-team")])
-    made = _snapshot_statement(whole, lab.issue(whole), compute=lab.COMPUTE + SPENT)
+    made = _snapshot_statement(whole, lab.issue(whole), **_after(SPENT))
     _refused(capsys, whole, made, lab.key(whole, "gatekeeper"), match="subject `next` has its weights, and said other")
 
 
@@ -791,7 +796,7 @@ def test_a_snapshots_weights_are_a_subject_with_what_they_had_spent_before_or_af
     # a file that nothing changed any more has spent what it had when the ledger first saw it
     later = Manifest((SAVED.files[1], ("other.safetensors", "6" * 64)))
     permit = whole.read().permits[-1].digest
-    made = _snapshot_statement(whole, permit, about=later.digest, files=later, compute=lab.COMPUTE + 2 * SPENT)
+    made = _snapshot_statement(whole, permit, about=later.digest, files=later, **_after(2 * SPENT))
     whole.append(made, [lab.key(whole, "gatekeeper")])
     assert whole.read().subject("next").ec_high == lab.COMPUTE + SPENT
 

@@ -48,7 +48,7 @@ def ledger(tmp_path_factory, finished_lab):
     once = permits.issue(workspace, subject="honest", action="scale", at=now(), single_use=True)
     spend(workspace, once.permit, action="scale", destination="here", at=now())
     files = Manifest((("model.safetensors", "ab" * 32),))
-    terms = SnapshotPredicate(files, permit.digest, permit.subject, 1, permit.terms.start_compute, None, "cd" * 32)
+    terms = SnapshotPredicate(files, permit.digest, permit.subject, 1, 0, permit.terms.start_compute, None, "cd" * 32)
     made = statement("snapshot", name="saved", digest=files.digest, predicate=terms.to_json())
     workspace.append(made, [lab.key(workspace, "gatekeeper")])
     run = foreign.inspect(min(workspace.folder.glob("logs/*/*.eval")), workspace.folder / "other.eval")

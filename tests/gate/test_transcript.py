@@ -205,7 +205,7 @@ def test_a_snapshot_that_was_not_continued_is_refused(whole, permit, model_folde
 
     about = whole.read().subject("honest").digest
     files = whole.read().manifests[about]
-    terms = predicates.SnapshotPredicate(files, permit, about, 1, lab.COMPUTE, None, "1" * 64)
+    terms = predicates.SnapshotPredicate(files, permit, about, 1, 0, lab.COMPUTE, None, "1" * 64)
     plain = replace(terms).to_json() | {"step": "fine-tuned"}
     with pytest.raises(EvidenceError, match="a snapshot's step is `fine-tuned`, expected `continued`"):
         predicates.SnapshotPredicate.from_json(plain, "here")

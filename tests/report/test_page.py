@@ -167,7 +167,7 @@ def told():
         Snapshot(
             story.entry,
             saved.digest,
-            SnapshotPredicate(saved, story.permits[0].digest, HONEST, 500, 12 * 10**20, None, "6" * 64),
+            SnapshotPredicate(saved, story.permits[0].digest, HONEST, 500, 2 * 10**20, 12 * 10**20, None, "6" * 64),
         )
     )
     return story.evidence()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from interlock.decide.facts import Step, Subject
 from interlock.subject import lineage
-from interlock.subject.lineage import Made, Saved
+from interlock.subject.lineage import Charge, Made, Saved
 
 _FLOP = st.integers(1, 10**30)
 
@@ -87,6 +88,58 @@ def test_training_that_continued_has_spent_its_compute(parent, compute, least):
         f"expected {least} FLOP or more"
     )
     assert lineage.below_parent([replace(one, kind="edited")], **sound, high=max(high, low)) is None
+
+
+@pytest.mark.parametrize(
+    ("training", "high", "flop", "effective"),
+    [
+        (10**23, 2 * 10**24, 10**23, 4 * 10**24),  # of docs/formats.md
+        (10**23, 2 * 10**24, 2 * 10**24, 42 * 10**24),
+        (3, 10, 1, 14),
+        (3, 10, 3, 20),
+        (3, 2, 5, 7),
+        (0, 5, 5, 10),
+    ],
+    ids=["20 times", "as much as it is worth", "rounded up", "rounded once", "no less than itself", "from nothing"],
+)
+def test_what_a_run_is_charged_is_what_its_continuation_comes_to(training, high, flop, effective):
+    made = Made(_parent(training, 1, high), "continued", flop)
+    assert made.effective[1] == effective
+    assert Charge(high, made.worth).effective(flop) == effective
+    assert Charge(high + 7, made.worth).effective(flop) == effective + 7  # a permit that starts higher
+
+
+@given(_FLOP, st.integers(0, 10**30), st.integers(0, 10**30), st.integers(0, 10**30))
+def test_a_charge_is_that_of_a_continued_step_to_the_last_flop(low, more, training, flop):
+    made = Made(_parent(training, low, low + more), "continued", flop)
+    charge = Charge(made.parent.ec_high, made.worth)
+    worth = Fraction(max(low + more, training), training) if training else 1
+    assert made.effective == (low + flop, charge.effective(flop))
+    assert 0 <= charge.effective(flop) - made.parent.ec_high - flop * worth < 1
+    assert charge.effective(flop + 1) > charge.effective(flop) >= made.parent.ec_high + flop
+
+
+@given(_FLOP, _FLOP, st.integers(0, 10**30), st.integers(-(10**32), 10**32))
+def test_so_much_effective_compute_is_so_many_flop(start, training, flop, asked):
+    charge = Charge(start, Fraction(max(start, training), training))
+    assert charge.most(charge.effective(flop)) == charge.least(charge.effective(flop)) == flop
+    assert charge.effective(charge.most(asked)) <= asked < charge.effective(charge.most(asked) + 1)
+    assert charge.effective(charge.least(asked) - 1) < asked <= charge.effective(charge.least(asked))
+
+
+@given(_FLOP, st.integers(0, 10**30), _FLOP, _FLOP, _FLOP)
+def test_a_subject_registered_on_the_way_makes_what_was_spent_no_less(low, more, training, first, second):
+    parent = _parent(training, low, low + more)
+    whole, half = (Made(parent, "continued", flop) for flop in (first + second, first))
+    on_the_way = _parent(half.training, *half.effective, "on the way")
+    assert Made(on_the_way, "continued", second).effective[1] >= whole.effective[1]
+
+
+@pytest.mark.parametrize("kind", lineage.STEPS)
+def test_a_flop_of_another_step_is_worth_one(kind):
+    parent = _parent(100, 80, 120)
+    assert Made(parent, kind, 7).worth == (Fraction(6, 5) if kind == "continued" else 1)
+    assert Made(parent, kind, 7, has_weights=False).worth == 1
 
 
 @given(st.lists(_made(), min_size=1, max_size=3), st.data())

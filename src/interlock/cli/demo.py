@@ -33,6 +33,7 @@ from interlock.evaluate.due import due, open_plans
 from interlock.evidence.rederive import rederive
 from interlock.gate import permit as permits
 from interlock.policy import exact
+from interlock.subject.lineage import Made
 from interlock.workspace import Place, Workspace, now
 
 if TYPE_CHECKING:
@@ -277,7 +278,7 @@ def _act_five(opened: Workspace) -> None:
     opened.refresh()
     subject = opened.read().subject(HONEST)
     base = opened.places()[subject.digest].folder
-    most = subject.ec_high + STEPS_ALLOWED * training.flop_per_step(base)
+    most = Made(subject, "continued", STEPS_ALLOWED * training.flop_per_step(base)).effective[1]
     issued = permits.issue(opened, subject=HONEST, action="scale", at=now(), most_compute=most)
     if issued.permit is None:
         raise EvidenceError(f"the demo expected a permit: {permits.why(issued.decision)}")

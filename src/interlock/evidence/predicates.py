@@ -41,7 +41,7 @@ _VERSIONS = {
     "assumption-check": 4,
     "decision": 5,
     "permit": 2,
-    "snapshot": 3,
+    "snapshot": 4,
     "duty": 2,
 }  # of all others it is 1
 
@@ -724,14 +724,15 @@ _CONTINUED = "continued"
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPredicate:
-    """A model's saved state under a permit, `continued` from its parent: its files, how much of the lease is spent,
-    whether the run has ended, and the head of its transcript.
+    """A model's saved state under a permit, `continued` from its parent: its files, the FLOP of training since the
+    parent, the effective compute that they come to by then, whether the run has ended, and the head of its transcript.
     """
 
     files: Manifest
     permit: str
     parent: str
     step: int
+    flop: int
     compute: int
     ended: str | None
     transcript: str
@@ -744,6 +745,7 @@ class SnapshotPredicate:
             "parent": self.parent,
             "step": _CONTINUED,
             "optimizer_step": self.step,
+            "flop": str(self.flop),
             "effective_compute": str(self.compute),
             "ended": self.ended or "no",
             "transcript": self.transcript,
@@ -766,6 +768,7 @@ class SnapshotPredicate:
             permit=fields.digest("permit"),
             parent=fields.digest("parent"),
             step=fields.count("optimizer_step"),
+            flop=fields.flop("flop"),
             compute=fields.flop("effective_compute"),
             ended=None if ended == "no" else ended,
             transcript=fields.digest("transcript"),

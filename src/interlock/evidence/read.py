@@ -58,6 +58,7 @@ from interlock.policy.compile import from_json as policy_from_json
 from interlock.policy.model import ELICITATIONS, Policy
 from interlock.subject import deployment as offers
 from interlock.subject.lineage import (
+    Charge,
     Made,
     Saved,
     ancestry,
@@ -150,6 +151,11 @@ class Evidence:
         """The digest of that version."""
         return self.in_force(self.facts.checkpoint.time).digest
 
+    def charge(self, permit: Permit) -> Charge:
+        """What training under a permit is charged, by its FLOP since the permit's subject."""
+        parent = self.facts.subjects[permit.subject]
+        return _charge(permit, Made(parent, "continued", 0, parent.digest in self.manifests))
+
     def subject(self, name: str) -> Subject:
         """The subject with this name or digest (or a digest's first eight or more digits).
 
@@ -175,6 +181,11 @@ class Evidence:
             return found[0]
         known = ", ".join(f"`{d.name}`" for d in offered) or "none yet"
         raise UsageError(f"no single deployment is called `{name}`; the ledger knows: {known}")
+
+
+def _charge(permit: Permit, made: Made) -> Charge:
+    """What a step from a permit's subject is charged under it, as `Made.effective` charges it from there on."""
+    return Charge(permit.terms.start_compute, made.worth)
 
 
 def read(view: LedgerView, *, pinned_policy: str) -> Evidence:
@@ -620,20 +631,25 @@ class _Reader:
         issuers = [*under(said, permit.terms.policies, self.versions), *current]
         if not any(policy.permits.issued_by in said.signers for policy in issuers):
             raise said.wrong(f"the snapshot is not signed by `{issuers[0].permits.issued_by}`")
-        if terms.parent != permit.subject or terms.compute < permit.terms.start_compute:
+        if terms.parent != permit.subject:
             raise said.wrong("the snapshot does not go on from the subject of its permit")
+        parent = self.subjects[permit.subject]
+        made = Made(parent, "continued", terms.flop, parent.digest in self.manifests)
+        if terms.compute != (spent := _charge(permit, made).effective(terms.flop)):
+            raise said.wrong(
+                f"{terms.flop} FLOP of training that continued `{parent.name}` come to {spent} FLOP of effective "
+                f"compute, got {terms.compute}"
+            )
         if terms.files.digest != said.about:
             raise said.wrong(f"its files make snapshot {terms.files.digest[:12]}, got {said.about[:12]}")
-        self._save(said, terms, permit)
+        self._save(said, terms, made)
         self.snapshots.append(Snapshot(said.entry, said.about, terms))
 
-    def _save(self, said: Said, terms: SnapshotPredicate, permit: Permit) -> None:
+    def _save(self, said: Said, terms: SnapshotPredicate, made: Made) -> None:
         """Keep what was spent on weights that nobody before it in its line, and no earlier snapshot, had; a subject
         that has them already may have said nothing else.
         """
-        parent, start = self.subjects[permit.subject], permit.terms.start_compute
-        made = Made(parent, "continued", terms.compute - start, parent.digest in self.manifests)
-        known = self._weights(ancestry([parent.digest], self.subjects)) | self.saved.keys()
+        known = self._weights(ancestry([made.parent.digest], self.subjects)) | self.saved.keys()
         new = set(terms.files.weights.values()) - known
         saved = self.saved | dict.fromkeys(new, Saved(said.entry, made, terms.compute))
         for digest, files in self.manifests.items():

@@ -413,6 +413,7 @@ _PREDICATES: dict[str, Schema] = {
         parent=_DIGEST,
         step={"const": "continued"},
         optimizer_step=_COUNT,
+        flop=_FLOP,
         effective_compute=_FLOP,
         ended=_TEXT,
         transcript=_DIGEST,

@@ -1,7 +1,8 @@
 """What must be so before training begins: where the weights loaded stand in the ledger, and what a token takes.
 
-Guarantees: the effective compute at the start is what the ledger says of these very weights; what is in memory is what
-lies in their folder; a token takes no less than formula and torch's counter say, or training does not begin.
+Guarantees: the effective compute at the start is what the ledger says of these very weights, and what is trained from
+there on is charged as a `continued` step of the subject is (`subject.lineage`); what is in memory is what lies in their
+folder; a token takes no less than formula and torch's counter say, or training does not begin.
 What it leaves to the caller: verifying the permit.
 """
 
@@ -18,23 +19,31 @@ from interlock.subject.compute import architecture, counted, flop
 from interlock.subject.compute.architecture import UnknownArchitectureError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from interlock.evidence.predicates import SnapshotPredicate
     from interlock.evidence.read import Evidence, Permit
     from interlock.subject.compute.architecture import Architecture
+    from interlock.subject.lineage import Charge
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a run starts, by the ledger: the digest of the weights, effective compute in FLOP, the optimizer step, and
-    the head of the transcript that it goes on from, if there is one.
+    """Where a run starts, by the ledger: the digest of the weights, the FLOP of training since the permit's subject and
+    what they are charged, the optimizer step, and the head of the transcript that it goes on from, if there is one.
     """
 
     weights: str
-    spent: int
+    charge: Charge
+    flop: int
     step: int
     head: str | None
+
+    @property
+    def spent(self) -> int:
+        """Effective compute at the start, in FLOP."""
+        return self.charge.effective(self.flop)
 
 
 def start(evidence: Evidence, permit: Permit, weights: Path, step: int | None) -> Start:
@@ -49,10 +58,11 @@ def start(evidence: Evidence, permit: Permit, weights: Path, step: int | None) -
     loaded = manifest.of(weights).digest
     # the ledger's word on a snapshot counts also where somebody registered it as a subject that had spent less
     saved = sorted((it.terms for it in evidence.snapshots if it.subject == loaded), key=lambda terms: terms.compute)
+    charge = evidence.charge(permit)
+    begun = before(charge, saved)
     if loaded == permit.subject:
-        spent = max([permit.terms.start_compute, *(terms.compute for terms in saved)])
         reached, head = (saved[-1].step, saved[-1].transcript) if saved else (0, None)
-        return Start(loaded, spent, reached if step is None else step, head)
+        return Start(loaded, charge, begun, reached if step is None else step, head)
     held = {one.digest for one in chain(evidence, permit)}
     if not any(terms.permit in held for terms in saved):
         raise Held(
@@ -62,7 +72,14 @@ def start(evidence: Evidence, permit: Permit, weights: Path, step: int | None) -
     last = saved[-1]
     if step is not None and last.step != step:
         raise Held(f"the weights loaded are of step {last.step}, and the trainer is at {step}")
-    return Start(loaded, last.compute, last.step, last.transcript)
+    return Start(loaded, charge, begun, last.step, last.transcript)
+
+
+def before(charge: Charge, saved: Iterable[SnapshotPredicate]) -> int:
+    """FLOP of training that weights have behind them since the permit's subject, by all snapshots of them: as many as
+    come to the effective compute of the one that had spent most, whatever it was made from.
+    """
+    return max([0, *(charge.least(terms.compute) for terms in saved)])
 
 
 def cost(model: Any, folder: Path, *, sequence: int, counted_flop: int | None) -> int:
@@ -146,11 +163,15 @@ def _thawed(model: Any) -> Iterator[None]:
             weight.requires_grad = False
 
 
-def bound(permit: Permit, spent: int, takes: int) -> str:
-    """That the next step would pass the permit's bound, in words."""
-    left = max(permit.terms.most_compute - spent, 0)
+def past_bound(permit: Permit, charge: Charge, flop: int, takes: int) -> str | None:
+    """Why a step of `takes` FLOP, after so many since the permit's subject, would pass the permit's bound, in words;
+    None: it would not.
+    """
+    spent, by_then, most = charge.effective(flop), charge.effective(flop + takes), permit.terms.most_compute
+    if by_then <= most:
+        return None
     return (
-        f"the permit's bound of {permit.terms.most_compute} FLOP leaves {left}, and the next step takes {takes}; "
+        f"the permit's bound of {most} FLOP leaves {max(most - spent, 0)}, and the next step takes {by_then - spent}; "
         "evaluations of the snapshot and a new permit lift this"
     )
 

@@ -1,10 +1,10 @@
 """An auditor trains again: some segments of a run between snapshots, drawn by the ledger, compared bit for bit.
 
 Guarantees: the transcript hangs together, begins where the ledger says that such a run begins, and the ledger names its
-head at the end of every segment; its compute adds up, to what the ledger says of each snapshot; the folders that
-a segment starts and ends with are the ones of the transcript, byte for byte; a segment that is trained again sees no
-more tokens than were told, and a token takes no more than was told. On another machine, with another accelerator,
-number of threads or versions, bits are `not comparable`, whatever comes out.
+head at the end of every segment; its compute adds up, as the permit is charged for it, to what the ledger says of each
+snapshot; the folders that a segment starts and ends with are the ones of the transcript, byte for byte; a segment that
+is trained again sees no more tokens than were told, and a token takes no more than was told. On another machine, with
+another accelerator, number of threads or versions, bits are `not comparable`, whatever comes out.
 What it leaves to the caller: the code that trains a segment again, which must be the run's own, and its data: that they
 are the ones that the run committed to, and the share of other processes.
 """
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from interlock.errors import EvidenceError, UsageError
 from interlock.evaluate import sampling
-from interlock.gate import batches, compiled, permit, transcript
+from interlock.gate import admission, batches, compiled, permit, transcript
 from interlock.gate.batches import Size
 from interlock.subject import manifest
 from interlock.subject.compute import architecture, counted, flop
@@ -154,21 +154,20 @@ def _check_begin(evidence: Evidence, under: Permit, lines: Sequence[Line]) -> No
         raise EvidenceError(f"the transcript begins with {begin['parent'][:12]} as `{begin['format'][:80]}`")
     saved = _saved_before(evidence, lines)
     held = {it.digest for it in permit.chain(evidence, under)}
-    spent = [it.terms.compute for it in saved]
-    if begin["weights"] == under.subject:
-        spent.append(under.terms.start_compute)
-    elif not any(it.terms.permit in held for it in saved):
+    if begin["weights"] != under.subject and not any(it.terms.permit in held for it in saved):
         raise EvidenceError(
             f"the transcript begins with the weights {begin['weights'][:12]}, neither the subject of its permit nor a "
             "snapshot made under it"
         )
-    elif begin["optimizer_step"] != saved[-1].terms.step:
+    if begin["weights"] != under.subject and begin["optimizer_step"] != saved[-1].terms.step:
         raise EvidenceError(
             f"the transcript begins at step {begin['optimizer_step']}, and its weights are of {saved[-1].terms.step}"
         )
-    if int(begin["effective_compute"]) != max(spent):
+    charge = evidence.charge(under)
+    spent = charge.effective(admission.before(charge, (it.terms for it in saved)))
+    if int(begin["effective_compute"]) != spent:
         raise EvidenceError(
-            f"the transcript begins at {begin['effective_compute']} FLOP, and the ledger has its start at {max(spent)}"
+            f"the transcript begins at {begin['effective_compute']} FLOP, and the ledger has its start at {spent}"
         )
     if lines[0].before != (saved[-1].terms.transcript if saved else None):
         raise EvidenceError("the transcript does not go on from the head that the ledger has of its weights")
@@ -183,15 +182,18 @@ def _saved_before(evidence: Evidence, lines: Sequence[Line]) -> list[Snapshot]:
 
 
 def _wrong(evidence: Evidence, lines: Sequence[Line]) -> Iterator[str]:
-    """What does not add up: each step takes its tokens times the FLOP of one, and a snapshot has taken their sum."""
-    most = _permit(evidence, lines).terms.most_compute
+    """What does not add up: each step takes its tokens times the FLOP of one, as the permit is charged for them, and a
+    snapshot has taken all of that.
+    """
+    under = _permit(evidence, lines)
+    most, charge = under.terms.most_compute, evidence.charge(under)
     takes, spent = (int(lines[0].members[name]) for name in ("flop_per_token", "effective_compute"))
     for line in lines[1:]:
         at = f"step {line.members['optimizer_step']}"
         if line.tells == "step":
             told, tokens = int(line.members["effective_compute"]), line.members["tokens"]
-            if told != spent + tokens * takes:
-                yield f"{at} takes {told - spent} FLOP, and its {tokens} tokens of {takes} take {tokens * takes}"
+            if told != (due := charge.effective(charge.least(spent) + tokens * takes)):
+                yield f"{at} takes {told - spent} FLOP, and its {tokens} tokens of {takes} take {due - spent}"
             spent = told
             if spent > most:
                 yield f"{at} is at {spent} FLOP, past the permit's bound of {most}"

@@ -1,10 +1,11 @@
 """The gate inside a training run: one core, that no trainer is needed for. The shims call it at each step.
 
 Guarantees: training does not begin without a permit that names the weights loaded; no optimizer step is taken that
-would pass the permit's most effective compute, nor begun after its end, by the wall clock or the monotonic one; the run
-stops with a snapshot that stands in the ledger; what holds or fails in the gate ends it for good, whoever catches the
-error; what is spent before a run resumes is what the ledger says, and a lease that has ended does not begin again,
-whatever the trainer's own memory says. Of several processes all stop at one step.
+would pass the permit's most effective compute, as its FLOP count in a `continued` step (`subject.lineage`), nor begun
+after its end, by the wall clock or the monotonic one; the run stops with a snapshot that stands in the ledger; what
+holds or fails in the gate ends it for good, whoever catches the error; what is spent before a run resumes is what the
+ledger says, and a lease that has ended does not begin again, whatever the trainer's own memory says. Of several
+processes all stop at one step.
 
 What it leaves to the caller, and to an outside gate: snapshots are signed with the key of the role that issues permits,
 which must therefore be on this machine (that of rank 0); a gate can be removed by whoever owns the code. The tokens of
@@ -57,16 +58,19 @@ _NOTICE = getattr(signal, "SIGUSR1", None)
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What let training begin: the permit, its running lease, FLOP of a token and of a step as declared, the bound on
-    effective compute, and where the run starts.
+    """What let training begin: the permit, its running lease, FLOP of a token and of a step as declared, and where the
+    run starts.
     """
 
     permit: Permit
     lease: Lease
     cost: int
     takes: int
-    most: int
     start: admission.Start
+
+    def past_bound(self, flop: int, takes: int) -> str | None:
+        """Why so many FLOP more would pass the permit's bound, in words; None: they would not."""
+        return admission.past_bound(self.permit, self.start.charge, flop, takes)
 
 
 def _for_good(asked: Callable[Concatenate[TrainingGate, P], T]) -> Callable[Concatenate[TrainingGate, P], T]:
@@ -101,7 +105,8 @@ class TrainingGate:
 
     Attributes:
         ended: why the run was stopped, and what would lift it; None while it runs.
-        spent: effective compute so far, in FLOP.
+        flop: FLOP of training so far, since the permit's subject.
+        spent: effective compute so far, in FLOP: what the permit bounds.
         step: optimizer steps so far, of this run and of those that it goes on from.
         open: whether a step has begun and is not over.
         recorded: the optimizer step of the last snapshot that this run put into the ledger.
@@ -150,7 +155,7 @@ class TrainingGate:
         self._asked = self._listening = False
         self.ended: str | None = None
         self.open = False
-        self.spent = self.step = 0
+        self.flop = self.spent = self.step = 0
         self.recorded: int | None = None
         self.trained = False
 
@@ -173,7 +178,8 @@ class TrainingGate:
         self._heard(self._refresh)
         admitted, _ = self._heard(lambda: self._admit(model, step))
         self._check_same(admitted)
-        self.spent, self.step, self._admitted = admitted.start.spent, admitted.start.step, admitted
+        self.step, self._admitted = admitted.start.step, admitted
+        self._spend(admitted.start.flop)
         self._model, self._opens = model, opens
         self.together(self._open_transcript)
         self._watch(model)
@@ -222,7 +228,7 @@ class TrainingGate:
         _, seen = self._heard(self._check_seen, amount=self._tokens)
         self._tokens = max(seen, tokens)
         self._check_room(self._tokens)
-        self.spent += self._cost * self._tokens
+        self._spend(self.flop + self._cost * self._tokens)
         self._counted = True
 
     def after_step(self, loss: Any = None) -> str | None:
@@ -386,11 +392,11 @@ class TrainingGate:
             start = admission.start(evidence, permit, self._weights, step)
             admission.check_loaded(model, self._weights)
             cost = admission.cost(model, self._weights, sequence=self._sequence, counted_flop=self._counted_flop)
-        takes, most = cost * self._tokens_per_step, permit.terms.most_compute
-        if start.spent + takes > most:
-            raise Held(admission.bound(permit, start.spent, takes))
+        takes = cost * self._tokens_per_step
+        if past := admission.past_bound(permit, start.charge, start.flop, takes):
+            raise Held(past)
         lease = Lease(Grant.of(evidence, permit), clock=self._clock, seen=self._seen)
-        return Admitted(permit, lease, cost, takes, most, start)
+        return Admitted(permit, lease, cost, takes, start)
 
     # -- each step -----------------------------------------------------------------------------------------------------
 
@@ -403,6 +409,10 @@ class TrainingGate:
     def _cost(self) -> int:
         return self._begun().cost
 
+    def _spend(self, flop: int) -> None:
+        """So many FLOP of training since the permit's subject by now, and what they are charged."""
+        self.flop, self.spent = flop, self._begun().start.charge.effective(flop)
+
     def _may_begin(self) -> None:
         self._begun()
         if self.ended is not None:
@@ -414,8 +424,8 @@ class TrainingGate:
     def _check_step(self) -> None:
         """The lease still runs, and the next step, as declared, is within the bound."""
         admitted = self._begun()
-        if self.spent + admitted.takes > admitted.most:
-            raise Held(admission.bound(admitted.permit, self.spent, admitted.takes))
+        if past := admitted.past_bound(self.flop, admitted.takes):
+            raise Held(past)
         admitted.lease.check()
         if self._asked:
             raise Held(ASKED)
@@ -432,9 +442,8 @@ class TrainingGate:
 
     def _check_room(self, tokens: int) -> None:
         admitted = self._begun()
-        if self.spent + admitted.cost * tokens > admitted.most:
-            why = admission.bound(admitted.permit, self.spent, admitted.cost * tokens)
-            raise Held(f"a step was larger than the {self._tokens_per_step} tokens declared; {why}")
+        if past := admitted.past_bound(self.flop, admitted.cost * tokens):
+            raise Held(f"a step was larger than the {self._tokens_per_step} tokens declared; {past}")
 
     def _check_seen(self) -> None:
         self._begun()
@@ -528,13 +537,14 @@ class TrainingGate:
         ended = ended or _hold(lambda: verify(evidence, self._digest, action=ACTION, at=self._clock()))
         # kept at once: an interrupt between here and the ledger's entry does not take the hold back
         self.ended = ended or self.ended
-        cut_short = self._cost * max(self._unspent, self._unspent_by_all)
-        spent = max(self.spent, min(self.spent + cut_short, self._begun().most))
+        charge, cut_short = self._begun().start.charge, self._cost * max(self._unspent, self._unspent_by_all)
+        flop = max(self.flop, min(self.flop + cut_short, charge.most(permit.terms.most_compute)))
+        spent = charge.effective(flop)
         if not self._stands(evidence, digest, spent, ended):  # the trainer saves the end of an epoch again
             told = {"optimizer_step": self.step, "name": folder.name, "digest": digest, "ended": ended or "no"}
             head = self._written.add("snapshot", told)
             # crash point: the transcript tells of a snapshot that is not in the ledger, and which nothing goes on from
-            terms = SnapshotPredicate(files, permit.digest, permit.subject, self.step, spent, ended, head)
+            terms = SnapshotPredicate(files, permit.digest, permit.subject, self.step, flop, spent, ended, head)
             made = statement("snapshot", name=folder.name, digest=digest, predicate=terms.to_json())
             with _told(f"the snapshot of step {self.step} cannot be recorded"):
                 self._workspace.append(made, self._workspace.signing(evidence, evidence.policy.permits.issued_by))

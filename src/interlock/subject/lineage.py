@@ -22,6 +22,30 @@ STEPS = ("continued", "fine-tuned", "adapter", "merged", "distilled", "quantised
 
 
 @dataclass(frozen=True, slots=True)
+class Charge:
+    """What FLOP of training come to in effective compute, from `start` on, where one may be worth so much. All of them
+    are rounded up once: it is the same however they were cut into steps and runs.
+    """
+
+    start: int
+    worth: Fraction
+
+    def effective(self, flop: int) -> int:
+        """The most effective compute after so many FLOP."""
+        return self.start + math.ceil(flop * self.worth)
+
+    def most(self, effective: int) -> int:
+        """The most FLOP that come to no more than so much effective compute; below 0 where that is below the start."""
+        return math.floor((effective - self.start) / self.worth)
+
+    def least(self, effective: int) -> int:
+        """The fewest FLOP that come to so much effective compute or more; of what `effective` gave, the very same FLOP,
+        since none is worth less than one.
+        """
+        return self.most(effective - 1) + 1
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
     """One step from a parent: its kind, the FLOP that it took, and whether the parent has weights."""
 
@@ -41,17 +65,22 @@ class Made:
         return self.compute + (self.parent.training_compute if self.has_weights else 0)
 
     @property
-    def effective(self) -> tuple[int, int]:
-        """The least and the most effective compute along this way.
-
-        A FLOP of `continued` training may be worth as much as one of the parent's was at the most: the recipe goes on.
+    def worth(self) -> Fraction:
+        """What a FLOP of this step may be worth in effective compute: of `continued` training as much as one of the
+        parent's was at the most, since the recipe goes on; never less than one.
         """
-        parent = self.parent
+        spent = self.parent.training_compute
+        if self.kind != "continued" or not self.has_weights or not spent:
+            return Fraction(1)
+        return Fraction(max(self.parent.ec_high, spent), spent)
+
+    @property
+    def effective(self) -> tuple[int, int]:
+        """The least and the most effective compute along this way."""
         if not self.has_weights:
             return self.compute, self.compute
-        spent = parent.training_compute
-        worth = Fraction(max(parent.ec_high, spent), spent) if self.kind == "continued" and spent else 1
-        return self.compute + parent.ec_low, math.ceil(self.compute * worth) + parent.ec_high
+        charge = Charge(self.parent.ec_high, self.worth)
+        return self.compute + self.parent.ec_low, charge.effective(self.compute)
 
 
 def training_compute(made: Sequence[Made]) -> int:
