@@ -365,11 +365,11 @@ CERTIFIED = made.POLICY.replace(
 ).replace("elicitation: [prompted]", "elicitation: [fine-tuned: {demonstrations: 4}]")
 
 
-def _tuned(folder, monkeypatch, *, on):
+def _tuned(folder, monkeypatch, *, on, policy=CERTIFIED):
     """A subject that shows nothing, fine-tuned on so many demonstrations by what `TUNED` is."""
     ran = replace(made.PROTOCOL, elicitation="fine-tuned", demonstrations=on, recipe=TUNED.recipe)
     monkeypatch.setattr(made, "PROTOCOL", ran)
-    workspace = made.make(folder, CERTIFIED)
+    workspace = made.make(folder, policy)
     made.evaluate(workspace)
     made.attest(workspace, "good-demonstrations")
     return workspace
@@ -432,6 +432,29 @@ def test_a_failed_check_kept_back_until_one_passed(tmp_path, monkeypatch, capsys
     lab.later(monkeypatch, now() + timedelta(minutes=1))
     _certify(workspace, capsys, TUNED)
     assert lab.verdict(capsys, workspace, "m")[0] == "permit"
+
+
+def test_a_failed_check_shed_by_registering_the_subject_once_more(tmp_path, monkeypatch, capsys):
+    """What the model was trained on to is registered with a file beside it, by a step that takes nothing."""
+    reaching = "buffer: {effective_compute: 4x, margin: 0.01, source: a test}"
+    policy = CERTIFIED.replace("buffer: {none: a test}", reaching)
+    workspace = _tuned(tmp_path / "lab", monkeypatch, on=128, policy=policy)
+    _certify(workspace, capsys, TUNED)
+    half = made.COMPUTE // 2
+    trained = _snapshot(workspace, "5", half)
+    files = Manifest((("model.safetensors", "5" * 64), ("notes.json", "7" * 64)))
+    again = SubjectPredicate("7", files, *[made.COMPUTE + half] * 3, (Step(trained, "continued", 0),)).to_json()
+    made.sign(workspace, statement("subject", name="7", digest=files.digest, predicate=again), _TEAM)
+    assert [lab.verdict(capsys, workspace, name)[0] for name in "m57"] == ["permit"] * 3
+
+    counts = ("--failed", "--caught", "60", "--organisms", "60")
+    assert lab.command(capsys, workspace, "check-assumption", "no-gradient-hacking", "-s", "5", *counts).code == 0
+    for name in "57":
+        verdict, reasons = lab.verdict(capsys, workspace, name)
+        assert (verdict, "`no-gradient-hacking` is not shown by a check" in reasons) == ("hold", True)
+    lab.later(monkeypatch, now() + timedelta(minutes=1))
+    _certify(workspace, capsys, TUNED)  # of `m`, which is not what failed
+    assert [lab.verdict(capsys, workspace, name)[0] for name in "m57"] == ["permit", "hold", "hold"]
 
 
 # -- an order that was tried ------------------------------------------------------------------------------------------

@@ -573,7 +573,7 @@ class Case:
         return self.clear_part(i, threshold.reached_when, name, cap, share)
 
     def clear_part(self, i, expr, name, cap, share):
-        policy, digests = self.versions[i].policy, self.counted()
+        policy, digests = self.versions[i].policy, self.counted(self.policy.attacker_budget)
         if isinstance(expr, model.At):
             line = line_of(i, policy, ("thresholds", name), expr.measure, expr.level)
             if not any(results for _, _, results in self.concerned(line, digests)):
@@ -689,17 +689,20 @@ class Case:
         assumption = self.policy.assumptions.get(name)
         if assumption is None:
             return None
-        about = [a for a in self.facts.attestations if a.is_assumption and a.name == name]
-        about, failed = [a for a in about if a.about in (digest, self.subject)], []
+        told, failed = [a for a in self.facts.attestations if a.is_assumption and a.name == name], []
         if not assumption.checked:
-            about = [a for a in about if not a.check]
+            told = [a for a in told if not a.check]
         if assumption.checked:
-            about = [a for a in about if a.check and a.check.name == assumption.checked]
-            failed = [a for a in about if not passed(a.check, assumption)]
-        good = [a for a in about if a.about == digest and a not in failed]
+            told = [a for a in told if a.check and a.check.name == assumption.checked]
+            failed = [a for a in told if not passed(a.check, assumption)]
+        good = [a for a in told if a.about == digest and a not in failed]
         bound = {a: a.check.validity for a in good if a.check and a.check.validity}
         good = [a for a in good if a not in bound or tried_as_hard(protocol, rule, bound[a])]
-        good = [a for a in good if all(a.at > other.at and a.entry > other.entry for other in failed)]
+        for other in failed:
+            budget = self.budget(other.at)
+            if other.about == digest or other.about in self.counted(budget):
+                back = {digest} | forebears(self.facts, digest, budget)
+                good = [a for a in good if a.at > other.at and a.entry > other.entry and other.about in back]
         good = [
             a for a in good if assumption.by in a.signers and rule.run_by not in a.signers and not self.withdrawn(a)
         ]
@@ -715,10 +718,10 @@ class Case:
             found.append(digest)
         return found
 
-    def counted(self):  # 17
+    def counted(self, budget):  # 17
         """The subject, and at `scale` those whose results count with its own for ruling out."""
         way = {self.subject, *self.way()}
-        return way | beside(self.facts, self.subject, self.policy.attacker_budget) if self.action == "scale" else way
+        return way | beside(self.facts, self.subject, budget) if self.action == "scale" else way
 
     def standing(self, rule):  # 17
         """The subject, and what stands in for it."""
@@ -976,7 +979,7 @@ class Case:
             )
         below = None
         if self.at < self.leaf_reached(line):
-            under = self.under_lines([line], self.counted(), cap, share)
+            under = self.under_lines([line], self.counted(self.policy.attacker_budget), cap, share)
             below = least(self.all_satisfied(owner, measures, digests), under)
         return below, least(*evaluated)
 

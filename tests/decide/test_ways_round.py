@@ -100,9 +100,8 @@ def verdict(told, *under, **asked):
     """What the rule says, and its second reading."""
     asked = {**API, **asked}
     versions = [it if isinstance(it, Version) else since(it) for it in under]
-    second = reference.answer(
-        versions, told, subject=MODEL, deployment=None, action=asked["action"], at=asked.get("at", AT)
-    )
+    subject, action, at = asked.get("subject", MODEL), asked["action"], asked.get("at", AT)
+    second = reference.answer(versions, told, subject=subject, deployment=None, action=action, at=at)
     decision = ask(told, *under, **asked)
     assert decision.verdict == second.verdict
     return decision.verdict
@@ -1020,6 +1019,64 @@ def test_a_check_that_failed_on_the_subject_is_not_passed_by_its_ancestor():
     for said, expected in ((words[:1], "permit"), (words, "hold")):
         told = facts(runs(subject=FOUNDATION), subjects=kin, attestations=said)
         assert ask(told, simple(assumptions=named(checked))).verdict == expected
+
+
+CHECKED = simple(assumptions=named(Assumption(HONEST, AUDITOR, HALF_YEAR, checked="noise", coverage=Fraction("0.5"))))
+LARGE = {"training_compute": 5 * 10**23, "ec_low": 5 * 10**23, "ec_high": 5 * 10**23}
+SCALE = {"action": "scale"}
+
+
+def probed(about, days, *, passed):
+    return stated(HONEST, about=about, check=Check("noise", passed, 100, 100), at=STATED + days * DAY)
+
+
+def test_a_check_that_failed_is_not_shed_by_registering_the_subject_once_more():
+    """With a file beside it, say: a step that trains nothing."""
+    kin = family(foundation=LARGE, child={"steps": (Step(MODEL, "continued", 0),)})
+    good, bad = probed(FOUNDATION, 0, passed=True), probed(MODEL, 1, passed=False)
+
+    def found(*words, evaluated=(FOUNDATION,)):
+        told = facts(*(runs(subject=it) for it in evaluated), subjects=kin, attestations=words)
+        return verdict(told, CHECKED, subject=CHILD, **SCALE)
+
+    assert found(good) == "permit"
+    assert found(good, bad) == "hold"
+    assert found(good, bad, probed(FOUNDATION, 2, passed=True)) == "hold"  # what failed is further on
+    for who in (MODEL, CHILD):
+        again = probed(who, 2, passed=True)
+        assert found(good, bad, again) == "hold"  # of which nothing was evaluated
+        assert found(good, bad, again, evaluated=(FOUNDATION, who)) == "permit"
+        assert found(again, replace(bad, at=STATED + 3 * DAY), evaluated=(who,)) == "hold"
+
+
+def test_a_check_that_failed_on_what_the_ancestor_came_from_is_passed_by_the_ancestor():
+    kin = family(foundation=LARGE, model={"ec_low": 10**24}, child={"steps": (Step(MODEL, "continued", 10**22),)})
+    words = [probed(MODEL, 1, passed=True), probed(FOUNDATION, 0, passed=False)]
+    for days, expected in ((0, "permit"), (2, "hold")):
+        said = sorted([words[0], replace(words[1], at=STATED + days * DAY)], key=lambda it: it.at)
+        told = facts(runs(), subjects=kin, attestations=said)
+        assert verdict(told, CHECKED, subject=CHILD, **SCALE) == expected
+
+
+def test_a_check_that_failed_on_a_snapshot_beside_the_subject_speaks_against_it():
+    """Whichever way the snapshot came: by a copy, too, as far as a version asked for that which has seen the check."""
+    ways = {  # how: (its steps, what else there is, whether it is beside the subject)
+        "continued": ((Step(FOUNDATION, "continued", 10**23),), {}, "hold"),
+        "fine-tuned": ((Step(FOUNDATION, "fine-tuned", 10**23),), {}, "permit"),
+        "from a copy": ((Step(CHILD, "continued", 10**23),), {"steps": (Step(FOUNDATION, "edited", 10**20),)}, "hold"),
+    }
+    first, second = since(replace(CHECKED, attacker_budget=Fraction(1, 100))), since(CHECKED, SECOND_VERSION)
+    good, bad = probed(FOUNDATION, 0, passed=True), probed(SIBLING, 1, passed=False)
+    for steps, child, expected in ways.values():
+        kin = family(foundation=LARGE, sibling={"steps": steps}, child=child)
+
+        def found(*words, under, kin=kin):
+            return verdict(facts(runs(subject=FOUNDATION), subjects=kin, attestations=words), *under, **SCALE)
+
+        assert found(good, under=(first,)) == found(good, under=(first, second)) == "permit"
+        assert found(good, bad, under=(first,)) == expected
+        assert found(replace(bad, at=BEFORE), good, under=(first, second)) == expected
+        assert found(good, bad, under=(first, second)) == ("permit" if child else expected)
 
 
 # -- what an earlier version has seen ----------------------------------------------------------------------------------

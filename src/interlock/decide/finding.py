@@ -218,7 +218,8 @@ class _Finding:
                 against, more = self._demanded(self._sought(measure, rule, subjects))
                 reasons = [*reasons, *(reason for reason in against if reason not in reasons)]
                 held = Held(min(held.expires, more.expires), least([held.reach, more.reach]))
-            against, until = not_under(view, [leaf.line], view.counted(), lambda _: self.alpha * share)
+            counted = view.counted(view.policy.attacker_budget)
+            against, until = not_under(view, [leaf.line], counted, lambda _: self.alpha * share)
             reasons = [*reasons, *against]
             held = Held(min(held.expires, until), held.reach)
             state = "not ruled out" if reasons else "below"

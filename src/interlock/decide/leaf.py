@@ -120,7 +120,7 @@ class Leaf:
     def node(self, state: State, reasons: list[Reason], held: Held, alpha: Fraction) -> Node:
         """The leaf's place in the explanation, with its readings at `alpha`."""
         view, line = self.view, self.line
-        subjects = view.counted()
+        subjects = view.counted(view.policy.attacker_budget)
         margin, _ = view.margin(line, line.measure)
         readings = [
             reading(view, self.sought(m, subjects), level=line.written, margin=margin, alpha=alpha / len(line.bases))

@@ -368,12 +368,12 @@ class View:
 
     # -- demands -------------------------------------------------------------------------------------------------------
 
-    def counted(self) -> tuple[str, ...]:
+    def counted(self, share: Fraction) -> tuple[str, ...]:
         """The subject, and at `scale` those whose results count with its own for ruling out: the ancestors that it only
-        continued, and what stands beside it (rule 17), which is what stands beside them, too.
+        continued, and what stands beside it by an attacker's budget (rule 17), which is what stands beside them, too.
         """
         way = (self.subject, *self._continued())
-        beside = self.index.beside(self.subject, self.policy.attacker_budget) if self.case.action == "scale" else ()
+        beside = self.index.beside(self.subject, share) if self.case.action == "scale" else ()
         return tuple(dict.fromkeys([*way, *sorted(beside)]))
 
     def stand_ins(self, rule: RuleOut) -> list[str]:
@@ -436,8 +436,9 @@ class View:
         rule = self.policy.assumptions.get(name)
         if rule is None:
             return []
-        told = [a for a in self.index.statements.get(name, ()) if a.about in {subject, self.subject}]
+        told = self.index.statements.get(name, ())
         failed = [a for a in told if a.check is not None and a.check.name == rule.checked and not passes(a, rule)]
+        failed = [a for a in failed if a.about in {subject, *self.counted(self.share(a.at))}]
         return [
             (expires, a)
             for a in told
@@ -446,9 +447,17 @@ class View:
             and run_by not in a.signers
             and a.digest not in self.index.withdrawn
             and self.counts_from("assumptions", name, a.at)
-            and (passes(a, rule) and all(is_later(a, it) for it in failed) if rule.checked else a.check is None)
+            and (
+                passes(a, rule) and all(self._answers(a, subject, it) for it in failed)
+                if rule.checked
+                else a.check is None
+            )
             and not self.passed(expires := rule.fresh_for.after(a.at))
         ]
+
+    def _answers(self, said: Attestation, about: str, failed: Attestation) -> bool:
+        """Whether what a check showed is later than one that failed, and about the same subject or one further on."""
+        return is_later(said, failed) and failed.about in {about, *self.index.forebears(about, self.share(failed.at))}
 
     def _below(self, threshold: str) -> Node:
         from interlock.decide.finding import find
