@@ -87,6 +87,35 @@ def test_without_a_permit_nothing_starts(verify, why, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@linux
+@pytest.mark.parametrize(
+    "hidden", [lambda it: it.name == "children", lambda it: it.is_relative_to("/proc")], ids=["children", "/proc"]
+)
+def test_attack_a_kernel_that_does_not_tell_what_a_command_starts(tmp_path, monkeypatch, hidden):
+    """As one without CONFIG_PROC_CHILDREN. What is in another session would train on after the lease."""
+
+    def hide(name, says):
+        real = getattr(Path, name)
+        monkeypatch.setattr(Path, name, lambda path: says(path) if hidden(path) else real(path))
+
+    gone = _raises(FileNotFoundError(errno.ENOENT, "No such file or directory"))
+    for name, says in {"exists": lambda _: False, "read_bytes": gone, "iterdir": gone}.items():
+        hide(name, says)
+    with pytest.raises(Held, match="CONFIG_PROC_CHILDREN"):
+        run(["touch", str(tmp_path / "started")], after(1))
+    assert not list(tmp_path.iterdir())
+
+
+@linux
+def test_attack_a_proc_of_another_namespace_tells_of_the_children_of_others(monkeypatch):
+    """There the launcher's number is another process's, or nobody's."""
+    with subprocess.Popen(["sleep", "600"]) as other:
+        monkeypatch.setattr(os, "getpid", lambda: other.pid)
+        assert Path(f"/proc/{other.pid}/task/{other.pid}/children").exists()
+        assert not _watchdog.tells()
+        other.kill()
+
+
 def test_a_command_that_is_not_there_is_named():
     with pytest.raises(UsageError, match="cannot start `no-such-command`"):
         run(["no-such-command"], after(1))

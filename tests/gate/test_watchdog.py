@@ -50,21 +50,24 @@ def test_those_that_are_over_run_no_more(monkeypatch):
     assert _watchdog.running(0) == []
 
 
-@pytest.mark.parametrize(
-    ("error", "over"),
-    [(FileNotFoundError, True), (ProcessLookupError, True), (PermissionError, False), (OSError(24, "files"), False)],
-)
-def test_a_process_of_which_the_system_does_not_tell_is_not_over(monkeypatch, error, over):
-    def fails(_):
+@pytest.mark.parametrize("error", [FileNotFoundError, ProcessLookupError, PermissionError, OSError(24, "files")])
+@pytest.mark.parametrize("signalled", [None, PermissionError], ids=["mine", "another user's"])
+def test_attack_a_process_of_which_the_system_does_not_tell_is_not_over(monkeypatch, error, signalled):
+    """As one that hides: where /proc has `hidepid=2`, it need only not be dumpable, and its files are not there."""
+
+    def fails(*_):
         raise error
 
     monkeypatch.setattr(Path, "read_bytes", fails)
-    assert _watchdog.is_over(os.getpid()) == over
+    if signalled:
+        monkeypatch.setattr(os, "kill", lambda *_: (_ for _ in ()).throw(signalled))
+    assert not _watchdog.is_over(os.getpid())
 
 
-def test_a_process_that_has_ended_meanwhile_has_no_children_and_no_environment(monkeypatch):
+def test_a_process_that_has_ended_meanwhile_is_over_and_has_no_children_and_no_environment(monkeypatch):
     with subprocess.Popen(["true"]) as ended:
         ended.wait()
+    assert _watchdog.is_over(ended.pid)
     assert _watchdog.children(ended.pid) == set()
     monkeypatch.setattr(_watchdog, "_processes", lambda: [ended.pid])
     assert list(_watchdog._marked(b"A=1")) == []

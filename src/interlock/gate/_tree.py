@@ -4,6 +4,7 @@ Why not the command's process group alone: torchrun's workers are in sessions of
 the SIGUSR1 that is meant for them.
 Guarantees (Linux): what outlives its parent is found, since the launcher adopts it; nothing that was there before the
 command is told anything. On another system the command and its process group are all that is known.
+What it leaves to the caller: that Linux tells of children at all (`_watchdog.tells`).
 """
 
 from __future__ import annotations

@@ -135,6 +135,13 @@ class _Watch:
         return self.group != 0
 
 
+def tells() -> bool:
+    """Whether Linux tells this process of its children. It does not without CONFIG_PROC_CHILDREN, without /proc, or
+    where /proc is that of another PID namespace, and each process seems to have none then.
+    """
+    return Path(f"/proc/self/task/{os.getpid()}/children").exists()
+
+
 def children(process: int) -> set[int]:
     """Those of all its threads, where the system tells (Linux)."""
     found = set[int]()
@@ -188,16 +195,26 @@ def kill_all(process: int, but: Set[int], seconds: float) -> list[int]:
 
 
 def is_over(process: int) -> bool:
-    """Whether a process is only waiting for its exit code to be read. One whose first thread has ended, and no other,
-    looks like that and is not; nor is one of which the system does not tell.
+    """Whether a process is gone, or only waits for its exit code to be read. One whose first thread has ended, and no
+    other, looks like that and is not; nor is one of which the system does not tell, or that it hides (hidepid).
     """
     try:
         state, *numbers = _stat(process)
     except (FileNotFoundError, ProcessLookupError):
-        return True
+        return not _is_there(process)
     except OSError:
         return False
     return state == b"X" or (state == b"Z" and int(numbers[16]) <= 1)  # proc_pid_stat(5): num_threads is field 20
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _is_stopped(process: int) -> bool:

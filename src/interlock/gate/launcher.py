@@ -3,13 +3,14 @@
 Guarantees: the command starts only once the permit was verified; it is asked to stop (SIGUSR1) so long before the lease
 ends that it can be made to (SIGTERM, then SIGKILL) by then, and at once when the permit holds meanwhile. The command is
 all that it started, in whatever session: each process that wants SIGUSR1 gets it, it is over when all have ended, and
-all are killed at last. Where the permit cannot be looked at (a server that is down, a disk that is not there), the
-command runs on, until the lease ends that was verified last; a permit or a ledger that can be read and is wrong holds
-at once, and so does a look at them that does not come back, or fails as nobody foresaw. A command that fails after a
-gate inside it has held was held. A launcher that dies takes the command with it (SIGTERM, by the kernel, on Linux), and
-all that it started (SIGTERM and SIGKILL by the watchdog, a second process that knows them by their environment). The
-watchdog also wakes a launcher that was stopped, and kills the command where that does not help, or where the launcher
-is stuck and the lease ends or a look at the permit does not; and a launcher whose watchdog is gone stops the command.
+all are killed at last; where Linux does not tell which these are, nothing starts. Where the permit cannot be looked at
+(a server that is down, a disk that is not there), the command runs on, until the lease ends that was verified last; a
+permit or a ledger that can be read and is wrong holds at once, and so does a look at them that does not come back, or
+fails as nobody foresaw. A command that fails after a gate inside it has held was held. A launcher that dies takes the
+command with it (SIGTERM, by the kernel, on Linux), and all that it started (SIGTERM and SIGKILL by the watchdog, a
+second process that knows them by their environment). The watchdog also wakes a launcher that was stopped, and kills the
+command where that does not help, or where the launcher is stuck and the lease ends or a look at the permit does not;
+and a launcher whose watchdog is gone stops the command.
 What it leaves to others: a command that hands its work to another machine or to a service, one that stops launcher and
 watchdog both, and whoever starts the same command without the launcher. docs/launching.md says which gate stops what.
 """
@@ -92,7 +93,8 @@ def launch(command: Sequence[str], verify: Verify, *, pace: Pace, say: Callable[
     `say` is told, once each, that it is asked to stop and why, and that the permit cannot be reached or can be again.
 
     Raises:
-        Held: there is no permit, it cannot be reached, or what is left of it is less than stopping may take.
+        Held: there is no permit, it cannot be reached, or what is left of it is less than stopping may take; or Linux
+            does not tell what the command starts.
         UsageError, EvidenceError, LedgerError: the permit cannot be verified, or the command cannot be started.
     """
     with _hearing():
@@ -100,6 +102,11 @@ def launch(command: Sequence[str], verify: Verify, *, pace: Pace, say: Callable[
 
 
 def _launch(command: Sequence[str], verify: Verify, pace: Pace, say: Callable[[str], None]) -> Ended:
+    if sys.platform == "linux" and not _watchdog.tells():
+        raise Held(
+            "the system does not tell which processes a command starts, so that they could not be stopped; a /proc of "
+            "this PID namespace lifts this, of a kernel with CONFIG_PROC_CHILDREN"
+        )
     clock = Steady()
     try:
         lease = verify(clock)
