@@ -122,7 +122,8 @@ def test_an_adapter_stands_beside_the_weights(workspace, tmp_path):
     """As two folders that `manifest.of` and a reader can load."""
     adapter = tmp_path / "adapter"
     release_lab.weights(adapter, seed=3, size=1000)
-    (adapter / "config.json").rename(adapter / "adapter_config.json")
+    (adapter / "config.json").unlink()
+    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     (adapter / "model.safetensors").rename(adapter / "adapter_model.safetensors")
     place = Place(release_lab.weights(tmp_path / "base", seed=2), adapter)
     digest = release_lab.evaluated(workspace, place, "adapted", seed=2)
@@ -278,7 +279,7 @@ def test_a_destination_that_is_not_empty_is_left_alone(workspace, permit, destin
         ("ftp://me:secret@here/m", "the ledger would record it"),
         ("simplecache::memory://m", "without `::`"),
         ("nosuch://m", "fsspec cannot write there"),
-        ("memory://", "names no place"),
+        ("memory://", "names no host or bucket"),
         ("file://host/srv/m", "names a host"),
         ("local://srv/m", "names a host"),
         ("file:///srv/a\tb", "is not printable text"),

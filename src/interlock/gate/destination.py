@@ -89,7 +89,7 @@ def at(destination: str, permit: str) -> Destination:
     """The place that a path or URL names, for a release under a permit (its digest).
 
     Raises:
-        UsageError: it names none, says a password, or is nothing that the ledger could record.
+        UsageError: it names none, says a user, cannot finish a release, or is nothing that the ledger could record.
     """
     _check_text(destination)
     found = _at(destination, permit)
@@ -117,6 +117,8 @@ def _at(destination: str, permit: str) -> Destination:
         raise UsageError(f"`{destination[:200]}`: expected a plain path or URL, without `::`, `?` or `#`")
     if "@" in parts.netloc:
         raise UsageError("the destination names a user, and the ledger would record it; give that to fsspec's config")
+    if not parts.netloc:
+        raise UsageError(f"`{destination[:200]}` names no host or bucket; expected one: a configuration could name any")
     return Remote(destination, permit)
 
 
@@ -203,7 +205,8 @@ class Remote:
     """A place that fsspec knows.
 
     Raises:
-        UsageError: fsspec, or what it needs for this protocol, is not here.
+        UsageError: fsspec, or what it needs for this protocol, is not here; it cannot copy or remove there; or it does
+            not look for host and path where the URL has them.
     """
 
     def __init__(self, url: str, permit: str) -> None:
@@ -211,19 +214,22 @@ class Remote:
             import fsspec
         except ImportError as error:
             raise missing_extra("release", "fsspec") from error
+        parts = _parts(url)
         try:
+            _check_finishes(fsspec.get_filesystem_class(parts.scheme), url)
             self._fs, path = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
             raise UsageError(f"`{url[:200]}`: fsspec cannot write there: {str(error)[:200]}") from error
         self._path: str = str(path).rstrip("/")
         if not self._path.strip("/"):
             raise UsageError(f"`{url[:200]}` names no place in its store")
+        self._name = _url(self._fs, self._path, parts)
         self._staging = f"{self._path}.release-{permit[:16]}"
 
     @property
     def name(self) -> str:
-        """The URL."""
-        return str(self._fs.unstrip_protocol(self._path))
+        """The URL, with the host and port that are used."""
+        return self._name
 
     def standing(self) -> list[str]:
         """The objects that lie there."""
@@ -286,6 +292,39 @@ class Remote:
         with opened as file:
             while piece := file.read(_CHUNK):
                 yield piece
+
+
+def _check_finishes(store: type, url: str) -> None:
+    """Check that a class of fsspec's can do what a release ends with; one that cannot has a base's method, which fails.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    from fsspec.asyn import AsyncFileSystem
+    from fsspec.spec import AbstractFileSystem
+
+    bases = (AbstractFileSystem, AsyncFileSystem)
+    for what, names in {"copy": ("cp_file", "_cp_file"), "remove": ("rm", "rm_file", "_rm", "_rm_file")}.items():
+        if all(getattr(store, name, None) in [getattr(base, name, None) for base in bases] for name in names):
+            raise UsageError(f"`{url[:200]}`: fsspec cannot {what} there, which a release needs; name another store")
+
+
+def _url(store: Any, path: str, parts: SplitResult) -> str:  # noqa: ANN401 - fsspec's
+    """One spelling a place: fsspec's path has a bucket in it; a host it leaves out, and connects to.
+
+    Raises:
+        UsageError: it makes something else of the URL, so that two places could have one name.
+    """
+    if path.strip("/") == (parts.netloc + parts.path).strip("/"):
+        return str(store.unstrip_protocol(path))
+    host, options = parts.netloc.rsplit(":", 1)[0], store.storage_options
+    if path.strip("/") != parts.path.strip("/") or options.get("host") != host or not host.isascii():
+        raise UsageError(
+            f"`{parts.geturl()[:200]}`: fsspec takes another host or path than the URL says, and the ledger could not "
+            "say where; expected a plain host and path"
+        )
+    port = options.get("port") or parts.port  # a configuration may say which
+    return f"{parts.scheme}://{host.lower()}{f':{port}' if port else ''}/{path.removeprefix('/')}"
 
 
 def _leaves(folder: Path) -> list[str]:
