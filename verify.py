@@ -479,15 +479,15 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         fine = fine and said["policies"] == [self.digest] == [it["digest"] for it in by["rulings"]]
         fine = fine and said["lineage"] == sorted(own.line - {about}) and (once is True or (once is False and again))
         kin = {one: it for one, it in self.permits.items() if it["decision"] == said["decision"]}
-        gone, wider = {how for one, how in self.ended.items() if one in kin}, kin.get(said["narrows"])
-        fine = fine and "revoked" not in gone and (said["narrows"] or not (gone or (once and kin)))
-        since = after(moment(by["checkpoint"]["time"]), rules["ledger_age"])  # of what it had read
-        fine = fine and (said["narrows"] or moment(said["not_before"]) < since)
-        if said["narrows"] is not None:
-            fine = fine and wider and said["narrows"] not in self.ended and once >= wider["single_use"]
+        gone, wider = {self.ended.get(it) for it in kin} - {None, "late"}, kin.get(narrows := said["narrows"])
+        fine = fine and "revoked" not in gone and (narrows or not (gone or (once and kin)))
+        last = after(moment(by["checkpoint"]["time"]), rules["ledger_age"])  # publication may take a day more
+        fine = fine and (narrows or max(moment(said["not_before"]), fact.at - timedelta(days=1)) < last)
+        if narrows is not None:
+            fine = fine and wider and narrows not in self.ended and once >= wider["single_use"]
             fine = fine and said["not_before"] >= wider["not_before"] and said["not_after"] <= wider["not_after"]
             fine = fine and str(start) == (old := wider["effective_compute"])["start"] and most <= Fraction(old["most"])
-            self.ended[said["narrows"]] = "narrowed"
+        self.ended |= {narrows: "narrowed"} if narrows else {fact.digest: "late"} if fact.at >= last else {}
         demand(fine, where, said, "no more than its decision allows, or the permit that it narrows, and once if final")
         self.permits[fact.digest] = {**said, "subject": about}
 

@@ -17,13 +17,17 @@ import lab
 import ledger_lab as made
 from interlock import cli
 from interlock.decide.decision import timestamp, to_json
-from interlock.errors import LedgerError
+from interlock.errors import EvidenceError, LedgerError
 from interlock.evidence import bundle as bundles
+from interlock.evidence import canonical
 from interlock.evidence.predicates import PermitPredicate, SubjectPredicate, statement
 from interlock.gate import permit as permits
+from interlock.gate import permit_file
+from interlock.gate.permit import Held
+from interlock.gate.trust import Trust
 from interlock.ledger import merkle, seen
 from interlock.ledger.note import Checkpoint, NoteKey
-from interlock.ledger.proof import InclusionProof
+from interlock.ledger.proof import InclusionProof, prove
 from interlock.ledger.tiles import bundle, unbundle
 from interlock.subject.manifest import Manifest
 from interlock.workspace import now
@@ -94,6 +98,43 @@ def test_an_older_checkpoint_chosen_to_decide_by_at_a_gate(sound, tmp_path, caps
     lab.later(monkeypatch, now() + timedelta(hours=1))
     verdict, reasons = lab.verdict(capsys, gate, "m")
     assert (verdict, "older than the policy allows" in reasons) == ("hold", True)
+
+
+def test_permit_kept_back_until_the_evidence_was_worse_and_dated_from_before(sound, capsys, monkeypatch):
+    """For a gate that sees nothing but files: decided on what was known then, at a time of then, signed after a bad
+    result. The decision is what the rule said; the permit starts when it said so.
+    """
+    sound.refresh()
+    before, believed, start = sound.read(), Trust.of(sound.read(), sound.ledger.log, at=now()), now()
+    honest = permits.issue(lab.copy(sound, sound.folder.parent / "honest"), subject="m", action="scale", at=now())
+    lab.later(monkeypatch, start + timedelta(days=20))
+    _bad(sound)
+    old = permits.ask(before, subject=before.subject("m"), action="scale", at=before.facts.checkpoint.time)
+    named = {"name": "m", "digest": old.subject}
+    decided = made.sign(sound, statement("decision", predicate=to_json(old), **named), "gatekeeper")
+    assert (old.verdict, honest.permit is not None, lab.verdict(capsys, sound, "m")[0]) == ("permit", True, "hold")
+    assert lab.command(capsys, sound, "ledger", "verify").code == 0
+    terms = PermitPredicate(
+        action="scale",
+        decision=decided,
+        policies=(sound.policy_digest,),
+        lineage=(),
+        start_compute=made.COMPUTE,
+        most_compute=made.COMPUTE,
+        not_before=old.at,
+        not_after=old.bounds.not_after,
+        single_use=False,
+    )
+    kept_back = statement("permit", predicate=terms.to_json(), **named)
+    with pytest.raises(EvidenceError, match="the permit entered it at"):
+        made.sign(sound, kept_back, "gatekeeper")
+    entry = lab.envelope(kept_back, lab.key(sound, "gatekeeper"))
+    lab.force(sound, entry)
+    _refused(capsys, sound, "the permit entered it at")
+    proof = prove(sound.ledger, lab.size(sound) - 1, entry).to_bytes().decode()
+    members = {"permit_file": permit_file.FORMAT, "entry": entry.decode(), "logged": proof, "proof": proof}
+    with pytest.raises(Held, match="the permit entered the ledger at"):
+        permit_file.read(canonical.dumps(members), believed, at=now())
 
 
 # -- what a bundle tells beside its decision --------------------------------------------------------------------------

@@ -12,11 +12,14 @@ import pytest
 import lab
 import ledger_lab as made
 import permit_lab
-from interlock.decide.decision import timestamp
+from interlock import workspace as workspace_module
+from interlock.decide.decision import timestamp, to_json
 from interlock.decide.facts import Step
-from interlock.errors import EvidenceError, UsageError
+from interlock.errors import INVALID, EvidenceError, UsageError
+from interlock.evidence import leases
 from interlock.evidence.predicates import PermitPredicate, SubjectPredicate, statement
 from interlock.gate import permit as permits
+from interlock.gate import permit_file
 from interlock.gate.narrowing import Less, narrow
 from interlock.gate.permit import Held
 from interlock.gate.spending import spend
@@ -116,6 +119,83 @@ def test_attack_a_permit_on_a_decision_that_had_read_no_evidence_since(workspace
     made.evaluate(workspace, correct=110, seed=9)
     late = permit_statement(replace(honest, not_before=honest.not_before + timedelta(hours=2)))
     refused(workspace, late, "gatekeeper", match="starts later after that than the policy allows")
+
+
+def kept_back(workspace, monkeypatch, time):
+    """What a decision allowed, signed only so long after it, when a bad result had come in: dated as it was then."""
+    workspace.refresh()
+    evidence = workspace.read()
+    start = evidence.facts.checkpoint.time
+    old = permits.ask(evidence, subject=evidence.subject("m"), action="scale", at=start)
+    lab.later(monkeypatch, start + time)
+    made.evaluate(workspace, correct=110, seed=9)
+    told = statement("decision", name="m", digest=old.subject, predicate=to_json(old))
+    return PermitPredicate(
+        action="scale",
+        decision=made.sign(workspace, told, "gatekeeper"),
+        policies=(workspace.policy_digest,),
+        lineage=(),
+        start_compute=made.COMPUTE,
+        most_compute=made.COMPUTE,
+        not_before=start,
+        not_after=old.bounds.not_after,
+        single_use=False,
+    )
+
+
+def test_attack_a_permit_signed_once_the_evidence_is_worse_on_a_decision_of_before(workspace, monkeypatch, capsys):
+    """A gate that sees nothing but files would take it: it is dated from when the evidence permitted."""
+    terms = kept_back(workspace, monkeypatch, 20 * DAY)
+    assert lab.command(capsys, workspace, "ledger", "verify").code == 0
+    refused(workspace, permit_statement(terms), "gatekeeper", match=r"the permit entered it at .*, later after")
+    assert lab.command(capsys, workspace, "ledger", "verify").code == INVALID
+
+
+def test_a_permit_that_entered_too_late_opens_nothing(workspace, monkeypatch, capsys):
+    """Publication may take so long, so that the ledger is read; nobody can tell that from one that was kept back."""
+    terms = kept_back(workspace, monkeypatch, timedelta(hours=1))
+    permit = signed(workspace, terms, "gatekeeper")
+    match = "the permit entered the ledger at .*, later than the policy allows after what its decision had read"
+    with pytest.raises(Held, match=match):
+        verify(workspace, permit)
+    with pytest.raises(Held, match=match):
+        permit_file.export(workspace, permit)
+    with pytest.raises(Held, match=match):
+        narrow(workspace, permit, Less(not_after=now() + DAY), at=now())
+    assert "entered the ledger at" in lab.command(capsys, workspace, "permit", "show", permit).out
+    less = replace(terms, narrows=permit, not_after=terms.not_after - DAY)
+    refused(workspace, permit_statement(less), "gatekeeper", match=f"permit {permit[:12]} entered the ledger too late")
+
+
+def test_a_permit_enters_until_what_its_decision_had_read_is_too_old(workspace, monkeypatch):
+    start = now()
+    lab.later(monkeypatch, start)
+    terms = kept_back(workspace, monkeypatch, timedelta(hours=1) - timedelta(seconds=1))
+    permit = signed(workspace, terms, "gatekeeper")
+    assert permits.find(workspace.read(), permit).late is None
+    lab.later(monkeypatch, start + timedelta(hours=1))
+    other = signed(workspace, replace(terms, not_after=terms.not_after - DAY), "gatekeeper")
+    assert permits.find(workspace.read(), other).late == start + timedelta(hours=1)
+
+
+def test_whoever_took_too_long_to_issue_is_told_so(workspace, monkeypatch):
+    workspace.refresh()
+    read, append = workspace.read().facts.checkpoint.time, type(workspace).append
+
+    def slowly(*arguments):
+        lab.later(monkeypatch, read + timedelta(hours=1))
+        return append(*arguments)
+
+    monkeypatch.setattr(type(workspace), "append", slowly)
+    with pytest.raises(Held, match="opens nothing; ask again"):
+        permits.issue(workspace, subject="m", action="scale", at=read)
+    monkeypatch.setattr(type(workspace), "append", append)
+    assert not workspace.read().permits
+    assert verify(workspace, issue(workspace))
+
+
+def test_what_publication_may_take_is_what_an_append_is_tried_for():
+    assert leases.PUBLISHED_WITHIN == workspace_module._DELAY
 
 
 @pytest.mark.parametrize(

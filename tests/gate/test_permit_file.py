@@ -22,7 +22,8 @@ from interlock.gate import permit_file
 from interlock.gate.narrowing import Less, narrow
 from interlock.gate.permit import Held
 from interlock.gate.trust import Trust
-from interlock.ledger.note import COSIGNATURE, Note, NoteKey, cosign
+from interlock.ledger import prefix
+from interlock.ledger.note import COSIGNATURE, Checkpoint, Note, NoteKey, cosign
 from interlock.ledger.proof import InclusionProof, prove
 from interlock.policy.load import loads
 from interlock.workspace import now
@@ -79,10 +80,15 @@ def parts(data):
     return value["entry"].encode(), InclusionProof.parse(value["proof"].encode())
 
 
-def put_together(entry, proof):
-    return canonical.dumps(
-        {"permit_file": permit_file.FORMAT, "entry": entry.decode(), "proof": proof.to_bytes().decode()}
-    )
+def put_together(entry, proof, logged=None):
+    """A file; what shows the entry shows also since when, unless something else does."""
+    proofs = {"logged": logged or proof, "proof": proof}
+    texts = {name: one.to_bytes().decode() for name, one in proofs.items()}
+    return canonical.dumps({"permit_file": permit_file.FORMAT, "entry": entry.decode(), **texts})
+
+
+def logged_of(data):
+    return InclusionProof.parse(json.loads(data)["logged"].encode())
 
 
 def test_a_permit_opens_its_gate_without_the_ledger(issued):
@@ -191,9 +197,10 @@ def test_no_part_of_a_permit_file_is_one(issued):
     ("members", "match"),
     [
         ({"override": True}, "unknown member `override`"),
-        ({"proof": None}, "are not both text"),
-        ({"entry": 5}, "are not both text"),
-        ({"permit_file": "urn:interlock:permit-file:v2"}, "expected one of urn:interlock:permit-file:v1"),
+        ({"proof": None}, "are not all text"),
+        ({"logged": None}, "are not all text"),
+        ({"entry": 5}, "are not all text"),
+        ({"permit_file": "urn:interlock:permit-file:v1"}, "expected one of urn:interlock:permit-file:v2"),
         ({"entry": "\ud800"}, "lone surrogate|no strict JSON"),
     ],
     ids=str,
@@ -205,7 +212,7 @@ def test_a_file_with_other_members_is_refused(issued, members, match):
     )
 
 
-@pytest.mark.parametrize("member", ["entry", "permit_file", "proof"])
+@pytest.mark.parametrize("member", ["entry", "logged", "permit_file", "proof"])
 def test_a_file_that_leaves_something_out_is_refused(issued, member):
     _, _, data, believed = issued
     short = {name: value for name, value in json.loads(data).items() if name != member}
@@ -215,10 +222,11 @@ def test_a_file_that_leaves_something_out_is_refused(issued, member):
 def test_another_spelling_is_refused(issued):
     _, _, data, believed = issued
     invalid(json.dumps(json.loads(data), indent=1).encode(), believed, "another spelling")
-    value = json.loads(data)
-    title, rest = value["proof"].split("\n", 1)
-    value["proof"] = f"{title}\nextra aGk=\n{rest}"
-    invalid(canonical.dumps(value), believed, "another spelling of the proof")
+    for name in ("logged", "proof"):
+        value = json.loads(data)
+        title, rest = value[name].split("\n", 1)
+        value[name] = f"{title}\nextra aGk=\n{rest}"
+        invalid(canonical.dumps(value), believed, "another spelling of the proof")
 
 
 @pytest.mark.parametrize("change", ["not_after", "not_before", "most", "action"])
@@ -291,11 +299,74 @@ def test_attack_a_checkpoint_that_is_dated_long_before_the_permit(workspace):
     data, believed = permit_file.export(workspace, digest), trust(workspace)
     entry, proof = parts(data)
     signed = workspace.ledger.latest()
-    from interlock.ledger.note import Checkpoint
-
     body = Checkpoint(workspace.origin, signed.size, signed.root)
     early = workspace.ledger.log.sign(body, lab.key(workspace, "log"), signed.time - 2 * 3600)
     invalid(put_together(entry, replace(proof, checkpoint=early)), believed, "longer before the permit starts")
+
+
+# -- since when it stands there ----------------------------------------------------------------------------------------
+
+
+def test_a_file_made_later_shows_when_its_permit_entered(workspace, monkeypatch):
+    """The ledger has gone on since; the permit's own checkpoint is still the one that it entered under."""
+    digest = issue(workspace)
+    first = permit_file.export(workspace, digest)
+    permit_lab.later(monkeypatch, workspace, now() + 2 * DAY)
+    issue(workspace, single_use=True)
+    data, believed = permit_file.export(workspace, digest), trust(workspace)
+    assert logged_of(data) == logged_of(first)
+    assert parts(data) != parts(first)
+    assert ask(data, believed)
+
+
+def test_attack_a_permit_dated_back_to_when_the_evidence_was_better(workspace, monkeypatch):
+    """Its quorum signed it for the time from before, and the log took it; nothing else in the file tells."""
+    believed, start = trust(workspace), now()
+    issue(workspace)
+    honest = lab.payload(workspace, "permit")
+    pairs = [lab.key(workspace, name) for name in ("gatekeeper", "second")]
+    before = longer_by_a_second(honest)
+    permit_lab.later(monkeypatch, workspace, start + timedelta(minutes=59))
+    assert ask(forged_file(workspace, before, *pairs), believed)
+    permit_lab.later(monkeypatch, workspace, start + timedelta(minutes=62))
+    late = forged_file(workspace, lab.changed(before, single_use=False, lineage=["1" * 64]), *pairs)
+    holds(late, believed, "entered the ledger at .*, longer after its start at .* than the policy allows")
+
+
+def longer_by_a_second(honest):
+    end = PermitPredicate.from_json(dict(honest.predicate), "here").not_after
+    return lab.changed(honest, not_after=timestamp(end + timedelta(seconds=1)))
+
+
+def test_attack_an_entry_is_shown_since_another_one_stands_there(issued):
+    """The times of an earlier entry, of another log, of a witness, or of after the checkpoint itself."""
+    workspace, digest, data, believed = issued
+    entry, proof = parts(data)
+    place, view = permits.find(workspace.read(), digest).entry, workspace.ledger.read()
+    other = prove(workspace.ledger, place - 1, view.entries[place - 1].data)
+    invalid(put_together(entry, proof, other), believed, "logged: .*inclusion proof")
+    invalid(put_together(entry, proof, replace(logged_of(data), index=place - 1)), believed, "logged: ")
+    older = prefix.cut(workspace.ledger, view, place).history[-1]
+    invalid(put_together(entry, proof, replace(logged_of(data), checkpoint=older)), believed, "logged: ")
+    note = Note.parse(logged_of(data).checkpoint)
+    line = cosign(note.text, "example.org/witness", keys.KeyPair.generate(), time=1)
+    stranger = Note(note.text, (*note.signatures, line)).to_bytes()
+    invalid(put_together(entry, proof, replace(logged_of(data), checkpoint=stranger)), believed, "signature line of")
+    signed = workspace.ledger.latest()
+    body = Checkpoint(workspace.origin, signed.size, signed.root)
+    after = workspace.ledger.log.sign(body, lab.key(workspace, "log"), signed.time + 1)
+    invalid(put_together(entry, proof, replace(proof, checkpoint=after)), believed, "logged: got entry")
+
+
+def test_no_file_is_made_of_a_permit_that_the_rule_does_not_allow_any_more(workspace, monkeypatch):
+    digest = issue(workspace)
+    assert permit_file.export(workspace, digest)
+    made.evaluate(workspace, correct=110, seed=9)
+    with pytest.raises(Held, match=r"evidence shows skill >= 0\.5"):
+        permit_file.export(workspace, digest)
+    lab.later(monkeypatch, now() + timedelta(hours=2))
+    with pytest.raises(Held, match="older than the policy allows"):
+        permit_file.export(workspace, digest)
 
 
 # -- keys -------------------------------------------------------------------------------------------------------------
@@ -397,7 +468,8 @@ def witnessed(data, pair, *, time, name="example.org/witness"):
     entry, proof = parts(data)
     note = Note.parse(proof.checkpoint)
     line = cosign(note.text, name, pair, time=time)
-    return put_together(entry, replace(proof, checkpoint=Note(note.text, (*note.signatures, line)).to_bytes()))
+    cosigned = replace(proof, checkpoint=Note(note.text, (*note.signatures, line)).to_bytes())
+    return put_together(entry, cosigned, logged_of(data))
 
 
 def quorum_file(pair):

@@ -113,6 +113,7 @@ def show_permit(
     digest: DigestArgument,
     out: OutOption = None,
     workspace: WorkspaceOption = HERE,
+    passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a permit of the ledger, and what became of it. With --out, write its file for a gate.
@@ -120,9 +121,14 @@ def show_permit(
     \b
     interlock permit show 3f2a9c01
     interlock permit show 3f2a9c01 --out permit.json           with the ledger's latest checkpoint
+
+    For a file the rule is asked again: exit code 3, and no file, where it holds by now.
     """
-    opened = Workspace.open(workspace)
-    evidence = opened.read()
+    if out is None:
+        opened = Workspace.open(workspace)
+        evidence = opened.read()
+    else:
+        opened, evidence = fresh(workspace, passphrase_file)
     permit = permits.find(evidence, digest)
     ended = permits.ended(evidence, permit)
     if as_json:

@@ -5,12 +5,15 @@ it names, and it ends before the next one begins; its decision stands before it,
 and had read a ledger that is no older when the permit starts than the policy allows; it names the subject's ancestors;
 for an action that cannot be taken back it is single-use; one that narrows another goes beyond it in nothing and takes
 its place; no permit comes from a decision whose permit was revoked, narrowed or spent, save the one that narrows it.
+One that entered the ledger later than the policy allows after what its decision had read is `late`: what came in
+meanwhile had no say in it. It opens nothing; and one that publication does not explain is refused.
 It leaves to the caller whether a permit opens a gate now (`interlock.gate.permit`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from interlock.decide.decision import timestamp
@@ -25,15 +28,24 @@ if TYPE_CHECKING:
     from interlock.policy.model import Policy
 
 
+#: How long an entry that is durable may take to be published, without making the ledger unreadable.
+PUBLISHED_WITHIN = timedelta(days=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """A permit as it stands in the ledger. `digest` is that of its statement."""
+    """A permit as it stands in the ledger. `digest` is that of its statement.
+
+    `late` is when it entered the ledger, of one that entered too late after what its decision had read: it opens
+    nothing. None of every other.
+    """
 
     entry: int
     digest: str
     subject: str
     terms: PermitPredicate
     signers: Signers
+    late: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +119,7 @@ class Leases:
         lease_end = min(policy.permits.lease.after(said.at) for policy in policies)
         if granted is None or not granted.covers(subject, terms) or terms.not_after > lease_end:
             raise said.wrong(f"the permit grants what its decision {terms.decision[:12]} does not")
-        if terms.narrows is None and any(
-            it.permits.ledger_age.after(granted.read) <= terms.not_before for it in policies
-        ):
-            raise said.wrong(
-                f"its decision {terms.decision[:12]} had read the ledger of {timestamp(granted.read)}, and the permit "
-                f"starts later after that than the policy allows (`permits.ledger_age`), expected a new decision"
-            )
+        late = None if terms.narrows else _check_age(said, terms, granted, policies)
         place = max(n for n, version in enumerate(versions) if version.digest in terms.policies)
         later = [version.since for version in versions[place + 1 :] if version.since < terms.not_after]
         if later:  # a gate without the ledger would go on past it
@@ -124,7 +130,7 @@ class Leases:
             raise said.wrong(f"`{terms.action}` cannot be taken back, expected a single-use permit")
         self._check_place(said, subject, terms)
         self.narrowed |= {terms.narrows: digest} if terms.narrows else {}
-        self.permits[digest] = Permit(said.entry, digest, subject.digest, terms, said.signers)
+        self.permits[digest] = Permit(said.entry, digest, subject.digest, terms, said.signers, late)
 
     def used(self, found: Spent, said: Said) -> None:
         """Take in that a permit was spent.
@@ -162,7 +168,32 @@ class Leases:
             raise said.wrong(f"permit {digest[:12]} was narrowed by {self.narrowed[digest][:12]}")
         if digest in self.spent:
             raise said.wrong(f"permit {digest[:12]} was spent in entry {self.spent[digest].entry}")
+        if permit.late:
+            raise said.wrong(f"permit {digest[:12]} entered the ledger too late, at {timestamp(permit.late)}")
         return permit
+
+
+def _check_age(said: Said, terms: PermitPredicate, granted: Granted, policies: Iterable[Policy]) -> datetime | None:
+    """When a permit entered the ledger, if that was too late for it to open anything; else None.
+
+    An entry's time is that of its publication, which a crash may delay: that it was late must not make the ledger
+    unreadable, and that it was right when it was appended is not to be seen any more.
+
+    Raises:
+        EvidenceError: it starts too late after what its decision had read, or no publication takes so long.
+    """
+    last = min(policy.permits.ledger_age.after(granted.read) for policy in policies)
+    read = f"its decision {terms.decision[:12]} had read the ledger of {timestamp(granted.read)}, and the permit"
+    if terms.not_before >= last:
+        raise said.wrong(
+            f"{read} starts later after that than the policy allows (`permits.ledger_age`), expected a new decision"
+        )
+    if said.at >= last + PUBLISHED_WITHIN:
+        raise said.wrong(
+            f"{read} entered it at {timestamp(said.at)}, later after that than the policy allows "
+            "(`permits.ledger_age`), expected a new decision"
+        )
+    return said.at if said.at >= last else None
 
 
 def under(said: Said, digests: Iterable[str], versions: Sequence[Version]) -> list[Policy]:

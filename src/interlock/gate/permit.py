@@ -14,6 +14,7 @@ from interlock.decide.resume import resume, ways
 from interlock.decide.rule import decide
 from interlock.errors import HOLD, InterlockError, UsageError
 from interlock.evidence.predicates import PermitPredicate, statement
+from interlock.workspace import now
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -98,6 +99,7 @@ def issue(
     Raises:
         UsageError: the lease asked for is wider than the decision allows, or leaves no room at all; or the role's
             keys are not here, and nothing holds.
+        Held: it took so long that the permit would open nothing.
         EvidenceError, LedgerError: the ledger cannot be relied on, or cannot be written.
     """
     evidence = workspace.read()
@@ -125,7 +127,17 @@ def issue(
         deployment=decision.deployment,
     )
     permit = statement("permit", name=model.name, digest=model.digest, predicate=terms.to_json())
+    _check_in_time(evidence, at)
     return Issued(decision, workspace.append(permit, signing))
+
+
+def _check_in_time(evidence: Evidence, at: datetime) -> None:
+    read, allowed = evidence.facts.checkpoint.time, evidence.in_force(at).policy.permits.ledger_age
+    if (moment := now()) >= allowed.after(read):
+        raise Held(
+            f"the decision had read the ledger of {timestamp(read)}, and it is {timestamp(moment)}: a permit that "
+            "enters the ledger later after that than the policy allows (`permits.ledger_age`) opens nothing; ask again"
+        )
 
 
 def _hold_recorded(workspace: Workspace, evidence: Evidence, subject: Subject, decision: Decision) -> str | None:
@@ -182,10 +194,10 @@ def examine(
 
 
 def check_not_ended(evidence: Evidence, permit: Permit) -> None:
-    """Check 2: no statement of the ledger has ended the permit, or one that it narrows.
+    """Check 2: no statement of the ledger has ended the permit, or one that it narrows, and none of them came too late.
 
     Raises:
-        Held: it was revoked, narrowed, or spent.
+        Held: it was revoked, narrowed, or spent; or it came too late to open anything.
     """
     check_not_taken_back(evidence, permit)
     used = evidence.spent.get(permit.digest)
@@ -198,9 +210,14 @@ def check_not_taken_back(evidence: Evidence, permit: Permit) -> None:
     """Check 2, of a permit that was spent and whose use is not over.
 
     Raises:
-        Held: it was revoked, or narrowed.
+        Held: it was revoked, or narrowed; or it came too late.
     """
     for one in chain(evidence, permit):
+        if one.late:
+            raise Held(
+                f"the permit entered the ledger at {timestamp(one.late)}, later than the policy allows after what its "
+                "decision had read (`permits.ledger_age`); ask for a new one: interlock permit issue"
+            )
         taken_back = evidence.revoked.get(one.digest)
         if taken_back is not None:
             by = ", ".join(sorted(taken_back.signers))
@@ -230,7 +247,7 @@ def _narrowed(evidence: Evidence, permit: Permit) -> str | None:
 
 
 def ended(evidence: Evidence, permit: Permit) -> str | None:
-    """How a statement of the ledger ended a permit, in words; None: none did."""
+    """Why a permit opens nothing by the statements of the ledger alone, in words; None: they do not end it."""
     try:
         check_not_ended(evidence, permit)
     except Held as held:
@@ -258,14 +275,33 @@ def check(
     if terms.action != action:  # 3
         raise Held(f"the permit is for `{terms.action}`, expected one for `{action}`")
     _check_deployment(evidence, terms.deployment, deployment)  # 4
-    if terms.policies != (evidence.in_force(at).digest,):  # 5
-        raise Held("the permit was issued under another policy; ask for a new one: interlock permit issue")
+    _check_version(evidence, permit, at)  # 5
     if at < terms.not_before:  # 6
         raise Held(f"the permit starts at {timestamp(terms.not_before)}, and it is {timestamp(at)}")
+    _check_rule(evidence, permit, at)
+
+
+def check_allowed(evidence: Evidence, permit: Permit, *, at: datetime) -> None:
+    """Checks 5 to 8 of a permit that may start later: that the rule allows now what it is for.
+
+    Raises:
+        Held: it is over, or was issued under another policy; or the rule holds.
+    """
+    _check_version(evidence, permit, at)
+    _check_rule(evidence, permit, at)
+
+
+def _check_version(evidence: Evidence, permit: Permit, at: datetime) -> None:
+    if permit.terms.policies != (evidence.in_force(at).digest,):
+        raise Held("the permit was issued under another policy; ask for a new one: interlock permit issue")
+
+
+def _check_rule(evidence: Evidence, permit: Permit, at: datetime) -> None:
+    terms = permit.terms
     if at >= terms.not_after:
         raise Held(f"the permit ended at {timestamp(terms.not_after)}; ask for a new one: interlock permit issue")
-    model = evidence.facts.subjects[permit.subject]
-    decision = ask(evidence, subject=model, action=action, at=at, deployment=deployment)
+    about, versions, facts = permit.subject, evidence.versions, evidence.facts
+    decision = decide(versions, facts, subject=about, action=terms.action, at=at, deployment=terms.deployment)
     if decision.bounds is None:  # 7
         raise Held(why(decision))
     if terms.most_compute > decision.bounds.most_effective_compute or terms.not_after > decision.bounds.not_after:  # 8

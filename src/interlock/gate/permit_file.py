@@ -2,10 +2,13 @@
 
     permit_file   the format
     entry         the permit as it stands in the ledger: a statement in a signed envelope (DSSE)
-    proof         that it stands there: an inclusion proof (c2sp.org/tlog-proof) with the checkpoint that it leads to
+    logged        since when it stands there: an inclusion proof (c2sp.org/tlog-proof) with the checkpoint of the
+                  ledger's history that first covered it
+    proof         that it stands there: the same with the latest checkpoint, and the cosignatures of witnesses
 
 Guarantees: `read` believes nothing in the file that the keys of the trust file did not sign, and no byte of the file
-can be another one. What it gives is checked against a question in a few microseconds, as often as one likes.
+can be another one. A permit that entered the ledger long after it starts, when the evidence may have been worse, opens
+nothing. What it gives is checked against a question in a few microseconds, as often as one likes.
 What no file can show: that the permit was not revoked, narrowed or spent since. So it never opens what cannot be taken
 back, nor what is for one use; and it ends, as every lease does. docs/permits.md has the format and what it proves.
 """
@@ -21,30 +24,33 @@ from interlock.evidence import canonical, dsse
 from interlock.evidence.predicates import Fields, PermitPredicate, predicate_type
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.gate.lease import Grant
-from interlock.gate.permit import Held, check_not_ended, find
+from interlock.gate.permit import Held, check_allowed, check_not_ended, find
+from interlock.ledger import merkle
 from interlock.ledger import quorum as quorums
 from interlock.ledger._signed import utc
 from interlock.ledger.note import Note
-from interlock.ledger.prefix import cosigned, no_cosigners
+from interlock.ledger.prefix import cosigned, cut, no_cosigners
 from interlock.ledger.proof import InclusionProof, prove
+from interlock.workspace import now
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from interlock.evidence.read import Permit
     from interlock.gate.trust import Trust, Trusted
+    from interlock.ledger._signed import Signed
     from interlock.workspace import Workspace
 
 __all__ = ["FORMAT", "LIMIT", "PermitFile", "export", "read", "written"]
 
-FORMAT = "urn:interlock:permit-file:v1"
+FORMAT = "urn:interlock:permit-file:v2"
 LIMIT = 1 << 18
 """Most bytes of a permit file."""
 
 
 @dataclass(frozen=True, slots=True)
 class PermitFile:
-    """A permit whose signatures and proof have verified. `time` is the ledger's, of the checkpoint that shows it;
+    """A permit whose signatures and proofs have verified. `time` is the ledger's, of the checkpoint that shows it;
     `versions` are those of the policy that it names; it is over at `until` at the latest.
     """
 
@@ -100,15 +106,16 @@ class PermitFile:
 
 
 def export(workspace: Workspace, digest: str) -> bytes:
-    """The file of a permit that stands in the ledger and was not ended.
+    """The file of a permit that stands in the ledger and was not ended, and that the rule still allows.
 
     Raises:
-        Held: there is none, or it was revoked, narrowed, or spent.
+        Held: there is none, or it was revoked, narrowed, or spent, came too late, or is over; or the rule holds now.
         LedgerError, EvidenceError: the ledger cannot be relied on.
     """
     evidence = workspace.read()
     permit = find(evidence, digest)
     check_not_ended(evidence, permit)
+    check_allowed(evidence, permit, at=max(now(), evidence.facts.checkpoint.time))
     return written(workspace, permit)
 
 
@@ -118,28 +125,36 @@ def written(workspace: Workspace, permit: Permit) -> bytes:
     Raises:
         LedgerError: the ledger cannot be relied on.
     """
-    data = workspace.view().entries[permit.entry].data
-    proof = prove(workspace.ledger, permit.entry, data)
-    return canonical.dumps({"permit_file": FORMAT, "entry": data.decode(), "proof": proof.to_bytes().decode()})
+    view, place = workspace.view(), permit.entry
+    data, ledger = view.entries[place].data, workspace.ledger
+    first = cut(ledger, view, place + 1).history[-1]
+    leaves = [entry.leaf for entry in view.entries[: ledger.log.read_own(first, "history").size]]
+    logged = InclusionProof(place, merkle.inclusion_proof(leaves, place), first)
+    proofs = {"logged": logged, "proof": prove(ledger, place, data)}
+    texts = {name: proof.to_bytes().decode() for name, proof in proofs.items()}
+    return canonical.dumps({"permit_file": FORMAT, "entry": data.decode(), **texts})
 
 
 def read(data: bytes, trust: Trust, *, at: datetime) -> PermitFile:
     """Verify a file, once, in this order; `at` is the time by the gate's clock.
 
     1. Its form, and that it is in its only spelling.
-    2. The proof: the checkpoint is the log's, and the entry stands under it.
-    3. The witnesses, if the trust file has some: their quorum cosigned, and nobody else signed.
+    2. The proofs: the checkpoints are the log's, the entry stands under both at its place, and the one of the history
+       has no line but the log's and is no later.
+    3. The witnesses, if the trust file has some: their quorum cosigned the latest one, and nobody else signed.
     4. The entry is a permit, under versions of the policy that the trust file knows.
     5. Who issues permits signed it, by quorum: under each version that it names, and under every later one that stood
        in the ledger by then.
     6. No cosignature is older than the policy allows at the time of issue; and what the permit says can be.
+    7. It entered the ledger no later after its start than the policy allows.
 
     Raises:
         EvidenceError, LedgerError: one of these is not so.
-        Held: it names a version of the policy that the trust file does not have.
+        Held: it names a version of the policy that the trust file does not have, or it entered too late.
     """
-    entry, proof = _parse(data)
-    time, names = _proven(entry, proof, trust, at)
+    entry, logged, proof = _parse(data)
+    latest, names = _proven(entry, proof, trust, at)
+    time, entered = utc(latest.time), _entered(entry, logged, trust, latest, place=proof.index)
     envelope = dsse.parse(entry)
     made = _permit(envelope)
     terms = PermitPredicate.from_json(made.predicate, "permit file")
@@ -148,12 +163,13 @@ def read(data: bytes, trust: Trust, *, at: datetime) -> PermitFile:
     _check_terms(terms, versions)
     times = [time, *_times(proof.checkpoint, trust, at)]
     _check_age(terms, versions, min(times))
+    _check_in_time(terms, versions, entered)
     ((name, subject),) = made.subjects
     ends = [end for version in versions if (end := trust.ends(version.digest)) is not None]
     return PermitFile(made.digest, name, subject, terms, time, names, versions, min([terms.not_after, *ends]))
 
 
-def _parse(data: bytes) -> tuple[bytes, InclusionProof]:
+def _parse(data: bytes) -> tuple[bytes, InclusionProof, InclusionProof]:
     if len(data) > LIMIT:
         raise EvidenceError(f"permit file: got more than {LIMIT} bytes, expected at most that")
     try:
@@ -162,34 +178,53 @@ def _parse(data: bytes) -> tuple[bytes, InclusionProof]:
         raise EvidenceError(f"permit file: {error}") from error
     fields = Fields(members, "permit file")
     fields.one_of("permit_file", (FORMAT,))
-    entry, text = fields.take("entry"), fields.take("proof")
+    taken = [fields.take(name) for name in ("entry", "logged", "proof")]
     fields.done()
-    if not isinstance(entry, str) or not isinstance(text, str):
-        raise EvidenceError("permit file: `entry` and `proof` are not both text")
+    texts = [text for text in taken if isinstance(text, str)]
+    if len(texts) < len(taken):
+        raise EvidenceError("permit file: `entry`, `logged` and `proof` are not all text")
     try:
-        whole, one, other = canonical.dumps(members), entry.encode(), text.encode()
+        whole, (entry, logged, proof) = canonical.dumps(members), (text.encode() for text in texts)
     except ValueError as error:
         raise EvidenceError("permit file: got a lone surrogate, expected valid Unicode") from error
     if whole != data:
         raise EvidenceError(
             "permit file: got another spelling, expected canonical JSON (RFC 8785) and nothing around it"
         )
+    return entry, _proof(logged), _proof(proof)
+
+
+def _proof(text: bytes) -> InclusionProof:
     try:
-        proof = InclusionProof.parse(other)
+        proof = InclusionProof.parse(text)
     except LedgerError as error:
         raise LedgerError(f"permit file: {error}") from error
-    if proof.to_bytes() != other:
+    if proof.to_bytes() != text:
         raise LedgerError("permit file: got another spelling of the proof, expected the index and hashes alone")
-    return one, proof
+    return proof
 
 
-def _proven(entry: bytes, proof: InclusionProof, trust: Trust, at: datetime) -> tuple[datetime, tuple[str, ...]]:
-    """The time of the checkpoint under which the entry stands, and the witnesses who cosigned it."""
+def _proven(entry: bytes, proof: InclusionProof, trust: Trust, at: datetime) -> tuple[Signed, tuple[str, ...]]:
+    """The latest checkpoint, under which the entry stands, and the witnesses who cosigned it."""
     cosigners = cosigned(trust.witnesses, log=trust.log, now=at) if trust.witnesses else no_cosigners
     try:
-        return utc(proof.verify(entry, trust.log).time), cosigners(Note.parse(proof.checkpoint))
+        return proof.verify(entry, trust.log), cosigners(Note.parse(proof.checkpoint))
     except LedgerError as error:
         raise LedgerError(f"permit file: {error}") from error
+
+
+def _entered(entry: bytes, logged: InclusionProof, trust: Trust, latest: Signed, *, place: int) -> datetime:
+    """When the entry stood in the ledger, by a checkpoint that need not be the first: a later one only opens less."""
+    try:
+        first = logged.verify(entry, trust.log)
+        no_cosigners(Note.parse(logged.checkpoint))
+    except LedgerError as error:
+        raise LedgerError(f"permit file: logged: {error}") from error
+    if logged.index != place or first.size > latest.size or first.time > latest.time:
+        got = f"entry {logged.index} of {first.size} at {timestamp(utc(first.time))}"
+        expected = f"entry {place} of {latest.size} or fewer, at {timestamp(utc(latest.time))} or before"
+        raise LedgerError(f"permit file: logged: got {got}, expected {expected}")
+    return utc(first.time)
 
 
 def _permit(envelope: dsse.Envelope) -> Statement:
@@ -249,4 +284,14 @@ def _check_age(terms: PermitPredicate, versions: tuple[Trusted, ...], oldest: da
         raise LedgerError(
             f"permit file: cosigned at {timestamp(oldest)}, longer before the permit starts at "
             f"{timestamp(terms.not_before)} than the policy allows (`permits.ledger_age`)"
+        )
+
+
+def _check_in_time(terms: PermitPredicate, versions: tuple[Trusted, ...], entered: datetime) -> None:
+    """One that was kept back, or made afterwards, had no say by what came into the ledger meanwhile."""
+    if terms.narrows is None and any(it.ledger_age.after(terms.not_before) <= entered for it in versions):
+        raise Held(
+            f"the permit entered the ledger at {timestamp(entered)}, longer after its start at "
+            f"{timestamp(terms.not_before)} than the policy allows (`permits.ledger_age`); ask for a new one: "
+            "interlock permit issue"
         )
