@@ -184,6 +184,36 @@ def test_plan_without_result(sound, capsys, monkeypatch):
     assert lab.verdict(capsys, sound, "m")[0] == "permit"
 
 
+PARTNERS = made.POLICY.replace(
+    "gates:\n", "actions: {partners: {reversible: false}}\ngates:\n  partners: {expert: [never]}\n"
+)
+
+
+def test_plan_without_result_at_an_action_that_an_amendment_calls_reversible(tmp_path, capsys, monkeypatch):
+    """A bad run is kept back; by an action that can be taken back, a plan that is not due yet would not be held."""
+    begun, effect = now(), now() + timedelta(days=31)
+    text = PARTNERS.replace("version: 1.0.0", "version: 1.1.0").replace("reversible: false", "reversible: true")
+    text = text.replace("effective: 2026-01-01T00:00:00Z", f"effective: {timestamp(effect)}")
+
+    def story(name, *announced):
+        lab.later(monkeypatch, begun)
+        workspace = made.make(tmp_path / name, PARTNERS)
+        (workspace.folder / "next.yaml").write_text(text)
+        assert lab.command(capsys, workspace, "amend", str(workspace.folder / "next.yaml")).code == 0
+        lab.later(monkeypatch, effect - timedelta(hours=1))
+        for of_what in announced:
+            of_what(workspace, seed=1)
+        lab.later(monkeypatch, effect + timedelta(hours=1))
+        made.attest(workspace, "no-evaluation-gaming")
+        made.evaluate(workspace)
+        return lab.verdict(capsys, workspace, "m", "partners")
+
+    assert story("honest")[0] == "permit"
+    assert story("reported", made.evaluate)[0] == "permit"
+    verdict, reasons = story("kept back", made.plan)
+    assert (verdict, "is still open, and `partners` cannot be taken back" in reasons) == ("hold", True)
+
+
 def test_bad_run_hidden_on_a_near_copy_of_the_model(sound, tmp_path, capsys):
     permit = _permit(capsys, sound)
     harmless = lab.copy(sound, tmp_path / "harmless")

@@ -795,12 +795,14 @@ class Case:
 
     def unblocked(self, plans):  # 20
         """Until when none of the plans blocks."""
-        listed, spans = self.policy.actions.get(self.action), [Span()]
-        reversible = listed.reversible if listed else self.action in {"scale", "deploy-internal", "deploy-api"}
+        spans = [Span()]
         for plan in plans:
-            due = min([plan.report_by, *(policy.report_within.after(plan.at) for policy in self.seeing(plan.at))])
-            free = reversible and self.action != "release-weights" and self.at < due
-            spans.append(Span(due) if free else None)
+            due, reversible = [plan.report_by], self.action != "release-weights"
+            for policy in self.seeing(plan.at):
+                listed = policy.actions.get(self.action)
+                easy = listed.reversible if listed else self.action in {"scale", "deploy-internal", "deploy-api"}
+                due, reversible = [*due, policy.report_within.after(plan.at)], reversible and easy
+            spans.append(Span(min(due)) if reversible and self.at < min(due) else None)
         return least(*spans)
 
     def stakes(self, i, names):  # 20

@@ -64,6 +64,7 @@ from decide.cases import (
 )
 from interlock.decide.facts import Check, Step, Version
 from interlock.policy.model import (
+    Action,
     Amount,
     Approved,
     Assumption,
@@ -1169,6 +1170,45 @@ def test_a_plan_that_several_versions_ask_for_is_told_of_once():
     decision = ask(add(known(runs(correct=90), CLEAN_B), late), since(under), since(under, SECOND_VERSION), **API)
     reasons = decision.cells[0].requirements[0].tree.reasons
     assert [it.code for it in reasons].count("unreported") == 1
+
+
+def test_a_plan_that_was_open_at_an_irreversible_action_is_so_when_an_amendment_calls_it_reversible():
+    gates = {"partners": {"t": Cell(("never",))}}
+    final, easy = ({"gates": gates, "actions": named(Action("partners", reversible=it))} for it in (False, True))
+    effect, partners = AT - 8 * DAY, {"action": "partners"}
+    new, words = runs(seed=9, planned_at=AT - 5 * DAY), [stated(HONEST, at=AT - 4 * DAY)]
+    told = facts(new, attestations=words)
+    versions = since(simple(**final)), since(simple(**easy), effect)
+    for name in ("a", "b"):  # what is at stake, and another task
+        kept = runs(name, 90, reported=False, planned_at=AT - 10 * DAY)
+        expected = "hold" if name == "a" else "permit"
+        assert verdict(told, *versions, **partners) == "permit"
+        assert verdict(add(told, kept), *versions, **partners) == expected
+        assert verdict(add(told, runs(name, planned_at=AT - 10 * DAY)), *versions, **partners) == "permit"
+        later = runs(name, 90, reported=False, planned_at=AT - 7 * DAY)  # which the first version has not seen
+        assert verdict(add(told, later), *versions, **partners) == "permit"
+        assert verdict(add(told, kept), since(simple(**easy)), **partners) == "permit"
+    held = ask(add(told, runs(reported=False, planned_at=AT - 10 * DAY)), *versions, **partners)
+    assert "open-plan" in codes(held)
+
+
+def test_an_approval_waits_for_a_plan_that_was_open_at_an_irreversible_action():
+    need = named(Approved("go", "go", BOARD, "subject", HALF_YEAR), Never("never"))
+    first, second = (
+        simple(
+            requires=("go",),
+            requirements=need,
+            gates={"partners": {"t": Cell(("go",))}},
+            actions=named(Action("partners", reversible=reversible)),
+        )
+        for reversible in (False, True)
+    )
+    versions, partners = (since(first), since(second, AT - 8 * DAY)), {"action": "partners"}
+    bad = runs(correct=40, seed=9, planned_at=AT - 5 * DAY)
+    for made, expected in ((), "permit"), ((runs("c", reported=False, planned_at=AT - 10 * DAY),), "hold"):
+        told = facts(bad, *made, attestations=[stated(HONEST, at=AT - 4 * DAY)])
+        word = approved("go", saw(told, "t", "reached"), at=AT - 3 * DAY)
+        assert verdict(replace(told, approvals=(word,)), *versions, **partners) == expected
 
 
 # -- outweighing what an earlier version has seen ----------------------------------------------------------------------

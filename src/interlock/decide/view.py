@@ -530,11 +530,14 @@ class View:
         return min([plan.report_by, *(it.report_within.after(plan.at) for it in self.witnesses(plan.at))])
 
     def blocking(self, plans: list[Plan]) -> list[Reason]:
-        """What open plans stand in the way (rule 20)."""
+        """What open plans stand in the way (rule 20): at once, where a version that has seen them calls the action
+        irreversible.
+        """
+        running = [plan for plan in plans if not self.passed(self.due(plan))]
         return [self._late(plan) for plan in plans if self.passed(self.due(plan))] + [
             self._running(plan)
-            for plan in plans
-            if not self.passed(self.due(plan)) and not self.policy.reversible(self.case.action)
+            for plan in running
+            if not all(policy.reversible(self.case.action) for policy in self.witnesses(plan.at))
         ]
 
     def _late(self, plan: Plan) -> Reason:
