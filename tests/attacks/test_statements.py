@@ -695,6 +695,15 @@ def test_a_snapshot_that_could_give_a_lease_more_room_is_refused(whole, capsys, 
     _refused(capsys, whole, made, *(lab.key(whole, name) for name in names), match=match)
 
 
+@pytest.mark.parametrize(("version", "match"), [(3, "unknown predicate type"), (4, "`flop` is missing")])
+def test_a_snapshot_that_counts_one_for_one_as_earlier_releases_did_is_not_read(whole, capsys, version, match):
+    """Nobody could tell what its effective compute is: FLOP that were added up, or what they come to."""
+    made = _snapshot_statement(whole, lab.issue(whole))
+    told = {name: value for name, value in made.predicate.items() if name != "flop"}
+    old = Statement(f"urn:interlock:snapshot:v{version}", made.subjects, told)
+    _refused(capsys, whole, old, lab.key(whole, "gatekeeper"), match=match)
+
+
 SPENT = 7 * 10**11  # by the snapshot, over its parent
 SAVED_AS = {
     "the whole folder": (SAVED.files, {}),

@@ -167,9 +167,10 @@ def past_bound(permit: Permit, charge: Charge, flop: int, takes: int) -> str | N
     """Why a step of `takes` FLOP, after so many since the permit's subject, would pass the permit's bound, in words;
     None: it would not.
     """
-    spent, by_then, most = charge.effective(flop), charge.effective(flop + takes), permit.terms.most_compute
+    by_then, most = charge.effective(flop + takes), permit.terms.most_compute
     if by_then <= most:
         return None
+    spent = charge.effective(flop)
     return (
         f"the permit's bound of {most} FLOP leaves {max(most - spent, 0)}, and the next step takes {by_then - spent}; "
         "evaluations of the snapshot and a new permit lift this"
