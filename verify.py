@@ -480,8 +480,8 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         fine = fine and said["lineage"] == sorted(own.line - {about}) and (once is True or (once is False and again))
         kin = {one: it for one, it in self.permits.items() if it["decision"] == said["decision"]}
         gone, wider = {self.ended.get(it) for it in kin} - {None, "late"}, kin.get(narrows := said["narrows"])
-        fine = fine and "revoked" not in gone and (narrows or not (gone or (once and kin)))
-        last = after(moment(by["checkpoint"]["time"]), rules["ledger_age"])  # publication may take a day more
+        last, over = (after(moment(it), rules["ledger_age"]) for it in (by["checkpoint"]["time"], said["not_before"]))
+        fine = fine and "revoked" not in gone and (narrows or not (gone or (once and kin) or last <= fact.at < over))
         fine = fine and (narrows or max(moment(said["not_before"]), fact.at - timedelta(days=1)) < last)
         if narrows is not None:
             fine = fine and wider and narrows not in self.ended and once >= wider["single_use"]

@@ -831,6 +831,17 @@ def test_a_permit_that_enters_the_ledger_late_opens_nothing(time, says):
             verified(made)
 
 
+def test_attack_a_late_permit_that_starts_later():
+    made = story.told()
+    subject = made.evaluated()
+    read, decided = made.now, made.decide(subject)
+    made.wait(HOUR)
+    permitted(made, subject, decided, not_before=read + HOUR - timedelta(minutes=1), not_after=read + 20 * DAY)
+    made.decide_forced(subject)
+    with pytest.raises(alone.Refused, match="no more than its decision allows"):
+        verified(made)
+
+
 def test_attack_a_permit_signed_once_the_evidence_is_worse_on_a_decision_of_before():
     made = story.told()
     subject = made.evaluated()

@@ -85,6 +85,7 @@ def test_a_permit_names_all_that_it_rests_on(workspace):
     issued = permits.issue(workspace, subject="child", action="scale", at=now())
     terms = terms_of(workspace, issued.permit)
     assert terms.lineage == (parent,)
+    assert terms.not_before == issued.decision.checkpoint.time
     assert terms.policies == (workspace.policy_digest,)
     assert (terms.single_use, terms.narrows) == (False, None)
     assert terms_of(workspace, issue(workspace)).lineage == ()
@@ -165,6 +166,13 @@ def test_a_permit_that_entered_too_late_opens_nothing(workspace, monkeypatch, ca
     assert "entered the ledger at" in lab.command(capsys, workspace, "permit", "show", permit).out
     less = replace(terms, narrows=permit, not_after=terms.not_after - DAY)
     refused(workspace, permit_statement(less), "gatekeeper", match=f"permit {permit[:12]} entered the ledger too late")
+
+
+def test_attack_a_late_permit_that_starts_later(workspace, monkeypatch):
+    """Whoever sees its file counts from its start, and would take it for one in time."""
+    late = kept_back(workspace, monkeypatch, timedelta(minutes=90))
+    begun = replace(late, not_before=late.not_before + timedelta(minutes=59))
+    refused(workspace, permit_statement(begun), "gatekeeper", match=r"the permit entered it at .*, later after")
 
 
 def test_a_permit_enters_until_what_its_decision_had_read_is_too_old(workspace, monkeypatch):

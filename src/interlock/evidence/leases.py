@@ -177,18 +177,22 @@ def _check_age(said: Said, terms: PermitPredicate, granted: Granted, policies: I
     """When a permit entered the ledger, if that was too late for it to open anything; else None.
 
     An entry's time is that of its publication, which a crash may delay: that it was late must not make the ledger
-    unreadable, and that it was right when it was appended is not to be seen any more.
+    unreadable, and that it was right when it was appended is not to be seen any more. Whoever sees a permit's file and
+    no decision counts from its start (`interlock.gate.permit_file`): what they would take must not be late. `issue`
+    lets a permit start with what its decision had read, so that this is never the case.
 
     Raises:
-        EvidenceError: it starts too late after what its decision had read, or no publication takes so long.
+        EvidenceError: it starts too late after what its decision had read; or it entered too late, and by its start it
+            would not have, or no publication takes so long.
     """
-    last = min(policy.permits.ledger_age.after(granted.read) for policy in policies)
+    ages = [policy.permits.ledger_age for policy in policies]
+    last, by_start = (min(age.after(moment) for age in ages) for moment in (granted.read, terms.not_before))
     read = f"its decision {terms.decision[:12]} had read the ledger of {timestamp(granted.read)}, and the permit"
     if terms.not_before >= last:
         raise said.wrong(
             f"{read} starts later after that than the policy allows (`permits.ledger_age`), expected a new decision"
         )
-    if said.at >= last + PUBLISHED_WITHIN:
+    if last <= said.at < by_start or said.at >= last + PUBLISHED_WITHIN:
         raise said.wrong(
             f"{read} entered it at {timestamp(said.at)}, later after that than the policy allows "
             "(`permits.ledger_age`), expected a new decision"

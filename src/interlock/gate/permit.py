@@ -121,7 +121,7 @@ def issue(
         lineage=tuple(sorted(evidence.facts.ancestors(model.digest))),
         start_compute=model.ec_high,
         most_compute=most,
-        not_before=at,
+        not_before=evidence.facts.checkpoint.time,
         not_after=decision.bounds.not_after,
         single_use=single_use or not evidence.in_force(at).policy.reversible(action),
         deployment=decision.deployment,
