@@ -293,6 +293,25 @@ def test_bad_run_lost_by_registering_a_copy_on_the_way(told, tmp_path, capsys):
             assert (found, "its earlier state `5` shows skill >= 0.5" in reasons) == (verdict, verdict == "hold")
 
 
+def test_near_miss_on_an_earlier_snapshot_and_the_attackers_budget_amended_away(tmp_path, capsys, monkeypatch):
+    """The snapshot was continued from a copy of the model, made for one FLOP: how much that may be, the budget says."""
+    begun, effect, half = now(), now() + timedelta(days=31), made.COMPUTE // 2
+    policy = made.POLICY.replace(STRICT, EDITED)
+    lowered = policy.replace("{share: 0.01,", "{share: 0,").replace("version: 1.0.0", "version: 1.1.0")
+    lowered = lowered.replace("effective: 2026-01-01T00:00:00Z", f"effective: {timestamp(effect)}")
+    for correct, expected in ((0, "permit"), (55, "hold")):
+        lab.later(monkeypatch, begun)
+        workspace = made.make(tmp_path / expected, policy)
+        (workspace.folder / "next.yaml").write_text(lowered)
+        way = {"parent": made.near_copy(workspace), "before": made.COMPUTE + 1}
+        made.evaluate(workspace, correct=correct, about=_snapshot(workspace, "5", half, **way))
+        assert lab.command(capsys, workspace, "amend", str(workspace.folder / "next.yaml")).code == 0
+        lab.later(monkeypatch, effect + timedelta(hours=1))
+        made.evaluate(workspace, about=_snapshot(workspace, "6", made.COMPUTE))
+        verdict, reasons = lab.verdict(capsys, workspace, "6")
+        assert (verdict, "is not under 0.5" in reasons) == (expected, expected == "hold")
+
+
 @pytest.mark.parametrize("kind", ["fine-tuned", "edited"])
 def test_bad_run_on_an_earlier_snapshot_and_the_later_one_said_to_be_made_otherwise(sound, tmp_path, capsys, kind):
     """A gate's snapshots say that both were continued."""

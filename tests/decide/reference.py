@@ -472,8 +472,11 @@ class Case:
     # What counts
 
     def counting(self, measure, digests):  # 6
-        ours = [r for r in self.facts.results if r.subject in digests and self.on_task(measure, r.protocol)]
-        return [r for r in ours if not self.set_aside(r)]
+        """The results that count on these; with None, those that count on the subject for ruling out (17)."""
+        ours = [r for r in self.facts.results if self.on_task(measure, r.protocol) and not self.set_aside(r)]
+        if digests is None:
+            return [r for r in ours if r.subject in self.counted(self.budget((r.plan or r).at))]
+        return [r for r in ours if r.subject in digests]
 
     def concerned(self, line, digests):
         """For each measure of a line: (weight, plain measure, the results that count and that the line concerns)."""
@@ -573,12 +576,12 @@ class Case:
         return self.clear_part(i, threshold.reached_when, name, cap, share)
 
     def clear_part(self, i, expr, name, cap, share):
-        policy, digests = self.versions[i].policy, self.counted(self.policy.attacker_budget)
+        policy = self.versions[i].policy
         if isinstance(expr, model.At):
             line = line_of(i, policy, ("thresholds", name), expr.measure, expr.level)
-            if not any(results for _, _, results in self.concerned(line, digests)):
+            if not any(results for _, _, results in self.concerned(line, None)):
                 return None, Span()
-            under = self.under_lines([line], digests, cap, share)
+            under = self.under_lines([line], None, cap, share)
             return least(under, self.was_shown(line)), under
         if isinstance(expr, model.Amount):
             under = amount(policy, self.facts, self.me, expr)[1]
@@ -981,7 +984,7 @@ class Case:
             )
         below = None
         if self.at < self.leaf_reached(line):
-            under = self.under_lines([line], self.counted(self.policy.attacker_budget), cap, share)
+            under = self.under_lines([line], None, cap, share)
             below = least(self.all_satisfied(owner, measures, digests), under)
         return below, least(*evaluated)
 

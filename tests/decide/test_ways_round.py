@@ -1211,6 +1211,33 @@ def test_an_approval_waits_for_a_plan_that_was_open_at_an_irreversible_action():
         assert verdict(replace(told, approvals=(word,)), *versions, **partners) == expected
 
 
+def test_a_near_miss_beside_the_subject_stays_beside_it_when_an_amendment_lowers_the_attackers_budget():
+    """It was continued from a copy of what the subject was continued from, for a thousandth of its training."""
+    kin = family(
+        foundation=LARGE,
+        sibling={"steps": (Step(FOUNDATION, "edited", 5 * 10**20),)},
+        child={"steps": (Step(SIBLING, "continued", 10**23),)},
+    )
+    budget = {share: simple(attacker_budget=Fraction(share)) for share in ("1/100", "0")}
+    near = runs(correct=20, subject=CHILD, planned_at=BEFORE)
+    told = known(NEW, subjects=kin)
+    for first, second, expected in (
+        ("1/100", "1/100", "hold"),
+        ("1/100", "0", "hold"),
+        ("0", "1/100", "hold"),
+        ("0", "0", "permit"),
+    ):
+        versions = since(budget[first]), since(budget[second], SECOND_VERSION)
+        assert verdict(told, *versions, **SCALE) == "permit"
+        assert verdict(add(told, near), *versions, **SCALE) == expected
+        assert verdict(add(told, near), *versions) == "permit"  # what stands beside it is not what is deployed
+        later = runs(correct=20, subject=CHILD, planned_at=PLANNED)
+        assert verdict(add(told, later), *versions, **SCALE) == ("permit" if second == "0" else "hold")
+    lowered = since(budget["1/100"]), since(budget["0"], SECOND_VERSION)
+    assert "bound" in codes(ask(add(told, near), *lowered))
+    assert verdict(add(told, runs(subject=CHILD, planned_at=BEFORE)), *lowered, **SCALE) == "permit"
+
+
 # -- outweighing what an earlier version has seen ----------------------------------------------------------------------
 
 #: Clean, of a task of which the version before has seen nothing, and announced by nobody.

@@ -140,10 +140,8 @@ class Past:
         view = self.view
         assert owner.rule_out is not None  # noqa: S101  the policy's own check: a leaf has a rule
         line = view.line(self.place, ("thresholds", owner.name), expr, owner.rule_out)
-        subjects = view.counted(view.policy.attacker_budget)
-        counted = {m.name: [r for it in subjects for r in view.counting(m, it)] for m, _ in line.bases}
-        seen = {name: view.concerned(line, results) for name, results in counted.items()}
-        against, until = not_under(view, [line], subjects, lambda _: alpha)
+        seen = {measure.name: view.concerned(line, view.ruling_out(measure)) for measure, _ in line.bases}
+        against, until = not_under(view, [line], view.ruling_out, lambda _: alpha)
         if not any(seen.values()):
             return Node("measure", line.text, holds=False, reasons=(_unseen(line.text),))
         if against:

@@ -218,8 +218,7 @@ class _Finding:
                 against, more = self._demanded(self._sought(measure, rule, subjects))
                 reasons = [*reasons, *(reason for reason in against if reason not in reasons)]
                 held = Held(min(held.expires, more.expires), least([held.reach, more.reach]))
-            counted = view.counted(view.policy.attacker_budget)
-            against, until = not_under(view, [leaf.line], counted, lambda _: self.alpha * share)
+            against, until = not_under(view, [leaf.line], view.ruling_out, lambda _: self.alpha * share)
             reasons = [*reasons, *against]
             held = Held(min(held.expires, until), held.reach)
             state = "not ruled out" if reasons else "below"

@@ -61,6 +61,7 @@ class Index:
         self.incidents: tuple[Incident, ...] = facts.incidents
         self._ancestors: dict[str, frozenset[str]] = {}
         self._derivatives: dict[str, dict[str, int]] = {}
+        self._beside: dict[tuple[str, Fraction], frozenset[str]] = {}
         self._relatives: dict[tuple[str, Fraction], frozenset[str]] = {}
         self._onward: dict[tuple[str, Fraction], frozenset[str]] = {}
         self._kin: dict[tuple[str, Fraction], frozenset[str]] = {}
@@ -124,7 +125,10 @@ class Index:
         """Others that were continued from where it was, near or far, for no more compute: what one run saved before,
         as far as the ledger can tell.
         """
-        return self._lines(share).before([subject]) - {subject}
+        key = (subject, share)
+        if key not in self._beside:
+            self._beside[key] = self._lines(share).before([subject]) - {subject}
+        return self._beside[key]
 
     def forebears(self, subject: str, share: Fraction) -> frozenset[str]:
         """Its ancestors, and what stands beside it and them."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from interlock.decide.assumption import Tried
     from interlock.decide.facts import Result
     from interlock.decide.line import Line
-    from interlock.decide.view import View
+    from interlock.decide.view import Results, View
     from interlock.policy.model import AtLeast, Measure, Threshold
 
 ONE = Fraction(1)
@@ -120,10 +120,10 @@ class Leaf:
     def node(self, state: State, reasons: list[Reason], held: Held, alpha: Fraction) -> Node:
         """The leaf's place in the explanation, with its readings at `alpha`."""
         view, line = self.view, self.line
-        subjects = view.counted(view.policy.attacker_budget)
+        subjects, share = view.counted(view.policy.attacker_budget), alpha / len(line.bases)
         margin, _ = view.margin(line, line.measure)
         readings = [
-            reading(view, self.sought(m, subjects), level=line.written, margin=margin, alpha=alpha / len(line.bases))
+            reading(view, self.sought(m, subjects), view.ruling_out(m), level=line.written, margin=margin, alpha=share)
             for m, _ in line.bases
         ]
         parts = [Node("measure", it.measure, holds=True, reading=it) for it in readings] if not line.plain else []
@@ -265,12 +265,14 @@ def _missing(view: View, sought: Sought, demand: Demand) -> str:
 
 
 def not_under(
-    view: View, lines: Sequence[Line], subjects: Sequence[str], alpha_of: Callable[[Line], Fraction]
+    view: View, lines: Sequence[Line], results: Results, alpha_of: Callable[[Line], Fraction]
 ) -> tuple[list[Reason], datetime]:
-    """Rules 7, 9 and 21: the bound of every result, of any age and soundness, plus the margin, is under every line."""
+    """Rules 7, 9 and 21: the bound of every one of the results, of any age and soundness, plus the margin, is under
+    every line.
+    """
     reasons, expires = [], LATEST
     for line in lines:
-        counted = [r for m, _ in line.bases for one in subjects for r in view.counting(m, one)]
+        counted = [r for m, _ in line.bases for r in results(m)]
         if line.version < view.current and not view.concerned(line, counted):
             continue
         margin, until = view.margin(line, line.measure)
@@ -282,7 +284,7 @@ def not_under(
             continue
         expires = min(expires, until)
         alpha = alpha_of(line)
-        against = view.not_under(line, subjects, margin, alpha)
+        against = view.not_under(line, results, margin, alpha)
         reasons += [Reason("bound", _too_high(view, line, result, margin, alpha)) for result in against]
     return list(dict.fromkeys(reasons)), expires
 
@@ -303,7 +305,9 @@ def _too_high(view: View, line: Line, result: Result, margin: Fraction, alpha: F
     )
 
 
-def reading(view: View, sought: Sought, *, level: Fraction, margin: Fraction, alpha: Fraction) -> Reading:
+def reading(
+    view: View, sought: Sought, results: Sequence[Result], *, level: Fraction, margin: Fraction, alpha: Fraction
+) -> Reading:
     """What the results say about one measure, for people."""
     rule, measure = sought.rule, sought.measure
     kind = scale(measure)
@@ -324,8 +328,7 @@ def reading(view: View, sought: Sought, *, level: Fraction, margin: Fraction, al
             alpha=alpha,
             scale=kind,
         )
-        for subject in sought.subjects
-        for r in view.counting(measure, subject)
+        for r in results
     ]
     aside = [
         (r.entry, said.reason)

@@ -6,6 +6,7 @@ Each becomes a `Node` of the explanation, which holds if the requirement is met.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -211,15 +212,17 @@ class _Requirements:
         own, alpha = view.own_line(owner, At(rule.measure, rule.level), rule_out), 1 - rule_out.confidence
         reasons, held, shown = list[Reason](), Held(LATEST, None), []
         margin, _ = view.margin(own, rule.measure)
+        ours = partial(view.counting, subject=view.subject)
         for measure, _ in own.bases:
             sought = Sought(owner, rule_out, measure, (view.subject,), after)
             against, more = demanded(view, sought, multiple=_multiple(rule_out))
             reasons += [reason for reason in against if reason not in reasons]
             held = Held(min(held.expires, more.expires), least([held.reach, more.reach]))
-            shown.append(reading(view, sought, level=rule.level, margin=margin, alpha=alpha / len(own.bases)))
+            share, told = alpha / len(own.bases), ours(measure)
+            shown.append(reading(view, sought, told, level=rule.level, margin=margin, alpha=share))
         earlier = self._earlier(rule)
         lines = [*earlier, own]
-        against, until = not_under(view, lines, (view.subject,), lambda line: 1 - line.rule.confidence)
+        against, until = not_under(view, lines, ours, lambda line: 1 - line.rule.confidence)
         against += [reason for line in lines for reason in self._shown_nearby(line)]
         plans = [plan for line in earlier for base, _ in line.bases for plan in view.open_plans(base, owner)]
         against += [reason for reason in view.blocking(plans) if reason not in reasons]

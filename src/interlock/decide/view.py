@@ -5,6 +5,7 @@ Numbers in comments are those of docs/semantics.md. Nothing here concludes; `fin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from interlock.decide.index import Index
     from interlock.policy.model import Buffer, Demand, Policy, Refresh
 
+#: The results that are taken of a measure.
+Results = Callable[["Measure"], "list[Result]"]
 #: A part of a policy that names things.
 Section = Literal["measures", "assumptions", "thresholds", "requirements", "exceptions"]
 
@@ -233,13 +236,10 @@ class View:
             total += weight * scale(measure).shown([tally(r, measure) for r in results], alpha / len(line.bases))
         return total >= line.level
 
-    def not_under(self, line: Line, subjects: Sequence[str], margin: Fraction, alpha: Fraction) -> list[Result]:
-        """The results on these subjects that keep the line from being ruled out (rules 5 and 21); empty: it is."""
+    def not_under(self, line: Line, results: Results, margin: Fraction, alpha: Fraction) -> list[Result]:
+        """Those of the results, by measure, that keep the line from being ruled out (rules 5 and 21); empty: it is."""
         limit = line.level - margin
-        counted = {
-            measure.name: self.concerned(line, [r for one in subjects for r in self.counting(measure, one)])
-            for measure, _ in line.bases
-        }
+        counted = {measure.name: self.concerned(line, results(measure)) for measure, _ in line.bases}
         if line.plain:
             measure = line.bases[0][0]
             return [r for r in counted[measure.name] if not ((t := tally(r, measure)) and t.puts_under(limit, alpha))]
@@ -375,6 +375,14 @@ class View:
         way = (self.subject, *self._continued())
         beside = self.index.beside(self.subject, share) if self.case.action == "scale" else ()
         return tuple(dict.fromkeys([*way, *sorted(beside)]))
+
+    def ruling_out(self, measure: Measure) -> list[Result]:
+        """The results that count for ruling out (rule 17): each on whatever counts with the subject by the greatest
+        attacker's budget of the versions that have seen it.
+        """
+        widest = self.counted(self.share(BEGINNING))
+        found = [r for one in widest for r in self.counting(measure, one)]
+        return [r for r in found if r.subject in self.counted(self.share(start(r)))]
 
     def stand_ins(self, rule: RuleOut) -> list[str]:
         """The ancestors that it only continued whose results may stand in for its own (rule 17)."""
