@@ -189,7 +189,7 @@ def _other_weights_under_the_same_path(log):
 
 def _another_task_version(log):
     foreign.all_right(log)
-    log.eval.task_version = 3
+    log.eval.task_version = 4
 
 
 def _a_task_version_in_words(log):
@@ -258,7 +258,7 @@ def test_it_holds(whole, run, tmp_path, capsys, attack):
 def test_what_the_log_leaves_open_is_said(whole, run, tmp_path, capsys):
     said = _import(capsys, whole, foreign.inspect(run, tmp_path / "log.eval", _another_task_version))
     assert "it does not say which weights answered" in said.out
-    assert "it ran version 3, the policy measures version 2" in said.out
+    assert "it ran version 4, the policy measures version 3" in said.out
     assert "never towards a permit" in said.out
 
 
