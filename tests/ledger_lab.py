@@ -56,9 +56,11 @@ gates:
 not_governed: {release-weights: not tested here}
 duties:
   tell: {do: tell the authority, by: gatekeeper, starts: {incident: [theft], from: awareness}, within: 15 days}
-amendments: {approved_by: [board], notice: 30 days, frozen_while: reached}
+amendments: {approved_by: [board], notice: 30 days}
 """
-#: The same, with answers to a hold: the board is told within a day, training pauses within two.
+#: The same; while a threshold is reached, or nearly, it is only tightened.
+FROZEN = POLICY.replace("notice: 30 days}", "notice: 30 days, frozen_while: reached}")
+#: The same as `POLICY`, with answers to a hold: the board is told within a day, training pauses within two.
 ANSWERS = POLICY.replace(
     "duties:\n",
     """on_hold:

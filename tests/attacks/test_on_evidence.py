@@ -96,14 +96,32 @@ TRIED_OTHERWISE = ("elicitation: [prompted]", "elicitation: [prompted, few-shot]
 
 
 @pytest.mark.parametrize("change", [MORE_SURE, TRIED_OTHERWISE])
-def test_policy_tightened_in_name_only_while_a_threshold_is_reached(sound, capsys, change):
+def test_policy_tightened_in_name_only_while_a_threshold_is_reached(tmp_path, capsys, change):
     """With more confidence, less is found on kin; another elicitation may be the one that ends `overdue`."""
-    made.evaluate(sound, correct=110, seed=1)
-    text = made.POLICY.replace("version: 1.0.0", "version: 1.1.0").replace(*change)
-    effect = timestamp(now() + timedelta(days=31))
-    (sound.folder / "next.yaml").write_text(text.replace("effective: 2026-01-01T00:00:00Z", f"effective: {effect}"))
-    said = lab.command(capsys, sound, "amend", str(sound.folder / "next.yaml"))
+    workspace = made.make(tmp_path / "frozen", made.FROZEN)
+    made.evaluate(workspace, correct=110, seed=1)
+    said = _frozen_amended(capsys, workspace, change)
     assert (said.code, "amendments are frozen but for what only tightens" in said.err) == (2, True)
+
+
+def test_policy_loosened_after_a_near_miss(tmp_path, capsys):
+    """Nothing is reached; the rules do not move to where what was found would have passed."""
+    workspace = made.make(tmp_path / "frozen", made.FROZEN)
+    calm = lab.copy(workspace, tmp_path / "calm")
+    made.evaluate(workspace, correct=36, seed=1)
+    looser = "skill >= 0.30", "skill >= 0.45"
+    said = _frozen_amended(capsys, workspace, looser)
+    told = "`adept` is not ruled out, and amendments are frozen but for what only tightens"
+    assert (said.code, told in said.err) == (2, True)
+    assert _frozen_amended(capsys, workspace, ("skill >= 0.30", "skill >= 0.20")).code == 0
+    assert _frozen_amended(capsys, calm, looser).code == 0
+
+
+def _frozen_amended(capsys, workspace, change):
+    text = made.FROZEN.replace("version: 1.0.0", "version: 1.1.0").replace(*change)
+    effect = timestamp(now() + timedelta(days=31))
+    (workspace.folder / "next.yaml").write_text(text.replace("effective: 2026-01-01T00:00:00Z", f"effective: {effect}"))
+    return lab.command(capsys, workspace, "amend", str(workspace.folder / "next.yaml"))
 
 
 SKILLS = "".join(

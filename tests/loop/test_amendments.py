@@ -24,7 +24,7 @@ SOON = timedelta(days=31)
 
 @pytest.fixture(scope="module")
 def _lab(tmp_path_factory):
-    workspace = made.make(tmp_path_factory.mktemp("amended"))
+    workspace = made.make(tmp_path_factory.mktemp("amended"), made.FROZEN)
     made.evaluate(workspace)
     made.attest(workspace, "no-evaluation-gaming")
     return workspace
@@ -37,7 +37,7 @@ def workspace(tmp_path, _lab):
 
 def written(version="1.1.0", *changes, effective=None):
     """The policy's text with another version, and what else is changed."""
-    text = made.POLICY.replace("version: 1.0.0", f"version: {version}")
+    text = made.FROZEN.replace("version: 1.0.0", f"version: {version}")
     text = text.replace("effective: 2026-01-01T00:00:00Z", f"effective: {timestamp(effective or now() + SOON)}")
     for old, new in changes:
         assert old in text
@@ -263,6 +263,60 @@ def test_attack_loosened_while_reached(workspace):
         workspace.amend(workspace.read(), policy(workspace, "1.1.0", LOOSER), changes="x")
     match = "amendments are frozen but for what only tightens"
     refused(workspace, amendment(workspace, policy(workspace, "1.1.0", LOOSER)), *BOARD, match=match)
+
+
+NEARLY = r"`m` was evaluated, and `adept` is not ruled out, and amendments are frozen but for what only tightens"
+
+
+def test_attack_loosened_after_a_near_miss(workspace):
+    """No level is reached, and the evaluation is over: the rules do not move to where it would have passed."""
+    made.evaluate(workspace, correct=30, seed=1)
+    states = made.state(workspace, "expert"), made.state(workspace, "adept", "deploy-api")
+    assert states == ("below", "not ruled out")
+    loose = policy(workspace, "1.1.0", ("skill >= 0.30", "skill >= 0.35"))
+    with pytest.raises(UsageError, match=NEARLY):
+        workspace.amend(workspace.read(), loose, changes="x")
+    refused(workspace, amendment(workspace, loose), *BOARD, match=NEARLY)
+
+
+@pytest.mark.parametrize("what", ["an evaluation that is still open", "the report taken back"])
+def test_attack_a_near_miss_is_not_over_by(workspace, what):
+    told = made.evaluate(workspace, correct=30, seed=1)
+    if what == "the report taken back":
+        made.sign(workspace, made.said("withdrawal", {"reason": "x"}, about=told), "evaluation-team")
+    else:
+        made.plan(workspace, seed=2)
+    with pytest.raises(UsageError, match=NEARLY):
+        workspace.amend(workspace.read(), policy(workspace, "1.1.0", LOOSER), changes="x")
+
+
+def test_after_a_near_miss_a_policy_may_be_tightened(workspace):
+    made.evaluate(workspace, correct=30, seed=1)
+    workspace.amend(workspace.read(), policy(workspace, "1.1.0", TIGHTER), changes="x")
+    assert len(workspace.read().versions) == 2
+
+
+#: By what another model is not below, that does not freeze.
+FREE = {
+    "nothing was evaluated": lambda it, of: None,
+    "nobody vouches for what was": lambda it, of: made.evaluate(it, seed=1, about=of),
+    "a plan was not reported in full": lambda it, of: made.result(
+        it, 30, of=made.plan(it, seed=1, about=of), seed=1, scored=100, about=of
+    ),
+    "nobody announced what was run": lambda it, of: made.result(it, 30, seed=1, about=of),
+    "what was reported was set aside": lambda it, of: made.sign(
+        it,
+        made.said("set-aside", {"reason": "x"}, about=made.evaluate(it, correct=30, seed=1, about=of)),
+        "external-auditor",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FREE.values(), ids=FREE)
+def test_a_threshold_that_no_evaluation_speaks_against_freezes_nothing(workspace, what):
+    what(workspace, made.near_copy(workspace))
+    workspace.amend(workspace.read(), policy(workspace, "1.1.0", LOOSER), changes="x")
+    assert len(workspace.read().versions) == 2
 
 
 def test_while_reached_a_policy_may_be_tightened(workspace):

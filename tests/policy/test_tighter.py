@@ -18,7 +18,7 @@ from interlock.policy.load import loads
 from interlock.policy.tighter import changed, loosened
 
 TEXT = (
-    ledger_lab.POLICY.replace(
+    ledger_lab.FROZEN.replace(
         "gates:\n",
         """exceptions:
   meanwhile: {kind: interim, instead_of: [agreed], requires: [watched], approved_by: [board], lasts: 1 month}

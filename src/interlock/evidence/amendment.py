@@ -5,7 +5,8 @@ forked; it is of the same policy, under a version above all that were there; the
 it, as the version before has them and as it has them itself; no two roles that are kept apart have ever had a key in
 common, in whatever versions; it takes effect neither before the version that it follows nor before the notice that
 every version promises which is in force, or is to be, when the ledger takes it in; and where one of these is frozen
-while a threshold is reached, and one is, it only tightens. docs/adr/0021 says why.
+while a threshold is reached, and one is, or what a plan reported leaves one not ruled out, it only tightens.
+docs/adr/0021 says why.
 
 Whatever a version says of when it takes effect, it never does before its notice is over: how long a publication takes
 changes when, and never whether, an amendment counts.
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
+    from interlock.decide.decision import Finding, Node
     from interlock.decide.facts import Facts
+    from interlock.decide.line import Line
+    from interlock.decide.view import View
     from interlock.evidence.testimony import Said
     from interlock.policy._structure.parts import Parts
-    from interlock.policy.model import Policy, RuleOut
+    from interlock.policy.model import Measure, Policy, RuleOut
 
 
 def amended(said: Said, versions: Sequence[Version], facts: Callable[[], Facts]) -> Version:
@@ -142,22 +146,24 @@ def noticed(versions: Sequence[Version], at: datetime) -> datetime:
 
 
 def hindrance(versions: Sequence[Version], policy: Policy, facts: Facts, at: datetime) -> str | None:
-    """Why a policy cannot be the next version as long as a threshold is reached; None: it can."""
+    """Why a policy cannot be the next version as long as a threshold is reached, or nearly; None: it can."""
     from interlock.policy.tighter import loosened
 
     if not any(version.policy.amendments.frozen_while_reached for version in in_force(versions, at)):
         return None
     looser = loosened([version.policy for version in versions], policy)
-    found = reached(versions, facts) if looser else None
+    found = freezing(versions, facts) if looser else None
     if found is None:
         return None
     return f"{found}, and amendments are frozen but for what only tightens: {'; '.join(looser[:5])}"
 
 
-def reached(versions: Sequence[Version], facts: Facts) -> str | None:
-    """One threshold that a subject has reached under a version that is in force or is to be; None: there is none.
+def freezing(versions: Sequence[Version], facts: Facts) -> str | None:
+    """One threshold that a subject has reached under a version that is in force or is to be, or that its evaluation
+    leaves not ruled out there; None: there is none.
 
-    It does not depend on when it is asked: what is positive stays so on the subject that it was found on.
+    It does not depend on when it is asked: what is positive stays so on the subject that it was found on, and a bound
+    that is not under a level goes with its result alone.
     """
     from interlock.decide.clock import Clock
     from interlock.decide.finding import find
@@ -166,6 +172,7 @@ def reached(versions: Sequence[Version], facts: Facts) -> str | None:
     from interlock.decide.view import Case, View
 
     at, ordered, index = facts.checkpoint.time, in_order(versions), Index(facts)
+    missed: str | None = None
     for place in range(len(ordered) - len(in_force(ordered, at)), len(ordered)):
         case = Case(ordered[: place + 1], index, "", Clock(at))
         for subject in facts.subjects.values():
@@ -173,6 +180,50 @@ def reached(versions: Sequence[Version], facts: Facts) -> str | None:
             for deployment in (None, *offered):
                 view = View(case, place, ordered[0].entered, subject.digest, deployment)
                 for name in ordered[place].policy.thresholds:
-                    if find(view, name).state == "reached":
+                    if (finding := find(view, name)).state == "reached":
                         return f"`{subject.name}` has reached `{name}`"
-    return None
+                    if missed is None and _missed(view, finding):
+                        missed = f"`{subject.name}` was evaluated, and `{name}` is not ruled out"
+    return missed
+
+
+def _missed(view: View, finding: Finding) -> bool:
+    """Whether a threshold is not ruled out by what was reported in full: a bound of its own is not under its level.
+
+    Not: that something is missing, stale, or not vouched for. And whatever is still open, or was withdrawn: no later
+    report takes a bound back.
+    """
+    if finding.state != "not ruled out":
+        return False
+    against = {node.text for node in _own(finding.tree) if any(it.code == "bound" for it in node.reasons)}
+    lines = _lines(view.case.versions, finding.threshold) if against else ()
+    return any(line.text in against and all(_whole(view, it, line) for it, _ in line.bases) for line in lines)
+
+
+def _own(node: Node) -> Iterator[Node]:
+    """The parts of a threshold's own expression; those of others, which it refers to or leans on, are theirs."""
+    yield node
+    for part in node.parts:
+        if part.kind not in {"below-if", "ref"}:
+            yield from _own(part)
+
+
+def _lines(versions: Sequence[Version], name: str) -> Iterator[Line]:
+    """Every level of a threshold, of whatever version: what an earlier one has seen is held against it, too."""
+    from interlock.decide.line import draw, leaves
+
+    for number, version in enumerate(versions):
+        threshold = version.policy.thresholds.get(name)
+        if threshold is not None and threshold.rule_out is not None:
+            for at in leaves(threshold):
+                yield draw(number, version.policy, ("thresholds", name), at, threshold.rule_out)
+
+
+def _whole(view: View, measure: Measure, line: Line) -> bool:
+    """Whether a plan of a measure was reported in full, by all who signed it, and the report counts."""
+    return any(
+        it.plan is not None
+        and set() < it.plan.signers <= it.signers
+        and it.scored >= line.rule.coverage * it.protocol.samples
+        for it in view.counting(measure, view.subject)
+    )
