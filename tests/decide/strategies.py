@@ -716,6 +716,14 @@ CHECKS = (
 )
 
 
+@st.composite
+def doubts(draw: Draw, used: list[model.Policy], about: str) -> Any:
+    """A check that failed on one of the family."""
+    names = dict.fromkeys(name for p in used for name, it in p.assumptions.items() if it.checked)
+    check = Check("a-check", passed=False, caught=20, organisms=20)
+    return c.stated(draw(of(*names)), about=about, by=["auditor"], at=draw(of(*MOMENTS)), check=check)
+
+
 def said(used: list[model.Policy], subject: str, others: tuple[str, ...], *, at: datetime) -> list[Any]:
     """Every word that the policies ask for."""
     made = []
@@ -845,11 +853,12 @@ def ledgers(draw: Draw, used: list[model.Policy], versions: tuple[Version, ...],
     made = draw(evaluations(used, tested, bad)) if not draw(one_in(12)) else []
     made += draw(evaluations(used, REFERENCE, bad=16)) if leaning else []
     more = [] if calm else draw(st.lists(more_runs(used), max_size=1 + draw(one_in(4))))
-    family = draw(families())
+    family, doubted = draw(families()), []
     if draw(one_in(2)):
         other = draw(st.sampled_from([it for it in (SIBLING, CHILD, MODEL) if it != subject]))
         family |= {it: replace(family[it], steps=way) for it, way in draw(snapshots(subject, other)).items()}
         more += draw(evaluations(used, other, draw(of(COUNT, COUNT, 12, 0))))
+        doubted = draw(st.lists(doubts(used, other), max_size=1))
     made = list({it.name: it for it in [*made, *more]}.values())
     told = said(
         used,
@@ -860,6 +869,7 @@ def ledgers(draw: Draw, used: list[model.Policy], versions: tuple[Version, ...],
     missing = draw(st.sets(st.integers(0, 6 * len(told)), max_size=2))
     told = [word for place, word in enumerate(told) if place not in missing]
     told += [] if calm or not draw(one_in(3)) else draw(st.lists(words(used), max_size=2))
+    told = [*doubted, *told] if draw(st.booleans()) else [*told, *doubted]
     judged = judgements(used, subject, made, told)
     foreseen = [
         c.forecast(name, margin="0.05", by=["auditor"], at=AT - 10 * DAY)
