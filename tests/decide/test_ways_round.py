@@ -263,6 +263,19 @@ def test_a_near_miss_of_an_earlier_version_stays_one(sentence):
     assert verdict(known(NEAR_MISS, NEW, CLEAN_B), *versions) == "hold"
 
 
+def test_an_earlier_version_does_not_judge_what_it_has_not_seen():
+    """20 in 100 are too many for its level, and not for that of today; the same of a mean of two measures."""
+    mean = {**MEASURES, "m": Mean("m", {"a": Fraction(1, 2), "b": Fraction(1, 2)})}
+    for names in ("a", "ab"):
+        name = "m" if names == "ab" else names
+        first, second = (simple(line("t", At(name, Fraction(it))), measures=mean) for it in ("0.20", "0.50"))
+        versions = since(first), since(second, SECOND_VERSION)
+        clean = [runs(it, planned_at=BEFORE) for it in names]
+        close = [runs(it, 20) for it in names]
+        assert verdict(known(*clean, *close), *versions) == "permit"
+        assert verdict(known(*clean, *close, *(runs(it, 20, planned_at=BEFORE) for it in names)), *versions) == "hold"
+
+
 def test_a_result_of_an_earlier_version_is_judged_at_its_share_and_its_outer_confidence():
     """8 in 100 rule out 0.15 at 0.05, and neither at 0.025 nor at 0.01."""
     old = runs(correct=8, planned_at=BEFORE)
@@ -499,6 +512,15 @@ def test_a_dropped_cell_that_another_way_kept_below_is_not_left_while_it_does():
     assert verdict(told, first, second) == "hold"
     assert verdict(add(told, screened), first, second) == "permit"
     assert ask(add(told, screened), first, second, **API).bounds.not_after == QUARTER.after(BEFORE)
+
+
+def test_a_dropped_cell_that_a_comparison_kept_below_is_not_left_while_it_does():
+    first = since(simple(BY_REFERENCE))
+    second = since(simple(line("u", At("c", Fraction("0.20"))), gated=("u",)), SECOND_VERSION)
+    theirs = [runs(subject=REFERENCE), runs("b", 95, subject=REFERENCE)]
+    told = known(NEAR_MISS, runs("c"), *theirs, honest=(MODEL, REFERENCE))
+    assert verdict(told, first, second) == "hold"
+    assert verdict(add(told, CLEAN_B), first, second) == "permit"
 
 
 def test_what_is_left_of_an_earlier_gate_opens_by_its_own_requirements():
@@ -1078,6 +1100,8 @@ def test_a_check_that_failed_on_a_snapshot_beside_the_subject_speaks_against_it(
         assert found(good, bad, under=(first,)) == expected
         assert found(replace(bad, at=BEFORE), good, under=(first, second)) == expected
         assert found(good, bad, under=(first, second)) == ("permit" if child else expected)
+        answered = [replace(bad, at=BEFORE), probed(MODEL, 0, passed=True)]  # by a later one of what came after it
+        assert verdict(facts(runs(), subjects=kin, attestations=answered), first, second, **SCALE) == "permit"
 
 
 # -- what an earlier version has seen ----------------------------------------------------------------------------------

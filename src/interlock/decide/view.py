@@ -446,7 +446,7 @@ class View:
             return []
         told = self.index.statements.get(name, ())
         failed = [a for a in told if a.check is not None and a.check.name == rule.checked and not passes(a, rule)]
-        failed = [a for a in failed if a.about in {subject, *self.counted(self.share(a.at))}]
+        failed = [a for a in failed if a.about in self.counted(self.share(a.at))]  # the subject is one of these
         return [
             (expires, a)
             for a in told
