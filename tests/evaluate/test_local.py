@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import warnings
 
 import pytest
 
@@ -243,12 +244,19 @@ def test_attack_an_adapters_tensor_that_is_not_loaded(folder, adapter, replaced)
 
 
 @pytest.mark.parametrize(
-    "members", [{"lora_alpha": 0}, {"alpha_pattern": {"up_proj": 0}}, {"lora_alpha": float("inf")}], ids=str
+    ("targets", "members"),
+    [(["embed_tokens"], {}), (["q_proj"], {"layer_replication": [[0, 2], [1, 2]]})],
+    ids=["an embedding that is the output map, too", "layers that stand twice"],
 )
-def test_attack_an_adapter_that_is_scaled_away(folder, adapter, members):
-    _configure(adapter, **members)
-    with pytest.raises(EvidenceError, match="scales a part of the adapter by 0, or by no finite number"):
-        local.load(folder, adapter=adapter)
+def test_attack_an_adapter_that_is_another_model_when_it_is_merged(folder, tmp_path, targets, members):
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=2, task_type="CAUSAL_LM", target_modules=targets, **members)
+    with local.quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        get_peft_model(local.load(folder).model, config).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(EvidenceError, match="adapts weights that stand in several places, or after some tokens only"):
+        local.load(folder, adapter=tmp_path / "adapter")
 
 
 def _in_bfloat16(folder):
@@ -282,7 +290,7 @@ def test_attack_weights_that_are_rounded_to_the_number_format_of_the_cpu(tmp_pat
 def test_attack_weights_whose_name_transformers_passes_over(tmp_path, name):
     folder = tiny_model.build(tmp_path / "model")
     _restored(folder / "model.safetensors", lambda weights: weights.update({name: torch.ones(7)}))
-    with pytest.raises(EvidenceError, match=rf"do not fit its `config\.json`: 1 such as `{name}`"):
+    with pytest.raises(EvidenceError, match=rf"do not fit its `config\.json`: with `{name}`"):
         local.load(folder)
 
 
@@ -294,6 +302,67 @@ def test_a_model_of_any_family_fits_what_transformers_saved_of_it(name, tmp_path
     model.save_pretrained(tmp_path)
     loaded = local._model(tmp_path, torch.float32, local._stored(tmp_path)).state_dict()
     assert loaded.keys() == model.state_dict().keys()
+
+
+def _as_first_published(folder, name, tensor):
+    _restored(folder / "model.safetensors", lambda weights: weights.update({name: tensor}))
+
+
+def test_constants_that_older_models_were_saved_with_are_known_by_what_they_are(tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    mask, layer = torch.ones(1, 1, 8, 8).tril(), "gpt_neox.layers.0.attention"
+    told = {
+        "h.0.attn.bias": ("gpt2", mask),
+        "h.1.attn.bias": ("gpt2", mask.bool()),
+        f"{layer}.bias": ("gpt_neox", mask.bool()),
+        f"{layer}.masked_bias": ("gpt_neox", torch.tensor(-1e4).half()),
+    }
+    for name, (family, tensor) in told.items():
+        AutoModelForCausalLM.from_config(models.config_of(family, layers=2)).save_pretrained(tmp_path / name)
+        _as_first_published(tmp_path / name, name, tensor)
+        local._model(tmp_path / name, torch.float32, local._stored(tmp_path / name))
+    _as_first_published(tmp_path / "h.0.attn.bias", "h.0.attn.bias", mask + mask.flip(3))
+    with pytest.raises(EvidenceError, match=r"with `h\.0\.attn\.bias` and others like it they have more numbers"):
+        local._model(tmp_path / "h.0.attn.bias", torch.float32, local._stored(tmp_path / "h.0.attn.bias"))
+
+    llama = tiny_model.build(tmp_path / "llama")
+    (own,) = [it for name, it in local.load(llama).model.named_buffers() if name.endswith("rotary_emb.inv_freq")]
+    _as_first_published(llama, "model.layers.0.self_attn.rotary_emb.inv_freq", own.half())
+    local.load(llama)
+    _as_first_published(llama, "model.layers.0.self_attn.rotary_emb.inv_freq", own.half() + 1)
+    with pytest.raises(EvidenceError, match="have more numbers"):
+        local.load(llama)
+
+
+def test_attack_a_config_has_the_weights_rounded(tmp_path):
+    folder = tiny_model.build(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    online = {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}
+    for told in (online, {"quant_method": "hqq"}, {"quant_method": "gptq"}):
+        (folder / "config.json").write_text(json.dumps(config | {"quantization_config": told}))
+        with pytest.raises(EvidenceError, match="has `quantization_config`, by which weights would be"):
+            local.load(folder)
+
+
+def test_a_tokenizer_is_the_one_in_its_folder(tmp_path, monkeypatch):
+    """Whatever else a config may have it loaded from."""
+    folder = tiny_model.build(tmp_path / "model")
+    told = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = told["model"]["vocab"]
+    vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+    (tmp_path / "elsewhere.json").write_text(json.dumps(told))
+    (folder / "special_tokens_map.json").write_text(json.dumps({"tokenizer_file": str(tmp_path / "elsewhere.json")}))
+    with pytest.raises(EvidenceError, match="by which a file is loaded that is not hashed"):
+        local.load(folder)
+    monkeypatch.setattr("interlock.subject.configs.check", lambda _: None)
+    with pytest.raises(EvidenceError, match=r"has loaded is not the one in its `tokenizer\.json`"):
+        local.load(folder)
+    (folder / "special_tokens_map.json").unlink()
+    local.load(folder)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises((EvidenceError, UsageError), match="tokenizer"):
+        local.load(folder)
 
 
 def test_attack_a_config_brings_code_that_is_run(tmp_path, monkeypatch):

@@ -645,12 +645,15 @@ def test_attack_a_config_that_names_the_file_to_load(folder, name):
         ("tokenizer_config.json", '{"fast_tokenizer_files": ["/x/tokenizer.4.0.0.json"]}', "another tokenizer"),
         ("tokenizer_config.json", '{"vocab_file": "vocabulary"}', "a file is loaded that is not hashed"),
         ("tokenizer_config.json", '{"a": [{"merges_files": ["/x"]}]}', "a file is loaded that is not hashed"),
+        ("tokenizer_config.json", '{"vocab": "/x", "merges": "/y"}', "a file is loaded that is not hashed"),
+        ("tokenizer_config.json", '{"init_inputs": ["/x"]}', "a file is loaded that is not hashed"),
+        ("special_tokens_map.json", '{"tokenizer_file": "/x.json"}', "a file is loaded that is not hashed"),
         ("config.json", '{"auto_map": {"AutoModelForCausalLM": "modeling.Other"}}', "runs code in place of the model"),
         ("config.json", '{"text_config": {"auto_map": {"AutoConfig": "a/b--c.D"}}}', "runs code in place of the model"),
         ("config.json", '{"custom_pipelines": {"x": {"impl": "y.Z"}}}', "runs code in place of the model"),
         ("config.json", '{"attn_implementation": "somebody/kernel"}', "a kernel is loaded that is not hashed"),
         ("config.json", '{"_experts_implementation": {"": "a/b"}}', "a kernel is loaded that is not hashed"),
-        ("processor_config.json", '{"auto_map": {"AutoProcessor": "a.B"}}', "runs code in place of the model"),
+        ("preprocessor_config.json", '{"auto_map": {"AutoProcessor": "a.B"}}', "runs code in place of the model"),
     ],
 )
 def test_attack_a_config_that_has_something_loaded_that_is_not_hashed(folder, name, text, what):
@@ -661,10 +664,16 @@ def test_attack_a_config_that_has_something_loaded_that_is_not_hashed(folder, na
 
 
 @pytest.mark.parametrize(
-    "text", ['{"auto_map": {}, "tokenizer_file": null}', '{"attn_implementation": "sdpa", "name_or_path": "/x"}']
+    ("name", "text"),
+    [
+        ("tokenizer_config.json", '{"auto_map": {}, "tokenizer_file": null, "init_inputs": []}'),
+        ("tokenizer_config.json", '{"special_tokens_map_file": "/first/saved/special_tokens_map.json"}'),
+        ("config.json", '{"attn_implementation": "sdpa", "name_or_path": "/x"}'),
+        ("training_config.json", '{"train_file": "words.txt"}'),
+    ],
 )
-def test_a_config_that_has_nothing_loaded_is_taken(folder, text):
-    (folder / "tokenizer_config.json").write_text(text)
+def test_a_config_that_has_nothing_loaded_is_taken(folder, name, text):
+    (folder / name).write_text(text)
     manifest.of(folder)
 
 

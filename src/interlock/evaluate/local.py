@@ -19,6 +19,7 @@ import logging
 import math
 import random
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -520,6 +521,7 @@ def _require(folder: Path, name: str, kind: str) -> None:
 class _Stored:
     """A tensor as it lies in a file: its format, by safetensors' name for it, and how many numbers it has."""
 
+    file: Path
     format: str
     size: int
 
@@ -528,7 +530,7 @@ def _stored(folder: Path) -> dict[str, _Stored]:
     """The tensors in the weight files of a folder, by name.
 
     Raises:
-        EvidenceError: the first file that is cut off or not a safetensors file, or has numbers of another format.
+        EvidenceError: the first file that is cut off or not a safetensors file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -536,16 +538,19 @@ def _stored(folder: Path) -> dict[str, _Stored]:
     for file in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(file, framework="pt") as tensors:
-                parts = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118  it is no mapping
-                told = {name: _Stored(part.get_dtype(), math.prod(part.get_shape())) for name, part in parts.items()}
+                for name in tensors.keys():  # noqa: SIM118  it is no mapping
+                    part = tensors.get_slice(name)
+                    found[name] = _Stored(file, part.get_dtype(), math.prod(part.get_shape()))
         except (SafetensorError, OSError) as error:
             raise EvidenceError(f"`{file}` is not a complete safetensors file: {_first_line(error)}") from error
-        for name, of in told.items():
-            if of.format not in _FORMATS:
-                expected = ", ".join(sorted(_FORMATS))
-                raise EvidenceError(f"`{file}`: `{name}` is stored as {of.format}, expected one of {expected}")
-        found |= told
     return found
+
+
+def _check_formats(stored: Mapping[str, _Stored]) -> None:
+    for name, of in stored.items():
+        if of.format not in _FORMATS:
+            expected = ", ".join(sorted(_FORMATS))
+            raise EvidenceError(f"`{of.file}`: `{name}` is stored as {of.format}, expected one of {expected}")
 
 
 def _float32() -> torch.dtype:
@@ -557,16 +562,24 @@ def _float32() -> torch.dtype:
 def _model(folder: Path, dtype: torch.dtype, stored: Mapping[str, _Stored]) -> Any:
     from transformers import AutoModelForCausalLM
 
+    if json.loads((folder / "config.json").read_bytes()).get("quantization_config"):
+        raise EvidenceError(f"`{folder}/config.json` has `quantization_config`, by which weights would be rounded")
     read: Any = AutoModelForCausalLM.from_pretrained
     given = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     try:
         model, report = read(folder, dtype=dtype, output_loading_info=True, **given)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
         raise EvidenceError(f"cannot load the model in `{folder}`: {_first_line(error)}") from error
     kinds = ("missing_keys", "mismatched_keys", "unexpected_keys")  # what is left over may be a layer that is left out
-    wrong = sorted({str(key) for kind in kinds for key in report[kind]}) or _left_over(model, stored)
-    if wrong:
+    if wrong := sorted({str(key) for kind in kinds for key in report[kind]}):
         raise EvidenceError(f"weights in `{folder}` do not fit its `config.json`: {len(wrong)} such as `{wrong[0]}`")
+    told = {name: of for name, of in stored.items() if name in model.state_dict() or not _is_known(name, of, model)}
+    _check_formats(told)
+    if wrong := _left_over(model, told):
+        raise EvidenceError(
+            f"weights in `{folder}` do not fit its `config.json`: with `{wrong[0]}` and others like it they have more "
+            "numbers than the model, or fewer"
+        )
     return model
 
 
@@ -585,26 +598,59 @@ def _left_over(model: Any, stored: Mapping[str, _Stored]) -> list[str]:
     return left or sorted(made.values())
 
 
+def _is_known(name: str, of: _Stored, model: Any) -> bool:
+    """Whether a tensor is one of those that older models were saved with, and any has of its own: a causal mask, what
+    it puts in the place of what is masked, or the frequencies of its positions."""
+    import torch
+    from safetensors import safe_open
+
+    leaf = name.rpartition(".")[2]
+    if leaf not in {"bias", "masked_bias", "inv_freq"}:
+        return False
+    with safe_open(of.file, framework="pt") as tensors:
+        tensor = tensors.get_tensor(name)
+    if leaf == "bias":
+        return tensor.ndim == 4 and torch.equal(tensor.float(), torch.ones(1, 1, *tensor.shape[2:]).tril())
+    if leaf == "masked_bias":
+        return tensor.numel() == 1
+    its = [buffer.float() for place, buffer in model.named_buffers() if place.rpartition(".")[2] == leaf]
+    return any(tensor.shape == it.shape and torch.allclose(tensor.float(), it, rtol=1e-2) for it in its)
+
+
 def _merged(model: Any, adapter: Path) -> Any:
     from peft import LoraConfig, PeftModel
-    from peft.tuners.lora import LoraLayer
 
-    _stored(adapter)
+    _check_formats(_stored(adapter))
     try:
-        adapted = PeftModel(model, LoraConfig.from_pretrained(str(adapter), local_files_only=True))
+        warnings.simplefilter("ignore", UserWarning)  # inside `quiet`; what peft warns of is checked below
+        config = LoraConfig.from_pretrained(str(adapter), local_files_only=True)
+        adapted = PeftModel(model, config)
         report = adapted.load_adapter(str(adapter), "default", local_files_only=True)  # `from_pretrained` does not tell
-        scales = [of for part in adapted.modules() if isinstance(part, LoraLayer) for of in part.scaling.values()]
+        once = _merges_as_it_serves(adapted, config)
         merged = adapted.merge_and_unload()
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         raise EvidenceError(f"cannot load the adapter in `{adapter}`: {_first_line(error)}") from error
-    wrong = sorted({*report.missing_keys, *report.unexpected_keys})
-    if wrong:
+    if wrong := sorted({*report.missing_keys, *report.unexpected_keys}):
         raise EvidenceError(
             f"weights in `{adapter}` do not fit its `{configs.ADAPTER}`: {len(wrong)} such as `{wrong[0]}`"
         )
-    if not all(math.isfinite(of) and of for of in scales):
-        raise EvidenceError(f"`{adapter}/{configs.ADAPTER}` scales a part of the adapter by 0, or by no finite number")
+    if not once:
+        raise EvidenceError(
+            f"`{adapter}/{configs.ADAPTER}` adapts weights that stand in several places, or after some tokens only: "
+            "merged into the weights it is another model than beside them"
+        )
     return merged
+
+
+def _merges_as_it_serves(adapted: Any, config: Any) -> bool:
+    """Whether each weight that an adapter changes is of one module only, so that merging it changes nothing else."""
+    from peft.tuners.lora import LoraLayer
+
+    if config.layer_replication or getattr(config, "alora_invocation_tokens", None):
+        return False
+    changed = [part.get_base_layer() for part in adapted.modules() if isinstance(part, LoraLayer)]
+    places = Counter(own.data_ptr() for part in adapted.modules() for own in part.parameters(recurse=False))
+    return all(places[own.data_ptr()] == 1 for part in changed for own in part.parameters(recurse=False))
 
 
 def _tokenizer(folder: Path) -> Any:
@@ -617,6 +663,7 @@ def _tokenizer(folder: Path) -> Any:
     if not tokenizer.chat_template:
         raise UsageError(f"the tokenizer in `{folder}` has no chat template")
     said.require_wordless(tokenizer, str(folder))
+    said.require_stored(tokenizer, folder)
     tokenizer.padding_side = "left"  # not kept by save and reload
     return tokenizer
 

@@ -19,6 +19,7 @@ import secrets
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from interlock.errors import EvidenceError
@@ -112,6 +113,29 @@ def require_wordless(tokenizer: Any, where: str) -> None:
                     f"the tokenizer in `{where}` has a {side} that could replace words: `{json.dumps(part)[:100]}`; "
                     "expected one that changes space, letter case or Unicode forms only"
                 )
+
+
+def require_stored(tokenizer: Any, folder: Path) -> None:
+    """Check that a tokenizer has the vocabulary that lies in its folder, whatever its configs had it loaded from.
+
+    Raises:
+        EvidenceError: there is none, or the tokenizer has another.
+    """
+    try:
+        stored = json.loads((folder / "tokenizer.json").read_text("utf-8"))["model"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise EvidenceError(
+            f"`{folder}` has no `tokenizer.json` that can be read, which a tokenizer is loaded from"
+        ) from error
+    loaded = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    if _vocabulary(stored) != _vocabulary(loaded):
+        raise EvidenceError(f"the tokenizer that `{folder}` has loaded is not the one in its `tokenizer.json`")
+
+
+def _vocabulary(model: Mapping[str, Any]) -> Any:
+    """The tokens of a tokenizer's model with their places or weights, and its merges, in either form."""
+    merges = [tuple(it.split(" ", 1)) if isinstance(it, str) else tuple(it) for it in model.get("merges") or ()]
+    return model.get("vocab"), merges
 
 
 def require_said(tokenizer: Any, conversation: Turns, text: str, ids: Sequence[int], *, frames: Frames) -> None:

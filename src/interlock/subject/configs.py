@@ -2,7 +2,8 @@
 
 The digest of a subject covers the files of its folder. A config in it could send a loader elsewhere: for other weights,
 for another tokenizer, for a class or a kernel that is code. Then one digest would be several models.
-Sources: what transformers 5 and peft 0.21 read of `config.json`, `tokenizer_config.json` and `adapter_config.json`.
+Sources: what transformers 5 and peft 0.21 read of the files that `is_config` names; a tokenizer's `from_pretrained`
+takes members of `tokenizer_config.json` and `special_tokens_map.json` for arguments.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ADAPTER = "adapter_config.json"
-_CONFIG = re.compile(r"(.*/)?[^/]*config[^/]*\.json", re.IGNORECASE)
+_CONFIG = re.compile(
+    r"(.*/)?(config[^/]*|((tokenizer|generation|processor|preprocessor|adapter)_config|special_tokens_map))\.json",
+    re.IGNORECASE,
+)
 _MOST = 1 << 24  # bytes
 #: Members that have something loaded, and what: wherever they stand in a config.
 _LOADS = {
@@ -27,7 +31,8 @@ _LOADS = {
     "auto_map": "a loader that trusts it runs code in place of the model that is evaluated",
     "custom_pipelines": "a loader that trusts it runs code in place of the model that is evaluated",
 }
-_FILE = re.compile(r".*_files?", re.IGNORECASE)  # `vocab_file`, `tokenizer_file`: opened from wherever they say
+#: Opened from wherever they say, but for a record of where a tokenizer was first saved, which no loader opens.
+_FILE = re.compile(r"(?!special_tokens_map_file$).*_files?|vocab|merges|init_inputs")
 _KERNEL = re.compile(r"_?(attn|experts)_implementation(_internal)?")
 
 
@@ -74,7 +79,7 @@ def _loads(name: str, value: Any) -> str | None:  # noqa: ANN401 - JSON
     """What a member has loaded from elsewhere, in words; None: nothing."""
     if name in _LOADS:
         return _LOADS[name]
-    if _FILE.fullmatch(name) and isinstance(value, str | list):
+    if _FILE.fullmatch(name) and isinstance(value, str | list | dict):
         return "a file is loaded that is not hashed"
     if _KERNEL.fullmatch(name) and "/" in json.dumps(value):
         return "a kernel is loaded that is not hashed"
