@@ -1364,3 +1364,9 @@ def test_a_near_miss_that_is_outweighed_is_told_with_what_is_not_sound():
     finding = ask(known(CLOSE, UNPLANNED, runs("c")), *versions, **API).cells[0].finding
     unseen = "nothing sound that the version has seen rules out b >= 0.2"
     assert [it.text for it in finding.reasons if it.code == "unseen"] == [unseen]
+    either = since(simple(line("t", AtLeast(1, ALL_OF.reached_when.parts))))
+    for of_b, said in ((UNPLANNED, [unseen]), (SOUND, [])):
+        finding = ask(known(CLOSE, of_b, runs("c")), either, versions[1], **API).cells[0].finding
+        assert [it.text for it in finding.reasons if it.code == "unseen"] == said
+        told = next(it for it in finding.tree.walk() if it.text == "b >= 0.2")
+        assert (told.kind, told.holds, [it.text for it in told.reasons]) == ("measure", not said, said)
