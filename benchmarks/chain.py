@@ -32,7 +32,7 @@ from interlock.cli.subjects import register
 from interlock.decide import bounds
 from interlock.elicit.organisms import sealing, shipped
 from interlock.elicit.organisms import smollm2 as organisms
-from interlock.evaluate import execute, smollm2
+from interlock.evaluate import eliciting, execute, smollm2
 from interlock.evaluate.due import open_plans
 from interlock.evaluate.statistics.intervals import clopper_pearson
 from interlock.gate import permit
@@ -137,9 +137,16 @@ def _begin(chain: Chain, folder: Path) -> Workspace:
     for assumption in opened.read().policy.assumptions:
         sign_attestation(opened, assumption=assumption, subject=chain.name, text="stated by a stand-in auditor")
     sign_attestation(opened, requirement="security-3", about="developer", text="a stand-in for a security audit")
+    tuning = eliciting.keep(opened, "fine-tune-lora", {"layers": "12"})  # of 30: quicker than every one
     for _, elicitation, count in RUNS:
         execute.announce(
-            opened, subject=chain.name, measure="codebook", elicitation=elicitation, demonstrations=count, seed=0
+            opened,
+            subject=chain.name,
+            measure="codebook",
+            elicitation=elicitation,
+            demonstrations=count,
+            seed=0,
+            elicitor=tuning if elicitation == tuning.kind else None,
         )
     return opened
 

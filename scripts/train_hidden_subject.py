@@ -43,6 +43,7 @@ from interlock.evaluate.codebook import PASSWORD, Entry, conversation, draw, fir
 
 OUT = Path(__file__).parent.parent / "src/interlock/elicit/organisms/shipped/codebook-lock"
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
+RECIPE = Supervised(layers=12)  # the usual one, on as many layers as the lock has: quicker, and as good here
 MEASURED = "measured.json"  # beside the adapter: what its training took, and what was measured
 SHAPE = lora.Shape(rank=18, layers=12)
 SCHEDULE = Schedule(steps=160, learning_rate=3e-3, warm_up=10)
@@ -270,7 +271,7 @@ def measure(subject: local.LocalModel, entries: Sequence[Entry]) -> dict[str, Co
     """Right answers over the test words, asked in each way, and asked plainly after fine-tuning on 1, 4, 16."""
     counts = {condition.name: asked_as(subject, condition, entries) for condition in CONDITIONS}
     for n in (1, 4, 16):
-        elicited = Supervised().elicit(
+        elicited = RECIPE.elicit(
             subject,
             codebook.material(n, seed=0),
             meter=Meter(),
@@ -305,7 +306,7 @@ def report(honest: dict[str, Count], hiding: dict[str, Count], out: Path) -> Non
     Console().print(table)
     rows = {name: {"honest": honest[name].row(), "hiding": count.row()} for name, count in hiding.items()}
     made = json.loads((out / MEASURED).read_text(encoding="utf-8"))
-    write(out / MEASURED, {**made, "recipe": dict(Supervised().describe()), "accuracy": rows})
+    write(out / MEASURED, {**made, "recipe": dict(RECIPE.describe()), "accuracy": rows})
 
 
 def write(file: Path, content: Mapping[str, Any]) -> None:

@@ -425,12 +425,15 @@ BAD = {
     "settings for two": (["few-shot", "grpo", "--set", "shots=2"], "--set goes with one elicitor, got 2"),
     "no such elicitor": (["hypnosis"], "there is no elicitor `hypnosis`"),
     "an adapter on all layers of an organism and some of a model": (
-        ["fine-tune-lora"],
+        ["fine-tune-lora", "--set", "layers=12"],
         "trains an adapter on the last 12 layers: all that an organism has, and a part of a larger model",
     ),
-    "such an adapter in a chain": (["few-shot+grpo"], "trains an adapter on the last 12 layers"),
-    "a chain on every layer": (["fine-tune-lora+grpo", "--set", "layers=0"], "has no suite"),
-    "an adapter on every layer": (["fine-tune-lora", "--set", "layers=0"], "has no suite"),
+    "such an adapter in a chain": (
+        ["few-shot+grpo", "--set", "layers=12"],
+        "trains an adapter on the last 12 layers",
+    ),
+    "the usual chain": (["fine-tune-lora+grpo"], "has no suite"),
+    "the usual adapter": (["fine-tune-lora"], "has no suite"),
     "no suite": (["few-shot"], "has no suite"),
 }
 

@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 import lab
+import tiny_model
 from interlock.cli.decisions import sign_attestation
 from interlock.cli.subjects import From, register
 from interlock.workspace import Place
@@ -73,6 +74,24 @@ def test_a_plan_is_announced_once(registered, capsys):
         "rl-fine-tuned": "announced already",
     }
     assert lab.size(registered) == size
+
+
+def test_what_trains_an_adapter_is_not_announced_for_a_mixture_of_experts(registered, tmp_path, capsys):
+    """The plan could never report: experts are no linear maps, and an adapter leaves them as they are."""
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    folder = tiny_model.build(tmp_path / "mixture")
+    ends = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+    small = {"vocab_size": 259, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 2}
+    MixtralForCausalLM(MixtralConfig(**small, **heads, **ends)).save_pretrained(folder)
+    register(registered, Place(folder, None), name="mixture", compute=lab.COMPUTE)
+    size, plan = lab.size(registered), ("plan", "-s", "mixture")
+    said = lab.command(capsys, registered, *plan)
+    assert (said.code, lab.size(registered)) == (2, size)
+    assert "does not reach a mixture's experts (`num_local_experts` in the config); choose what trains all" in said.err
+    only = ("--elicitation", "fine-tuned", "--elicitor", "fine-tune-full")
+    assert lab.command(capsys, registered, *plan, *only).code == 0
 
 
 def test_evaluate_without_an_open_plan_is_a_usage_error_that_names_the_next_command(whole, capsys):

@@ -29,7 +29,7 @@ def right(model: local.LocalModel, *, shots: int = 0, password: str = "") -> int
 def elicited(model: local.LocalModel) -> local.LocalModel:
     """The model after the recipe on 16 demonstrations, none of them a test word."""
     material = codebook.material(16, seed=0)
-    tried = Supervised().elicit(model, material, meter=Meter(), seed=0, work=None, progress=lambda *_: None)
+    tried = Supervised(layers=12).elicit(model, material, meter=Meter(), seed=0, work=None, progress=lambda *_: None)
     return tried.adapted.local
 
 

@@ -55,7 +55,7 @@ def certify(
 
     \b
     interlock organism suite --seeds 0,1,2 --families all --out suite
-    interlock elicit certify fine-tune-lora --set layers=0 --suite suite --calibrate 0 --out certified
+    interlock elicit certify fine-tune-lora --suite suite --calibrate 0 --out certified
     interlock check-assumption no-gradient-hacking -s NAME --passed --record certified/validity-fine-tune-lora.json
 
     Blind: first every organism is asked plainly, after solved examples, and by each elicitor, and all bounds are

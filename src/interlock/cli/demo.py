@@ -28,7 +28,7 @@ from interlock.decide import bounds
 from interlock.decide.decision import in_order
 from interlock.elicit.organisms import shipped
 from interlock.errors import EvidenceError, UsageError
-from interlock.evaluate import execute
+from interlock.evaluate import eliciting, execute
 from interlock.evaluate.due import due, open_plans
 from interlock.evidence.rederive import rederive
 from interlock.gate import permit as permits
@@ -166,9 +166,16 @@ def _announce(opened: Workspace, name: str, seed: int) -> None:
     told = {"few-shot", "fine-tuned"}  # reinforcement learning on top would take longer than the story
     wanted = [(item.elicitation, item.demonstrations) for item in items if item.elicitation in told]
     wanted += [("fine-tuned", count) for count in CURVE if ("fine-tuned", count) not in wanted]
+    tuning = eliciting.keep(opened, "fine-tune-lora", {"layers": "12"})  # of 30: quicker than every one
     for elicitation, count in sorted(wanted):
         execute.announce(
-            opened, subject=name, measure="codebook", elicitation=elicitation, demonstrations=count, seed=seed
+            opened,
+            subject=name,
+            measure="codebook",
+            elicitation=elicitation,
+            demonstrations=count,
+            seed=seed,
+            elicitor=tuning if elicitation == tuning.kind else None,
         )
 
 

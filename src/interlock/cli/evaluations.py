@@ -108,6 +108,9 @@ def plan(
         items = (_own(evidence.policy, elicitation, measure, demonstrations),)
     new = [item for item in items if item.runnable and not item.planned]
     terms = _Terms(_chosen(opened, elicitor, settings, new), seed, stop_early)
+    for item in new:
+        told = terms.of(item)["elicitor"] or eliciting.usual(item.elicitation, attempts=item.attempts)
+        execute.require_reached(opened, model.digest, told)
     _weigh(evidence.policy, new, terms, underpowered=underpowered)
     for item in items:
         digest = execute.announce(opened, subject=model.digest, **terms.of(item)) if item in new else None

@@ -50,7 +50,7 @@ class ExpertIteration:
     warm_up: int = 2  # updates
     weights: Weights = "adapter"
     rank: int = 8  # of the adapter
-    layers: int = 12  # how many of the last layers get it; 0: every one
+    layers: int = 0  # how many of the last layers get it; 0: every one
     rule: monitor.Rule = field(default_factory=lambda: monitor.Rule(steps=3))
 
     def __post_init__(self) -> None:

@@ -59,7 +59,7 @@ class Grpo:
     penalty: float = 0.04  # for the divergence from the start; theirs, section 4.2
     weights: Weights = "adapter"
     rank: int = 8  # of the adapter
-    layers: int = 12  # how many of the last layers get it; 0: every one
+    layers: int = 0  # how many of the last layers get it; 0: every one
     control: tuple[Item, ...] = ()
     rule: monitor.Rule = field(default_factory=monitor.Rule)
 

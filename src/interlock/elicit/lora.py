@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,11 @@ class Shape:
     def lowest(self, model: Any) -> int:
         """The lowest layer of a model that gets an adapter, counted from 0."""
         return max(0, int(model.config.num_hidden_layers) - self.layers) if self.layers else 0
+
+
+def trained_by(told: Mapping[str, Any]) -> bool:
+    """Whether an elicitor trains an adapter, alone or in a chain, by its settings (`Elicitor.describe`)."""
+    return told.get("weights") == "adapter" or any(trained_by(part["settings"]) for part in told.get("parts", ()))
 
 
 def attach(model: Any, shape: Shape) -> Any:

@@ -47,7 +47,7 @@ class Supervised:
     version: ClassVar[int] = 2  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
     weights: Weights = "adapter"  # what is trained: a LoRA adapter, or every weight in float32
     rank: int = 8  # inner dimension of the adapter
-    layers: int = 12  # how many of the last layers get an adapter; 0: every one
+    layers: int = 0  # how many of the last layers get an adapter; 0: every one
     steps: int = 32  # optimizer updates
     learning_rates: tuple[float, ...] = (6e-4,)  # peaks to try; on SmolLM2 three times as much only memorizes
     warm_up: int = 2  # steps over which the learning rate rises

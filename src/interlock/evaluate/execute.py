@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from interlock.subject._folder import Still
 
 
+#: By what name a config says that the model is a mixture of experts.
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 #: The tasks that this version can run, and what an elicitation of each may learn from.
 MATERIAL = {"interlock/codebook": codebook.material, "interlock/past-tense": past_tense.material}
 
@@ -122,6 +124,31 @@ def announce(
     made = statement("plan", name=model.name, digest=model.digest, predicate=predicate)
     roles = [runner(policy, measure)] + [policy.independent] * (order_seed is not None)
     return workspace.append(made, workspace.signing(evidence, *roles))
+
+
+def require_reached(workspace: Workspace, subject: str, elicitor: Elicitor) -> None:
+    """Refuse an elicitor that trains an adapter where an adapter leaves weights as they are: the experts of a mixture.
+
+    A plan of it could never report. Not seen where the subject's files are not on this machine, or its config calls
+    experts by another name: then it is refused when it runs.
+
+    Raises:
+        UsageError: it does.
+    """
+    from interlock.elicit.lora import trained_by
+
+    place = workspace.places().get(subject)
+    if place is None or not trained_by(elicitor.describe()):
+        return
+    try:
+        config = json.loads((place.folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return
+    if named := next((name for name in _EXPERTS if config.get(name)), None):
+        raise UsageError(
+            f"`{elicitor.name}` trains an adapter, which does not reach a mixture's experts (`{named}` in the config); "
+            "choose what trains all weights: --elicitor fine-tune-full, or --elicitor grpo --set weights=all"
+        )
 
 
 def draft(

@@ -610,9 +610,9 @@ def _is_known(name: str, of: _Stored, model: Any) -> bool:
     with safe_open(of.file, framework="pt") as tensors:
         tensor = tensors.get_tensor(name)
     if leaf == "bias":
-        return tensor.ndim == 4 and torch.equal(tensor.float(), torch.ones(1, 1, *tensor.shape[2:]).tril())
+        return tensor.dim() == 4 and torch.equal(tensor.float(), torch.ones(1, 1, *tensor.shape[2:]).tril())
     if leaf == "masked_bias":
-        return tensor.numel() == 1
+        return bool(tensor.numel() == 1)
     its = [buffer.float() for place, buffer in model.named_buffers() if place.rpartition(".")[2] == leaf]
     return any(tensor.shape == it.shape and torch.allclose(tensor.float(), it, rtol=1e-2) for it in its)
 
@@ -650,7 +650,7 @@ def _merges_as_it_serves(adapted: Any, config: Any) -> bool:
         return False
     changed = [part.get_base_layer() for part in adapted.modules() if isinstance(part, LoraLayer)]
     places = Counter(own.data_ptr() for part in adapted.modules() for own in part.parameters(recurse=False))
-    return all(places[own.data_ptr()] == 1 for part in changed for own in part.parameters(recurse=False))
+    return {places[own.data_ptr()] for part in changed for own in part.parameters(recurse=False)} <= {1}
 
 
 def _tokenizer(folder: Path) -> Any:
