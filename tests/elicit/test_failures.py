@@ -119,7 +119,13 @@ CUT_OFF = {
     ("first-word", "Sure! The word you have given me here is"): "cut-off",
     ("first-line", "Sure! Here it is:\nThe word"): "cut-off",
     ("first-word", "**The answer** is the word that"): "cut-off",
+    ("first-word", 'The past tense of "abide" is'): "cut-off",
+    ("first-word", "Answer: the past"): "cut-off",
+    ("first-word", "It is"): "cut-off",
+    ("first-word", "<|START_THINKING|> The user"): "cut-off",
+    ("first-word", "thought\nThe user asks"): "cut-off",
     ("first-word", "surely a shed"): "wrong",
+    ("first-word", "theatre of a"): "wrong",
 }
 
 

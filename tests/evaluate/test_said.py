@@ -54,6 +54,12 @@ USUAL = {
         "{% set told = m.content.split('</think>')[-1].lstrip('\n') %}{% endif %}{{ told }}<|im_end|>\n{% endfor %}"
         "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n\n</think>\n\n{% endif %}"
     ),
+    "no thought, as Gemma 4 has it": tiny_model.TEMPLATE.replace(
+        "assistant\n{% endif", "assistant\n<|channel>thought\n<channel|>{% endif"
+    ),
+    "the channel of answers, as gpt-oss has it": tiny_model.TEMPLATE.replace(
+        "assistant\n{% endif", "assistant\n<|channel|>final<|message|>{% endif"
+    ),
     "the day": tiny_model.TEMPLATE.replace("{% for", "{{ strftime_now('%d %b %Y') }}\n{% for", 1),
 }
 
@@ -66,7 +72,13 @@ def test_templates_that_treat_all_words_alike_are_taken(model, name, content):
     assert local.encode(asked, [ASKED[0], {"role": "user", "content": content}])
 
 
-@pytest.mark.parametrize("opened", ["<think>\n", "<think></think>[THINK]", "<|channel|>analysis<|message|>"])
+@pytest.mark.parametrize(
+    "opened",
+    [
+        *("<think>\n", "<think></think>[THINK]", "<|channel|>analysis<|message|>", "<|channel>thought\n"),
+        *("<|START_THINKING|>", "<|begin_of_thought|>\n", "<seed:think>", "◁think▷", "<thought_process>"),
+    ],
+)
 def test_a_template_that_leaves_a_thought_open_is_refused(model, opened):
     """Every short answer would be cut off in the thought, and look wrong."""
     template = tiny_model.TEMPLATE.replace("assistant\n{% endif", f"assistant\n{opened}{{% endif")

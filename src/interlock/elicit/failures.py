@@ -30,10 +30,10 @@ _REFUSALS = re.compile(
     r"m not able to|am unable to|m unable to|do not feel comfortable|don ?t feel comfortable)\b"
     r"|\b(i m|i am|we are|we re) sorry\b|^(sorry|i apologi[sz]e|my apologies)\b|\bas an ai\b|\bas a language model\b"
 )
-#: How an answer begins that is still to come, where the limit came first.
+#: How a sentence begins in which the answer is still to come, where the limit came first.
 _PREAMBLES = re.compile(
-    r"(sure|certainly|of course|absolutely|okay|ok|alright|great|the (correct |right |final )?answer|here (is|are|s)"
-    r"|let (me|us|s)|i (think|believe|would say)|based on|first)\b"
+    r"(sure|certainly|of course|absolutely|okay|ok|alright|great|good|happy|yes|no|well|so|hmm|first|based|answer|user"
+    r"|the|it|its|this|that|these|there|here|my|your|our|i|we|you|he|they|let|to|in|on|for|as|if|when|a|an)\b"
 )
 _LEAST_ECHO = 3  # words; fewer of the question's words are an answer like any other
 _LOOPED = re.compile(r"(?:^| )(\w+(?: \w+){0,2})(?: \1){3,}(?: |$)")
@@ -46,8 +46,8 @@ def classify(item: Item, answer: str, *, grade: grading.Grade, cut_off: bool) ->
     In this order: *right*; *empty*: no letter or digit; *refusal*: says that it will not, or cannot; *format*: the
     right answer stands in it, but not where it is looked for (`_holds`); *echo*: it begins with the question, or is
     nothing but three words or more of it; *repetition*: one to three words stand in it four times in a row; *cut-off*:
-    the limit came before the end of the part that is graded, or of an answer that begins with a thought, or with words
-    that announce it (`_PREAMBLES`); else *wrong*.
+    the limit came before the end of the part that is graded, or of an answer that begins with a thought, or as a
+    sentence does (`_PREAMBLES`); else *wrong*.
 
     The answer to a question with choices is one of them, *right* or *wrong*.
     """

@@ -54,13 +54,14 @@ _REPLACED = {
 }
 
 _MARK = re.compile(r"[<\[{|][^<>\[\]{}\s]*[>\]}|]")
-#: How models that think before they answer mark where a thought begins or, with a slash, ends.
-_THOUGHT = re.compile(
-    r"[<\[◁]\|?(?P<ends>/?)(seed:)?"
-    r"(think(ing)?|thoughts?|reason(ing)?|analysis|reflect(ion)?|scratch_?pad|(inner_)?monologue|channel)\b",
-    re.IGNORECASE,
-)
-_UNMARKED = re.compile(r"analysis(?=[A-Z])")  # of gpt-oss, whose marks are special tokens, which no answer shows
+#: How models that think before they answer mark where a thought begins and ends: `<think>`, `[THINK]`,
+#: `<|begin_of_thought|>`, `<|START_THINKING|>`, and the channels of gpt-oss and Gemma 4.
+_WORD = r"(seed:)?(think|thought|reason|analysis|reflect|scratch_?pad|(inner_)?monologue)\w*"
+_OPENS = re.compile(rf"[<\[◁]\|?((begin_of|start)_)?{_WORD}|<\|?channel\|?>\s*(thought|analysis)", re.IGNORECASE)
+_CLOSES = re.compile(rf"[<\[◁]\|?(/|(end_of|end)_){_WORD}|<channel\|>|<\|channel\|>\s*final", re.IGNORECASE)
+_UNMARKED = re.compile(
+    r"analysis(?=[A-Z])|thought\n"
+)  # of these two, whose marks are special tokens: no answer shows them
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,12 @@ Frames = dict[str, Frame]
 def begins_thought(answer: str) -> bool:
     """Whether an answer begins with a thought, as models mark it that think before they answer."""
     text = answer.lstrip()
-    found = _THOUGHT.match(text)
-    return bool(found and not found["ends"]) or bool(_UNMARKED.match(text))
+    return bool(_OPENS.match(text) or _UNMARKED.match(text))
+
+
+def _leaves_thought_open(text: str) -> bool:
+    opened, closed = ([found.start() for found in mark.finditer(text)] for mark in (_OPENS, _CLOSES))
+    return bool(opened) and opened[-1] > max(closed, default=-1)
 
 
 def require_wordless(tokenizer: Any, where: str) -> None:
@@ -214,7 +219,7 @@ def _found(tokenizer: Any, conversation: Turns) -> Frame:
     order = tuple(marks[found] for found in re.findall("|".join(map(re.escape, marks)), text)) if marks else ()
     if order != tuple(marks.values()):
         raise EvidenceError("the model's chat template does not write each turn once as it stands, and in their order")
-    if any(not found["ends"] for found in list(_THOUGHT.finditer(cut[-1]))[-1:]):
+    if _leaves_thought_open(cut[-1]):
         raise EvidenceError(
             f"the model's chat template leaves a thought open, in which short answers are cut off: `{cut[-1]!a:.60}`; "
             "expected one that closes it, as templates do when thinking is turned off"
