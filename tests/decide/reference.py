@@ -590,7 +590,7 @@ class Case:
             return self.clear_threshold(i, expr.threshold, cap, share)
         parts = [self.clear_part(i, part, name, cap, share / max(1, expr.count)) for part in expr.parts]
         shown = best(max(1, len(parts) - expr.count + 1), [span for span, _ in parts])
-        silent = least(*(span for _, span in parts))
+        silent = least(Span(), *(span for _, span in parts))
         longer = shown and (silent is None or shown.end > silent.end)
         return shown, shown if longer else silent
 

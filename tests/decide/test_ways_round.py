@@ -486,6 +486,13 @@ def test_an_earlier_version_that_asks_for_a_quantity_too_calls_it_reached_where_
     assert verdict(told, *versions) == expected
 
 
+def test_nothing_is_against_what_an_earlier_version_combined_of_no_parts():
+    """No policy that loads has one, and it is never below by itself."""
+    empty, second = simple(line("t", AtLeast(1, ()))), since(simple(), SECOND_VERSION)
+    assert verdict(known(NEW, NEAR_MISS), since(empty)) == "hold"
+    assert verdict(known(NEW), since(empty), second) == "permit"
+
+
 def test_a_hole_that_a_later_version_fills_is_below_by_what_is_evaluated_then():
     hole = Threshold("t", None, None)
     assert verdict(known(NEW), since(simple(hole)), since(simple(), SECOND_VERSION)) == "permit"
@@ -1343,10 +1350,32 @@ def test_what_outweighs_a_near_miss_reaches_as_far_as_what_was_evaluated():
         assert verdict(told, *versions) == "hold"  # a deployment is of what was evaluated itself
         bounds = ask(told, *versions).bounds
         assert (bounds and bounds.most_effective_compute) == most
+    near = family(foundation=LARGE, sibling={**LARGE, "steps": (Step(FOUNDATION, "continued", 10**20),)})
+    beside = replace(theirs, result=replace(theirs.result, subject=SIBLING), plan=replace(theirs.plan, subject=SIBLING))
+    for of_b, most in (([theirs, SOUND], 4 * 10**24), ([theirs, beside], 2 * 10**24), ([beside], None)):
+        bounds = ask(known(CLOSE, *of_b, runs("c"), subjects=near), *versions).bounds  # nothing beside it stands in
+        assert (bounds and bounds.most_effective_compute) == most
+    unopposed = known(runs(subject=FOUNDATION, planned_at=BEFORE), theirs, runs("c"), subjects=near)
+    assert ask(unopposed, *versions).bounds.most_effective_compute == 4 * 10**24
     tight = since(simple(replace(ALL_OF, rule_out=quick(buffer=buffer(multiple=Fraction(3, 2))))))
     assert ask(known(CLOSE, SOUND, runs("c")), tight, versions[1]).bounds.most_effective_compute == 15 * 10**23
     wide = family(model={"ec_high": 16 * 10**23})
     assert ask(known(CLOSE, SOUND, runs("c"), subjects=wide), tight, versions[1]).verdict == "hold"
+
+
+def test_what_outweighs_a_near_miss_is_sound_also_where_nothing_was_trained():
+    """No effective compute is no less than what nothing reaches."""
+    nothing = {"training_compute": 0, "ec_low": 0, "ec_high": 0}
+    untrained = family(foundation=nothing, model=nothing)
+    second = since(simple(line("t", C)), SECOND_VERSION)
+    no_demand = replace(ALL_OF, rule_out=replace(quick(), elicitation=()))
+    for level, of_b, expected in (
+        (ALL_OF, UNPLANNED, "hold"),
+        (ALL_OF, SOUND, "permit"),
+        (no_demand, SOUND, "hold"),
+    ):
+        told = known(CLOSE, of_b, runs("c"), subjects=untrained)
+        assert verdict(told, since(simple(level)), second) == expected
 
 
 def test_what_outweighs_a_near_miss_does_so_only_in_its_own_part():
