@@ -1323,6 +1323,18 @@ def test_what_is_not_sound_says_nothing_of_a_mean_whose_other_measure_an_earlier
     assert verdict(add(half, SOUND), *versions) == "permit"
 
 
+def test_a_mean_takes_a_measure_as_known_by_what_is_sound_for_one_of_its_demands():
+    """The others are missing, which is nothing against it."""
+    both = quick(elicitation=(PROMPTED, FEW_SHOT))
+    first = simple(line("t", At("m", Fraction("0.20")), rule_out=both), measures=ON_MEAN)
+    versions = since(first), since(simple(line("t", C), measures=ON_MEAN), SECOND_VERSION)
+    half = known(runs("c", planned_at=BEFORE), runs("c"))
+    assert verdict(half, *versions) == "hold"
+    assert verdict(add(half, SOUND), *versions) == "permit"
+    assert verdict(add(half, runs("b", elicitation="few-shot", planned_at=BEFORE)), *versions) == "permit"
+    assert verdict(add(half, runs("b", elicitation="scaffolded", planned_at=BEFORE)), *versions) == "hold"
+
+
 def test_what_outweighs_a_near_miss_of_an_earlier_version_does_so_at_any_age():
     """It was sound, and the version that asked for it is over."""
     versions = since(simple(ALL_OF)), since(simple(line("t", C)), SECOND_VERSION)

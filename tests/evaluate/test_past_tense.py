@@ -29,7 +29,7 @@ def test_a_draw_of_more_than_there_is_is_refused(n):
 
 def test_there_is_a_sample_for_each_test_verb_which_shows_the_first_of_the_draw():
     task, shots = tasks.past_tense(shots=2, seed=3), past_tense.draw(2, seed=3)
-    assert (task.name, task.version) == ("interlock/past-tense", 1)
+    assert (task.name, task.version) == ("interlock/past-tense", 2)
     for sample, item in zip(task.dataset, past_tense.load().test, strict=True):
         assert (sample.id, sample.target) == (item.id, item.target)
         said = [{"role": turn.role, "content": turn.text} for turn in sample.input]

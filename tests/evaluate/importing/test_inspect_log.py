@@ -29,7 +29,7 @@ MEASURE = Measure(
     low=Fraction(0),
     high=Fraction(1),
     task="interlock/codebook",
-    task_version=2,
+    task_version=3,
     metric="accuracy",
 )
 
@@ -51,7 +51,7 @@ def _counted(path, **how):
 def test_an_honest_log_says_what_our_own_reader_finds(short_run):
     found, own = _read(short_run), logs.read(short_run)
     assert found.files == ((short_run.name, hashlib.sha256(short_run.read_bytes()).hexdigest()),)
-    assert (found.samples, found.version, found.status) == (own.samples_digest, "2", "success")
+    assert (found.samples, found.version, found.status) == (own.samples_digest, "3", "success")
     assert count(found, MEASURE) == Counts(8, 8, 8, own.correct, None, 0, 8, 0, 0)
     assert (found.adapter, found.template, found.updates, found.edited, found.unchecked) == (UNKNOWN, UNKNOWN, 0, 0, ())
 
