@@ -102,8 +102,7 @@ class View:
         """An earlier version, as if it were in force and no later one were there, with everything since the first."""
         if place not in self._earlier:
             case = replace(self.case, versions=self.case.versions[: place + 1])
-            begun = case.versions[0].entered
-            self._earlier[place] = View(case, place, begun, self.subject, self.deployment, references=self.references)
+            self._earlier[place] = View(case, place, case.versions[0].entered, self.subject, self.deployment)
         return self._earlier[place]
 
     def name(self, digest: str) -> str:
