@@ -30,10 +30,10 @@ _REFUSALS = re.compile(
     r"m not able to|am unable to|m unable to|do not feel comfortable|don ?t feel comfortable)\b"
     r"|\b(i m|i am|we are|we re) sorry\b|^(sorry|i apologi[sz]e|my apologies)\b|\bas an ai\b|\bas a language model\b"
 )
-#: How a sentence begins in which the answer is still to come, where the limit came first.
+#: How an answer is announced that is still to come, where the limit came first.
 _PREAMBLES = re.compile(
-    r"(sure|certainly|of course|absolutely|okay|ok|alright|great|good|happy|yes|no|well|so|hmm|first|based|answer|user"
-    r"|the|it|its|this|that|these|there|here|my|your|our|i|we|you|he|they|let|to|in|on|for|as|if|when|a|an)\b"
+    r"(sure|certainly|of course|absolutely|okay|ok|alright|great|good question|happy to|yes|well|hmm|first|based on|it s"
+    r"|((the|my) )?((correct|right|final) )?answer|here (is|are|s)|it is|let (me|us|s)|i (think|believe|would say))\b"
 )
 _LEAST_ECHO = 3  # words; fewer of the question's words are an answer like any other
 _LOOPED = re.compile(r"(?:^| )(\w+(?: \w+){0,2})(?: \1){3,}(?: |$)")
@@ -46,8 +46,8 @@ def classify(item: Item, answer: str, *, grade: grading.Grade, cut_off: bool) ->
     In this order: *right*; *empty*: no letter or digit; *refusal*: says that it will not, or cannot; *format*: the
     right answer stands in it, but not where it is looked for (`_holds`); *echo*: it begins with the question, or is
     nothing but three words or more of it; *repetition*: one to three words stand in it four times in a row; *cut-off*:
-    the limit came before the end of the part that is graded, or of an answer that begins with a thought, or as a
-    sentence does (`_PREAMBLES`); else *wrong*.
+    the limit came before the end of the part that is graded, or of an answer that begins with a thought, announces
+    itself (`_PREAMBLES`) or begins with three words of the question in a row; else *wrong*.
 
     The answer to a question with choices is one of them, *right* or *wrong*.
     """
@@ -62,7 +62,7 @@ def classify(item: Item, answer: str, *, grade: grading.Grade, cut_off: bool) ->
         "format": _holds(answer, item.target),
         "echo": _echoes(said, _words(item.text)),
         "repetition": bool(_LOOPED.search(said)),
-        "cut-off": cut_off and (begins_thought(answer) or bool(_PREAMBLES.match(said)) or not _ended(grade, answer)),
+        "cut-off": cut_off and (_is_to_come(answer, said, _words(item.text)) or not _ended(grade, answer)),
     }
     return next((kind for kind in SPURIOUS if spurious[kind]), "wrong")
 
@@ -93,6 +93,13 @@ def _echoes(said: str, asked: str) -> bool:
     if min(len(said.split()), len(asked.split())) < _LEAST_ECHO:
         return False
     return said == asked or said.startswith(f"{asked} ") or _within(said, asked)
+
+
+def _is_to_come(answer: str, said: str, asked: str) -> bool:
+    """Whether an answer begins with what stands before one."""
+    begun = said.split()[:_LEAST_ECHO]
+    restated = len(begun) == _LEAST_ECHO and _within(" ".join(begun), asked)
+    return begins_thought(answer) or bool(_PREAMBLES.match(said)) or restated
 
 
 def _ended(grade: grading.Grade, answer: str) -> bool:
