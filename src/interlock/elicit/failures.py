@@ -32,8 +32,8 @@ _REFUSALS = re.compile(
 )
 #: How an answer is announced that is still to come, where the limit came first.
 _PREAMBLES = re.compile(
-    r"(sure|certainly|of course|absolutely|okay|ok|alright|great|good question|happy to|yes|well|hmm|first|based on|it s"
-    r"|((the|my) )?((correct|right|final) )?answer|here (is|are|s)|it is|let (me|us|s)|i (think|believe|would say))\b"
+    r"(sure|certainly|of course|absolutely|okay|ok|alright|great|good question|happy to|yes|well|hmm|first|based on"
+    r"|((the|my) )?((correct|right|final) )?answer|here (is|are|s)|it (is|s)|let (me|us|s)|i (think|believe))\b"
 )
 _LEAST_ECHO = 3  # words; fewer of the question's words are an answer like any other
 _LOOPED = re.compile(r"(?:^| )(\w+(?: \w+){0,2})(?: \1){3,}(?: |$)")
