@@ -148,3 +148,18 @@ def evidence_as_of_the_parent(workspace, name):
 def terms(workspace):
     """What each snapshot says."""
     return [it.terms for it in workspace.read().snapshots]
+
+
+def again(start, segment, into, *, changed=lambda loop: None):
+    """The run's own steps, from a folder, perhaps with a loop that was changed."""
+    loop, losses = Loop(start), []
+    changed(loop)
+    for step in range(segment.first_step, segment.last_step):
+        loss = loop.model(**batch(step)).loss
+        loss.backward()
+        loop.optimizer.step()
+        loop.schedule.step()
+        loop.optimizer.zero_grad()
+        losses.append(loss)
+    loop.save(into)
+    return losses

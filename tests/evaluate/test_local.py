@@ -11,7 +11,7 @@ import pytest
 
 import tiny_model
 from interlock.errors import EvidenceError, UsageError
-from interlock.evaluate import local
+from interlock.evaluate import local, weights
 
 torch = pytest.importorskip("torch")
 models = pytest.importorskip("subject.compute.models")
@@ -300,7 +300,7 @@ def test_a_model_of_any_family_fits_what_transformers_saved_of_it(name, tmp_path
 
     model = AutoModelForCausalLM.from_config(models.config_of(name, layers=2))
     model.save_pretrained(tmp_path)
-    loaded = local._model(tmp_path, torch.float32, local._stored(tmp_path)).state_dict()
+    loaded = weights.model(tmp_path, torch.float32).state_dict()
     assert loaded.keys() == model.state_dict().keys()
 
 
@@ -321,10 +321,10 @@ def test_constants_that_older_models_were_saved_with_are_known_by_what_they_are(
     for name, (family, tensor) in told.items():
         AutoModelForCausalLM.from_config(models.config_of(family, layers=2)).save_pretrained(tmp_path / name)
         _as_first_published(tmp_path / name, name, tensor)
-        local._model(tmp_path / name, torch.float32, local._stored(tmp_path / name))
+        weights.model(tmp_path / name, torch.float32)
     _as_first_published(tmp_path / "h.0.attn.bias", "h.0.attn.bias", mask + mask.flip(3))
     with pytest.raises(EvidenceError, match=r"with `h\.0\.attn\.bias` and others like it they have more numbers"):
-        local._model(tmp_path / "h.0.attn.bias", torch.float32, local._stored(tmp_path / "h.0.attn.bias"))
+        weights.model(tmp_path / "h.0.attn.bias", torch.float32)
 
     llama = tiny_model.build(tmp_path / "llama")
     (own,) = [it for name, it in local.load(llama).model.named_buffers() if name.endswith("rotary_emb.inv_freq")]

@@ -21,22 +21,7 @@ from interlock.gate.transcript import DataOrder
 from interlock.subject import manifest
 from interlock.subject.compute import _families, architecture, counted
 from interlock.workspace import Workspace
-
-
-def again(start, segment, into, *, changed=lambda loop: None):
-    """The run's own steps, from a folder, perhaps with a loop that was changed."""
-    loop, losses = made.Loop(start), []
-    changed(loop)
-    for step in range(segment.first_step, segment.last_step):
-        loss = loop.model(**made.batch(step)).loss
-        loss.backward()
-        loop.optimizer.step()
-        loop.schedule.step()
-        loop.optimizer.zero_grad()
-        losses.append(loss)
-    loop.save(into)
-    return losses
-
+from training_lab import again
 
 ORDER = DataOrder.of(0, (f"batch {step}" for step in range(4)))
 

@@ -155,19 +155,6 @@ def test_weights_have_behind_them_what_any_snapshot_of_them_had_spent(computes, 
 # -- the transcript, and training again --------------------------------------------------------------------------------
 
 
-def _again(start, segment, into):
-    loop, losses = made.Loop(start), []
-    for step in range(segment.first_step, segment.last_step):
-        loss = loop.model(**made.batch(step)).loss
-        loss.backward()
-        loop.optimizer.step()
-        loop.schedule.step()
-        loop.optimizer.zero_grad()
-        losses.append(loss)
-    loop.save(into)
-    return losses
-
-
 def _ran(workspace, folder, tmp_path):
     """Two runs of two steps, one going on from the other. Returns what training again says of each."""
     runs, digest = tmp_path / "runs", _permit(workspace, folder, 4, worth=THIRDS)
@@ -177,7 +164,7 @@ def _ran(workspace, folder, tmp_path):
             made.Loop(start).train(gate, runs, steps=steps, every=1)
     evidence, folders = Workspace.open(workspace.folder).read(), [folder, *runs.glob("checkpoint-*")]
     told = sorted(Path(workspace.folder / "transcripts").glob("run-*.jsonl"))
-    return [replay.replay(evidence, it.read_bytes(), count=1, folders=folders, again=_again) for it in told]
+    return [replay.replay(evidence, it.read_bytes(), count=1, folders=folders, again=made.again) for it in told]
 
 
 def test_a_run_adds_up_at_what_its_training_is_worth(whole, folder, tmp_path):

@@ -25,9 +25,12 @@ class Shape:
         return max(0, int(model.config.num_hidden_layers) - self.layers) if self.layers else 0
 
 
-def trained_by(told: Mapping[str, Any]) -> bool:
-    """Whether an elicitor trains an adapter, alone or in a chain, by its settings (`Elicitor.describe`)."""
-    return told.get("weights") == "adapter" or any(trained_by(part["settings"]) for part in told.get("parts", ()))
+def adapters(told: Mapping[str, Any]) -> list[int]:
+    """On how many of the last layers each adapter is that an elicitor trains, alone or in a chain, by its settings
+    (`Elicitor.describe`); 0: on every one.
+    """
+    own = [int(told["layers"])] if told.get("weights") == "adapter" else []
+    return own + [layers for part in told.get("parts", ()) for layers in adapters(part["settings"])]
 
 
 def attach(model: Any, shape: Shape) -> Any:

@@ -22,7 +22,7 @@ from interlock.evaluate.due import runner
 from interlock.evidence.predicates import ResultPredicate, protocol_to_json, statement
 from interlock.evidence.roles import in_force
 from interlock.policy.model import Measure
-from interlock.subject import manifest
+from interlock.subject import configs, manifest
 from interlock.workspace import Workspace, now, write_whole
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 #: By what name a config says that the model is a mixture of experts.
-_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
+_EXPERTS = {"num_local_experts", "num_experts", "n_routed_experts"}
 #: The tasks that this version can run, and what an elicitation of each may learn from.
 MATERIAL = {"interlock/codebook": codebook.material, "interlock/past-tense": past_tense.material}
 
@@ -134,17 +134,14 @@ def require_reached(workspace: Workspace, subject: str, elicitor: Elicitor) -> N
 
     Raises:
         UsageError: it does.
+        EvidenceError: the config cannot be read.
     """
-    from interlock.elicit.lora import trained_by
+    from interlock.elicit.lora import adapters
 
     place = workspace.places().get(subject)
-    if place is None or not trained_by(elicitor.describe()):
+    if place is None or not adapters(elicitor.describe()) or not (config := place.folder / "config.json").is_file():
         return
-    try:
-        config = json.loads((place.folder / "config.json").read_bytes())
-    except (OSError, ValueError):
-        return
-    if named := next((name for name in _EXPERTS if config.get(name)), None):
+    if named := next((name for name, value in configs.members(config) if value and name in _EXPERTS), None):
         raise UsageError(
             f"`{elicitor.name}` trains an adapter, which does not reach a mixture's experts (`{named}` in the config); "
             "choose what trains all weights: --elicitor fine-tune-full, or --elicitor grpo --set weights=all"

@@ -19,8 +19,7 @@ import logging
 import math
 import random
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from interlock.errors import EvidenceError, UsageError, missing_extra
-from interlock.evaluate import said
+from interlock.evaluate import said, weights
 from interlock.evaluate.prefixes import Prefixes, cut, suits
 from interlock.subject import configs
 
@@ -40,7 +39,6 @@ _log = logging.getLogger(__name__)
 BUCKET = 16  # prompt lengths are padded up to a multiple of this
 ROWS = 16  # every batch has this many rows, as long as they fit in memory
 LEAST_SHARED = 32  # tokens; a shorter beginning is not worth a pass of its own
-_FORMATS = {"BF16", "F16", "F32"}  # of stored weights: what float32 holds without a loss
 
 Conversation = Sequence[dict[str, str]]
 
@@ -119,13 +117,14 @@ def load(folder: Path, *, adapter: Path | None = None) -> LocalModel:
     if adapter is not None:
         _require(adapter, configs.ADAPTER, "adapter")
     require_extra("torch", "transformers", "peft", "safetensors")
-    stored = _stored(folder)
-    exact = adapter is None and all(of.format == "BF16" for of in stored.values())
-    dtype = number_format() if exact else _float32()
+    import torch
+
+    exact = adapter is None and weights.formats(folder) == {"BF16"}
+    dtype = number_format() if exact else torch.float32
     with quiet():
-        model = _model(folder, dtype, stored)
+        model = weights.model(folder, dtype)
         if adapter is not None:
-            model = _merged(model, adapter)
+            model = weights.merged(model, adapter)
         tokenizer = _tokenizer(folder)
     _require_fit(model, tokenizer, folder)
     return LocalModel(ready(model), tokenizer, dtype)
@@ -517,149 +516,13 @@ def _require(folder: Path, name: str, kind: str) -> None:
             configs.check(path)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """A tensor as it lies in a file: its format, by safetensors' name for it, and how many numbers it has."""
-
-    file: Path
-    format: str
-    size: int
-
-
-def _stored(folder: Path) -> dict[str, _Stored]:
-    """The tensors in the weight files of a folder, by name.
-
-    Raises:
-        EvidenceError: the first file that is cut off or not a safetensors file.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    found = dict[str, _Stored]()
-    for file in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(file, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118  it is no mapping
-                    part = tensors.get_slice(name)
-                    found[name] = _Stored(file, part.get_dtype(), math.prod(part.get_shape()))
-        except (SafetensorError, OSError) as error:
-            raise EvidenceError(f"`{file}` is not a complete safetensors file: {_first_line(error)}") from error
-    return found
-
-
-def _check_formats(stored: Mapping[str, _Stored]) -> None:
-    for name, of in stored.items():
-        if of.format not in _FORMATS:
-            expected = ", ".join(sorted(_FORMATS))
-            raise EvidenceError(f"`{of.file}`: `{name}` is stored as {of.format}, expected one of {expected}")
-
-
-def _float32() -> torch.dtype:
-    import torch
-
-    return torch.float32
-
-
-def _model(folder: Path, dtype: torch.dtype, stored: Mapping[str, _Stored]) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    if json.loads((folder / "config.json").read_bytes()).get("quantization_config"):
-        raise EvidenceError(f"`{folder}/config.json` has `quantization_config`, by which weights would be rounded")
-    read: Any = AutoModelForCausalLM.from_pretrained
-    given = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
-    try:
-        model, report = read(folder, dtype=dtype, output_loading_info=True, **given)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
-        raise EvidenceError(f"cannot load the model in `{folder}`: {_first_line(error)}") from error
-    kinds = ("missing_keys", "mismatched_keys", "unexpected_keys")  # what is left over may be a layer that is left out
-    if wrong := sorted({str(key) for kind in kinds for key in report[kind]}):
-        raise EvidenceError(f"weights in `{folder}` do not fit its `config.json`: {len(wrong)} such as `{wrong[0]}`")
-    told = {name: of for name, of in stored.items() if name in model.state_dict() or not _is_known(name, of, model)}
-    _check_formats(told)
-    if wrong := _left_over(model, told):
-        raise EvidenceError(
-            f"weights in `{folder}` do not fit its `config.json`: with `{wrong[0]}` and others like it they have more "
-            "numbers than the model, or fewer"
-        )
-    return model
-
-
-def _left_over(model: Any, stored: Mapping[str, _Stored]) -> list[str]:
-    """The names of tensors that only the files have, or only the model, unless they come to as many numbers.
-
-    transformers reports no tensor whose name its class passes over, be it a whole layer. It may load some under another
-    name, or in other parts, but never more or fewer numbers; tied tensors share their memory, and count once.
-    """
-    held = model.state_dict()
-    named = {tensor.data_ptr() for name, tensor in held.items() if name in stored}
-    made = {tensor.data_ptr(): name for name, tensor in held.items() if tensor.data_ptr() not in named}
-    left = sorted(name for name in stored if name not in held)
-    if sum(stored[name].size for name in left) == sum(held[name].numel() for name in made.values()):
-        return []
-    return left or sorted(made.values())
-
-
-def _is_known(name: str, of: _Stored, model: Any) -> bool:
-    """Whether a tensor is one of those that older models were saved with, and any has of its own: a causal mask, what
-    it puts in the place of what is masked, or the frequencies of its positions."""
-    import torch
-    from safetensors import safe_open
-
-    leaf = name.rpartition(".")[2]
-    if leaf not in {"bias", "masked_bias", "inv_freq"}:
-        return False
-    with safe_open(of.file, framework="pt") as tensors:
-        tensor = tensors.get_tensor(name)
-    if leaf == "bias":
-        return tensor.dim() == 4 and torch.equal(tensor.float(), torch.ones(1, 1, *tensor.shape[2:]).tril())
-    if leaf == "masked_bias":
-        return bool(tensor.numel() == 1)
-    its = [buffer.float() for place, buffer in model.named_buffers() if place.rpartition(".")[2] == leaf]
-    return any(tensor.shape == it.shape and torch.allclose(tensor.float(), it, rtol=1e-2) for it in its)
-
-
-def _merged(model: Any, adapter: Path) -> Any:
-    from peft import LoraConfig, PeftModel
-
-    _check_formats(_stored(adapter))
-    try:
-        warnings.simplefilter("ignore", UserWarning)  # inside `quiet`; what peft warns of is checked below
-        config = LoraConfig.from_pretrained(str(adapter), local_files_only=True)
-        adapted = PeftModel(model, config)
-        report = adapted.load_adapter(str(adapter), "default", local_files_only=True)  # `from_pretrained` does not tell
-        once = _merges_as_it_serves(adapted, config)
-        merged = adapted.merge_and_unload()
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
-        raise EvidenceError(f"cannot load the adapter in `{adapter}`: {_first_line(error)}") from error
-    if wrong := sorted({*report.missing_keys, *report.unexpected_keys}):
-        raise EvidenceError(
-            f"weights in `{adapter}` do not fit its `{configs.ADAPTER}`: {len(wrong)} such as `{wrong[0]}`"
-        )
-    if not once:
-        raise EvidenceError(
-            f"`{adapter}/{configs.ADAPTER}` adapts weights that stand in several places, or after some tokens only: "
-            "merged into the weights it is another model than beside them"
-        )
-    return merged
-
-
-def _merges_as_it_serves(adapted: Any, config: Any) -> bool:
-    """Whether each weight that an adapter changes is of one module only, so that merging it changes nothing else."""
-    from peft.tuners.lora import LoraLayer
-
-    if config.layer_replication or getattr(config, "alora_invocation_tokens", None):
-        return False
-    changed = [part.get_base_layer() for part in adapted.modules() if isinstance(part, LoraLayer)]
-    places = Counter(own.data_ptr() for part in adapted.modules() for own in part.parameters(recurse=False))
-    return {places[own.data_ptr()] for part in changed for own in part.parameters(recurse=False)} <= {1}
-
-
 def _tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"cannot load the tokenizer in `{folder}`: {_first_line(error)}") from error
+        raise UsageError(f"cannot load the tokenizer in `{folder}`: {weights.first_line(error)}") from error
     if not tokenizer.chat_template:
         raise UsageError(f"the tokenizer in `{folder}` has no chat template")
     said.require_wordless(tokenizer, str(folder))
@@ -675,7 +538,3 @@ def _require_fit(model: Any, tokenizer: Any, folder: Path) -> None:
         raise UsageError(
             f"the tokenizer in `{folder}` is not this model's: it has tokens up to {last}, expected at most {known - 1}"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

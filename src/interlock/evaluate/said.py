@@ -59,9 +59,8 @@ _MARK = re.compile(r"[<\[{|][^<>\[\]{}\s]*[>\]}|]")
 _WORD = r"(seed:)?(think|thought|reason|analysis|reflect|scratch_?pad|(inner_)?monologue)\w*"
 _OPENS = re.compile(rf"[<\[◁]\|?((begin_of|start)_)?{_WORD}|<\|?channel\|?>\s*(thought|analysis)", re.IGNORECASE)
 _CLOSES = re.compile(rf"[<\[◁]\|?(/|(end_of|end)_){_WORD}|<channel\|>|<\|channel\|>\s*final", re.IGNORECASE)
-_UNMARKED = re.compile(
-    r"analysis(?=[A-Z])|thought\n"
-)  # of these two, whose marks are special tokens: no answer shows them
+#: As these two begin one in an answer, which does not show special tokens, as their marks are.
+_UNMARKED = re.compile(r"analysis(?=[A-Z])|thought\n")
 
 
 @dataclass(frozen=True, slots=True)

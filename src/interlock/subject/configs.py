@@ -47,21 +47,35 @@ def check(path: Path) -> None:
     Raises:
         EvidenceError: it is no config, it sends a loader elsewhere, or it is of another adapter than LoRA.
     """
+    read = _read(path)
+    for name, value in _members(read):
+        if value and (what := _loads(name, value)):
+            raise EvidenceError(f"`{path}` has `{name}`, by which {what}; remove it")
+    if path.name.lower() == ADAPTER and read.get("peft_type") != "LORA":
+        raise EvidenceError(f"`{path}` has the `peft_type` {read.get('peft_type')!a:.40}, expected 'LORA'")
+
+
+def members(path: Path) -> list[tuple[str, Any]]:
+    """Each member of a config with its value, at any depth.
+
+    Raises:
+        EvidenceError: it is no config.
+    """
+    return list(_members(_read(path)))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             read: Any = json.loads(file.read(_MOST).decode())
-        members = list(_members(read))
+        list(_members(read))  # too deep, if it is
     except OSError as error:
         raise EvidenceError(f"`{path}` cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise EvidenceError(f"`{path}` is not a config in JSON") from error
     if not isinstance(read, dict):
         raise EvidenceError(f"`{path}` is not a config in JSON")
-    for name, value in members:
-        if value and (what := _loads(name, value)):
-            raise EvidenceError(f"`{path}` has `{name}`, by which {what}; remove it")
-    if path.name.lower() == ADAPTER and read.get("peft_type") != "LORA":
-        raise EvidenceError(f"`{path}` has the `peft_type` {read.get('peft_type')!a:.40}, expected 'LORA'")
+    return read
 
 
 def _members(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - JSON

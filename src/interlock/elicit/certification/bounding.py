@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from interlock.decide import bounds
-from interlock.elicit import asking, budget, session
+from interlock.elicit import asking, budget, lora, session
 from interlock.elicit.budget import Meter
 from interlock.elicit.elicitor import Adapted, Elicitor, Progress, recipe, under
 from interlock.elicit.items import Material, Questions
@@ -69,7 +69,7 @@ class Plan:
         if not self.share > 0:
             raise UsageError(f"the share is {float(self.share):g}, expected more than 0")
         for it in self.elicitors:
-            if layers := _last_layers(it.describe()):
+            if layers := max(lora.adapters(it.describe()), default=0):
                 raise UsageError(
                     f"`{it.name}` trains an adapter on the last {layers} layers: all that an organism has, and a part "
                     "of a larger model, so that the one says little of the other; expected `layers=0`, for every one"
@@ -176,12 +176,6 @@ def bound(plan: Plan, folders: Sequence[Path], out: Path, *, progress: Progress,
     elif (out / BOUNDS).read_text(encoding="utf-8") != lines:
         raise EvidenceError(f"`{out / BOUNDS}` is not what the organisms showed: one of the two was changed")
     return found
-
-
-def _last_layers(told: Mapping[str, Any]) -> int:
-    """On how many of the last layers an elicitor, by its settings, trains an adapter; 0: on every one, or on none."""
-    parts = [_last_layers(part["settings"]) for part in told.get("parts", ())]
-    return max([int(told["layers"]) if told.get("weights") == "adapter" else 0, *parts])
 
 
 def digest(out: Path) -> str:
