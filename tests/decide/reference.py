@@ -704,7 +704,8 @@ class Case:
         for other in failed:
             budget = self.budget(other.at)
             if other.about == digest or other.about in self.counted(budget):
-                back = {digest} | forebears(self.facts, digest, budget)
+                back = {it for it in forebears(self.facts, digest, budget) if digest not in ancestors(self.facts, it)}
+                back |= {digest}
                 good = [a for a in good if a.at > other.at and a.entry > other.entry and other.about in back]
         good = [
             a for a in good if assumption.by in a.signers and rule.run_by not in a.signers and not self.withdrawn(a)

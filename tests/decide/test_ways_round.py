@@ -1079,6 +1079,21 @@ def test_a_check_that_failed_is_not_shed_by_registering_the_subject_once_more():
         assert found(again, replace(bad, at=STATED + 3 * DAY), evaluated=(who,)) == "hold"
 
 
+def test_a_check_that_failed_on_what_came_of_the_ancestor_is_not_passed_by_it_though_that_stands_beside_it():
+    """What went on from it for nothing, or from a merge of it with less, took no more than it did by some way."""
+    kin = family(foundation=LARGE, child={"steps": (Step(MODEL, "continued", 0),)})
+    good, bad = probed(MODEL, 0, passed=True), probed(CHILD, 1, passed=False)
+
+    def found(*words, evaluated=(MODEL,)):
+        told = facts(*(runs(subject=it) for it in evaluated), subjects=kin, attestations=words)
+        return verdict(told, CHECKED, subject=CHILD, **SCALE)
+
+    assert found(good) == "permit"
+    assert found(good, bad) == "hold"
+    assert found(good, bad, probed(MODEL, 2, passed=True)) == "hold"
+    assert found(good, bad, probed(CHILD, 2, passed=True), evaluated=(MODEL, CHILD)) == "permit"
+
+
 def test_a_check_that_failed_on_what_the_ancestor_came_from_is_passed_by_the_ancestor():
     kin = family(foundation=LARGE, model={"ec_low": 10**24}, child={"steps": (Step(MODEL, "continued", 10**22),)})
     words = [probed(MODEL, 1, passed=True), probed(FOUNDATION, 0, passed=False)]
