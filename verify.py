@@ -281,13 +281,13 @@ def fits(value: Any, form: Any, where: str) -> None:  # nothing in it otherwise,
 
 
 class Reader:  # reads entry after entry, and refuses what the entries before it do not support
-    def __init__(self, pinned: str | None) -> None:
+    def __init__(self, pinned: str | None, times: list[datetime]) -> None:
         self.pinned, self.policy, self.digest = pinned, Json(), ""
         self.keys, self.roles = dict[str, bytes](), dict[str, tuple[set[str], int]]()
         self.kinds, self.weights = dict[str, str](), dict[str, set[str]]()  # of statements; of subjects that can be run
         lists: Any = {name: [] for name in "plans results attestations withdrawals set_asides lapses".split()}
         self.facts = SimpleNamespace(subjects={}, deployments={}, kinds=self.kinds.values(), **lists)
-        self.decided, self.permits, self.ended = Json(), Json(), dict[str, str]()  # all by digest
+        self.decided, self.permits, self.ended, self.times = Json(), Json(), dict[str, str](), times  # 3 by digest
         self.saved = Json()  # from what, for how long and by what in all the first snapshot with a file trained
 
     def take(self, data: bytes, at: datetime, first: datetime, where: str) -> Json:  # was there at, not before `first`
@@ -390,7 +390,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
 
     def read_snapshot(self, said: Json, fact: Any, where: str) -> None:  # of weights that nobody had before it
         permit, flop, by = self.permits.get(said["permit"]), Fraction(said["flop"]), Fraction(said["effective_compute"])
-        demand(permit, where, said["permit"], "a permit before it")
+        demand(permit and permit["action"] == "scale", where, said["permit"], "a permit to scale before it")
         one, start = (known := self.facts.subjects)[permit["subject"]], Fraction(permit["effective_compute"]["start"])
         older = (self.weights.get(it, ()) for it in one.line)
         new = self.files(said["manifest"], fact.subject, where) - set[str]().union(self.saved, *older)
@@ -419,8 +419,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
 
     def read_plan(self, said: Json, fact: Any, where: str) -> None:
         fact.protocol, fact.report_by = self.ran(fact, said["protocol"], where), moment(said["report_by"])
-        latest = after(fact.at, self.policy["report_within"])
-        demand(fact.report_by <= latest, where, said["report_by"], f"{latest:{WRITTEN}} or before")
+        demand(fact.report_by <= after(fact.at, self.policy["report_within"]), where, said["report_by"], "a sooner one")
         self.facts.plans.append(fact)
 
     def read_result(self, said: Json, fact: Any, where: str) -> None:
@@ -463,7 +462,10 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
         fact.of, fact.signers = fact.subject, of[0].signers
         self.facts.withdrawals += [fact] * bool(said["disagreed"])
 
-    def read_decision(self, said: Json, fact: Any, _: str) -> None:
+    def read_decision(self, said: Json, fact: Any, where: str) -> None:  # it had read all that there was
+        n, read, at = said["checkpoint"]["size"], moment(said["checkpoint"]["time"]), moment(said["at"])
+        fine = n < len(self.kinds) and self.times[n - 1] <= read <= at <= self.times[n]
+        demand(fine and fact.subject in self.facts.subjects, where, said["checkpoint"], "a decision at times that fit")
         self.decided[fact.digest] = (fact.subject, said)
 
     def read_permit(self, said: Json, fact: Any, where: str) -> None:  # within its decision, and what it narrows
@@ -896,7 +898,7 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     bundle = strict(data, "bundle", "bundle")
     entries = [text.encode() for text in bundle["entries"]]
     times, before, root, latest = covered(bundle, log, entries, witnesses)
-    reader, said, size = Reader(pinned), Json(), len(entries) - 1
+    reader, said, size = Reader(pinned, times), Json(), len(entries) - 1
     for number, (entry, at, first) in enumerate(zip(entries, times, before, strict=True)):
         said = reader.take(entry, at, first, f"entry {number}")
         if said["predicateType"] == "urn:interlock:duty-overdue:v1":
@@ -906,10 +908,8 @@ def verify(data: bytes, log: NoteKey, pinned: str | None, witnesses: Witnesses |
     demand(said["predicateType"] == "urn:interlock:decision:v5", where, said["predicateType"], "a decision")
     asked, seen = SimpleNamespace(**{**claimed, "at": moment(claimed["at"])}), claimed["checkpoint"]
     facts.checkpoint = SimpleNamespace(time=moment(seen["time"]))
-    fine = size > 0 and (seen["size"], seen["root"]) == (size, root.hex())
-    fine = fine and times[-2] <= facts.checkpoint.time <= asked.at <= times[-1]
-    fine = fine and said["subject"][0]["digest"]["sha256"] == asked.subject in facts.subjects
-    demand(fine, where, f"{seen} at {claimed['at']}", "all entries before it, its subject in them, at times that fit")
+    fine = (seen["size"], seen["root"], said["subject"][0]["digest"]["sha256"]) == (size, root.hex(), asked.subject)
+    demand(fine, where, f"{seen} at {claimed['at']}", "all entries before it, and its subject")
     derived = Rule(asked, policy, times[0], facts).answer()
     differ(f"{where}, non-compliance", [{**it, "done": None} for it in claimed["non_compliance"]], facts.lapses)
     differ(where, claim(claimed, (policy["id"], policy["version"], reader.digest)), derived)

@@ -700,7 +700,7 @@ def test_a_decision_that_looked_away_from_what_was_there_is_refused():
     subject = made.evaluated()
     made.report(subject, made.plan(subject, seed=1), correct=110, seed=1)
     made.say(made.decision(subject, read_up_to=5), "team")
-    with pytest.raises(alone.Refused, match="all entries before it"):
+    with pytest.raises(alone.Refused, match="a decision at times that fit"):
         verified(made)
 
 

@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from interlock.decide.decision import timestamp
 from interlock.errors import EvidenceError, LedgerError, UsageError
@@ -36,8 +36,9 @@ from interlock.evidence import dsse, keys
 from interlock.evidence.amendment import hindrance, misfits, noticed
 from interlock.evidence.keyring import Keyring
 from interlock.evidence.passphrase import Passphrases
-from interlock.evidence.predicates import Fields, statement
+from interlock.evidence.predicates import Fields, predicate_type, statement
 from interlock.evidence.read import Evidence, read
+from interlock.evidence.rederive import read_derived
 from interlock.evidence.roles import in_force
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
 from interlock.ledger import _disk
@@ -197,10 +198,12 @@ class Workspace:
         return path
 
     def append(self, made: Statement, signing: Sequence[keys.KeyPair]) -> str:
-        """Sign a statement, check that it would be read back, and append it. Returns the statement's digest.
+        """Sign a statement, check that it would be read back, and append it; a decision is derived again before.
+        Returns the statement's digest.
 
         Raises:
-            EvidenceError: the ledger would refuse to read it; nothing was written.
+            EvidenceError: the ledger would refuse to read it, or it is a decision that the rule does not give; nothing
+                was written.
             LedgerError: it did not become durable.
         """
         payload = made.to_bytes()
@@ -208,14 +211,15 @@ class Workspace:
         with self._locked(), self.writer() as writer:
             writer.check_open()
             view = self.view()
-            self._try(view, envelope, max(now(), view.time))
+            check = read_derived if made.predicate_type == predicate_type("decision") else read
+            self._try(check, view, envelope, max(now(), view.time))
             writer.append_at(envelope, view.size)
             # crash point: it stands, and is not remembered before somebody reads it
             with contextlib.suppress(LedgerError):
                 self.memory.keep(self.ledger.latest())
         return hashlib.sha256(payload).hexdigest()
 
-    def _try(self, view: LedgerView, envelope: bytes, moment: datetime) -> None:
+    def _try(self, check: _Read, view: LedgerView, envelope: bytes, moment: datetime) -> None:
         """Read the ledger as if an entry stood there, published now; or a day later, by when another version of the
         policy may be in force: that it was signed then, too, must not depend on how long a publication takes.
 
@@ -225,7 +229,7 @@ class Workspace:
 
         def found(at: datetime) -> Evidence:
             entries = (*view.entries, Entry(view.size, envelope, at))
-            return read(_extended(view, entries), pinned_policy=self.policy_digest)
+            return check(_extended(view, entries), pinned_policy=self.policy_digest)
 
         if any(moment < version.since <= moment + _DELAY for version in found(moment).versions):
             found(moment + _DELAY)
@@ -344,6 +348,12 @@ class Workspace:
         with path.open("ab") as file:
             _disk.take(file.fileno(), fcntl.LOCK_EX, path)
             yield
+
+
+class _Read(Protocol):
+    """Reads a ledger, or says what is wrong with it."""
+
+    def __call__(self, view: LedgerView, /, *, pinned_policy: str) -> Evidence: ...
 
 
 def _extended(view: LedgerView, entries: tuple[Entry, ...]) -> LedgerView:

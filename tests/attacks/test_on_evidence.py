@@ -12,10 +12,12 @@ from fractions import Fraction
 import pytest
 import torch
 from inspect_ai.log import read_eval_log, write_eval_log
+from safetensors.torch import save_file
 
 import foreign
 import lab
 import ledger_lab as made
+from interlock import cli
 from interlock.cli.subjects import From, register
 from interlock.decide.decision import timestamp
 from interlock.decide.facts import Step
@@ -28,6 +30,7 @@ from interlock.evidence.predicates import MOST_SAMPLES, SnapshotPredicate, Stopp
 from interlock.evidence.statement import Statement
 from interlock.policy import compile as compiled
 from interlock.policy.load import loads
+from interlock.subject import manifest
 from interlock.subject.manifest import Manifest
 from interlock.subject.run import Run
 from interlock.workspace import Place, now
@@ -348,6 +351,38 @@ def test_bad_run_on_an_earlier_snapshot_and_the_later_one_said_to_be_made_otherw
         _snapshot(sound, "6", made.COMPUTE, kind=kind)
 
 
+def test_weights_that_the_rule_holds_called_a_snapshot_under_a_permit_of_their_parent(sound, tmp_path, capsys):
+    """`run` starts what was saved under a permit: under one to scale only, and within its bound."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    save_file({"w": torch.zeros(1)}, folder / "model.safetensors")
+    files = manifest.of(folder)
+    allowed = {action: _permit(capsys, sound, action) for action in ("deploy-api", "scale")}
+    most = sound.read().permits[-1].terms.most_compute
+
+    def run(action):
+        starts = ["-p", allowed[action], "-a", action, "-s", str(folder), "--", "true"]
+        code = cli.run(["run", "-w", str(sound.folder), *starts])
+        return code, capsys.readouterr().err
+
+    def say(action, spent):
+        saved = SnapshotPredicate(
+            files, allowed[action], made.FILES.digest, 1, spent, made.COMPUTE + spent, None, "1" * 64
+        )
+        told = statement("snapshot", name="s", digest=files.digest, predicate=saved.to_json())
+        return made.sign(sound, told, "gatekeeper")
+
+    with pytest.raises(EvidenceError, match="is for `deploy-api`, expected one to `scale`"):
+        say("deploy-api", 1)
+    assert [run(action)[0] for action in allowed] == [3, 3]
+    say("scale", most - made.COMPUTE)
+    assert [run(action)[0] for action in allowed] == [3, 0]
+    say("scale", most - made.COMPUTE + 1)
+    code, told = run("scale")
+    assert (code, f"FLOP, and the permit's bound is {most}" in told) == (3, True)
+
+
 def test_bad_run_on_weights_of_a_run_from_scratch_and_its_others_said_to_be_made_otherwise(told):
     begun = Run("1" * 64, "2" * 64)
     predicate = SubjectPredicate("begun", begun, 1, 1, 1, ())
@@ -416,8 +451,8 @@ def test_bad_run_hidden_on_the_model_under_another_name(sound, capsys):
     assert lab.verdict(capsys, sound, "m")[0] == "permit"
 
 
-def _permit(capsys, workspace):
-    said = lab.command(capsys, workspace, "permit", "issue", "-s", "m", "-a", "scale", "--json")
+def _permit(capsys, workspace, action="scale"):
+    said = lab.command(capsys, workspace, "permit", "issue", "-s", "m", "-a", action, "--json")
     assert said.code == 0, said.err
     return said.json["permit"]
 

@@ -375,10 +375,13 @@ def test_an_older_policy_version_chosen_to_decide_by(tightened, capsys):
     lied = decide(evidence.versions[:1], evidence.facts, subject=subject.digest, action="scale", at=now())
     assert lied.verdict == "permit"
     named = {"name": "m", "digest": subject.digest}
-    decided = made.sign(workspace, statement("decision", predicate=to_json(lied), **named), "gatekeeper")
+    decided = statement("decision", predicate=to_json(lied), **named)
+    with pytest.raises(EvidenceError, match="says `permit` otherwise than the rule, which says `hold`"):
+        made.sign(workspace, decided, "gatekeeper")
+    lab.force(workspace, lab.envelope(decided, lab.key(workspace, "gatekeeper")))
     terms = PermitPredicate(
         action="scale",
-        decision=decided,
+        decision=decided.digest,
         policies=(first.digest,),
         lineage=(),
         start_compute=made.COMPUTE,

@@ -61,32 +61,28 @@ def _bad(workspace):
 # -- an older checkpoint chosen to decide by --------------------------------------------------------------------------
 
 
-def test_an_older_checkpoint_chosen_to_decide_by(sound, capsys, monkeypatch):
-    """A decision that has read up to just before a bad result, and a permit that rests on it."""
+@pytest.mark.parametrize("anew", [False, True], ids=["of then", "said to be of today"])
+def test_an_older_checkpoint_chosen_to_decide_by(sound, capsys, monkeypatch, anew):
+    """A decision that has read up to just before a bad result, and says so, or that this was the ledger of 20 days
+    later, so that a permit from it would be fresh.
+    """
     sound.refresh()
     before, start = sound.read(), now()
+    assert permits.issue(lab.copy(sound, sound.folder.parent / "honest"), subject="m", action="scale", at=start).permit
+    lab.later(monkeypatch, start + timedelta(seconds=30))
     _bad(sound)
-    lab.later(monkeypatch, start + timedelta(minutes=1))
-    late = permits.ask(before, subject=before.subject("m"), action="scale", at=start + timedelta(seconds=30))
-    named = {"name": "m", "digest": late.subject}
-    decided = made.sign(sound, statement("decision", predicate=to_json(late), **named), "gatekeeper")
-    terms = PermitPredicate(
-        action="scale",
-        decision=decided,
-        policies=(sound.policy_digest,),
-        lineage=(),
-        start_compute=made.COMPUTE,
-        most_compute=made.COMPUTE,
-        not_before=start,
-        not_after=start + timedelta(days=1),
-        single_use=False,
-    )
-    permit = made.sign(sound, statement("permit", predicate=terms.to_json(), **named), "gatekeeper")
-    said = lab.command(capsys, sound, "permit", "verify", permit, "-a", "scale")
-    assert (said.code, "evidence shows skill >= 0.5" in said.err) == (3, True)
-    said = lab.command(capsys, sound, "ledger", "verify")
-    assert (said.code, "claims times that do not fit what it had read" in said.err) == (4, True)
+    lab.later(monkeypatch, start + timedelta(days=20))
+    if anew:
+        dated = replace(before.facts.checkpoint, time=now())
+        before = replace(before, facts=replace(before.facts, checkpoint=dated))
+    late = permits.ask(before, subject=before.subject("m"), action="scale", at=now() if anew else start)
+    late = replace(late, at=now())
+    chosen = statement("decision", name="m", digest=late.subject, predicate=to_json(late))
     assert (late.verdict, lab.verdict(capsys, sound, "m")[0]) == ("permit", "hold")
+    with pytest.raises(EvidenceError, match="claims times that do not fit what it had read"):
+        made.sign(sound, chosen, "gatekeeper")
+    lab.force(sound, lab.envelope(chosen, lab.key(sound, "gatekeeper")))
+    _refused(capsys, sound, "claims times that do not fit what it had read")
 
 
 def test_an_older_checkpoint_chosen_to_decide_by_at_a_gate(sound, tmp_path, capsys, monkeypatch):
@@ -168,8 +164,11 @@ def test_permit_from_a_decision_that_the_rule_never_gave_beside_an_honest_one(so
     held = permits.ask(evidence, subject=evidence.subject("toy"), action="scale", at=now())
     bounds = {"most_effective_compute": str(made.COMPUTE), "not_after": timestamp(now() + timedelta(days=1))}
     lied = {**to_json(held), "verdict": "permit", "bounds": bounds}
-    decided = made.sign(sound, statement("decision", name="toy", digest=toy, predicate=lied), "gatekeeper")
-    terms = replace(sound.read().permits[0].terms, decision=decided, most_compute=made.COMPUTE, not_before=now())
+    decided = statement("decision", name="toy", digest=toy, predicate=lied)
+    with pytest.raises(EvidenceError, match="otherwise than the rule, which says `hold`"):
+        made.sign(sound, decided, "gatekeeper")
+    lab.force(sound, lab.envelope(decided, lab.key(sound, "gatekeeper")))
+    terms = replace(sound.read().permits[0].terms, decision=decided.digest, most_compute=made.COMPUTE, not_before=now())
     terms = replace(terms, not_after=now() + timedelta(days=1) - timedelta(minutes=1)).to_json()
     made.sign(sound, statement("permit", name="toy", digest=toy, predicate=terms), "gatekeeper")
     told = _bundle(capsys, sound, tmp_path)

@@ -621,8 +621,16 @@ def lie(workspace, action="release-weights"):
             "not_after": timestamp(now() + timedelta(days=20)),
         },
     )
-    decided = workspace.append(lied, [lab.key(workspace, "gatekeeper")])
-    return workspace.append(_terms(workspace, decided, action=action), [lab.key(workspace, "gatekeeper")])
+    key = lab.key(workspace, "gatekeeper")
+    _forced(workspace, lied, key, match="says `permit` otherwise than the rule, which says `hold`")
+    return workspace.append(_terms(workspace, lied.digest, action=action), [key])
+
+
+def _forced(workspace, made, *pairs, match):
+    """Refused when it is appended, and forced in by who holds the log's key: whoever reads on takes it."""
+    with pytest.raises(EvidenceError, match=match):
+        workspace.append(made, pairs)
+    lab.force(workspace, lab.envelope(made, *pairs))
 
 
 def test_a_decision_that_lies_is_found_and_its_permit_opens_nothing(whole, capsys):
@@ -637,7 +645,8 @@ def test_a_decision_that_lies_is_found_and_its_permit_opens_nothing(whole, capsy
 
 def test_a_decision_with_one_more_member_is_found(whole, capsys):
     whole.refresh()
-    whole.append(_decision_statement(whole, override="permit"), [lab.key(whole, "gatekeeper")])
+    made = _decision_statement(whole, override="permit")
+    _forced(whole, made, lab.key(whole, "gatekeeper"), match="otherwise than the rule")
     assert lab.command(capsys, whole, "ledger", "verify").code == 4
 
 
@@ -654,10 +663,8 @@ def test_a_decision_with_one_more_member_is_found(whole, capsys):
 def test_a_decision_on_another_ledger_is_found(whole, capsys, checkpoint, match):
     whole.refresh()
     honest = _decision_statement(whole)
-    whole.append(
-        lab.changed(honest, checkpoint={**honest.predicate["checkpoint"], **checkpoint}),
-        [lab.key(whole, "gatekeeper")],
-    )
+    other = lab.changed(honest, checkpoint={**honest.predicate["checkpoint"], **checkpoint})
+    _forced(whole, other, lab.key(whole, "gatekeeper"), match=match)
     said = lab.command(capsys, whole, "ledger", "verify")
     assert said.code == 4
     assert match in said.err

@@ -815,7 +815,7 @@ def test_a_decision_that_lies_is_not_exported(whole, capsys, tmp_path):
     evidence = whole.read()
     decision = permits.ask(evidence, subject=evidence.subject("honest"), action="release-weights", at=now())
     lied = lab.about_honest(whole, "decision", {**permits.to_json(decision), "verdict": "permit", "bounds": BOUNDS})
-    whole.append(lied, [lab.key(whole, "gatekeeper")])
+    lab.force(whole, lab.envelope(lied, lab.key(whole, "gatekeeper")))
     said = lab.command(capsys, whole, "bundle", "export", "latest", "-o", str(tmp_path / "x"))
     assert (said.code, said.out, (tmp_path / "x").exists()) == (4, "", False)
     assert "otherwise than the rule" in said.err

@@ -494,7 +494,7 @@ def test_a_decision_that_lies_is_not_exported(judged, capsys, tmp_path):
         "bounds": {"most_effective_compute": "1", "not_after": "2030-01-01T00:00:00Z"},
     }
     made = statement("decision", name="m", digest=ledger_lab.FILES.digest, predicate=lie)
-    ledger_lab.sign(judged, made, "gatekeeper")
+    lab.force(judged, lab.envelope(made, lab.key(judged, "gatekeeper")))
     said = lab.command(capsys, judged, "export", "8", "--by", "gatekeeper", "-o", str(tmp_path / "x"))
     assert (said.code, said.out, (tmp_path / "x").exists()) == (4, "", False)
     assert "otherwise than the rule" in said.err

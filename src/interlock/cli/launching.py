@@ -90,11 +90,16 @@ def _by_ledger(
 
 
 def _check_loaded(evidence: Evidence, permit: Permit, loaded: str) -> None:
-    """The weights are those of the permit's subject, or of a snapshot that was made under it."""
-    under = {it.digest for it in permits.chain(evidence, permit)}
-    made = {it.subject for it in evidence.snapshots if it.terms.permit in under}
-    if loaded not in {permit.subject, *made}:
+    """The weights are those of the permit's subject, or of a snapshot that was made under it, within its bound."""
+    under, most = {it.digest for it in permits.chain(evidence, permit)}, permit.terms.most_compute
+    made = [it.terms for it in evidence.snapshots if it.subject == loaded]
+    if loaded != permit.subject and not any(it.permit in under for it in made):
         raise Held(f"the permit is for subject {permit.subject[:12]}, and what would be loaded is {loaded[:12]}")
+    if (spent := max((it.compute for it in made), default=0)) > most:
+        raise Held(
+            f"the snapshot {loaded[:12]} has spent {spent} FLOP, and the permit's bound is {most}; evaluations of the "
+            "snapshot and a new permit lift this"
+        )
 
 
 def _by_file(

@@ -17,13 +17,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from interlock.decide.decision import timestamp
+from interlock.decide.facts import Checkpoint
+from interlock.errors import EvidenceError
 from interlock.evidence.predicates import PermitPredicate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from interlock.decide.facts import Signers, Subject, Version
+    from interlock.evidence.predicates import Fields
     from interlock.evidence.testimony import Revocation, Said, Spent
     from interlock.policy.model import Policy
 
@@ -70,6 +73,25 @@ class Granted:
         )
 
 
+def had_read(fields: Fields, where: str, index: int, times: Callable[[int], datetime]) -> tuple[Checkpoint, datetime]:
+    """What the decision of entry `index` says that it had read, and when it was made, if its place in the ledger allows
+    that. `times` gives the time of an entry up to and including its own.
+
+    It had read all that there was: it is older than the first entry that it has not read, which may be itself. What
+    entered later had no say in it, and so a permit that rests on it must not start long after that.
+
+    Raises:
+        EvidenceError: its place does not allow it.
+    """
+    named, at = fields.nested("checkpoint"), fields.time("at")
+    read = Checkpoint(named.count("size"), named.digest("root"), named.time("time"))
+    if not 0 < read.size <= index:
+        raise EvidenceError(f"{where} claims a checkpoint of size {read.size}, expected 1 to {index}")
+    if not times(read.size - 1) <= read.time <= at <= times(read.size):
+        raise EvidenceError(f"{where} claims times that do not fit what it had read")
+    return read, at
+
+
 @dataclass(slots=True)
 class Leases:
     """What the entries so far say, by digest. `decisions`: None of one that holds; `narrowed`: the permit in place of
@@ -82,11 +104,12 @@ class Leases:
     narrowed: dict[str, str] = field(default_factory=dict)
     spent: dict[str, Spent] = field(default_factory=dict)
 
-    def decided(self, said: Said, subject: Subject) -> None:
-        """Take in a decision: what a permit may rest on.
+    def decided(self, said: Said, subject: Subject, read: datetime) -> None:
+        """Take in a decision, which had read the ledger as of `read`: what a permit may rest on.
 
         Raises:
-            EvidenceError: that cannot be read from it. All else in it is derived again by `ledger verify`.
+            EvidenceError: that cannot be read from it. All else in it is derived again when it is appended, and by
+                `ledger verify`.
         """
         fields, granted = said.fields(), None
         action, offered = fields.text("action"), fields.digest_or_none("deployment")
@@ -99,7 +122,7 @@ class Leases:
                 policies=tuple(sorted(policies)),
                 most_compute=bounds.flop("most_effective_compute"),
                 not_after=bounds.time("not_after"),
-                read=fields.nested("checkpoint").time("time"),
+                read=read,
             )
         self.decisions[said.statement.digest] = granted
 

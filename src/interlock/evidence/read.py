@@ -40,7 +40,7 @@ from interlock.duties.running import running
 from interlock.errors import EvidenceError, UsageError
 from interlock.evidence import amendment, canonical, dsse, duties, testimony
 from interlock.evidence.imported import UNKNOWN_FLOP, ImportedPredicate
-from interlock.evidence.leases import Leases, Permit, under
+from interlock.evidence.leases import Leases, Permit, had_read, under
 from interlock.evidence.predicates import (
     KINDS,
     ComputeSource,
@@ -609,8 +609,12 @@ class _Reader:
         return "incident resolution"
 
     def _decision(self, said: Said) -> None:
-        self.leases.decided(said, self._known(said.about, said.where))
+        def time(entry: int) -> datetime:
+            return said.at if entry == said.entry else self.records[entry].at
+
         fields = said.fields()
+        read, _ = had_read(fields, said.where, said.entry, time)
+        self.leases.decided(said, self._known(said.about, said.where), read.time)
         action, offered = fields.text("action"), fields.digest_or_none("deployment")
         self.decided.append(duties.decided(said, self._before, action=action, deployment=offered))
 
@@ -626,6 +630,8 @@ class _Reader:
         permit = self.leases.permits.get(terms.permit)
         if permit is None:
             raise said.wrong(f"its permit {terms.permit[:12]} is not in the ledger before it")
+        if permit.terms.action != "scale":
+            raise said.wrong(f"its permit {terms.permit[:12]} is for `{permit.terms.action}`, expected one to `scale`")
         # it says how much of the lease is spent: who issued it, or whoever issues permits by now
         current = (version.policy for version in in_force(self.versions, said.at))
         issuers = [*under(said, permit.terms.policies, self.versions), *current]

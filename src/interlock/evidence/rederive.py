@@ -9,7 +9,7 @@ from interlock.decide.decision import to_json
 from interlock.decide.facts import Checkpoint
 from interlock.decide.rule import decide
 from interlock.errors import EvidenceError
-from interlock.evidence import dsse
+from interlock.evidence import dsse, leases
 from interlock.evidence.predicates import Fields, predicate_type
 from interlock.evidence.read import read_at
 from interlock.evidence.statement import PAYLOAD_TYPE, Statement
@@ -72,6 +72,20 @@ def rederive(view: LedgerView, *, pinned_policy: str) -> int:
     return len(found)
 
 
+def read_derived(view: LedgerView, *, pinned_policy: str) -> Evidence:
+    """Read a ledger whose last entry is a decision, and derive that again.
+
+    Raises:
+        EvidenceError: as for `read`, or about this decision as for `rederive`.
+    """
+    one = _claimed(view, view.size - 1, _statement(view, view.size - 1))
+    _check_roots(view, [one.root])
+    whole = Checkpoint(view.size, view.root.hex(), view.time)
+    had_read, evidence = read_at(view, [one.checkpoint, whole], pinned_policy=pinned_policy)
+    _derived(one, had_read)
+    return evidence
+
+
 @dataclass(frozen=True, slots=True)
 class Rederived:
     """A decision that was derived again, what it had read, and all that the ledger holds."""
@@ -108,15 +122,8 @@ def again(view: LedgerView, index: int, *, pinned_policy: str) -> Rederived:
 def _claimed(view: LedgerView, index: int, made: Statement) -> _Claimed:
     where = f"the decision of ledger entry {index}"
     fields = Fields(made.predicate, where)
-    named = fields.nested("checkpoint")
-    checkpoint = Checkpoint(named.count("size"), named.digest("root"), named.time("time"))
-    at, action, deployment = fields.time("at"), fields.text("action"), fields.take("deployment")
-    if not 0 < checkpoint.size <= index:
-        raise EvidenceError(f"{where} claims a checkpoint of size {checkpoint.size}, expected 1 to {index}")
-    last, unread = view.entries[checkpoint.size - 1], view.entries[checkpoint.size]
-    # `at` the latest, it had read everything there was: the first entry that it has not read is no older
-    if not last.time <= checkpoint.time <= at <= unread.time:
-        raise EvidenceError(f"{where} claims times that do not fit what it had read")
+    checkpoint, at = leases.had_read(fields, where, index, lambda number: view.entries[number].time)
+    action, deployment = fields.text("action"), fields.take("deployment")
     return _Claimed(index, made, checkpoint, at, action, deployment if isinstance(deployment, str) else None)
 
 
