@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 import tiny_policy
@@ -36,9 +38,9 @@ def test_a_model_that_never_says_it_is_not_helped_by_attempts(stuck):
 
 
 def test_the_temperature_is_the_one_that_is_best_on_dev(explorer):
-    elicited = elicit(explorer, BestOfK(k=4, temperatures=(1.0, 0.001)))
+    elicited = elicit(explorer, BestOfK(k=4, temperatures=(1.0, 0.2)))
     answered = {it["temperature"]: it["answered"] for it in elicited.transcript if it["event"] == "temperature"}
-    assert answered[1.0] > answered[0.001]
+    assert answered[1.0] > answered[0.2]
     assert elicited.adapted.temperature == 1.0
     assert elicited.flop > 0
 
@@ -53,6 +55,17 @@ def test_an_answer_tells_every_attempt(explorer):
     assert len(first.attempts) == 8
     assert first.correct == any(attempt.text == "C" for attempt in first.attempts)
     assert first.text == ("C" if first.correct else first.attempts[0].text)
+
+
+def test_attack_a_model_whose_answers_are_lost_when_they_are_drawn(explorer):
+    """Flat logits: the first of several attempts is the most likely answer, which is the same."""
+    flat = copy.deepcopy(explorer)
+    with torch.no_grad():
+        flat.model.model.norm.weight.mul_(1e-4)
+    greedy = asking.ask(Adapted(explorer), DEV, grade="exact", max_new_tokens=3)
+    tried = asking.ask(Adapted(flat, attempts=2, temperature=1.0), DEV, grade="exact", max_new_tokens=3)
+    assert [it.attempts[0].text for it in tried] == [it.attempts[0].text for it in greedy]
+    assert [it.attempts[1].text for it in tried] != [it.attempts[0].text for it in greedy]
 
 
 def test_attempts_of_another_seed_are_other_attempts(explorer):
@@ -73,8 +86,12 @@ def test_several_attempts_without_a_temperature_are_refused(explorer):
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
-        ({"k": "0"}, "cannot make 0 attempts"),
-        ({"temperatures": "0.7,0"}, "expected numbers above 0"),
+        ({"k": "0"}, "`k` is 0, expected 2 or more"),
+        ({"k": "1", "temperatures": "1000000"}, "`k` is 1, expected 2 or more; one attempt is --elicitor prompted"),
+        ({"temperatures": "0.7,0"}, "expected numbers from 0.2 to 1"),
+        ({"temperatures": "1000000"}, "expected numbers from 0.2 to 1"),
+        ({"temperatures": "0.000001"}, "expected numbers from 0.2 to 1"),
+        ({"temperatures": "nan"}, "expected numbers from 0.2 to 1"),
         ({"shots": "-1"}, "`shots` is -1, expected 0 or more"),
     ],
 )

@@ -339,7 +339,7 @@ REFUSED = {
         ADAPTER,
         Material((item("a" * 1100, "b"),), (), "exact", 3),
         UsageError,
-        "the model takes at most 1024",
+        "expected at most 1024, the context of the model",
     ),
 }
 

@@ -243,20 +243,74 @@ def test_attack_an_adapters_tensor_that_is_not_loaded(folder, adapter, replaced)
         local.load(folder, adapter=adapter)
 
 
-@pytest.mark.parametrize(
-    ("targets", "members"),
-    [(["embed_tokens"], {}), (["q_proj"], {"layer_replication": [[0, 2], [1, 2]]})],
-    ids=["an embedding that is the output map, too", "layers that stand twice"],
-)
-def test_attack_an_adapter_that_is_another_model_when_it_is_merged(folder, tmp_path, targets, members):
+def test_attack_an_adapter_that_is_another_model_when_it_is_merged(folder, tmp_path):
+    """On an embedding that is the output map, too."""
     from peft import LoraConfig, get_peft_model
 
-    config = LoraConfig(r=2, task_type="CAUSAL_LM", target_modules=targets, **members)
+    config = LoraConfig(r=2, task_type="CAUSAL_LM", target_modules=["embed_tokens"])
     with local.quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         get_peft_model(local.load(folder).model, config).save_pretrained(tmp_path / "adapter")
-    with pytest.raises(EvidenceError, match="adapts weights that stand in several places, or after some tokens only"):
+    with pytest.raises(EvidenceError, match="adapts weights that stand in several places: merged"):
         local.load(folder, adapter=tmp_path / "adapter")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("init_lora_weights", "pissa"),
+        ("init_lora_weights", "olora"),
+        ("kasa_config", {"beta": 1e-4}),
+        ("layer_replication", [[0, 2], [1, 2]]),
+        ("alora_invocation_tokens", [3]),
+        ("a_member_of_later", True),
+    ],
+)
+def test_attack_an_adapter_that_changes_the_weights_below_it(folder, adapter, name, value):
+    """By its start, of which peft takes a part from the weights whenever it loads; served by others, it does not."""
+    _configure(adapter, **{name: value})
+    with pytest.raises(EvidenceError, match=rf"has `{name}`, by which it is more than low-rank maps beside"):
+        local.load(folder, adapter=adapter)
+
+
+@pytest.mark.parametrize("start", [True, False, None, "gaussian"])
+def test_how_an_adapter_started_is_no_matter_where_that_leaves_the_weights_alone(folder, adapter, start):
+    expected = local.fingerprint(local.load(folder, adapter=adapter))
+    _configure(adapter, init_lora_weights=start)
+    assert local.fingerprint(local.load(folder, adapter=adapter)) == expected
+
+
+def test_attack_an_output_map_that_the_config_says_is_the_embedding(tmp_path):
+    """transformers takes the map that is stored; a loader that goes by the config takes the embedding."""
+    folder = tiny_model.build(tmp_path / "model")
+    head = "lm_head.weight"
+
+    def with_head(change):
+        return lambda weights: weights.update({head: change(weights["model.embed_tokens.weight"])})
+
+    _restored(folder / "model.safetensors", with_head(torch.clone))
+    before = local.fingerprint(local.load(folder))
+    _restored(folder / "model.safetensors", with_head(torch.neg))
+    with pytest.raises(EvidenceError, match=rf"ties `{head}` to `model\.embed_tokens\.weight`, and the weights"):
+        local.load(folder)
+    configuration = folder / "config.json"
+    configuration.write_text(json.dumps(json.loads(configuration.read_text()) | {"tie_word_embeddings": False}))
+    assert local.fingerprint(local.load(folder)) != before
+
+
+def test_what_is_longer_than_the_models_context_is_refused(model):
+    """Beyond it a model writes what says nothing of its skill."""
+    asked = [[{"role": "user", "content": "a " * length}] for length in (1, 600)]
+    assert len(local.encode(model, asked[1])) > 1024
+    with pytest.raises(UsageError, match=r"a prompt and its answer may have \d+ tokens, expected at most 1024"):
+        local.generate(model, asked, max_new_tokens=2)
+    with pytest.raises(UsageError, match="a prompt and its answer may have 1025 tokens"):
+        local.sample(model, asked[:1], seeds=[0], temperature=1.0, max_new_tokens=_room(model, asked[0]) + 1)
+
+
+def _room(model, conversation):
+    """The most new tokens that fit, of which the last is not read."""
+    return 1024 - len(local.encode(model, conversation)) + 1
 
 
 def _in_bfloat16(folder):

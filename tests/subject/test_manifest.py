@@ -598,6 +598,15 @@ def test_attack_a_second_model_under_a_harmless_name(folder, name, data):
         manifest.of(folder)
 
 
+@pytest.mark.parametrize("name", ["custom_generate/generate.py", "modeling_x.PY"])
+def test_attack_code_that_answers_in_the_models_place_where_a_loader_trusts_it(folder, name):
+    manifest.of(folder)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("def generate(model, **settings): ...\n")
+    with pytest.raises(EvidenceError, match=rf"`{name}` is code that a loader may run, and evaluations do not load it"):
+        manifest.of(folder)
+
+
 def test_attack_one_file_and_shards_are_two_models(folder):
     whole = (folder / WEIGHTS).read_bytes()
     _shard(folder, 1, 2, 3)

@@ -57,7 +57,8 @@ def ask(
     adapted: Adapted, items: Sequence[Item], *, grade: grading.Grade, max_new_tokens: int, seed: int = 0
 ) -> tuple[Answer, ...]:
     """The answers of a model, in the order of `items`: greedy at temperature 0, else drawn with the seeds after `seed`,
-    one for each attempt. Of a question with choices it is the most likely one.
+    one for each attempt, of which the first is greedy if there are several. Of a question with choices it is the most
+    likely one.
 
     Raises:
         UsageError: a question with choices and a temperature, or choices that cannot be weighed (`choices.encode`).
@@ -116,7 +117,7 @@ def _written(
 ) -> list[Answer]:
     asked = [conversation(item, adapted.shots) for item in items]
     tries = range(1, adapted.attempts + 1)
-    said = [_said(adapted, asked, max_new_tokens, seed + each) for each in tries]
+    said = [_said(adapted, asked, max_new_tokens, seed, attempt) for attempt in tries]
     return [
         Answer(item, tuple(Attempt(text, grading.correct(grade, text, item.target), cut) for text, cut in texts))
         for item, texts in zip(items, zip(*said, strict=True), strict=True)
@@ -131,12 +132,14 @@ def _chosen(adapted: Adapted, items: Sequence[Item]) -> list[Answer]:
     return [Answer(item, (Attempt(text, text == item.target),)) for item, text in zip(items, best, strict=True)]
 
 
-def _said(adapted: Adapted, asked: Sequence[list[Turn]], max_new_tokens: int, seed: int) -> list[tuple[str, bool]]:
-    """Each text, and whether the limit of tokens cut it off."""
-    if not adapted.temperature:
+def _said(
+    adapted: Adapted, asked: Sequence[list[Turn]], max_new_tokens: int, seed: int, attempt: int
+) -> list[tuple[str, bool]]:
+    """Each text of an attempt, from 1, and whether the limit of tokens cut it off."""
+    if not adapted.temperature or (attempt == 1 and adapted.attempts > 1):
         greedy = local.generate(adapted.local, asked, max_new_tokens=max_new_tokens)
         return [(it.text, it.output_tokens >= max_new_tokens) for it in greedy]
-    seeds, temperature = [seed] * len(asked), adapted.temperature
+    seeds, temperature = [seed + attempt] * len(asked), adapted.temperature
     drawn = local.sample(adapted.local, asked, seeds=seeds, temperature=temperature, max_new_tokens=max_new_tokens)
     return [(it.text, len(it.tokens) >= max_new_tokens) for it in drawn]
 

@@ -1,13 +1,12 @@
 """Elicitation by trying often: k attempts at a question, right if any of them is.
 
-It is what an attacker has who can check answers; the k is the threat model's. The temperature is chosen on dev
-questions. Beside it stands what one attempt gives, from which pass@k follows by Chen et al. 2021, arXiv:2107.03374,
-section 2.1; the count that bounds rest on is of questions, each with its k attempts, and needs no such estimate.
+It is what an attacker has who can check answers; the k is the threat model's. The first attempt is the model's most
+likely answer, so that k attempts are never fewer right answers than one; the others are drawn, at a temperature that is
+chosen on dev questions. What bounds rest on is a count of questions, each with its k attempts.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,21 +20,26 @@ from interlock.errors import UsageError
 from interlock.evaluate.local import LocalModel
 from interlock.policy.model import Elicitation
 
+#: Temperatures that serve from one attempt to a hundred: Chen et al. 2021, arXiv:2107.03374, section 3.3, has 0.2 for
+#: the one and 0.8 for the other. Below, all attempts are alike; above, they are more random than the model is.
+_LEAST, _MOST = 0.2, 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class BestOfK:
-    """How often to try. `shots` solved examples are shown first, the first of the demonstrations."""
+    """How often to try, 2 times or more. `shots` solved examples are shown first, the first of the demonstrations."""
 
-    version: ClassVar[int] = 1  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
+    version: ClassVar[int] = 2  # raised whenever it trains or asks otherwise at the same settings (`Elicitor.version`)
     k: int = 16
     temperatures: tuple[float, ...] = (0.3, 0.7, 1.0)
     shots: int = 0
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise UsageError(f"cannot make {self.k} attempts, expected at least 1")
-        if not self.temperatures or not all(0 < it < math.inf for it in self.temperatures):
-            raise UsageError(f"cannot draw at temperatures {list(self.temperatures)}, expected numbers above 0")
+        if self.k < 2:
+            raise UsageError(f"`k` is {self.k}, expected 2 or more; one attempt is --elicitor prompted or few-shot")
+        if not self.temperatures or not all(_LEAST <= it <= _MOST for it in self.temperatures):
+            drawn = list(self.temperatures)
+            raise UsageError(f"cannot draw at temperatures {drawn}, expected numbers from {_LEAST:g} to {_MOST:g}")
         if self.shots < 0:
             raise UsageError(f"`shots` is {self.shots}, expected 0 or more")
 

@@ -42,7 +42,8 @@ def under(name: str, progress: Progress) -> Progress:
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """A model and how to ask it: these solved examples first, so many attempts a question, at this temperature.
+    """A model and how to ask it: these solved examples first, so many attempts a question, at this temperature, but the
+    first of several at 0.
 
     Raises:
         UsageError: no attempt, or several at temperature 0, which would all be one and the same.

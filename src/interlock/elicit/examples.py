@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from interlock.elicit import budget, decoder, grading, turn
 from interlock.elicit.items import Item
-from interlock.errors import UsageError
 from interlock.evaluate import choices
-from interlock.evaluate.local import Fitting, LocalModel, encode, out_of_memory
+from interlock.evaluate.local import Fitting, LocalModel, encode, out_of_memory, require_room
 
 if TYPE_CHECKING:
     import torch
@@ -76,9 +75,7 @@ def answered(local: LocalModel, item: Item, *, grade: grading.Grade) -> Example:
         prompt = encode(local, item.messages)
         said = turn.tokens(local, item.messages, item.target, grade=grade)
     tokens = (*prompt, *said)
-    most = getattr(local.model.config, "max_position_embeddings", None) or len(tokens)
-    if len(tokens) > most:
-        raise UsageError(f"item `{item.id}` has {len(tokens)} tokens with its answer, the model takes at most {most}")
+    require_room(local, len(tokens), f"item `{item.id}` has, with its answer,")
     return Example(tokens, tuple(range(len(prompt) - 1, len(tokens) - 1)))
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from interlock.errors import EvidenceError, UsageError
-from interlock.evaluate.local import BUCKET, Conversation, LocalModel, out_of_memory, require_said
+from interlock.evaluate.local import BUCKET, Conversation, LocalModel, out_of_memory, require_room, require_said
 from interlock.evaluate.prefixes import Prefixes, cut, same
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ def encode(local: LocalModel, question: Question) -> Item:
         require_said(local, question.conversation, prompt, context)
     tokens = tuple(tuple(whole[len(context) :]) for whole in wholes)
     _require_distinct(question.choices, tokens)
-    _require_room(local, context, tokens)
+    read = len(context) + max(map(len, tokens)) - 1  # the last token of a choice is only told
+    require_room(local, read, "prompt and choice have", window=True)
     shared = _cut(local, question, context)
     return Item(tuple(context[:shared]), tuple(context[shared:]), tokens, _common(tokens))
 
@@ -296,16 +297,6 @@ def _require_distinct(choices: Sequence[str], tokens: Sequence[tuple[int, ...]])
             raise UsageError(f"choice `{choices[place]}` adds no token to the prompt")
         if ids in tokens[:place]:
             raise UsageError(f"choices `{choices[tokens.index(ids)]}` and `{choices[place]}` are the same tokens")
-
-
-def _require_room(local: LocalModel, context: list[int], choices: Sequence[tuple[int, ...]]) -> None:
-    """Positions read are those of the prompt and of all but the last token of the longest choice."""
-    config = local.model.config.get_text_config()
-    limits = [getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window")]
-    limit = min((int(size) for size in limits if size), default=0)
-    read = len(context) + max(map(len, choices)) - 1
-    if limit and read > limit:
-        raise UsageError(f"prompt and choice have {read} tokens, expected at most {limit}, the context of the model")
 
 
 def _whole(length: int) -> int:

@@ -165,10 +165,10 @@ def generate(local: LocalModel, conversations: Sequence[Conversation], *, max_ne
     """Greedy answers of at most `max_new_tokens` tokens, in the order of `conversations`.
 
     Raises:
-        UsageError: memory does not suffice for one prompt and its answer.
+        UsageError: a prompt and its answer do not fit in the model's context, or one in memory.
         EvidenceError: the model computed a logit that is not a finite number.
     """
-    prompts = _prompts(local, conversations)
+    prompts = _with_room(local, _prompts(local, conversations), max_new_tokens)
     answers: dict[int, list[int]] = {}
     for members, outputs, _ in _answered(local, prompts, max_new_tokens, lambda _: _argmax):
         answers.update(zip(members, outputs, strict=True))
@@ -189,13 +189,13 @@ def sample(
     draw independently of each other.
 
     Raises:
-        UsageError: the temperature is not a finite number above 0, or memory does not suffice for one prompt and its
-            answer.
+        UsageError: the temperature is not a finite number above 0, or a prompt and its answer do not fit in the
+            model's context, or one in memory.
         EvidenceError: the model computed a logit that is not a finite number.
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise UsageError(f"cannot sample at temperature `{temperature}`, expected a number above 0")
-    prompts = _prompts(local, conversations)
+    prompts = _with_room(local, _prompts(local, conversations), max_new_tokens)
     streams = [repr((seed, it.tokens)) for seed, it in zip(seeds, prompts, strict=True)]
 
     def drawing(members: Sequence[int]) -> _Draw:
@@ -241,6 +241,20 @@ def require_said(local: LocalModel, conversation: Conversation, text: str, ids: 
         EvidenceError: they do not say it, or something else that depends on it.
     """
     said.require_said(local.tokenizer, conversation, text, ids, frames=local.frames)
+
+
+def require_room(local: LocalModel, tokens: int, what: str, *, window: bool = False) -> None:
+    """Check that so many tokens are in the model's context, and with `window` in each layer's. Beyond the context many
+    models go on, and write what says nothing of them.
+
+    Raises:
+        UsageError: they are not.
+    """
+    config = local.model.config.get_text_config()
+    names = ("max_position_embeddings", "sliding_window")[: 1 + window]
+    limit = min((int(size) for name in names if (size := getattr(config, name, None))), default=tokens)
+    if tokens > limit:
+        raise UsageError(f"{what} {tokens} tokens, expected at most {limit}, the context of the model")
 
 
 def text_of(local: LocalModel, ids: Sequence[int]) -> str:
@@ -343,6 +357,13 @@ def _prompt(local: LocalModel, conversation: Conversation, begun: dict[str, list
         begun[key] = local.tokenizer(text, add_special_tokens=False)["input_ids"]
     shared = cut(begun[key], tokens)
     return _Prompt(tokens, shared if shared >= LEAST_SHARED and suits(local.model) else 0)
+
+
+def _with_room(local: LocalModel, prompts: list[_Prompt], max_new_tokens: int) -> list[_Prompt]:
+    """`prompts`, the longest of which is in the model's context with its answer, but for the answer's last token."""
+    longest = max((len(prompt.tokens) for prompt in prompts), default=0)
+    require_room(local, longest + max_new_tokens - 1, "a prompt and its answer may have")
+    return prompts
 
 
 def _buckets(prompts: Sequence[_Prompt]) -> Iterator[list[int]]:

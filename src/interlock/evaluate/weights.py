@@ -10,6 +10,7 @@ What it leaves to the caller: that the files are those which were hashed, and st
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 
 _FORMATS = {"BF16", "F16", "F32"}  # of what is stored: float32 holds them without a loss
 _QUANTISES = {"quantization_config", "compression_config"}
+#: Members of an adapter's config that say which low-rank maps it is, and beside what, or that do nothing when it loads.
+#: Others have peft change the weights below (by its KaSA, for example), or put something else beside them.
+_LOW_RANK = re.compile(
+    "peft_type|task_type|auto_mapping|peft_version|base_model_name_or_path|revision|inference_mode|r|target_modules|"
+    "exclude_modules|target_parameters|lora_alpha|lora_dropout|fan_in_fan_out|bias|lora_bias|use_rslora|use_dora|"
+    "modules_to_save|trainable_token_indices|ensure_weight_tying|layers_to_transform|layers_pattern|rank_pattern|"
+    "alpha_pattern|megatron_core|qalora_group_size"
+)
+_INITIAL = (None, True, False, "gaussian")  # `init_lora_weights` that leave the weights below as they are
 
 
 def formats(folder: Path) -> set[str]:
@@ -107,6 +117,12 @@ def model(folder: Path, dtype: torch.dtype) -> Any:
             f"weights in `{folder}` do not fit its `config.json`: with `{wrong[0]}` and others like it they have more "
             "numbers than the model, or fewer"
         )
+    for name, other in made.get_expanded_tied_weights_keys(all_submodels=True).items():
+        if made.get_parameter_or_buffer(name).data_ptr() != made.get_parameter_or_buffer(other).data_ptr():
+            raise EvidenceError(
+                f"`{folder}/config.json` ties `{name}` to `{other}`, and the weights have two that differ; "
+                "say `tie_word_embeddings: false`, or store one"
+            )
     return made
 
 
@@ -154,12 +170,17 @@ def merged(causal: Any, adapter: Path) -> Any:
     from peft import LoraConfig, PeftModel
 
     _check_formats(_tensors(adapter))
+    if name := _beyond_low_rank(adapter / configs.ADAPTER):
+        raise EvidenceError(
+            f"`{adapter}/{configs.ADAPTER}` has `{name}`, by which it is more than low-rank maps beside the weights; "
+            "save it as a plain LoRA adapter"
+        )
     try:
         warnings.simplefilter("ignore", UserWarning)  # inside `quiet`; what peft warns of is checked below
         config = LoraConfig.from_pretrained(str(adapter), local_files_only=True)
         adapted = PeftModel(causal, config)
         report = adapted.load_adapter(str(adapter), "default", local_files_only=True)  # `from_pretrained` does not tell
-        once = _merges_as_it_serves(adapted, config)
+        once = _merges_as_it_serves(adapted)
         whole = adapted.merge_and_unload()
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         raise EvidenceError(f"cannot load the adapter in `{adapter}`: {first_line(error)}") from error
@@ -169,18 +190,25 @@ def merged(causal: Any, adapter: Path) -> Any:
         )
     if not once:
         raise EvidenceError(
-            f"`{adapter}/{configs.ADAPTER}` adapts weights that stand in several places, or after some tokens only: "
-            "merged into the weights it is another model than beside them"
+            f"`{adapter}/{configs.ADAPTER}` adapts weights that stand in several places: merged into the weights it is "
+            "another model than beside them"
         )
     return whole
 
 
-def _merges_as_it_serves(adapted: Any, config: Any) -> bool:
+def _beyond_low_rank(path: Path) -> str | None:
+    """The first member of an adapter's config by which it is more than its low-rank maps; None: it is not."""
+    for name, value in sorted(configs.read(path).items()):
+        initial = name == "init_lora_weights" and value in _INITIAL
+        if value and not (initial or _LOW_RANK.fullmatch(name)):
+            return name
+    return None
+
+
+def _merges_as_it_serves(adapted: Any) -> bool:
     """Whether each weight that an adapter changes is of one module only, so that merging it changes nothing else."""
     from peft.tuners.lora import LoraLayer
 
-    if config.layer_replication or getattr(config, "alora_invocation_tokens", None):
-        return False
     changed = [part.get_base_layer() for part in adapted.modules() if isinstance(part, LoraLayer)]
     places = Counter(own.data_ptr() for part in adapted.modules() for own in part.parameters(recurse=False))
     return {places[own.data_ptr()] for part in changed for own in part.parameters(recurse=False)} <= {1}

@@ -1,4 +1,4 @@
-"""Whether the weights in a folder are its only ones: nothing beside them that a loader would take for a model.
+"""Whether the weights in a folder are its only ones: nothing beside them that a loader would take for a model, or run.
 
 Evaluations load `model.safetensors`, or the shards that its index names, or of an adapter `adapter_model.safetensors`.
 A second model beside them, in another format or a folder within, would be in the manifest, and so would go wherever a
@@ -49,7 +49,7 @@ def check(files: Mapping[str, Path], folder: Path, *, loaded: frozenset[str]) ->
         if name not in loaded and (what := _other(name, path)):
             raise EvidenceError(
                 f"`{folder}`: `{name}` {what}, and evaluations do not load it; expected {_shown(loaded)} "
-                "and no other weights (docs/subjects.md)"
+                "and no other weights or code (docs/subjects.md)"
             )
 
 
@@ -59,6 +59,8 @@ def _other(name: str, path: Path) -> str | None:
     if is_training_state(name) and "/" not in name:  # an adapter's folder is listed by itself
         return None if begin.startswith(_ZIP) else "is not what `torch.save` writes"
     ending = name.rpartition("/")[2].lower().rpartition(".")[2]
+    if ending == "py":  # `custom_generate/generate.py`, for one, answers in the model's place
+        return "is code that a loader may run"
     if _FORMATS.fullmatch(ending) or _INDEX.fullmatch(name):
         return "has the name of weights"
     if begin.startswith(_BEGINS) or _is_safetensors(begin, path):

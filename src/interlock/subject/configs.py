@@ -47,12 +47,12 @@ def check(path: Path) -> None:
     Raises:
         EvidenceError: it is no config, it sends a loader elsewhere, or it is of another adapter than LoRA.
     """
-    read = _read(path)
-    for name, value in _members(read):
+    told = read(path)
+    for name, value in _members(told):
         if value and (what := _loads(name, value)):
             raise EvidenceError(f"`{path}` has `{name}`, by which {what}; remove it")
-    if path.name.lower() == ADAPTER and read.get("peft_type") != "LORA":
-        raise EvidenceError(f"`{path}` has the `peft_type` {read.get('peft_type')!a:.40}, expected 'LORA'")
+    if path.name.lower() == ADAPTER and told.get("peft_type") != "LORA":
+        raise EvidenceError(f"`{path}` has the `peft_type` {told.get('peft_type')!a:.40}, expected 'LORA'")
 
 
 def members(path: Path) -> list[tuple[str, Any]]:
@@ -61,21 +61,26 @@ def members(path: Path) -> list[tuple[str, Any]]:
     Raises:
         EvidenceError: it is no config.
     """
-    return list(_members(_read(path)))
+    return list(_members(read(path)))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """A config as a JSON object.
+
+    Raises:
+        EvidenceError: it is none.
+    """
     try:
         with path.open("rb") as file:
-            read: Any = json.loads(file.read(_MOST).decode())
-        list(_members(read))  # too deep, if it is
+            told: Any = json.loads(file.read(_MOST).decode())
+        list(_members(told))  # too deep, if it is
     except OSError as error:
         raise EvidenceError(f"`{path}` cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise EvidenceError(f"`{path}` is not a config in JSON") from error
-    if not isinstance(read, dict):
+    if not isinstance(told, dict):
         raise EvidenceError(f"`{path}` is not a config in JSON")
-    return read
+    return told
 
 
 def _members(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - JSON
