@@ -57,7 +57,7 @@ def answered(question: dict[str, Any]) -> dict[str, Any]:
     parents = {digest: [step.parent for step in it.steps] for digest, it in facts.subjects.items()}
     order = TopologicalSorter(parents).static_order()  # a ledger has parents before what is made of them
     facts.subjects = {digest: facts.subjects[digest] for digest in order if digest in facts.subjects}
-    known, budget, sums = facts.subjects, Fraction(policy["attacker_budget"]), Reader(None).sums
+    known, budget, sums = facts.subjects, Fraction(policy["attacker_budget"]), Reader(None, []).sums
     for digest, it in known.items():  # what a reader of a ledger makes of a subject
         run = [step for step in it.steps if step.kind == "continued"]
         most = {step.parent: budget * known[step.parent].training_compute for step in it.steps}

@@ -118,7 +118,7 @@ def test_attack_other_weights_in_the_folder(workspace, permit, demand):
 
 def test_attack_code_beside_the_weights(workspace, permit, demand):
     (model(workspace) / "modeling.py").write_text("print()")
-    with pytest.raises(Held, match="the permit is for subject"):
+    with pytest.raises(EvidenceError, match=r"`modeling\.py` is code that a loader may run"):
         demand(workspace, permit)
 
 

@@ -483,9 +483,10 @@ def test_a_permit_that_rests_on_a_lie_does_not_begin_training(few_shot, model_fo
     bounds = {"most_effective_compute": str(2 * lab.COMPUTE), "not_after": timestamp(end)}
     lied = lab.about_honest(few_shot, "decision", {**to_json(decision), "verdict": "permit", "bounds": bounds})
     gatekeeper = [lab.key(few_shot, "gatekeeper")]
+    lab.force(few_shot, lab.envelope(lied, *gatekeeper))
     terms = PermitPredicate(
         action="scale",
-        decision=few_shot.append(lied, gatekeeper),
+        decision=lied.digest,
         policies=(few_shot.policy_digest,),
         lineage=(),
         start_compute=lab.COMPUTE,
