@@ -266,7 +266,7 @@ def test_every_elicitor_has_its_name_and_a_recipe_that_changes_with_each_setting
     usual = elicitors.make(name)
     assert usual.name == name
     changed = [
-        elicitors.make(name, {setting: {tuple: "3,4", str: "all"}.get(type(value), "3")})
+        elicitors.make(name, {setting: {tuple: "0.5,0.6", str: "all"}.get(type(value), "3")})
         for setting, value in elicitors.settable(name).items()
     ]
     assert len({recipe(it) for it in (usual, *changed)}) == len(changed) + 1

@@ -40,11 +40,11 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def chatml():
     """SmolLM2's tokenizer with what else an answer depends on; no weights."""
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, LlamaConfig
 
     tokenizer = AutoTokenizer.from_pretrained(smollm2_folder())
     ends = SimpleNamespace(eos_token_id=tokenizer.eos_token_id)
-    return local.LocalModel(SimpleNamespace(config=SimpleNamespace(), generation_config=ends), tokenizer, None)
+    return local.LocalModel(SimpleNamespace(config=LlamaConfig(), generation_config=ends), tokenizer, None)
 
 
 def under(template, like):

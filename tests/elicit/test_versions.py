@@ -43,7 +43,7 @@ EACH = {
 PINNED = {
     "prompted": (1, "d3bfb04aa1b7db71", []),
     "few-shot": (1, "30ad2f358991d02c", []),
-    "best-of-k": (1, "47dc0d29028f2c32", []),
+    "best-of-k": (2, "47dc0d29028f2c32", []),
     "fine-tune-lora": (2, "c13ed7bd3c29d07a", [0.67474, 0.67479, 0.68212]),
     "fine-tune-full": (2, "326fdf464de255bb", [10.589, 10.745, 11.072]),
     "expert-iteration": (2, "71aefc26c432ddf5", [0.78787, 0.78639]),

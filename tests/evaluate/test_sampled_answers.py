@@ -78,6 +78,7 @@ def test_a_seed_below_zero_is_another_seed(model):
 
 def test_prompts_with_one_seed_draw_independently():
     """A source shared by all prompts would make every question rise or fall with the same lucky draw."""
+    from transformers import GenerationConfig, LlamaConfig
 
     class Coin(torch.nn.Module):
         """Heads or tails whatever is asked."""
@@ -88,7 +89,7 @@ def test_prompts_with_one_seed_draw_independently():
             return type("Step", (), {"logits": logits, "past_key_values": None})
 
     coin = Coin()
-    coin.generation_config = type("Config", (), {"eos_token_id": 1})
+    coin.config, coin.generation_config = LlamaConfig(), GenerationConfig(eos_token_id=1)
     loaded = local.LocalModel(coin, tiny_model._tokenizer(), torch.float32)
     drawn = sample(loaded, [ask(f"toss {i}") for i in range(64)], [0] * 64, temperature=1.0, max_new_tokens=1)
     heads = sum(answer.tokens == (70,) for answer in drawn)
