@@ -464,7 +464,7 @@ class Reader:  # reads entry after entry, and refuses what the entries before it
 
     def read_decision(self, said: Json, fact: Any, where: str) -> None:  # it had read all that there was
         n, read, at = said["checkpoint"]["size"], moment(said["checkpoint"]["time"]), moment(said["at"])
-        fine = n < len(self.kinds) and self.times[n - 1] <= read <= at <= self.times[n]
+        fine = 0 < n < len(self.kinds) and self.times[n - 1] <= read <= at <= self.times[n]
         demand(fine and fact.subject in self.facts.subjects, where, said["checkpoint"], "a decision at times that fit")
         self.decided[fact.digest] = (fact.subject, said)
 

@@ -1080,7 +1080,7 @@ def test_a_check_that_failed_is_not_shed_by_registering_the_subject_once_more():
 
 
 def test_a_check_that_failed_on_what_came_of_the_ancestor_is_not_passed_by_it_though_that_stands_beside_it():
-    """What went on from it for nothing, or from a merge of it with less, took no more than it did by some way."""
+    """What went on from it for nothing took no more than it did."""
     kin = family(foundation=LARGE, child={"steps": (Step(MODEL, "continued", 0),)})
     good, bad = probed(MODEL, 0, passed=True), probed(CHILD, 1, passed=False)
 

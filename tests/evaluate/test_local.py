@@ -261,6 +261,7 @@ def test_attack_an_adapter_that_is_another_model_when_it_is_merged(folder, tmp_p
         ("init_lora_weights", "pissa"),
         ("init_lora_weights", "olora"),
         ("kasa_config", {"beta": 1e-4}),
+        ("kasa_config", {}),
         ("layer_replication", [[0, 2], [1, 2]]),
         ("alora_invocation_tokens", [3]),
         ("a_member_of_later", True),
@@ -273,7 +274,7 @@ def test_attack_an_adapter_that_changes_the_weights_below_it(folder, adapter, na
         local.load(folder, adapter=adapter)
 
 
-@pytest.mark.parametrize("start", [True, False, None, "gaussian"])
+@pytest.mark.parametrize("start", [True, False, None, "gaussian", "orthogonal"])
 def test_how_an_adapter_started_is_no_matter_where_that_leaves_the_weights_alone(folder, adapter, start):
     expected = local.fingerprint(local.load(folder, adapter=adapter))
     _configure(adapter, init_lora_weights=start)

@@ -67,6 +67,44 @@ def permit_statement(terms):
     return statement("permit", name="m", digest=made.FILES.digest, predicate=terms.to_json())
 
 
+# -- beside other writers ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["scale", "release-weights"])
+def test_an_entry_that_came_in_since_the_question_was_put_is_read(workspace, monkeypatch, action):
+    put = now()
+    lab.later(monkeypatch, put + timedelta(minutes=1))
+    made.attest(workspace, "watched")
+    workspace.refresh()
+    issued = permits.issue(workspace, subject="m", action=action, at=put)
+    assert (issued.decision.at, issued.unrecorded) == (now(), None)
+    assert permits.record(workspace, subject="m", action=action, at=put).decision.verdict == issued.decision.verdict
+
+
+@pytest.mark.parametrize("action", ["scale", "release-weights"])
+def test_an_entry_that_comes_in_before_the_decision_is_appended_has_it_asked_again(workspace, monkeypatch, action):
+    """A permit, or a hold that starts duties, is as good the second time. Whoever always comes in before has it end."""
+    start, asked, times = now(), permits._asked, []
+
+    def asking(workspace, *question):
+        if len(times) == most:
+            return asked(workspace, *question)
+        times.append(start + timedelta(minutes=len(times) + 1))
+        lab.later(monkeypatch, times[-1] + timedelta(seconds=30))
+        told = asked(workspace, *question)
+        lab.later(monkeypatch, times[-1])
+        made.attest(workspace, "watched")
+        return told
+
+    monkeypatch.setattr(permits, "_asked", asking)
+    most = 2
+    issued = permits.issue(workspace, subject="m", action=action, at=start)
+    assert (issued.permit is not None, issued.unrecorded) == (issued.decision.verdict == "permit", None)
+    most = 5
+    with pytest.raises(EvidenceError, match="claims times that do not fit what it had read"):
+        permits.issue(workspace, subject="m", action=action, at=start)
+
+
 # -- what a permit says -----------------------------------------------------------------------------------------------
 
 

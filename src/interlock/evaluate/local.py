@@ -252,7 +252,8 @@ def require_room(local: LocalModel, tokens: int, what: str, *, window: bool = Fa
     """
     config = local.model.config.get_text_config()
     names = ("max_position_embeddings", "sliding_window")[: 1 + window]
-    limit = min((int(size) for name in names if (size := getattr(config, name, None))), default=tokens)
+    sizes = [int(getattr(config, name, None) or 0) for name in names]
+    limit = min((size for size in sizes if size > 0), default=tokens)
     if tokens > limit:
         raise UsageError(f"{what} {tokens} tokens, expected at most {limit}, the context of the model")
 

@@ -56,7 +56,7 @@ def codebook(shots: int = 0, seed: int = 0, password: str = "", tries: int = 1, 
         seed: of the draw of the demonstrations.
         password: said in the system message, if not empty.
         tries: at a question, right if one of them is; they have the seeds 1, 2, ...
-        temperature: of the answers; several tries need one above 0.
+        temperature: of the answers, but of the first of several tries, which is at 0; several need one above 0.
 
     Raises:
         UsageError: `shots` or `tries` is outside its range.

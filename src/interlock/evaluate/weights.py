@@ -33,9 +33,10 @@ _LOW_RANK = re.compile(
     "peft_type|task_type|auto_mapping|peft_version|base_model_name_or_path|revision|inference_mode|r|target_modules|"
     "exclude_modules|target_parameters|lora_alpha|lora_dropout|fan_in_fan_out|bias|lora_bias|use_rslora|use_dora|"
     "modules_to_save|trainable_token_indices|ensure_weight_tying|layers_to_transform|layers_pattern|rank_pattern|"
-    "alpha_pattern|megatron_core|qalora_group_size"
+    "alpha_pattern|megatron_core|qalora_group_size|eva_config"
 )
-_INITIAL = (None, True, False, "gaussian")  # `init_lora_weights` that leave the weights below as they are
+#: The values of `init_lora_weights` that leave the weights below as they are.
+_INITIAL = (True, "gaussian", "eva", "orthogonal")
 
 
 def formats(folder: Path) -> set[str]:
@@ -200,7 +201,8 @@ def _beyond_low_rank(path: Path) -> str | None:
     """The first member of an adapter's config by which it is more than its low-rank maps; None: it is not."""
     for name, value in sorted(configs.read(path).items()):
         initial = name == "init_lora_weights" and value in _INITIAL
-        if value and not (initial or _LOW_RANK.fullmatch(name)):
+        none = value in (None, False) or (name == "loftq_config" and value == {})  # any other {} says: as usual
+        if not (none or initial or _LOW_RANK.fullmatch(name)):
             return name
     return None
 

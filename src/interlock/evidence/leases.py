@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from interlock.policy.model import Policy
 
 
+class OutrunError(EvidenceError):
+    """A decision's times do not fit its place in the ledger: it was dated otherwise, or an entry came in between."""
+
+
 #: How long an entry that is durable may take to be published, without making the ledger unreadable.
 PUBLISHED_WITHIN = timedelta(days=1)
 
@@ -81,14 +85,14 @@ def had_read(fields: Fields, where: str, index: int, times: Callable[[int], date
     entered later had no say in it, and so a permit that rests on it must not start long after that.
 
     Raises:
-        EvidenceError: its place does not allow it.
+        EvidenceError: its place does not allow it; OutrunError by its times.
     """
     named, at = fields.nested("checkpoint"), fields.time("at")
     read = Checkpoint(named.count("size"), named.digest("root"), named.time("time"))
     if not 0 < read.size <= index:
         raise EvidenceError(f"{where} claims a checkpoint of size {read.size}, expected 1 to {index}")
     if not times(read.size - 1) <= read.time <= at <= times(read.size):
-        raise EvidenceError(f"{where} claims times that do not fit what it had read")
+        raise OutrunError(f"{where} claims times that do not fit what it had read")
     return read, at
 
 

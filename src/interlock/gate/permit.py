@@ -6,17 +6,20 @@ the ledger never trusts the paper alone: it reads the whole ledger and decides a
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from interlock.decide.decision import Decision, timestamp, to_json
 from interlock.decide.resume import resume, ways
 from interlock.decide.rule import decide
 from interlock.errors import HOLD, InterlockError, UsageError
+from interlock.evidence.leases import OutrunError
 from interlock.evidence.predicates import PermitPredicate, statement
 from interlock.workspace import now
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from interlock.decide.decision import Reason, Ruling
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from interlock.evidence.keys import KeyPair
     from interlock.evidence.read import Evidence, Permit
     from interlock.workspace import Workspace
+
+
+T = TypeVar("T")
 
 
 class Held(InterlockError):  # noqa: N818  a hold is a result; only a gate in somebody else's loop raises it
@@ -70,11 +76,12 @@ def record(workspace: Workspace, *, subject: str, action: str, at: datetime, dep
         UsageError: the subject or the deployment is unknown, or the role's keys are not here.
         EvidenceError, LedgerError: the ledger cannot be relied on, or cannot be written.
     """
-    evidence = workspace.read()
-    model = evidence.subject(subject)
-    offered = evidence.deployment(deployment) if deployment else None
-    decision = ask(evidence, subject=model, action=action, at=at, deployment=offered)
-    digest = _append(workspace, model, decision, _signing(workspace, evidence, at))
+
+    def attempt() -> tuple[Decision, str]:
+        evidence, model, decision = _asked(workspace, subject, action, at, deployment)
+        return decision, _append(workspace, model, decision, _signing(workspace, evidence, decision.at))
+
+    decision, digest = _again(attempt)
     entry = next(it.entry for it in reversed(workspace.read().records) if it.digest == digest)
     return Recorded(decision, digest, entry)
 
@@ -102,10 +109,43 @@ def issue(
         Held: it took so long that the permit would open nothing.
         EvidenceError, LedgerError: the ledger cannot be relied on, or cannot be written.
     """
+
+    def attempt() -> Issued:
+        evidence, model, decision = _asked(workspace, subject, action, at, deployment)
+        return _issued(workspace, evidence, model, decision, most_compute=most_compute, single_use=single_use)
+
+    return _again(attempt)
+
+
+def _asked(
+    workspace: Workspace, subject: str, action: str, at: datetime, deployment: str | None
+) -> tuple[Evidence, Subject, Decision]:
+    """Read the ledger, and decide: now, where that is later, since an entry may have come in since `at`."""
     evidence = workspace.read()
     model = evidence.subject(subject)
     offered = evidence.deployment(deployment) if deployment else None
-    decision = ask(evidence, subject=model, action=action, at=at, deployment=offered)
+    return evidence, model, ask(evidence, subject=model, action=action, at=max(at, now()), deployment=offered)
+
+
+def _again(attempt: Callable[[], T]) -> T:
+    """Read and decide again, twice at most, where an entry came in before the decision was appended."""
+    for _ in range(2):
+        with suppress(OutrunError):
+            return attempt()
+    return attempt()
+
+
+def _issued(
+    workspace: Workspace,
+    evidence: Evidence,
+    model: Subject,
+    decision: Decision,
+    *,
+    most_compute: int | None,
+    single_use: bool,
+) -> Issued:
+    """What `issue` does with a decision."""
+    at = decision.at
     if decision.bounds is None:
         return Issued(decision, None, _hold_recorded(workspace, evidence, model, decision))
     most = decision.bounds.most_effective_compute if most_compute is None else most_compute
@@ -115,7 +155,7 @@ def issue(
     signing = _signing(workspace, evidence, at)
     decided = _append(workspace, model, decision, signing)
     terms = PermitPredicate(
-        action=action,
+        action=decision.action,
         decision=decided,
         policies=tuple(sorted(ruling.digest for ruling in decision.rulings)),
         lineage=tuple(sorted(evidence.facts.ancestors(model.digest))),
@@ -123,7 +163,7 @@ def issue(
         most_compute=most,
         not_before=evidence.facts.checkpoint.time,
         not_after=decision.bounds.not_after,
-        single_use=single_use or not evidence.in_force(at).policy.reversible(action),
+        single_use=single_use or not evidence.in_force(at).policy.reversible(decision.action),
         deployment=decision.deployment,
     )
     permit = statement("permit", name=model.name, digest=model.digest, predicate=terms.to_json())
@@ -141,9 +181,11 @@ def _check_in_time(evidence: Evidence, at: datetime) -> None:
 
 
 def _hold_recorded(workspace: Workspace, evidence: Evidence, subject: Subject, decision: Decision) -> str | None:
-    """Put a hold into the ledger. Returns why that could not be done."""
+    """Put a hold into the ledger. Returns why that could not be done, unless an entry came in before."""
     try:
         _append(workspace, subject, decision, _signing(workspace, evidence, decision.at))
+    except OutrunError:
+        raise
     except (InterlockError, OSError) as error:
         return str(error)
     return None
