@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import partial
 
 import pytest
 
@@ -1060,15 +1061,17 @@ def probed(about, days, *, passed):
     return stated(HONEST, about=about, check=Check("noise", passed, 100, 100), at=STATED + days * DAY)
 
 
+def of_a_copy(*words, evaluated):
+    """Whether what went on from the model for nothing may scale."""
+    kin = family(foundation=LARGE, child={"steps": (Step(MODEL, "continued", 0),)})
+    told = facts(*(runs(subject=it) for it in evaluated), subjects=kin, attestations=words)
+    return verdict(told, CHECKED, subject=CHILD, **SCALE)
+
+
 def test_a_check_that_failed_is_not_shed_by_registering_the_subject_once_more():
     """With a file beside it, say: a step that trains nothing."""
-    kin = family(foundation=LARGE, child={"steps": (Step(MODEL, "continued", 0),)})
     good, bad = probed(FOUNDATION, 0, passed=True), probed(MODEL, 1, passed=False)
-
-    def found(*words, evaluated=(FOUNDATION,)):
-        told = facts(*(runs(subject=it) for it in evaluated), subjects=kin, attestations=words)
-        return verdict(told, CHECKED, subject=CHILD, **SCALE)
-
+    found = partial(of_a_copy, evaluated=(FOUNDATION,))
     assert found(good) == "permit"
     assert found(good, bad) == "hold"
     assert found(good, bad, probed(FOUNDATION, 2, passed=True)) == "hold"  # what failed is further on
@@ -1081,13 +1084,8 @@ def test_a_check_that_failed_is_not_shed_by_registering_the_subject_once_more():
 
 def test_a_check_that_failed_on_what_came_of_the_ancestor_is_not_passed_by_it_though_that_stands_beside_it():
     """What went on from it for nothing took no more than it did."""
-    kin = family(foundation=LARGE, child={"steps": (Step(MODEL, "continued", 0),)})
     good, bad = probed(MODEL, 0, passed=True), probed(CHILD, 1, passed=False)
-
-    def found(*words, evaluated=(MODEL,)):
-        told = facts(*(runs(subject=it) for it in evaluated), subjects=kin, attestations=words)
-        return verdict(told, CHECKED, subject=CHILD, **SCALE)
-
+    found = partial(of_a_copy, evaluated=(MODEL,))
     assert found(good) == "permit"
     assert found(good, bad) == "hold"
     assert found(good, bad, probed(MODEL, 2, passed=True)) == "hold"

@@ -465,7 +465,7 @@ class View:
     def _answers(self, said: Attestation, about: str, failed: Attestation) -> bool:
         """Whether what a check showed is later than one that failed, and about the same subject or one further on."""
         before = failed.about in self.index.forebears(about, self.share(failed.at))
-        made_from = failed.about is not None and about in self.index.ancestors(failed.about)  # beside its own ancestor
+        made_from = failed.about is not None and about in self.index.ancestors(failed.about)  # it may be both
         return is_later(said, failed) and (failed.about == about or (before and not made_from))
 
     def _below(self, threshold: str) -> Node:

@@ -201,7 +201,7 @@ def _beyond_low_rank(path: Path) -> str | None:
     """The first member of an adapter's config by which it is more than its low-rank maps; None: it is not."""
     for name, value in sorted(configs.read(path).items()):
         initial = name == "init_lora_weights" and value in _INITIAL
-        none = value in (None, False) or (name == "loftq_config" and value == {})  # any other {} says: as usual
+        none = value is None or value is False or (name == "loftq_config" and value == {})  # another {}: as usual
         if not (none or initial or _LOW_RANK.fullmatch(name)):
             return name
     return None
