@@ -1061,9 +1061,19 @@ def probed(about, days, *, passed):
     return stated(HONEST, about=about, check=Check("noise", passed, 100, 100), at=STATED + days * DAY)
 
 
-def of_a_copy(*words, evaluated):
-    """Whether what went on from the model for nothing may scale."""
-    kin = family(foundation=LARGE, child={"steps": (Step(MODEL, "continued", 0),)})
+COPY = family(foundation=LARGE, child={"steps": (Step(MODEL, "continued", 0),)})
+#: What went on from a merge, for less than one of the merged took from the foundation.
+MERGE = family(
+    foundation=LARGE,
+    sibling={**LARGE, "steps": (Step(FOUNDATION, "continued", 10**22),)},
+    reference={**LARGE, "steps": (Step(FOUNDATION, "continued", 10**23),)},
+    model={"steps": (Step(SIBLING, "merged", 0), Step(REFERENCE, "merged", 0))},
+    child={"steps": (Step(MODEL, "continued", 8 * 10**22),)},
+)
+
+
+def of_a_copy(*words, evaluated, kin=COPY):
+    """Whether what went on from the model for nothing, or so, may scale."""
     told = facts(*(runs(subject=it) for it in evaluated), subjects=kin, attestations=words)
     return verdict(told, CHECKED, subject=CHILD, **SCALE)
 
@@ -1082,10 +1092,11 @@ def test_a_check_that_failed_is_not_shed_by_registering_the_subject_once_more():
         assert found(again, replace(bad, at=STATED + 3 * DAY), evaluated=(who,)) == "hold"
 
 
-def test_a_check_that_failed_on_what_came_of_the_ancestor_is_not_passed_by_it_though_that_stands_beside_it():
-    """What went on from it for nothing took no more than it did."""
+@pytest.mark.parametrize("kin", [COPY, MERGE], ids=["for nothing", "from a merge with less"])
+def test_a_check_that_failed_on_what_came_of_the_ancestor_is_not_passed_by_it_though_that_stands_beside_it(kin):
+    """What went on from it took no more, by some way, than it or one of its ancestors did."""
     good, bad = probed(MODEL, 0, passed=True), probed(CHILD, 1, passed=False)
-    found = partial(of_a_copy, evaluated=(MODEL,))
+    found = partial(of_a_copy, evaluated=(MODEL,), kin=kin)
     assert found(good) == "permit"
     assert found(good, bad) == "hold"
     assert found(good, bad, probed(MODEL, 2, passed=True)) == "hold"
